@@ -1,0 +1,42 @@
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+export SOURCE VERSION BUCKET
+
+BIN := .venv/bin
+SHELL_FILES = $(shell shfmt --find .ci */)
+GENERATED := .venv .local .cache dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help setup demo build test lint lock clean
+
+help: ## explain the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install all that is needed: Debian packages, .venv
+	@tools/setup.sh
+
+demo: ## three backups in a local account, of a copy of a system directory; of yours with SOURCE=/a/directory
+	@tools/setup.sh demo
+	@$(BIN)/python -m local.demo $(if $(SOURCE),--source "$$SOURCE")
+
+build: ## write a release into dist/: VERSION=v2.0.0, optionally BUCKET=name
+	@tools/setup.sh demo
+	@$(BIN)/python tools/build.py --version "$$VERSION" $(if $(BUCKET),--bucket "$$BUCKET")
+
+test: setup ## run all tests; those of the local account use sudo
+	@$(BIN)/python -m pytest
+
+lint: setup ## run ruff, mypy, shellcheck, shfmt, cfn-lint and yamllint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	shellcheck --external-sources $(SHELL_FILES)
+	shfmt -d -i 2 -ci $(SHELL_FILES)
+	$(BIN)/cfn-lint templates/*.template
+	$(BIN)/yamllint --strict .
+
+lock: ## pin the newest versions of all Python packages
+	@tools/lock.sh
+
+clean: ## remove all that the other targets made
+	@rm -rf --one-file-system -- $(GENERATED) 2>/dev/null || sudo rm -rf --one-file-system -- $(GENERATED)
+	@find . -name __pycache__ -prune -exec rm -rf -- {} +

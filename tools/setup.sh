@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Installs what the project needs: Debian packages, then .venv with the pinned Python packages.
+#   tools/setup.sh demo   what the demo and the build need
+#   tools/setup.sh        that, and what the tests and the linters need
+# Exit 2: something is missing that this user may not install; says which command would.
+set -Eeuo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly VENV=.venv
+# gcc, libc6-dev and make build fpart as on a backup instance; fpart itself is for the engine alone.
+DEBIAN_PACKAGES=(bubblewrap ca-certificates curl fpart gcc libc6-dev make openssl rsync util-linux)
+REQUIREMENTS=(requirements.txt)
+
+say() { printf '%s\n' "$*" >&2; }
+
+refuse() {
+  say "$@"
+  exit 2
+}
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:+"$PYTHON"} python3 /usr/bin/python3 python3.{11..14}; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  refuse "Python 3.11 or newer is needed, and none of python3, python3.11 … python3.14 is."
+}
+
+missing_packages() {
+  local package
+  for package in "${DEBIAN_PACKAGES[@]}"; do
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || echo "$package"
+  done
+}
+
+install_packages() {
+  command -v dpkg-query >/dev/null ||
+    refuse "Debian 12 or newer, or Ubuntu 24.04 or newer, is needed: dpkg-query is not here."
+  local missing
+  mapfile -t missing < <(missing_packages)
+  ((${#missing[@]} > 0)) || return 0
+
+  local -a sudo=()
+  local install=(apt-get install --yes --no-install-recommends "${missing[@]}")
+  if ((EUID != 0)); then
+    if ! sudo -n true 2>/dev/null && ! { [[ -t 0 ]] && command -v sudo >/dev/null; }; then
+      refuse "Debian packages are missing. Run this, then try again:" $'\n\n' \
+        " sudo sh -c 'apt-get update && ${install[*]}'" $'\n'
+    fi
+    sudo=(sudo)
+  fi
+  say "Installing Debian packages: ${missing[*]}"
+  "${sudo[@]}" apt-get update --quiet=2 || say "apt-get update failed; trying with the package lists at hand."
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}" --quiet=2
+}
+
+# A venv that an interrupted run left half made, that another Python made or that was moved here
+# cannot be repaired reliably: it is made again.
+venv_is_usable() {
+  [[ ! -e $VENV/.incomplete ]] && "$VENV/bin/pip" --version &>/dev/null || return 1
+  local pinned
+  for pinned in "$VENV"/requirements*.txt; do
+    cmp -s "$pinned" "${pinned##*/}" || return 1
+  done
+}
+
+make_venv() {
+  local python=$1 file
+  if ! venv_is_usable; then
+    rm -rf "$VENV"
+    mkdir "$VENV"
+    touch "$VENV/.incomplete"
+    "$python" -m venv "$VENV"
+  fi
+  for file in "${REQUIREMENTS[@]}"; do
+    [[ -e $VENV/$file ]] && continue
+    say "Installing Python packages: $file"
+    touch "$VENV/.incomplete"
+    "$VENV/bin/python" -I -m pip install --quiet --no-input --disable-pip-version-check \
+      --require-hashes --requirement "$file"
+    cp "$file" "$VENV/$file"
+    rm "$VENV/.incomplete"
+  done
+}
+
+main() {
+  case ${1:-all} in
+    demo) ;;
+    all)
+      DEBIAN_PACKAGES+=(shellcheck shfmt)
+      REQUIREMENTS+=(requirements-dev.txt)
+      ;;
+    *) refuse "usage: tools/setup.sh [demo]" ;;
+  esac
+  local python
+  python=$(find_python)
+  "$python" -c 'import ensurepip, venv' 2>/dev/null || DEBIAN_PACKAGES+=(python3-venv)
+  install_packages
+  make_venv "$python"
+}
+
+main "$@"
