@@ -1,0 +1,34 @@
+"""How a run ends: one exception and one exit status for each way."""
+
+from __future__ import annotations
+
+PUBLISHED, FAILED, REFUSED, STOPPED = 0, 1, 2, 3
+
+
+class EngineError(Exception):
+    """A run that ends before its snapshot is published."""
+
+    exit_code = FAILED
+    outcome = "failed"
+
+
+class Refused(EngineError):
+    """The request makes no sense as it stands; nothing has been touched."""
+
+    exit_code = REFUSED
+    outcome = "refused"
+
+
+class Failed(EngineError):
+    """The work was begun and cannot be finished. ``cause`` is one word for programs."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class Stopped(EngineError):
+    """A signal ended the run; the next one continues from what was copied."""
+
+    exit_code = STOPPED
+    outcome = "stopped"

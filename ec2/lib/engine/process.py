@@ -1,0 +1,74 @@
+"""Child processes that can be stopped gracefully."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+TICK_SECONDS = 0.5
+
+
+class StopSignals:
+    """SIGTERM and SIGINT of this process, counted and passed on to the child at work.
+
+    The child runs in a session of its own, so that a terminal's Ctrl-C reaches it only through here.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._child: tuple[int, signal.Signals] | None = None
+
+    def install(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.received += 1
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        if self._child:
+            group, number = self._child
+            try:
+                os.killpg(group, number)
+            except ProcessLookupError:
+                pass  # it ended by itself in this moment
+
+    def run(
+        self,
+        command: Sequence[str],
+        log: Path,
+        stop_with: signal.Signals,
+        environment: dict[str, str] | None = None,
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> int:
+        """Run ``command`` to its end, output to ``log``; return its exit code.
+
+        Each stop signal is passed on to its process group as ``stop_with``. The descriptors of this
+        process that are inheritable (the folder's lock) stay open in it.
+        """
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                close_fds=False,
+                start_new_session=True,
+            )
+            self._child = (child.pid, stop_with)
+            try:
+                if self.received:
+                    self._pass_on()
+                while True:
+                    try:
+                        return child.wait(timeout=TICK_SECONDS)
+                    except subprocess.TimeoutExpired:
+                        on_tick()
+            finally:
+                self._child = None

@@ -1,0 +1,123 @@
+"""Where snapshots live and how they are renamed.
+
+Everything here renames or removes whole snapshots; nothing writes into a published one.
+
+    FOLDER/daily.0 …         published snapshots, newest first
+    FOLDER/.daily.stage      the snapshot that is being made
+    FOLDER/.daily.partial.N  stages of runs that did not finish; the next run links from them
+    FOLDER/.daily.complete   a finished stage on its way to daily.0
+    FOLDER/.daily.expired.N  snapshots on their way out
+    FOLDER/.lock             held for the whole run
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from pathlib import Path
+
+from engine.outcome import Refused
+
+
+class SnapshotFolder:
+    """The snapshots of one interval in one folder of the backup file system."""
+
+    def __init__(self, path: Path, interval: str) -> None:
+        self.path = path
+        self.interval = interval
+        self.stage = path / f".{interval}.stage"
+        self._complete = path / f".{interval}.complete"
+
+    def snapshot(self, number: int) -> Path:
+        return self.path / f"{self.interval}.{number}"
+
+    def newest(self) -> Path | None:
+        return self.snapshot(0) if self.snapshot(0).is_dir() else None
+
+    def lock(self) -> int:
+        """Keep every other run out of this folder until this process and its children end.
+
+        Two runs would renumber each other's snapshots. The lock lies on the backup file system, so
+        that it also holds between instances; its descriptor is inherited, so that it also holds
+        while a child of a killed run still writes. Raises :class:`Refused` if another run has it.
+        """
+        if self.path.is_symlink() or (self.path.exists() and not self.path.is_dir()):
+            raise Refused(f"{str(self.path)!r} exists and is not a directory")
+        self.path.mkdir(exist_ok=True)
+        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise Refused(
+                f"another run is working on {str(self.path)!r}; wait until it has finished"
+            ) from None
+        os.set_inheritable(descriptor, True)
+        return descriptor
+
+    def begin_stage(self) -> list[Path]:
+        """Make an empty stage; return the trees that it may link from, best first.
+
+        The stage of a run that did not finish is kept to link from and never written to again: its
+        files may share their inodes with published snapshots, so that changing one in place would
+        change history.
+        """
+        if self.stage.is_dir():
+            self.stage.rename(self._next(f".{self.interval}.partial"))
+        self.stage.mkdir()
+        newest = self.newest()
+        partials = reversed(self._numbered(f".{self.interval}.partial"))
+        return ([newest] if newest else []) + [path for _, path in partials]
+
+    def publish(self) -> Path:
+        """Turn the stage into snapshot 0.
+
+        One rename decides (stage -> complete); all that follow are repeated by the next run if this
+        one is killed among them.
+        """
+        self.stage.rename(self._complete)
+        self.finish_publishing()
+        return self.snapshot(0)
+
+    def finish_publishing(self) -> None:
+        if not self._complete.is_dir():
+            return
+        gap = 0
+        while os.path.lexists(self.snapshot(gap)):
+            gap += 1
+        for number in reversed(range(gap)):
+            self.snapshot(number).rename(self.snapshot(number + 1))
+        self._complete.rename(self.snapshot(0))
+
+    def expire(self, retain: int) -> list[str]:
+        """Take every snapshot beyond the first ``retain`` out of sight; return their names."""
+        expired = [(n, path) for n, path in self._numbered(self.interval) if n >= retain]
+        for _, path in expired:
+            path.rename(self._next(f".{self.interval}.expired"))
+        return [path.name for _, path in expired]
+
+    def leftovers(self) -> list[Path]:
+        """What can go once a new snapshot is published: expired snapshots and unfinished stages."""
+        kinds = (f".{self.interval}.expired", f".{self.interval}.partial")
+        return [path for kind in kinds for _, path in self._numbered(kind)]
+
+    def _numbered(self, prefix: str) -> list[tuple[int, Path]]:
+        """The directories ``prefix.NUMBER`` in ascending order; nothing else that is called alike."""
+        pattern = re.compile(re.escape(prefix) + r"\.(0|[1-9][0-9]*)", re.ASCII)
+        found = []
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                match = pattern.fullmatch(entry.name)
+                if match and entry.is_dir(follow_symlinks=False):
+                    found.append((int(match[1]), self.path / entry.name))
+        return sorted(found)
+
+    def _next(self, prefix: str) -> Path:
+        numbers = [number for number, _ in self._numbered(prefix)]
+        return self.path / f"{prefix}.{max(numbers, default=-1) + 1}"
+
+
+def is_empty(directory: Path) -> bool:
+    with os.scandir(directory) as entries:
+        return next(entries, None) is None

@@ -1,0 +1,153 @@
+"""Running the snapshot scripts on real directories, and comparing trees to the last attribute."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import stat
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EC2 = Path(__file__).parents[2] / "ec2"
+
+Tree = dict[bytes, tuple[object, ...]]
+
+
+def content(path: bytes, mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        return os.fsdecode(os.readlink(path))
+    if stat.S_ISREG(mode):
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return ""
+
+
+def read_tree(root: Path) -> Tree:
+    """Each path below ``root``, itself included: type, mode, owner, mtime in ns, and content."""
+    tree: Tree = {}
+    top = os.fsencode(root)
+    for folder, folders, files in os.walk(top):
+        for name in [b".", *folders, *files] if folder == top else [*folders, *files]:
+            path = os.path.join(folder, name)
+            info = os.lstat(path)
+            device = info.st_rdev if stat.S_ISCHR(info.st_mode) else 0
+            tree[os.path.relpath(path, top)] = (
+                oct(info.st_mode),
+                info.st_uid,
+                info.st_gid,
+                info.st_mtime_ns,
+                device,
+                content(path, info.st_mode),
+            )
+    return tree
+
+
+@dataclass
+class Outcome:
+    exit_code: int
+    stderr: str
+    result: dict[str, Any]
+
+
+@dataclass
+class Backup:
+    """One source and one backup directory, and the script between them."""
+
+    home: Path
+    source: Path = field(init=False)
+    target: Path = field(init=False)
+    label: str = "efs-backup"
+
+    def __post_init__(self) -> None:
+        self.source = self.home / "source"
+        self.target = self.home / "backup"
+        self.result = self.home / "result.json"
+        self.logs = self.home / "logs"
+        self.source.mkdir()
+        self.target.mkdir()
+
+    def command(self, **changes: str | None) -> list[str]:
+        """The script's command line; ``retain="3"`` sets an option, ``retain=None`` drops it."""
+        options: dict[str, str | None] = {
+            "source": str(self.source),
+            "backup": str(self.target),
+            "folder": self.label,
+            "interval": "daily",
+            "retain": "7",
+            "jobs": "4",
+            "log_dir": str(self.logs),
+            "result": str(self.result),
+        }
+        options.update(changes)
+        words = [str(EC2 / "efs-backup-fpsync.sh")]
+        for name, value in options.items():
+            if value is not None:
+                words.append("--" + name.replace("_", "-"))
+                words.extend([value] if value else [])
+        return words
+
+    def start(self, prefix: list[str] | None = None, **changes: str | None) -> subprocess.Popen[str]:
+        self.result.unlink(missing_ok=True)
+        return subprocess.Popen(
+            [*(prefix or []), *self.command(**changes)],
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="backslashreplace",
+            env={**os.environ, "PROGRESS_TICKS": "1"},
+        )
+
+    def finish(self, process: subprocess.Popen[str]) -> Outcome:
+        _, stderr = process.communicate(timeout=120)
+        result = json.loads(self.result.read_text()) if self.result.exists() else {}
+        return Outcome(process.returncode, stderr, result)
+
+    def run(self, prefix: list[str] | None = None, **changes: str | None) -> Outcome:
+        return self.finish(self.start(prefix, **changes))
+
+    def must_publish(self, **changes: str | None) -> Outcome:
+        outcome = self.run(**changes)
+        assert outcome.exit_code == 0, outcome.stderr
+        assert outcome.result["outcome"] == "published"
+        return outcome
+
+    def snapshot(self, number: int, interval: str = "daily") -> Path:
+        return self.target / self.label / f"{interval}.{number}"
+
+    def names(self) -> list[str]:
+        """What the folder shows to a user: everything that is not hidden."""
+        folder = self.target / self.label
+        return sorted(path.name for path in folder.glob("[!.]*")) if folder.exists() else []
+
+    def hidden(self) -> list[str]:
+        folder = self.target / self.label
+        return sorted(path.name for path in folder.glob(".*") if path.name != ".lock")
+
+
+def end_tree(process: subprocess.Popen[str]) -> None:
+    """SIGKILL for the whole process tree, as when the machine loses its power."""
+    listing = subprocess.run(
+        ["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout
+    children: dict[int, list[int]] = {}
+    for line in listing.splitlines():
+        pid, parent = map(int, line.split())
+        children.setdefault(parent, []).append(pid)
+    victims = [process.pid]
+    for pid in victims:
+        victims.extend(children.get(pid, []))
+    for pid in victims:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+@pytest.fixture
+def backup(tmp_path: Path) -> Backup:
+    return Backup(tmp_path)

@@ -1,0 +1,250 @@
+"""Stopped, killed, doubled, or working on a source that changes under it."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import EC2, Backup, end_tree, read_tree
+
+
+def slow_rsync(folder: Path, body: str) -> dict[str, str]:
+    """An environment in which `rsync` is a script of ours around the real one."""
+    folder.mkdir(exist_ok=True)
+    shim = folder / "rsync"
+    shim.write_text(f"#!/bin/bash\nREAL={shutil.which('rsync')}\n{body}\n")
+    shim.chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+@pytest.fixture
+def slow(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> Backup:
+    """Each rsync job waits until the file `go` exists, and then copies."""
+    go = backup.home / "go"
+    body = f'while [[ ! -e "{go}" ]]; do sleep 0.05; done\nexec "$REAL" "$@"'
+    for name, value in slow_rsync(backup.home / "shim", body).items():
+        monkeypatch.setenv(name, value)
+    return backup
+
+
+def wait_for(condition: str, found: Iterator[object]) -> None:
+    for _ in range(600):
+        if next(found, None):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"waited in vain for {condition}")
+
+
+def stage_exists(backup: Backup) -> Iterator[bool]:
+    while True:
+        yield (backup.target / backup.label / ".daily.stage").exists()
+
+
+def fill(source: Path, count: int, text: str = "content") -> None:
+    for number in range(count):
+        path = source / f"d{number % 7}" / f"f{number}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{text} {number}")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_drains_and_the_next_one_finishes(
+    slow: Backup, stop: signal.Signals
+) -> None:
+    fill(slow.source, 2500)
+    process = slow.start(jobs="1")
+    wait_for("the stage", stage_exists(slow))
+    time.sleep(2)  # until fpsync has a job running
+    process.send_signal(stop)
+    time.sleep(0.5)
+    assert process.poll() is None, "the running job was not allowed to finish"
+    (slow.home / "go").touch()
+    outcome = slow.finish(process)
+    assert outcome.exit_code == 3, outcome.stderr
+    assert outcome.result["outcome"] == "stopped"
+    assert slow.names() == []
+    copied = [path for path in (slow.target / slow.label).rglob("f*") if path.is_file()]
+    assert copied, "nothing of the drained job is left to continue from"
+
+    second = slow.must_publish()
+    assert second.result["number_of_files"] == 2500
+    assert second.result["number_of_files_transferred"] == 2500 - len(copied)
+    assert read_tree(slow.snapshot(0)) == read_tree(slow.source)
+    assert slow.hidden() == []
+
+
+def test_a_second_signal_ends_the_jobs(slow: Backup) -> None:
+    fill(slow.source, 10)
+    process = slow.start(jobs="1")
+    wait_for("the stage", stage_exists(slow))
+    time.sleep(2)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.7)
+    process.send_signal(signal.SIGTERM)
+    outcome = slow.finish(process)
+    assert outcome.exit_code == 3, outcome.stderr
+    assert slow.names() == []
+
+
+def test_a_resumed_run_never_changes_what_the_stage_shares_with_history(slow: Backup) -> None:
+    fill(slow.source, 20)
+    (slow.home / "go").touch()
+    slow.must_publish()
+    before = read_tree(slow.snapshot(0))
+    # A stage whose files are links to the published snapshot, as an interrupted run leaves it.
+    shutil.copytree(
+        slow.snapshot(0),
+        slow.target / slow.label / ".daily.stage",
+        copy_function=os.link,
+    )
+    for path in slow.source.rglob("f*"):
+        path.chmod(0o600)
+    slow.must_publish()
+    assert read_tree(slow.snapshot(1)) == before
+    assert read_tree(slow.snapshot(0)) == read_tree(slow.source)
+
+
+def test_leftovers_in_the_stage_are_not_published(backup: Backup) -> None:
+    fill(backup.source, 5)
+    stage = backup.target / backup.label / ".daily.stage"
+    stage.mkdir(parents=True)
+    (stage / "gone from the source").write_text("x")
+    (stage / ".f1.Ab3dEf").write_text("half of a file")
+    backup.must_publish()
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+
+
+def test_a_second_run_is_refused_and_the_first_is_undisturbed(slow: Backup) -> None:
+    fill(slow.source, 10)
+    first = slow.start()
+    wait_for("the stage", stage_exists(slow))
+    second = subprocess.run(
+        slow.command(result=None, interval="weekly"), capture_output=True, text=True, check=False
+    )
+    assert second.returncode == 2
+    assert "another run" in second.stderr
+    (slow.home / "go").touch()
+    assert slow.finish(first).exit_code == 0
+    assert read_tree(slow.snapshot(0)) == read_tree(slow.source)
+
+
+def test_a_file_that_vanishes_is_a_warning(slow: Backup) -> None:
+    fill(slow.source, 10)
+    process = slow.start()
+    wait_for("the stage", stage_exists(slow))
+    time.sleep(2)  # fpart has listed the file by now
+    victim = next(slow.source.rglob("f3"))
+    victim.unlink()
+    (slow.home / "go").touch()
+    outcome = slow.finish(process)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert outcome.result["number_of_files_vanished"] == 1
+    assert any("f3" in warning for warning in outcome.result["warnings"])
+    assert read_tree(slow.snapshot(0)) == read_tree(slow.source)
+
+
+@pytest.mark.parametrize("code", [1, 11, 12, 20, 23, 30, 35, 137, 143])
+def test_a_failed_job_is_no_success(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    fill(backup.source, 10)
+    backup.must_publish()
+    before = read_tree(backup.snapshot(0))
+    body = f'case "$*" in *--files-from*) "$REAL" "$@"; exit {code} ;; esac\nexec "$REAL" "$@"'
+    for name, value in slow_rsync(backup.home / "shim", body).items():
+        monkeypatch.setenv(name, value)
+    outcome = backup.run()
+    assert outcome.exit_code == 1
+    assert outcome.result["cause"] == "files"
+    assert any(str(code) in error for error in outcome.result["errors"])
+    assert backup.names() == ["daily.0"]
+    assert read_tree(backup.snapshot(0)) == before
+
+
+def test_a_crawl_that_fails_is_no_success(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """fpart dies after its first list, as it does on very large trees."""
+    fill(backup.source, 2500)
+    folder = backup.home / "shim"
+    folder.mkdir()
+    shim = folder / "fpart"
+    shim.write_text(f"#!/bin/bash\n{shutil.which('fpart')} \"$@\"\nexit 1\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    outcome = backup.run()
+    assert outcome.exit_code == 1
+    assert outcome.result["cause"] == "fpsync"
+    assert backup.names() == []
+
+
+def test_kill_at_any_moment_leaves_history_alone(backup: Backup) -> None:
+    """SIGKILL for the whole process tree at random moments; the seed is printed on failure."""
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}", file=sys.stderr)
+    moments = random.Random(seed)
+    fill(backup.source, 1500)
+    states = [read_tree(backup.source)]
+    backup.must_publish()
+    for round_number in range(6):
+        fill(backup.source, 1500, f"round {round_number}")
+        process = backup.start(result=None)
+        time.sleep(moments.uniform(0.05, 2.2))
+        end_tree(process)
+        process.communicate()
+        published = [read_tree(backup.snapshot(n)) for n in range(len(backup.names()))]
+        for state in states:
+            assert state in published, "a published snapshot changed or was lost"
+        states = published
+    backup.must_publish(retain="20")
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+    for state in states:
+        assert state in [read_tree(backup.snapshot(n)) for n in range(len(backup.names()))]
+    assert backup.hidden() == []
+
+
+def test_expiry_that_fails_is_a_warning_not_a_failure(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(backup.source, 3)
+    backup.must_publish()
+    folder = backup.home / "shim"
+    folder.mkdir()
+    (folder / "rm").write_text(
+        '#!/bin/bash\ncase "$*" in *expired*) exit 1 ;; esac\nexec /bin/rm "$@"\n'
+    )
+    (folder / "rm").chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        outcome = backup.run(retain="1")
+    assert outcome.exit_code == 0
+    assert any("expired" in warning for warning in outcome.result["warnings"])
+    assert backup.names() == ["daily.0"]
+    assert backup.hidden() == [".daily.expired.0"]
+    backup.must_publish(retain="1")
+    assert backup.hidden() == []
+
+
+def test_no_scratch_files_are_left(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = backup.home / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    fill(backup.source, 3)
+    backup.must_publish()
+    assert list(scratch.iterdir()) == []
+
+
+def test_the_script_finds_its_library_from_anywhere(backup: Backup) -> None:
+    fill(backup.source, 1)
+    link = backup.home / "linked"
+    link.symlink_to(EC2)
+    words = backup.command()
+    words[0] = str(link / "efs-backup-fpsync.sh")
+    subprocess.run(words, cwd="/", check=True, capture_output=True)
