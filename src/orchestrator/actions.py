@@ -1,0 +1,87 @@
+"""What a decision can ask for. Every action may be applied twice with the effect of once;
+only a notification is then sent twice."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from orchestrator.events import Terminating
+from orchestrator.record import Lock, Record
+
+
+@dataclass(frozen=True)
+class BeginRun:
+    """Write the record and take the lock, both or neither."""
+
+    record: Record
+    lock: Lock
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Have the orchestrator called once, with this action for this run."""
+
+    run: str
+    action: Literal["stop", "close"]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class SetDesired:
+    """Set the desired capacity of the Auto Scaling group."""
+
+    capacity: int
+
+
+@dataclass(frozen=True)
+class StopInstance:
+    """Ask the instance to stop its backup, to report, and then to complete the hook itself."""
+
+    terminating: Terminating
+
+
+@dataclass(frozen=True)
+class CompleteHook:
+    """Let Auto Scaling go on with the termination."""
+
+    terminating: Terminating
+
+
+@dataclass(frozen=True)
+class CloseRun:
+    """Write the record's end, provided that the stored record is still Running."""
+
+    record: Record
+
+
+@dataclass(frozen=True)
+class Notify:
+    subject: str
+    body: str
+
+
+@dataclass(frozen=True)
+class RemoveSchedule:
+    """Remove what Schedule made for this run."""
+
+    run: str
+
+
+@dataclass(frozen=True)
+class ReleaseLock:
+    """Give up the lock, provided that this run holds it."""
+
+    run: str
+
+
+Action = (
+    BeginRun
+    | Schedule
+    | SetDesired
+    | StopInstance
+    | CompleteHook
+    | CloseRun
+    | Notify
+    | RemoveSchedule
+    | ReleaseLock
+)

@@ -1,0 +1,89 @@
+"""The events that the orchestrator understands."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunEvent:
+    """An event about one run, named by its backup id."""
+
+    backup_id: str
+
+
+class Start(RunEvent):
+    """The schedule rule fired: begin a run under this backup id."""
+
+
+class Stop(RunEvent):
+    """The run's window is nearly over: ask its instance to stop."""
+
+
+class Close(RunEvent):
+    """The run's window is over: end the run whatever state it is in."""
+
+
+@dataclass(frozen=True)
+class InstanceEvent:
+    """Something happened to an instance of an Auto Scaling group."""
+
+    group: str
+    instance: str
+
+
+@dataclass(frozen=True)
+class Terminating(InstanceEvent):
+    """The instance waits in the termination lifecycle hook until the hook is completed."""
+
+    hook: str
+    token: str
+
+
+class Terminated(InstanceEvent):
+    """The instance is gone."""
+
+
+Event = Start | Stop | Close | Terminating | Terminated
+
+
+class UnknownEvent(ValueError):
+    """The event is none of those the orchestrator acts on."""
+
+
+def parse(event: Mapping[str, Any], request_id: str) -> Event:
+    """Turn a raw Lambda event into a typed one.
+
+    A start takes the invocation's request id as its backup id, so that Lambda's retry of an
+    invocation is the same run. Raises UnknownEvent, which quotes the event.
+    """
+    match event:
+        case {"mode": "backup", "action": "start"}:
+            return Start(request_id)
+        case {"mode": "backup", "action": "stop", "backup_id": str(backup_id)}:
+            return Stop(backup_id)
+        case {"mode": "backup", "action": "close", "backup_id": str(backup_id)}:
+            return Close(backup_id)
+        case {
+            "source": "aws.autoscaling",
+            "detail-type": "EC2 Instance-terminate Lifecycle Action",
+            "detail": {
+                "AutoScalingGroupName": str(group),
+                "EC2InstanceId": str(instance),
+                "LifecycleHookName": str(hook),
+                "LifecycleActionToken": str(token),
+            },
+        }:
+            return Terminating(group, instance, hook, token)
+        case {
+            "source": "aws.autoscaling",
+            "detail-type": "EC2 Instance Terminate Successful",
+            "detail": {"AutoScalingGroupName": str(group), "EC2InstanceId": str(instance)},
+        }:
+            return Terminated(group, instance)
+    raise UnknownEvent(
+        f"event not understood: {json.dumps(event, default=str)[:1000]}; expected "
+        '{"mode": "backup", "action": "start"}, a "stop" or "close" with its "backup_id", '
+        "or a terminate event of the Auto Scaling group"
+    )

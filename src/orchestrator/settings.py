@@ -1,0 +1,80 @@
+"""The deployment's settings, read once from the Lambda environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+MINIMUM_WINDOW = timedelta(minutes=60)
+
+
+class SettingsError(ValueError):
+    """A setting is missing or makes no sense; the message names it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    table: str
+    group: str
+    topic_arn: str
+    schedule_group: str
+    scheduler_role_arn: str
+    log_bucket: str
+    source_efs: str
+    destination_efs: str
+    backup_prefix: str
+    folder_label: str
+    interval: str
+    retain: int
+    window: timedelta
+    instance_type: str
+    notify_success: bool
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Settings":
+        """Raises SettingsError for a variable that is missing, empty or malformed."""
+        return cls(
+            table=_text(env, "table_name"),
+            group=_text(env, "autoscaling_group_name"),
+            topic_arn=_text(env, "topic_arn"),
+            schedule_group=_text(env, "schedule_group"),
+            scheduler_role_arn=_text(env, "scheduler_role_arn"),
+            log_bucket=_text(env, "s3_bucket"),
+            source_efs=_text(env, "source_efs"),
+            destination_efs=_text(env, "destination_efs"),
+            backup_prefix=_text(env, "backup_prefix"),
+            folder_label=_text(env, "folder_label"),
+            interval=_text(env, "interval_tag"),
+            retain=_number(env, "backup_retention_copies"),
+            window=_window(env, "backup_window_period"),
+            instance_type=_text(env, "instance_type"),
+            notify_success=_yes_or_no(env, "notification_on_success"),
+        )
+
+
+def _text(env: Mapping[str, str], name: str) -> str:
+    if value := env.get(name, "").strip():
+        return value
+    raise SettingsError(f"environment variable {name} is missing or empty; set it on the function")
+
+
+def _number(env: Mapping[str, str], name: str) -> int:
+    value = _text(env, name)
+    if value.isascii() and value.isdigit():
+        return int(value)
+    raise SettingsError(f"environment variable {name} is {value!r}; set it to a whole number")
+
+
+def _window(env: Mapping[str, str], name: str) -> timedelta:
+    window = timedelta(minutes=_number(env, name))
+    if window >= MINIMUM_WINDOW:
+        return window
+    raise SettingsError(
+        f"environment variable {name} is {env[name]!r}; set it to 60 minutes or more"
+    )
+
+
+def _yes_or_no(env: Mapping[str, str], name: str) -> bool:
+    value = _text(env, name)
+    if value.lower() in ("yes", "no"):
+        return value.lower() == "yes"
+    raise SettingsError(f"environment variable {name} is {value!r}; set it to Yes or No")

@@ -1,0 +1,486 @@
+"""The decisions, as tables: (event, world, now) -> actions in order."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, assert_never
+
+import pytest
+
+from orchestrator import messages
+from orchestrator.actions import (
+    Action,
+    BeginRun,
+    CloseRun,
+    CompleteHook,
+    Notify,
+    ReleaseLock,
+    RemoveSchedule,
+    Schedule,
+    SetDesired,
+    StopInstance,
+)
+from orchestrator.core import Decision, Group, World, decide
+from orchestrator.events import Close, Event, Start, Stop, Terminated, Terminating
+from orchestrator.record import Lock, Record, Value
+from orchestrator.settings import Settings
+
+SETTINGS = Settings(
+    table="table",
+    group="group",
+    topic_arn="topic",
+    schedule_group="schedules",
+    scheduler_role_arn="role",
+    log_bucket="log-bucket",
+    source_efs="fs-source",
+    destination_efs="fs-backup",
+    backup_prefix="/",
+    folder_label="efs-backup",
+    interval="daily",
+    retain=7,
+    window=timedelta(minutes=180),
+    instance_type="c5.xlarge",
+    notify_success=True,
+)
+QUIET = Settings(**{**vars(SETTINGS), "notify_success": False})
+
+
+def at(time: str) -> datetime:
+    """A moment of the day on which the run `a` began at 02:00; its window ends at 05:00."""
+    return datetime.fromisoformat(f"2026-03-01T{time}+00:00")
+
+
+def record(run: str, status: str = "Running", **more: Value) -> Record:
+    start = {"BackupId": run, "BackupStatus": status, "BackupStartTime": "2026-03-01T02:00:00Z"}
+    return Record({**start, **more})
+
+
+def world(
+    *records: Record, lock: str | None = None, desired: int = 0, instances: str = ""
+) -> World:
+    return World(
+        Lock(lock, at("05:00")) if lock else None,
+        {record.backup_id: record for record in records},
+        Group(desired, frozenset(instances.split())),
+    )
+
+
+def text(action: Action) -> str:
+    """An action in a table."""
+    match action:
+        case BeginRun(record, lock):
+            return f"begin {record.backup_id} until {lock.until:%H:%M}"
+        case Schedule(run, name, moment):
+            return f"schedule {name} of {run} at {moment:%H:%M}"
+        case SetDesired(capacity):
+            return f"desired {capacity}"
+        case StopInstance(terminating):
+            return f"stop {terminating.instance}"
+        case CompleteHook(terminating):
+            return f"complete the hook of {terminating.instance}"
+        case CloseRun(record):
+            return f"close {record.backup_id} as {record.status}"
+        case Notify():
+            return f"notify {body(action)['BackupId']} {body(action)['BackupStatus']}"
+        case RemoveSchedule(run):
+            return f"unschedule {run}"
+        case ReleaseLock(run):
+            return f"release {run}"
+        case _:
+            assert_never(action)
+
+
+def texts(decision: Decision) -> list[str]:
+    return [text(action) for action in decision.actions]
+
+
+def body(notify: Action) -> dict[str, Any]:
+    assert isinstance(notify, Notify)
+    content: dict[str, Any] = json.loads(notify.body)
+    return content
+
+
+def the_notification(decision: Decision) -> Notify:
+    (notify,) = [action for action in decision.actions if isinstance(action, Notify)]
+    return notify
+
+
+def finalised(status: str) -> list[str]:
+    return [f"notify a {status}", "unschedule a", "release a"]
+
+
+RUNNING = record("a")
+BOOTED = record("a", InstanceId="i-1")
+REPORTED = record("a", "Success", InstanceId="i-1", Message="All is well")
+BEGIN_B = ["begin b until 08:00", "schedule stop of b at 07:45", "desired 1"]
+TERMINATING = Terminating("group", "i-1", "hook", "token")
+TERMINATED = Terminated("group", "i-1")
+
+CASES: dict[str, tuple[Event, World, str, list[str]]] = {
+    # start
+    "start with nothing active begins a run": (
+        Start("a"),
+        world(),
+        "02:00",
+        ["begin a until 05:00", "schedule stop of a at 04:45", "desired 1"],
+    ),
+    "start inside the window of another run is refused": (
+        Start("b"),
+        world(BOOTED, lock="a", desired=1, instances="i-1"),
+        "04:59",
+        ["notify b Refused"],
+    ),
+    "start is refused while another run's instance reports at the window's end": (
+        Start("b"),
+        world(BOOTED, lock="a", instances="i-1"),
+        "04:50",
+        ["notify b Refused"],
+    ),
+    "start after the window of a run whose end was lost ends that run first": (
+        Start("b"),
+        world(BOOTED, lock="a", desired=1, instances="i-1"),
+        "05:00",
+        ["desired 0", "close a as Unknown", *finalised("Unknown"), *BEGIN_B],
+    ),
+    "start after the window of a run that never had an instance": (
+        Start("b"),
+        world(RUNNING, lock="a"),
+        "05:00",
+        ["close a as Unsuccessful", *finalised("Unsuccessful"), *BEGIN_B],
+    ),
+    "start after a run reported but its termination was lost": (
+        Start("b"),
+        world(REPORTED, lock="a"),
+        "05:00",
+        [*finalised("Success"), *BEGIN_B],
+    ),
+    "start after the record of the active run was removed": (
+        Start("b"),
+        world(lock="a"),
+        "05:00",
+        [*finalised("Unknown"), *BEGIN_B],
+    ),
+    "start delivered again while the run is on": (
+        Start("a"),
+        world(RUNNING, lock="a"),
+        "02:01",
+        ["schedule stop of a at 04:45", "desired 1"],
+    ),
+    "start delivered again after the run reported launches no second instance": (
+        Start("a"),
+        world(REPORTED, lock="a", instances="i-1"),
+        "02:30",
+        [],
+    ),
+    "start delivered again after the run is over": (
+        Start("a"),
+        world(REPORTED),
+        "03:00",
+        [],
+    ),
+    "start delivered again after the next run began": (
+        Start("a"),
+        World(
+            Lock("b", at("08:00")),
+            {"a": REPORTED, "b": record("b")},
+            Group(1, frozenset({"i-2"})),
+        ),
+        "05:10",
+        [],
+    ),
+    "start delivered again too late to be resumed": (
+        Start("a"),
+        world(RUNNING, lock="a"),
+        "04:45",
+        ["close a as Unsuccessful", *finalised("Unsuccessful")],
+    ),
+    "start delivered again after it died while it ended its own late run": (
+        Start("a"),
+        world(record("a", "Unsuccessful"), lock="a"),
+        "04:46",
+        finalised("Unsuccessful"),
+    ),
+    # stop
+    "stop of a run that is over": (Stop("a"), world(REPORTED), "04:45", []),
+    "stop of another run than the active one": (
+        Stop("z"),
+        world(BOOTED, lock="a", desired=1, instances="i-1"),
+        "04:45",
+        [],
+    ),
+    "stop of a copying run": (
+        Stop("a"),
+        world(BOOTED, lock="a", desired=1, instances="i-1"),
+        "04:45",
+        ["desired 0", "schedule close of a at 05:00"],
+    ),
+    "stop delivered again": (
+        Stop("a"),
+        world(BOOTED, lock="a", desired=0, instances="i-1"),
+        "04:46",
+        ["schedule close of a at 05:00"],
+    ),
+    "stop of a run that reported and whose instance still terminates": (
+        Stop("a"),
+        world(REPORTED, lock="a", instances="i-1"),
+        "04:45",
+        ["schedule close of a at 05:00"],
+    ),
+    "stop of a run for which no instance ever ran": (
+        Stop("a"),
+        world(RUNNING, lock="a", desired=1),
+        "04:45",
+        ["desired 0", "close a as Unsuccessful", *finalised("Unsuccessful")],
+    ),
+    "stop of a run whose instance vanished": (
+        Stop("a"),
+        world(BOOTED, lock="a", desired=1),
+        "04:45",
+        ["desired 0", "close a as Unknown", *finalised("Unknown")],
+    ),
+    "stop of a run that reported and whose termination was lost": (
+        Stop("a"),
+        world(REPORTED, lock="a"),
+        "04:45",
+        finalised("Success"),
+    ),
+    "stop that comes after the window schedules nothing in the past": (
+        Stop("a"),
+        world(BOOTED, lock="a", desired=1, instances="i-1"),
+        "05:00",
+        ["desired 0", "close a as Unknown", *finalised("Unknown")],
+    ),
+    # close
+    "close of a run that is over": (Close("a"), world(REPORTED), "05:00", []),
+    "close of another run than the active one": (
+        Close("z"),
+        world(BOOTED, lock="a"),
+        "05:00",
+        [],
+    ),
+    "close of a run whose instance does not end": (
+        Close("a"),
+        world(BOOTED, lock="a", desired=0, instances="i-1"),
+        "05:00",
+        ["close a as Unknown", *finalised("Unknown")],
+    ),
+    "close of a run that was not even scaled in": (
+        Close("a"),
+        world(BOOTED, lock="a", desired=1, instances="i-1"),
+        "05:00",
+        ["desired 0", "close a as Unknown", *finalised("Unknown")],
+    ),
+    "close of a run that reported": (
+        Close("a"),
+        world(record("a", "Incomplete"), lock="a", instances="i-1"),
+        "05:00",
+        finalised("Incomplete"),
+    ),
+    # instance terminating
+    "terminating while the run is running": (
+        TERMINATING,
+        world(BOOTED, lock="a", instances="i-1"),
+        "04:45",
+        ["stop i-1"],
+    ),
+    "terminating after the run reported": (
+        TERMINATING,
+        world(REPORTED, lock="a", instances="i-1"),
+        "02:30",
+        ["complete the hook of i-1"],
+    ),
+    "terminating with no run": (
+        TERMINATING,
+        world(instances="i-1"),
+        "02:30",
+        ["complete the hook of i-1"],
+    ),
+    "terminating after the record was removed": (
+        TERMINATING,
+        world(lock="a", instances="i-1"),
+        "02:30",
+        ["complete the hook of i-1"],
+    ),
+    "terminating in another group": (
+        Terminating("other", "i-1", "hook", "token"),
+        world(BOOTED, lock="a", desired=1, instances="i-1"),
+        "02:30",
+        [],
+    ),
+    # instance terminated
+    "terminated with no run": (TERMINATED, world(REPORTED), "02:31", []),
+    "terminated after the run reported": (
+        TERMINATED,
+        world(REPORTED, lock="a"),
+        "02:31",
+        finalised("Success"),
+    ),
+    "terminated after the run reported but could not scale in": (
+        TERMINATED,
+        world(REPORTED, lock="a", desired=1, instances="i-2"),
+        "02:31",
+        ["desired 0", *finalised("Success")],
+    ),
+    "terminated early while the group replaces it": (
+        TERMINATED,
+        world(BOOTED, lock="a", desired=1),
+        "04:44",
+        [],
+    ),
+    "terminated early after someone scaled in": (
+        TERMINATED,
+        world(BOOTED, lock="a", desired=0),
+        "03:00",
+        ["close a as Unknown", *finalised("Unknown")],
+    ),
+    "terminated at the stop time without a report": (
+        TERMINATED,
+        world(BOOTED, lock="a", desired=0),
+        "04:50",
+        ["close a as Unknown", *finalised("Unknown")],
+    ),
+    "terminated at the stop time, before the stop came": (
+        TERMINATED,
+        world(BOOTED, lock="a", desired=1),
+        "04:45",
+        ["desired 0", "close a as Unknown", *finalised("Unknown")],
+    ),
+    "terminated without ever reporting that it boots": (
+        TERMINATED,
+        world(RUNNING, lock="a", desired=0),
+        "04:50",
+        ["close a as Unknown", *finalised("Unknown")],
+    ),
+    "terminated while its replacement stops": (
+        TERMINATED,
+        world(BOOTED, lock="a", desired=0, instances="i-1 i-2"),
+        "04:50",
+        [],
+    ),
+    "terminated in another group": (
+        Terminated("other", "i-1"),
+        world(REPORTED, lock="a"),
+        "02:31",
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_decision(name: str) -> None:
+    event, given, time, expected = CASES[name]
+    decision = decide(event, given, SETTINGS, at(time))
+    assert texts(decision) == expected
+    assert decision.reason
+
+
+def test_nothing_is_ever_scheduled_in_the_past() -> None:
+    for event, given, time, _ in CASES.values():
+        for action in decide(event, given, SETTINGS, at(time)).actions:
+            assert not isinstance(action, Schedule) or action.at > at(time)
+
+
+def test_the_new_record_has_the_attributes_of_the_table() -> None:
+    begin = decide(Start("a"), world(), SETTINGS, at("02:00")).actions[0]
+    assert isinstance(begin, BeginRun)
+    assert begin.lock == Lock("a", at("05:00"))
+    assert begin.record.attributes == {
+        "BackupId": "a",
+        "BackupStatus": "Running",
+        "BackupWindow": 180,
+        "IntervalTag": "daily",
+        "RetainPeriod": 7,
+        "FolderLabel": "efs-backup",
+        "BackupPrefix": "/",
+        "SourceEfsId": "fs-source",
+        "DestinationEfsId": "fs-backup",
+        "InstanceType": "c5.xlarge",
+        "BackupStartTime": "2026-03-01T02:00:00Z",
+        "ExpireItem": int(datetime(2026, 5, 30, 2, 0, tzinfo=UTC).timestamp()),
+    }
+
+
+SENTENCES = {
+    "Success": "The EFS was backed up successfully",
+    "Incomplete": (
+        "The EFS backup was incomplete. Either backup window expired before full backup "
+        "or fpsync process was not completed."
+    ),
+    "Unsuccessful": (
+        "The EFS backup was unsuccessful. "
+        "The EC2 instance was unable to find the mount IP OR mount EFS"
+    ),
+    "fpsync failed": "fpsync process in backup script failed or did not start",
+    "Unknown": (
+        "The SSM script could not update the DynamoDB table with backup status, "
+        "please check the logs in the S3 bucket for the details."
+    ),
+}
+
+
+@pytest.mark.parametrize("status", SENTENCES)
+@pytest.mark.parametrize("settings", [SETTINGS, QUIET], ids=["all", "failures only"])
+def test_failures_always_notify_and_success_when_asked(status: str, settings: Settings) -> None:
+    decision = decide(TERMINATED, world(record("a", status), lock="a"), settings, at("02:31"))
+    if status == "Success" and settings is QUIET:
+        assert texts(decision) == ["unschedule a", "release a"]
+    else:
+        assert body(the_notification(decision))["Message"] == SENTENCES[status]
+
+
+def test_the_message_of_the_instance_is_kept() -> None:
+    decision = decide(TERMINATED, world(REPORTED, lock="a"), SETTINGS, at("02:31"))
+    assert body(the_notification(decision))["Message"] == "All is well"
+
+
+def test_a_run_without_report_is_closed_and_says_where_the_logs_are() -> None:
+    decision = decide(TERMINATED, world(BOOTED, lock="a"), SETTINGS, at("04:50"))
+    (close,) = [action for action in decision.actions if isinstance(action, CloseRun)]
+    assert close.record.message == SENTENCES["Unknown"]
+    assert close.record.attributes["BackupStopTime"] == "2026-03-01T04:50:00Z"
+    assert body(the_notification(decision))["LogBucket"] == "log-bucket"
+
+
+def test_a_run_without_instance_says_what_to_check() -> None:
+    decision = decide(Stop("a"), world(RUNNING, lock="a"), SETTINGS, at("04:45"))
+    message = body(the_notification(decision))["Message"]
+    assert "No EC2 instance ran within the backup window" in message
+    assert "activity history of the Auto Scaling group group" in message
+
+
+def test_a_refused_start_says_which_run_is_still_going() -> None:
+    given = world(BOOTED, lock="a", desired=1, instances="i-1")
+    message = body(the_notification(decide(Start("b"), given, SETTINGS, at("03:00"))))["Message"]
+    for part in ("backup a ", "since 2026-03-01T02:00:00Z", "until 2026-03-01T05:00:00Z"):
+        assert part in message
+
+
+def test_a_removed_record_is_named() -> None:
+    notify = the_notification(decide(Close("a"), world(lock="a"), SETTINGS, at("05:00")))
+    assert body(notify)["Message"] == "Could not find the backup id a in the DynamoDB table table."
+
+
+def test_the_notification_reads_well() -> None:
+    done = record("a", "Success", Zebra="z", NumberOfFiles=12, Message="Größe: ok", ExpireItem=1)
+    notify = messages.run_ended(done, SETTINGS)
+    assert list(body(notify)) == [
+        "BackupStatus",
+        "Message",
+        "BackupId",
+        "BackupStartTime",
+        "NumberOfFiles",
+        "LogBucket",
+        "ExpireItem",
+        "Zebra",
+    ]
+    assert "Größe: ok" in notify.body
+    assert notify.body.count("\n") > 5
+    assert notify.subject == "EFS backup Success: fs-source (daily)"
+
+
+@pytest.mark.parametrize("source", ["fs-\n1", "fs-é", "x" * 300])
+def test_the_subject_is_what_sns_takes(source: str) -> None:
+    settings = Settings(**{**vars(SETTINGS), "source_efs": source})
+    subject = messages.run_ended(record("a", "Success"), settings).subject
+    assert subject.isascii()
+    assert subject.isprintable()
+    assert len(subject) < 100

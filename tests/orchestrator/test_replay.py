@@ -1,0 +1,192 @@
+"""A function may die between any two actions, and any event may come twice, late or never."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import assert_never
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from orchestrator.actions import (
+    Action,
+    BeginRun,
+    CloseRun,
+    CompleteHook,
+    Notify,
+    ReleaseLock,
+    RemoveSchedule,
+    Schedule,
+    SetDesired,
+    StopInstance,
+)
+from orchestrator.core import Group, World, decide
+from orchestrator.events import Close, Event, Start, Stop, Terminated
+from orchestrator.record import Lock, Record
+from tests.orchestrator.test_core import CASES, SETTINGS, at, body
+
+
+@dataclass
+class Account:
+    """An account in memory, with the conditions that the real one checks."""
+
+    lock: Lock | None = None
+    records: dict[str, Record] = field(default_factory=dict)
+    desired: int = 0
+    instances: set[str] = field(default_factory=set)
+    entries: dict[str, Schedule] = field(default_factory=dict)
+    notified: set[tuple[str, str]] = field(default_factory=set)
+    hooks: set[str] = field(default_factory=set)
+
+    def deliver(self, event: Event, now: datetime, die_after: int | None = None) -> None:
+        world = World(self.lock, self.records, Group(self.desired, frozenset(self.instances)))
+        for action in decide(event, world, SETTINGS, now).actions[:die_after]:
+            self.apply(action)
+
+    def apply(self, action: Action) -> None:
+        match action:
+            case BeginRun(record, lock):
+                assert self.lock is None
+                assert record.backup_id not in self.records
+                self.lock = lock
+                self.records = {**self.records, record.backup_id: record}
+            case Schedule(run, name, _):
+                self.entries[f"{run} {name}"] = action
+            case SetDesired(capacity):
+                assert capacity == 0 or (self.lock and self.records[self.lock.run].running)
+                self.desired = capacity
+            case StopInstance(terminating) | CompleteHook(terminating):
+                self.hooks.add(terminating.instance)
+            case CloseRun(record):
+                assert self.records[record.backup_id].running
+                self.records = {**self.records, record.backup_id: record}
+            case Notify():
+                self.notified.add((body(action)["BackupId"], body(action)["BackupStatus"]))
+            case RemoveSchedule(run):
+                self.entries = {k: e for k, e in self.entries.items() if e.run != run}
+            case ReleaseLock(run):
+                assert self.lock is None or self.lock.run == run
+                self.lock = None
+            case _:
+                assert_never(action)
+
+
+def account(given: World) -> Account:
+    return Account(given.lock, dict(given.records), given.group.desired, set(given.group.instances))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_dying_after_any_action_and_being_delivered_again_ends_the_same(name: str) -> None:
+    event, given, time, actions = CASES[name]
+    undisturbed = account(given)
+    undisturbed.deliver(event, at(time))
+    for applied in range(len(actions) + 1):
+        disturbed = account(given)
+        disturbed.deliver(event, at(time), die_after=applied)
+        disturbed.deliver(event, at(time))
+        assert disturbed == undisturbed, f"died after {actions[:applied]}"
+
+
+class Life(RuleBasedStateMachine):
+    """Months of backups in an account where everything that can go wrong does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.account = Account()
+        self.now = at("02:00")
+        self.starts = 0
+        self.past: list[Event] = []
+        self.launched = 0
+
+    def deliver(self, event: Event, die_after: int | None) -> None:
+        self.past.append(event)
+        self.account.deliver(event, self.now, die_after)
+
+    deaths = st.none() | st.integers(0, 8)
+
+    @rule(minutes=st.sampled_from([0, 1, 20, 165, 180, 24 * 60]))
+    def time_passes(self, minutes: int) -> None:
+        self.now += timedelta(minutes=minutes)
+
+    @rule(die_after=deaths)
+    def start(self, die_after: int | None) -> None:
+        self.starts += 1
+        self.deliver(Start(f"run-{self.starts}"), die_after)
+
+    @precondition(lambda self: self.past)
+    @rule(data=st.data(), die_after=deaths)
+    def an_event_comes_again(self, data: st.DataObject, die_after: int | None) -> None:
+        self.deliver(data.draw(st.sampled_from(self.past)), die_after)
+
+    @precondition(lambda self: self.account.entries)
+    @rule(data=st.data(), lost=st.booleans(), die_after=deaths)
+    def an_entry_is_due(self, data: st.DataObject, lost: bool, die_after: int | None) -> None:
+        name = data.draw(st.sampled_from(sorted(self.account.entries)))
+        entry = self.account.entries.pop(name)
+        self.now = max(self.now, entry.at)
+        if not lost:
+            kind = Stop if entry.action == "stop" else Close
+            self.deliver(kind(entry.run), die_after)
+
+    @precondition(lambda self: len(self.account.instances) < self.account.desired)
+    @rule(registers=st.booleans())
+    def an_instance_boots(self, registers: bool) -> None:
+        self.launched += 1
+        self.account.instances.add(f"i-{self.launched}")
+        if registers and (lock := self.account.lock):
+            self.update(lock.run, InstanceId=f"i-{self.launched}")
+
+    @precondition(lambda self: self.account.instances and self.account.lock)
+    @rule(status=st.sampled_from(["Success", "Incomplete"]), scales_in=st.booleans())
+    def the_instance_reports(self, status: str, scales_in: bool) -> None:
+        lock = self.account.lock
+        if lock and self.account.records[lock.run].running:
+            self.update(lock.run, BackupStatus=status)
+            if scales_in:
+                self.account.desired = 0
+
+    @precondition(lambda self: self.account.instances)
+    @rule(lost=st.booleans(), die_after=deaths)
+    def the_instance_ends(self, lost: bool, die_after: int | None) -> None:
+        instance = sorted(self.account.instances)[0]
+        self.account.instances.remove(instance)
+        if not lost:
+            self.deliver(Terminated(SETTINGS.group, instance), die_after)
+
+    def update(self, run: str, **attributes: str) -> None:
+        old = self.account.records[run]
+        self.account.records = {
+            **self.account.records,
+            run: Record({**old.attributes, **attributes}),
+        }
+
+    @invariant()
+    def only_the_active_run_is_running(self) -> None:
+        running = {run for run, record in self.account.records.items() if record.running}
+        assert running <= ({self.account.lock.run} if self.account.lock else set())
+
+    @invariant()
+    def nothing_runs_without_a_run(self) -> None:
+        assert self.account.lock or not self.account.desired
+        assert self.account.lock or not self.account.entries
+
+    @invariant()
+    def every_run_that_is_over_was_notified_with_its_status(self) -> None:
+        active = self.account.lock.run if self.account.lock else None
+        for run, record in self.account.records.items():
+            assert run == active or (run, record.status) in self.account.notified
+
+    def teardown(self) -> None:
+        """The next day's start leaves nothing open."""
+        self.now += timedelta(days=1)
+        self.account.deliver(Start("last"), self.now)
+        assert self.account.lock == Lock("last", self.now + SETTINGS.window)
+        self.only_the_active_run_is_running()
+        self.every_run_that_is_over_was_notified_with_its_status()
+
+
+TestLife = Life.TestCase
+TestLife.settings = hypothesis_settings(
+    max_examples=200, stateful_step_count=40, deadline=None, derandomize=True, database=None
+)

@@ -1,0 +1,56 @@
+from datetime import timedelta
+
+import pytest
+
+from orchestrator.settings import Settings, SettingsError
+
+ENV = {
+    "table_name": "stack",
+    "autoscaling_group_name": "backup-group",
+    "topic_arn": "arn:aws:sns:us-east-1:123456789012:topic",
+    "schedule_group": "schedules",
+    "scheduler_role_arn": "arn:aws:iam::123456789012:role/scheduler",
+    "s3_bucket": "log-bucket",
+    "source_efs": "fs-source",
+    "destination_efs": "fs-backup",
+    "backup_prefix": "/",
+    "folder_label": "efs-backup",
+    "interval_tag": "daily",
+    "backup_retention_copies": "7",
+    "backup_window_period": "180",
+    "instance_type": "c5.xlarge",
+    "notification_on_success": "Yes",
+}
+
+
+def test_settings_come_from_the_environment() -> None:
+    settings = Settings.from_env(ENV)
+    assert settings.retain == 7
+    assert settings.window == timedelta(hours=3)
+    assert settings.notify_success
+    assert not Settings.from_env({**ENV, "notification_on_success": "no"}).notify_success
+
+
+@pytest.mark.parametrize("name", sorted(ENV))
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_a_missing_or_empty_variable_is_named(name: str, value: str | None) -> None:
+    env = {key: text for key, text in ENV.items() if key != name}
+    if value is not None:
+        env[name] = value
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_env(env)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("backup_retention_copies", "seven"),
+        ("backup_retention_copies", "-1"),
+        ("backup_window_period", "15"),
+        ("backup_window_period", "3h"),
+        ("notification_on_success", "maybe"),
+    ],
+)
+def test_a_malformed_variable_is_named_with_its_value(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is '{value}'"):
+        Settings.from_env({**ENV, name: value})
