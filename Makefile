@@ -4,7 +4,7 @@ export SOURCE VERSION BUCKET
 
 BIN := .venv/bin
 SHELL_FILES = $(shell shfmt --find .ci */)
-GENERATED := .venv .local .cache dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help setup demo build test lint lock clean
 

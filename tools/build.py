@@ -1,0 +1,257 @@
+"""Builds a release into dist/: the templates, one zip per Lambda, one bundle of ec2/ and fpart.
+
+The same sources give the same bytes, wherever and whenever they are built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+import urllib.request
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOLUTION_NAME = "efs-to-efs-backup"
+LAMBDAS = ("orchestrator", "solution_helper", "ami_info")
+VERSION = re.compile(r"v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?", re.ASCII)
+BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,46}[a-z0-9]")
+DOWNLOAD_TIMEOUT_SECONDS = 30
+
+Files = Mapping[str, tuple[bytes, int]]
+"""What goes into an archive: name -> content, mode (0o644 or 0o755)."""
+
+
+class BuildError(Exception):
+    """The release cannot be built; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Fpart:
+    """Where the source of fpart comes from, and what it must be."""
+
+    version: str
+    url: str
+    sha256: str
+
+    @classmethod
+    def pinned(cls, pin: Path = ROOT / "tools" / "fpart.toml") -> Fpart:
+        return cls(**tomllib.loads(pin.read_text()))
+
+
+def build(version: str, bucket: str, dist: Path, root: Path = ROOT) -> None:
+    """Replace `dist` by the release `version`, whose assets will be uploaded to `bucket`-<region>.
+
+    Raises BuildError and leaves `dist` as it was when the release cannot be built.
+    """
+    cache = root / ".cache"
+    cache.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=dist.parent, prefix=".dist-") as scratch:
+        new = Path(scratch, "dist")
+        regional = new / "regional-s3-assets"
+        regional.mkdir(parents=True)
+        for name in LAMBDAS:
+            (regional / f"{name}.zip").write_bytes(zipped(lambda_files(root / "src" / name, cache)))
+        fpart = fpart_source(Fpart.pinned(), cache, os.environ.get("FPART_TARBALL"))
+        bundle = tar_gz({**files_of(root / "ec2", "ec2/"), "ec2/fpart.tar.gz": (fpart, 0o644)})
+        (regional / "ec2.tar.gz").write_bytes(bundle)
+        placeholders = {
+            "BUCKET_NAME": bucket,
+            "SOLUTION_NAME": SOLUTION_NAME,
+            "VERSION": version,
+            "BUNDLE_SHA256": hashlib.sha256(bundle).hexdigest(),
+        }
+        write_templates(root / "templates", new / "global-s3-assets", placeholders)
+        if dist.exists():
+            dist.rename(Path(scratch, "old"))
+        new.rename(dist)
+
+
+def write_templates(source: Path, target: Path, placeholders: Mapping[str, str]) -> None:
+    templates = sorted(source.glob("*.template"))
+    if not templates:
+        raise BuildError(f"no *.template in {source}")
+    target.mkdir()
+    for template in templates:
+        try:
+            target.joinpath(template.name).write_text(filled(template.read_text(), placeholders))
+        except KeyError as error:
+            raise BuildError(
+                f"{template}: nothing fills the placeholder %%{error.args[0]}%%"
+            ) from None
+
+
+def filled(text: str, placeholders: Mapping[str, str]) -> str:
+    """The text with every %%NAME%% replaced; KeyError with the name of one that is unknown."""
+    return re.sub(r"%%([^%\s]*)%%", lambda match: placeholders[match[1]], text)
+
+
+def lambda_files(package: Path, cache: Path) -> Files:
+    """The package under its own name, and what its requirements.txt asks for beside it."""
+    requirements = package / "requirements.txt"
+    dependencies = files_of(installed(requirements, cache)) if requirements.exists() else {}
+    own = files_of(package, f"{package.name}/")
+    return {**dependencies, **{name: own[name] for name in own if "/requirements." not in name}}
+
+
+def installed(requirements: Path, cache: Path) -> Path:
+    """A directory with the required packages, kept for the next build of the same requirements."""
+    target = cache / f"packages-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]}"
+    if target.exists():
+        return target
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        # Platform "any" admits pure Python only, which runs on each Lambda architecture.
+        pip = [sys.executable, "-I", "-m", "pip", "install", "--quiet", "--no-input"]
+        pip += ["--disable-pip-version-check", "--target", f"{scratch}/packages", "--no-compile"]
+        pip += ["--only-binary", ":all:", "--platform", "any", "--require-hashes"]
+        if subprocess.run([*pip, "--requirement", str(requirements)], check=False).returncode:
+            raise BuildError(f"pip could not install {requirements}")
+        Path(scratch, "packages").rename(target)
+    return target
+
+
+def fpart_source(fpart: Fpart, cache: Path, override: str | None) -> bytes:
+    """The tarball, from `override` (a path or URL) if given, else from the cache or the net."""
+    if override:
+        return verified(fpart, override, fetched(override))
+    kept = cache / f"fpart-{fpart.version}.tar.gz"
+    if kept.exists():
+        return verified(fpart, str(kept), kept.read_bytes())
+    content = verified(fpart, *downloaded(fpart))
+    part = kept.with_suffix(".part")
+    part.write_bytes(content)
+    part.rename(kept)
+    return content
+
+
+def downloaded(fpart: Fpart) -> tuple[str, bytes]:
+    """The URL that answered, and what it gave: upstream's, or else Debian's."""
+    try:
+        return fpart.url, fetched(fpart.url)
+    except OSError as error:
+        upstream_error = error
+    try:
+        url = debian_url(fpart.version)
+        return url, fetched(url)
+    except (OSError, subprocess.CalledProcessError) as debian_error:
+        raise BuildError(
+            f"fpart {fpart.version} came neither from {fpart.url} ({upstream_error})"
+            f" nor from Debian ({debian_error}); set FPART_TARBALL to the path or URL of a copy"
+        ) from debian_error
+
+
+def verified(fpart: Fpart, origin: str, content: bytes) -> bytes:
+    found = hashlib.sha256(content).hexdigest()
+    if found != fpart.sha256:
+        raise BuildError(
+            f"{origin} is not fpart {fpart.version}: SHA-256 expected {fpart.sha256}, found {found}"
+        )
+    return content
+
+
+def fetched(location: str) -> bytes:
+    if "://" not in location:
+        return Path(location).read_bytes()
+    with urllib.request.urlopen(location, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:
+        content: bytes = response.read()
+        return content
+
+
+def debian_url(version: str) -> str:
+    """Upstream's tarball, which Debian keeps unchanged beside the packages of all its releases."""
+    command = ["apt-get", "download", "--print-uris", "fpart"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    package_url = shlex.split(output)[0]
+    return f"{package_url.rsplit('/', 1)[0]}/fpart_{version}.orig.tar.gz"
+
+
+def files_of(directory: Path, prefix: str = "") -> Files:
+    """All files below a directory, without what differs from one installation to the next."""
+    return {
+        prefix + path.relative_to(directory).as_posix(): (
+            path.read_bytes(),
+            0o755 if path.stat().st_mode & 0o100 else 0o644,
+        )
+        for path in walk(directory)
+    }
+
+
+def walk(directory: Path) -> Iterator[Path]:
+    for path in directory.iterdir():
+        if path.name == "__pycache__" or path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from walk(path)
+        elif not (
+            directory.suffix == ".dist-info" and path.name in {"RECORD", "INSTALLER", "REQUESTED"}
+        ):
+            yield path
+
+
+def zipped(files: Files) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, (content, mode) in sorted(files.items()):
+            info = zipfile.ZipInfo(name)  # dated 1980-01-01
+            info.external_attr = mode << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, content)
+    return buffer.getvalue()
+
+
+def tar_gz(files: Files) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name, (content, mode) in sorted(files.items()):
+            info = tarfile.TarInfo(name)  # dated 1970-01-01, owned by 0:0
+            info.mode = mode
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return gzip.compress(buffer.getvalue(), mtime=0)
+
+
+def version(text: str) -> str:
+    if not VERSION.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"VERSION {text!r} is not of the form v2.0.0")
+    return text
+
+
+def bucket(text: str) -> str:
+    if not BUCKET.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"BUCKET {text!r} is not a bucket name that a region can be appended to:"
+            " 3 to 48 lower-case letters, digits and hyphens, the first and last not a hyphen"
+        )
+    return text
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="build", description="Write a release into dist/.")
+    parser.add_argument("--version", type=version, required=True, help="v2.0.0")
+    parser.add_argument("--bucket", type=bucket, default="efs-backup-solution")
+    parser.add_argument("--dist", type=Path, default=ROOT / "dist")
+    options = parser.parse_args(arguments)
+    try:
+        build(options.version, options.bucket, options.dist)
+    except (BuildError, OSError) as error:
+        print(f"build: {error}", file=sys.stderr)
+        return 1
+    for path in sorted(options.dist.rglob("*.*")):
+        print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {os.path.relpath(path)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
