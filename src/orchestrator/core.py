@@ -115,12 +115,10 @@ def _stop(event: Stop, world: World, settings: Settings, now: datetime) -> Decis
     lock = world.lock
     if not lock or lock.run != event.backup_id:
         return Decision((), f"run {event.backup_id} is over; nothing to stop")
-    if now >= lock.until:
-        return _close(Close(event.backup_id), world, settings, now)
-    if not world.group.instances:
+    if not world.group.instances or now >= lock.until:
         return Decision(
             _finalise(lock, world, settings, now),
-            f"run {lock.run} has no instance at its stop time; finalised",
+            f"run {lock.run} has no instance to stop, or no time for it; finalised",
         )
     return Decision(
         (*_scale_in(world), Schedule(lock.run, "close", lock.until)),
@@ -133,7 +131,9 @@ def _close(event: Close, world: World, settings: Settings, now: datetime) -> Dec
     if not lock or lock.run != event.backup_id:
         return Decision((), f"run {event.backup_id} is over; nothing to close")
     return Decision(
-        _finalise(lock, world, settings, now), f"the window of run {lock.run} is over; finalised"
+        # A close is scheduled only for a run that had an instance at its stop time.
+        _finalise(lock, world, settings, now, instance_seen=True),
+        f"the window of run {lock.run} is over; finalised",
     )
 
 

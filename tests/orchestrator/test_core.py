@@ -269,6 +269,12 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
         "05:00",
         ["desired 0", "close a as Unknown", *finalised("Unknown")],
     ),
+    "close of a run whose instance is gone and never said that it boots": (
+        Close("a"),
+        world(RUNNING, lock="a"),
+        "05:00",
+        ["close a as Unknown", *finalised("Unknown")],
+    ),
     "close of a run that reported": (
         Close("a"),
         world(record("a", "Incomplete"), lock="a", instances="i-1"),

@@ -1,0 +1,245 @@
+"""The AWS side: loads the world, applies one action.
+
+boto3 clients are typed Any: their methods are made from service models at run time, and this
+module is the only place that calls them.
+"""
+
+import json
+import logging
+import shlex
+from collections.abc import Callable
+from datetime import UTC
+from typing import Any, assert_never
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from orchestrator.actions import (
+    Action,
+    BeginRun,
+    CloseRun,
+    CompleteHook,
+    Notify,
+    ReleaseLock,
+    RemoveSchedule,
+    Schedule,
+    SetDesired,
+    StopInstance,
+)
+from orchestrator.core import Group, World
+from orchestrator.events import Close, Event, Start, Stop, Terminating
+from orchestrator.record import KEY, LOCK_KEY, RUNNING, Item, Lock, Record
+from orchestrator.settings import Settings
+
+RETRIES = Config(
+    retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=10
+)
+SSM_SCRIPT = "/opt/efs-backup/ec2/ssm.sh"
+SSM_DELIVERY_SECONDS = 60
+
+logger = logging.getLogger(__name__)
+
+
+class WorldChanged(Exception):
+    """Someone else wrote first: load the world again and decide again."""
+
+
+class Account:
+    """The resources of one deployment.
+
+    client: makes the boto3 client for a service name, e.g. partial(boto3.client, config=RETRIES).
+    function_arn: the function that scheduled entries call.
+    """
+
+    def __init__(self, settings: Settings, function_arn: str, client: Callable[[str], Any]) -> None:
+        self._settings = settings
+        self._function_arn = function_arn
+        self._dynamodb = client("dynamodb")
+        self._autoscaling = client("autoscaling")
+        self._scheduler = client("scheduler")
+        self._sns = client("sns")
+        self._ssm = client("ssm")
+
+    def load(self, event: Event) -> World:
+        """The world as the event's decision needs it. Raises LookupError for an unknown group."""
+        item = self._item(LOCK_KEY)
+        lock = Lock.from_item(item) if item else None
+        named = {event.backup_id} if isinstance(event, Start | Stop | Close) else set()
+        if lock:
+            named.add(lock.run)
+        items = {run: self._item(run) for run in named}
+        records = {run: Record.from_item(item) for run, item in items.items() if item}
+        return World(lock, records, self._group())
+
+    def apply(self, action: Action) -> None:
+        """Carry out one action; doing it again does no harm.
+
+        Raises WorldChanged when the action's condition no longer holds, and botocore's errors.
+        """
+        match action:
+            case BeginRun(record, lock):
+                self._begin_run(record, lock)
+            case Schedule():
+                self._schedule(action)
+            case SetDesired(capacity):
+                self._autoscaling.set_desired_capacity(
+                    AutoScalingGroupName=self._settings.group,
+                    DesiredCapacity=capacity,
+                    HonorCooldown=False,
+                )
+            case StopInstance(terminating):
+                self._stop_instance(terminating)
+            case CompleteHook(terminating):
+                self._complete_hook(terminating)
+            case CloseRun(record):
+                self._close_run(record)
+            case Notify(subject, body):
+                self._sns.publish(TopicArn=self._settings.topic_arn, Subject=subject, Message=body)
+            case RemoveSchedule(run):
+                self._remove_schedule(run)
+            case ReleaseLock(run):
+                self._release_lock(run)
+            case _:
+                assert_never(action)
+
+    def _item(self, key: str) -> Item | None:
+        response = self._dynamodb.get_item(
+            TableName=self._settings.table, Key={KEY: {"S": key}}, ConsistentRead=True
+        )
+        item: Item | None = response.get("Item")
+        return item
+
+    def _group(self) -> Group:
+        name = self._settings.group
+        response = self._autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+        if not response["AutoScalingGroups"]:
+            raise LookupError(f"Auto Scaling group {name} does not exist; check the stack")
+        group = response["AutoScalingGroups"][0]
+        instances = frozenset(instance["InstanceId"] for instance in group["Instances"])
+        return Group(group["DesiredCapacity"], instances)
+
+    def _begin_run(self, record: Record, lock: Lock) -> None:
+        puts = [
+            {
+                "Put": {
+                    "TableName": self._settings.table,
+                    "Item": item,
+                    "ConditionExpression": f"attribute_not_exists({KEY})",
+                }
+            }
+            for item in (record.to_item(), lock.to_item())
+        ]
+        try:
+            self._dynamodb.transact_write_items(TransactItems=puts)
+        except ClientError as error:
+            reasons = error.response.get("CancellationReasons", [])
+            if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
+                raise WorldChanged(f"run {lock.run} or another run has begun") from error
+            raise
+
+    def _close_run(self, record: Record) -> None:
+        names = ("BackupStatus", "Message", "BackupStopTime")
+        item = record.to_item()
+        try:
+            self._dynamodb.update_item(
+                TableName=self._settings.table,
+                Key={KEY: item[KEY]},
+                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in names),
+                ConditionExpression="#BackupStatus = :running",
+                ExpressionAttributeNames={f"#{name}": name for name in names},
+                ExpressionAttributeValues={
+                    ":running": {"S": RUNNING},
+                    **{f":{name}": item[name] for name in names},
+                },
+            )
+        except ClientError as error:
+            if _code(error) == "ConditionalCheckFailedException":
+                raise WorldChanged(f"run {record.backup_id} has reported meanwhile") from error
+            raise
+
+    def _release_lock(self, run: str) -> None:
+        try:
+            self._dynamodb.delete_item(
+                TableName=self._settings.table,
+                Key={KEY: {"S": LOCK_KEY}},
+                ConditionExpression="#run = :run",
+                ExpressionAttributeNames={"#run": "Run"},
+                ExpressionAttributeValues={":run": {"S": run}},
+            )
+        except ClientError as error:
+            if _code(error) != "ConditionalCheckFailedException":
+                raise
+            logger.info("the lock of run %s has been released already", run)
+
+    def _schedule(self, schedule: Schedule) -> None:
+        event = {"mode": "backup", "action": schedule.action, "backup_id": schedule.run}
+        try:
+            self._scheduler.create_schedule(
+                Name=_schedule_name(schedule.run, schedule.action),
+                GroupName=self._settings.schedule_group,
+                ScheduleExpression=f"at({schedule.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
+                ScheduleExpressionTimezone="UTC",
+                FlexibleTimeWindow={"Mode": "OFF"},
+                ActionAfterCompletion="DELETE",
+                Target={
+                    "Arn": self._function_arn,
+                    "RoleArn": self._settings.scheduler_role_arn,
+                    "Input": json.dumps(event),
+                },
+            )
+        except ClientError as error:
+            if _code(error) != "ConflictException":
+                raise
+            logger.info("the %s of run %s is scheduled already", schedule.action, schedule.run)
+
+    def _remove_schedule(self, run: str) -> None:
+        for action in ("stop", "close"):
+            try:
+                self._scheduler.delete_schedule(
+                    Name=_schedule_name(run, action), GroupName=self._settings.schedule_group
+                )
+            except ClientError as error:
+                if _code(error) != "ResourceNotFoundException":
+                    raise
+
+    def _stop_instance(self, terminating: Terminating) -> None:
+        command = [
+            *(SSM_SCRIPT, "--hook", terminating.hook, "--group", terminating.group),
+            *("--instance", terminating.instance, "--token", terminating.token),
+        ]
+        try:
+            self._ssm.send_command(
+                InstanceIds=[terminating.instance],
+                DocumentName="AWS-RunShellScript",
+                Parameters={"commands": [shlex.join(command)]},
+                TimeoutSeconds=SSM_DELIVERY_SECONDS,
+                OutputS3BucketName=self._settings.log_bucket,
+                OutputS3KeyPrefix="ssm-logs",
+            )
+        except (BotoCoreError, ClientError):
+            # Nobody on the instance will complete the hook, and the group must not wait for it.
+            logger.exception("SSM does not reach instance %s", terminating.instance)
+            self._complete_hook(terminating)
+
+    def _complete_hook(self, terminating: Terminating) -> None:
+        try:
+            self._autoscaling.complete_lifecycle_action(
+                AutoScalingGroupName=terminating.group,
+                LifecycleHookName=terminating.hook,
+                LifecycleActionToken=terminating.token,
+                InstanceId=terminating.instance,
+                LifecycleActionResult="CONTINUE",
+            )
+        except ClientError as error:
+            if "No active Lifecycle Action" not in str(error):
+                raise
+            logger.info("the hook of instance %s is completed already", terminating.instance)
+
+
+def _schedule_name(run: str, action: str) -> str:
+    # The close has a name of its own: the stop's entry still exists while it is being delivered.
+    return run if action == "stop" else f"{run}-{action}"
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response["Error"]["Code"])

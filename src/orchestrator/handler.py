@@ -1,0 +1,69 @@
+"""The Lambda entry point: parse, load, decide, apply."""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache, partial
+from typing import Any, Protocol
+
+import boto3
+
+from orchestrator import events
+from orchestrator.aws import RETRIES, Account, WorldChanged
+from orchestrator.core import Decision, decide
+from orchestrator.settings import Settings
+
+ATTEMPTS = 3
+
+logger = logging.getLogger("orchestrator")
+logger.setLevel(logging.INFO)
+
+
+class Context(Protocol):
+    """What is used of Lambda's context object."""
+
+    aws_request_id: str
+    invoked_function_arn: str
+
+
+def lambda_handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Act on one event and return what was done: {"reason": text, "actions": [names]}.
+
+    Every error is logged and raised, so that Lambda delivers the event again.
+    """
+    try:
+        parsed = events.parse(event, context.aws_request_id)
+        decision = handle(parsed, *_connect(context.invoked_function_arn))
+    except Exception:
+        logger.exception("event failed: %s", json.dumps(event, default=str))
+        raise
+    done = {
+        "reason": decision.reason,
+        "actions": [type(action).__name__ for action in decision.actions],
+    }
+    logger.info(json.dumps({"event": event, **done}, default=str))
+    return done
+
+
+def handle(event: events.Event, settings: Settings, account: Account) -> Decision:
+    """Decide and apply, again when the world changed in between."""
+    for attempt in range(1, ATTEMPTS + 1):
+        decision = decide(event, account.load(event), settings, datetime.now(UTC))
+        try:
+            for action in decision.actions:
+                account.apply(action)
+            break
+        except WorldChanged as change:
+            if attempt == ATTEMPTS:
+                raise
+            logger.info("deciding again: %s", change)
+    return decision
+
+
+@cache
+def _connect(function_arn: str) -> tuple[Settings, Account]:
+    """Settings and clients, made once per cold start."""
+    settings = Settings.from_env(os.environ)
+    return settings, Account(settings, function_arn, partial(boto3.client, config=RETRIES))

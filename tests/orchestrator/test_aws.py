@@ -1,0 +1,283 @@
+"""The AWS side, against moto; against a Stubber where moto has no such call."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from orchestrator.actions import (
+    BeginRun,
+    CloseRun,
+    CompleteHook,
+    Notify,
+    ReleaseLock,
+    RemoveSchedule,
+    Schedule,
+    SetDesired,
+    StopInstance,
+)
+from orchestrator.aws import Account, WorldChanged
+from orchestrator.core import Group, World
+from orchestrator.events import Start, Stop, Terminated, Terminating
+from orchestrator.record import Lock, Record
+from orchestrator.settings import Settings
+from tests.orchestrator.cloud import FUNCTION_ARN, REGION, Cloud
+from tests.orchestrator.test_settings import ENV
+
+NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
+LOCK = Lock("run-a", NOW + timedelta(hours=3))
+RECORD = Record({"BackupId": "run-a", "BackupStatus": "Running", "RetainPeriod": 7})
+CLOSED = RECORD.closed("Unknown", "No report", NOW)
+STOP = Schedule("run-a", "stop", NOW + timedelta(minutes=165))
+CLOSE = Schedule("run-a", "close", NOW + timedelta(minutes=180))
+TOKEN = "630aa23f-48eb-45e7-aba6-799ea6093a0f"
+TERMINATING = Terminating("backup-group", "i-1", "hook; rm -rf /", TOKEN)
+
+
+@pytest.fixture
+def account(cloud: Cloud) -> Account:
+    return Account(cloud.settings, FUNCTION_ARN, partial(boto3.client, region_name=REGION))
+
+
+class TestLoad:
+    def test_an_empty_table(self, account: Account) -> None:
+        assert account.load(Start("run-a")) == World(None, {}, Group(0, frozenset()))
+
+    def test_the_lock_its_run_and_the_run_of_the_event(self, account: Account) -> None:
+        account.apply(BeginRun(RECORD, LOCK))
+        account.apply(ReleaseLock("run-a"))
+        other = Record({"BackupId": "run-b", "BackupStatus": "Running"})
+        account.apply(BeginRun(other, Lock("run-b", LOCK.until)))
+        world = account.load(Stop("run-a"))
+        assert world.lock == Lock("run-b", LOCK.until)
+        assert world.records == {"run-a": RECORD, "run-b": other}
+        assert account.load(Terminated("backup-group", "i-1")).records == {"run-b": other}
+
+    def test_what_the_instance_wrote(self, account: Account, cloud: Cloud) -> None:
+        account.apply(BeginRun(RECORD, LOCK))
+        cloud.instance_writes(
+            "run-a", InstanceId={"S": "i-1"}, Speed={"N": "1.5"}, Odd={"BOOL": True}
+        )
+        record = account.load(Start("run-b")).records["run-a"]
+        assert record.attributes == {
+            **RECORD.attributes,
+            "InstanceId": "i-1",
+            "Speed": 1.5,
+            "Odd": "True",
+        }
+
+    def test_the_group(self, account: Account, cloud: Cloud) -> None:
+        account.apply(SetDesired(1))
+        group = account.load(Start("run-a")).group
+        assert group == Group(1, frozenset(cloud.instances()))
+        assert len(group.instances) == 1
+
+    def test_a_group_that_does_not_exist_is_named(self, cloud: Cloud) -> None:
+        settings = replace(cloud.settings, group="gone")
+        account = Account(settings, FUNCTION_ARN, partial(boto3.client, region_name=REGION))
+        with pytest.raises(LookupError, match="gone"):
+            account.load(Start("run-a"))
+
+
+class TestRun:
+    def test_begins_once(self, account: Account, cloud: Cloud) -> None:
+        account.apply(BeginRun(RECORD, LOCK))
+        with pytest.raises(WorldChanged):
+            account.apply(BeginRun(RECORD, LOCK))
+        assert cloud.item("lock") == {
+            "BackupId": {"S": "lock"},
+            "Run": {"S": "run-a"},
+            "Until": {"N": str(int(LOCK.until.timestamp()))},
+        }
+
+    def test_a_second_run_leaves_no_record_while_the_lock_is_held(
+        self, account: Account, cloud: Cloud
+    ) -> None:
+        account.apply(BeginRun(RECORD, LOCK))
+        with pytest.raises(WorldChanged):
+            account.apply(BeginRun(Record({"BackupId": "run-b"}), Lock("run-b", LOCK.until)))
+        assert cloud.item("run-b") is None
+
+    def test_is_closed_while_running(self, account: Account) -> None:
+        account.apply(BeginRun(RECORD, LOCK))
+        account.apply(CloseRun(CLOSED))
+        assert account.load(Start("run-b")).records == {"run-a": CLOSED}
+
+    def test_is_not_closed_over_a_report(self, account: Account, cloud: Cloud) -> None:
+        account.apply(BeginRun(RECORD, LOCK))
+        cloud.instance_writes("run-a", BackupStatus={"S": "Success"})
+        with pytest.raises(WorldChanged):
+            account.apply(CloseRun(CLOSED))
+        assert account.load(Start("run-b")).records["run-a"].status == "Success"
+
+    def test_is_not_closed_into_existence(self, account: Account, cloud: Cloud) -> None:
+        with pytest.raises(WorldChanged):
+            account.apply(CloseRun(CLOSED))
+        assert cloud.item("run-a") is None
+
+    def test_gives_up_only_its_own_lock(self, account: Account, cloud: Cloud) -> None:
+        account.apply(BeginRun(RECORD, LOCK))
+        account.apply(ReleaseLock("run-b"))
+        assert cloud.item("lock")
+        account.apply(ReleaseLock("run-a"))
+        account.apply(ReleaseLock("run-a"))
+        assert cloud.item("lock") is None
+
+
+class TestSchedule:
+    def test_is_a_one_shot_in_utc_that_calls_this_function(
+        self, account: Account, cloud: Cloud
+    ) -> None:
+        account.apply(STOP)
+        entry = cloud.entry("run-a")
+        assert entry["ScheduleExpression"] == "at(2026-03-01T04:45:00)"
+        assert entry["ScheduleExpressionTimezone"] == "UTC"
+        assert entry["ActionAfterCompletion"] == "DELETE"
+        assert entry["FlexibleTimeWindow"] == {"Mode": "OFF"}
+        assert entry["Target"]["Arn"] == FUNCTION_ARN
+        assert entry["Target"]["RoleArn"] == cloud.settings.scheduler_role_arn
+        assert json.loads(entry["Target"]["Input"]) == {
+            "mode": "backup",
+            "action": "stop",
+            "backup_id": "run-a",
+        }
+
+    def test_stop_and_close_stand_side_by_side_and_go_together(
+        self, account: Account, cloud: Cloud
+    ) -> None:
+        for _ in range(2):
+            account.apply(STOP)
+            account.apply(CLOSE)
+        assert cloud.entries() == ["run-a", "run-a-close"]
+        assert cloud.entry("run-a-close")["ScheduleExpression"] == "at(2026-03-01T05:00:00)"
+        for _ in range(2):
+            account.apply(RemoveSchedule("run-a"))
+        assert cloud.entries() == []
+
+    def test_the_name_of_a_request_id_fits(self) -> None:
+        assert len(f"{'5f1c2f0e-8a53-4c5e-9f0e-2f8d6b1f7a11'}-close") <= 64
+
+
+class TestGroup:
+    def test_scales_out_and_in(self, account: Account, cloud: Cloud) -> None:
+        for capacity in (1, 1, 0, 0):
+            account.apply(SetDesired(capacity))
+            assert len(cloud.instances()) == capacity
+
+
+class TestNotify:
+    def test_goes_to_the_topic(self, account: Account, cloud: Cloud) -> None:
+        account.apply(Notify("A subject", '{"a": 1}'))
+        assert cloud.mails() == [("A subject", {"a": 1})]
+
+
+class Stubbed:
+    """An account whose clients answer only what a test expects, in order."""
+
+    def __init__(self) -> None:
+        self.stubbers: dict[str, Stubber] = {}
+        self.account = Account(Settings.from_env(ENV), FUNCTION_ARN, self.client)
+
+    def client(self, service: str) -> Any:
+        client = boto3.client(service, region_name=REGION)
+        self.stubbers[service] = Stubber(client)
+        self.stubbers[service].activate()
+        return client
+
+    def expects_completion(self, error: str = "") -> None:
+        stubber = self.stubbers["autoscaling"]
+        expected = {
+            "AutoScalingGroupName": "backup-group",
+            "LifecycleHookName": "hook; rm -rf /",
+            "LifecycleActionToken": TOKEN,
+            "InstanceId": "i-1",
+            "LifecycleActionResult": "CONTINUE",
+        }
+        if error:
+            stubber.add_client_error(
+                "complete_lifecycle_action", "ValidationError", error, expected_params=expected
+            )
+        else:
+            stubber.add_response("complete_lifecycle_action", {}, expected)
+
+    def all_expected_calls_were_made(self) -> None:
+        for stubber in self.stubbers.values():
+            stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def stubbed() -> Iterator[Stubbed]:
+    stubbed = Stubbed()
+    yield stubbed
+    stubbed.all_expected_calls_were_made()
+
+
+class TestInstance:
+    def test_is_asked_to_stop_with_quoted_values(self, stubbed: Stubbed) -> None:
+        command = (
+            "/opt/efs-backup/ec2/ssm.sh --hook 'hook; rm -rf /' --group backup-group "
+            f"--instance i-1 --token {TOKEN}"
+        )
+        stubbed.stubbers["ssm"].add_response(
+            "send_command",
+            {},
+            {
+                "InstanceIds": ["i-1"],
+                "DocumentName": "AWS-RunShellScript",
+                "Parameters": {"commands": [command]},
+                "TimeoutSeconds": 60,
+                "OutputS3BucketName": "log-bucket",
+                "OutputS3KeyPrefix": "ssm-logs",
+            },
+        )
+        stubbed.account.apply(StopInstance(TERMINATING))
+
+    @pytest.mark.parametrize("code", ["InvalidInstanceId", "ThrottlingException", "AccessDenied"])
+    def test_is_let_go_when_ssm_does_not_reach_it(
+        self, stubbed: Stubbed, code: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        stubbed.stubbers["ssm"].add_client_error("send_command", code)
+        stubbed.expects_completion()
+        stubbed.account.apply(StopInstance(TERMINATING))
+        assert "i-1" in caplog.text
+        assert code in caplog.text
+
+    def test_is_let_go(self, stubbed: Stubbed) -> None:
+        stubbed.expects_completion()
+        stubbed.account.apply(CompleteHook(TERMINATING))
+
+    def test_is_let_go_once(self, stubbed: Stubbed) -> None:
+        stubbed.expects_completion(error="No active Lifecycle Action found with token")
+        stubbed.account.apply(CompleteHook(TERMINATING))
+
+    def test_another_refusal_is_raised(self, stubbed: Stubbed) -> None:
+        stubbed.expects_completion(error="AutoScalingGroup name not found")
+        with pytest.raises(ClientError, match="name not found"):
+            stubbed.account.apply(CompleteHook(TERMINATING))
+
+
+@pytest.mark.parametrize(
+    ("service", "call", "action"),
+    [
+        ("dynamodb", "transact_write_items", BeginRun(RECORD, LOCK)),
+        ("dynamodb", "update_item", CloseRun(CLOSED)),
+        ("dynamodb", "delete_item", ReleaseLock("run-a")),
+        ("scheduler", "create_schedule", STOP),
+        ("scheduler", "delete_schedule", RemoveSchedule("run-a")),
+        ("autoscaling", "set_desired_capacity", SetDesired(1)),
+        ("sns", "publish", Notify("subject", "body")),
+    ],
+)
+def test_an_unexpected_error_is_raised(
+    stubbed: Stubbed, service: str, call: str, action: Any
+) -> None:
+    stubbed.stubbers[service].add_client_error(call, "AccessDeniedException")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        stubbed.account.apply(action)

@@ -1,0 +1,158 @@
+"""The Lambda end to end, against moto."""
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from orchestrator import handler
+from orchestrator.aws import Account, WorldChanged
+from orchestrator.events import UnknownEvent
+from orchestrator.settings import SettingsError
+from tests.orchestrator.cloud import FUNCTION_ARN, REGION, Cloud
+
+EVENTS = Path(__file__).parents[1] / "events"
+RUN = "5f1c2f0e-8a53-4c5e-9f0e-2f8d6b1f7a11"
+
+
+@dataclass
+class Context:
+    aws_request_id: str
+    invoked_function_arn: str = FUNCTION_ARN
+
+
+@pytest.fixture(autouse=True)
+def cold_start(cloud: Cloud) -> None:
+    os.environ.update(cloud.env, AWS_DEFAULT_REGION=REGION)
+    handler._connect.cache_clear()
+
+
+def invoke(name: str, request_id: str = RUN) -> Any:
+    event = json.loads((EVENTS / f"{name}.json").read_text())
+    return handler.lambda_handler(event, Context(request_id))
+
+
+def report(cloud: Cloud, status: str) -> None:
+    """What the instance does at its end."""
+    cloud.instance_writes(RUN, BackupStatus={"S": status}, NumberOfFiles={"N": "12"})
+    boto3.client("autoscaling").set_desired_capacity(
+        AutoScalingGroupName=cloud.settings.group, DesiredCapacity=0
+    )
+
+
+def test_a_backup_from_start_to_success(cloud: Cloud) -> None:
+    before = datetime.now(UTC)
+    assert invoke("start")["actions"] == ["BeginRun", "Schedule", "SetDesired"]
+    assert cloud.item(RUN)["BackupStatus"] == {"S": "Running"}  # type: ignore[index]
+    assert len(cloud.instances()) == 1
+    stop = datetime.strptime(cloud.entry(RUN)["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)")
+    assert timedelta(minutes=164) < stop.replace(tzinfo=UTC) - before < timedelta(minutes=166)
+
+    report(cloud, "Success")
+    assert invoke("instance-terminated")["actions"] == ["Notify", "RemoveSchedule", "ReleaseLock"]
+    ((subject, body),) = cloud.mails()
+    assert subject == "EFS backup Success: fs-source (daily)"
+    assert body["NumberOfFiles"] == 12
+    assert cloud.entries() == []
+    assert cloud.item("lock") is None
+
+
+def test_a_backup_that_reaches_the_end_of_its_window(cloud: Cloud) -> None:
+    invoke("start")
+    assert invoke("stop")["actions"] == ["SetDesired", "Schedule"]
+    assert cloud.instances() == []
+    assert cloud.entries() == [RUN, f"{RUN}-close"]
+    invoke("close")
+    assert [body["BackupStatus"] for _, body in cloud.mails()] == ["Unknown"]
+    assert cloud.item(RUN)["BackupStatus"] == {"S": "Unknown"}  # type: ignore[index]
+    assert cloud.entries() == []
+    assert cloud.item("lock") is None
+
+
+def test_a_second_start_is_refused_and_changes_nothing(cloud: Cloud) -> None:
+    invoke("start")
+    instances = cloud.instances()
+    assert invoke("start", "second")["actions"] == ["Notify"]
+    assert [body["BackupStatus"] for _, body in cloud.mails()] == ["Refused"]
+    assert cloud.item("second") is None
+    assert cloud.instances() == instances
+    assert cloud.entries() == [RUN]
+
+
+def test_the_same_start_twice_is_one_run(cloud: Cloud) -> None:
+    invoke("start")
+    instances = cloud.instances()
+    assert invoke("start")["actions"] == ["Schedule", "SetDesired"]
+    assert cloud.instances() == instances
+    assert cloud.mails() == []
+
+
+def test_a_report_that_comes_between_load_and_close_wins(cloud: Cloud) -> None:
+    invoke("start")
+    cloud.instance_writes(RUN, InstanceId={"S": "i-1"})
+    apply = Account.apply
+
+    def report_first(account: Account, action: Any) -> None:
+        if type(action).__name__ == "CloseRun":
+            report(cloud, "Incomplete")
+        apply(account, action)
+
+    with mock.patch.object(Account, "apply", report_first):
+        invoke("close")
+    assert [body["BackupStatus"] for _, body in cloud.mails()] == ["Incomplete"]
+    assert cloud.item("lock") is None
+
+
+def test_a_world_that_does_not_settle_is_an_error(cloud: Cloud) -> None:
+    with (
+        mock.patch.object(Account, "apply", side_effect=WorldChanged("again")) as apply,
+        pytest.raises(WorldChanged),
+    ):
+        invoke("start")
+    assert apply.call_count == handler.ATTEMPTS
+
+
+def test_the_decision_is_logged_with_its_reason(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "orchestrator")
+    invoke("instance-terminated")
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "orchestrator"]
+    assert "no run is active" in json.loads(line)["reason"]
+
+
+def test_errors_are_logged_with_the_event_and_raised(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UnknownEvent):
+        handler.lambda_handler({"mode": "restore"}, Context(RUN))
+    assert '{"mode": "restore"}' in caplog.text
+
+    boto3.client("dynamodb").delete_table(TableName=cloud.settings.table)
+    with pytest.raises(ClientError):
+        invoke("start")
+
+
+def test_a_missing_setting_is_named_and_nothing_is_done(cloud: Cloud) -> None:
+    os.environ.pop("topic_arn")
+    with pytest.raises(SettingsError, match="topic_arn"):
+        invoke("start")
+    assert cloud.item("lock") is None
+
+
+def test_clients_are_made_once_and_retry(cloud: Cloud) -> None:
+    with mock.patch("boto3.client", wraps=boto3.client) as client:
+        invoke("start")
+        invoke("start")
+    services = [call.args[0] for call in client.call_args_list]
+    assert sorted(services) == sorted(set(services))
+    for call in client.call_args_list:
+        assert call.kwargs["config"].retries["mode"] == "standard"
