@@ -47,8 +47,8 @@ class Fpart:
     sha256: str
 
     @classmethod
-    def pinned(cls, pin: Path = ROOT / "tools" / "fpart.toml") -> Fpart:
-        return cls(**tomllib.loads(pin.read_text()))
+    def pinned(cls, root: Path) -> Fpart:
+        return cls(**tomllib.loads((root / "tools" / "fpart.toml").read_text()))
 
 
 def build(version: str, bucket: str, dist: Path, root: Path = ROOT) -> None:
@@ -64,7 +64,7 @@ def build(version: str, bucket: str, dist: Path, root: Path = ROOT) -> None:
         regional.mkdir(parents=True)
         for name in LAMBDAS:
             (regional / f"{name}.zip").write_bytes(zipped(lambda_files(root / "src" / name, cache)))
-        fpart = fpart_source(Fpart.pinned(), cache, os.environ.get("FPART_TARBALL"))
+        fpart = fpart_source(Fpart.pinned(root), cache, os.environ.get("FPART_TARBALL"))
         bundle = tar_gz({**files_of(root / "ec2", "ec2/"), "ec2/fpart.tar.gz": (fpart, 0o644)})
         (regional / "ec2.tar.gz").write_bytes(bundle)
         placeholders = {

@@ -1,0 +1,35 @@
+"""The Lambda entry point: finds the image and answers CloudFormation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from crhelper import CfnResource
+
+from ami_info.image import image_id
+
+helper = CfnResource(log_level="INFO", sleep_on_delete=0)
+
+
+def lambda_handler(event: Mapping[str, Any], context: Any) -> None:
+    """Handle Custom::AMIInfo: properties InstanceType and Arch, attribute Id."""
+    helper(event, context)
+
+
+def create_or_update(event: Mapping[str, Any], context: Any) -> None:
+    properties = event["ResourceProperties"]
+    helper.Data["Id"] = image_id(
+        boto3.client("ec2"),
+        boto3.client("ssm"),
+        properties.get("InstanceType", ""),
+        properties.get("Arch", ""),
+    )
+
+
+def delete(event: Mapping[str, Any], context: Any) -> None:
+    """Nothing was made, so there is nothing to delete."""
+
+
+helper.create(create_or_update)
+helper.update(create_or_update)
+helper.delete(delete)

@@ -1,0 +1,147 @@
+"""The image for an instance type: Amazon Linux 2023, newest, of the right architecture."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from moto import mock_aws
+
+from tests.cloudformation import CloudFormation, aws_environment
+
+TYPE = "Custom::AMIInfo"
+PHYSICAL_ID = "2024/02/29/[$LATEST]0f5a6f0b1f6d4c0f8f6f5f2c8e0d9a1b"
+
+
+@pytest.fixture
+def cloudformation(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudFormation]:
+    aws_environment(monkeypatch)
+    with mock_aws():
+        from ami_info.handler import lambda_handler
+
+        yield CloudFormation(monkeypatch, lambda_handler)
+
+
+def newest(architecture: str) -> str:
+    name = f"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}"
+    return str(boto3.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "arch", "architecture"),
+    [
+        ("c5.xlarge", "HVM64", "x86_64"),
+        ("g4dn.xlarge", "HVMG2", "x86_64"),
+        ("c7g.xlarge", "ARM64", "arm64"),
+        ("c7g.xlarge", "arm64", "arm64"),
+        # not said, or not known: EC2 knows
+        ("c5.xlarge", None, "x86_64"),
+        ("c6g.xlarge", None, "arm64"),
+        ("c6g.xlarge", "", "arm64"),
+        ("c6g.xlarge", "RISCV", "arm64"),
+        ("t2.micro", "", "x86_64"),  # also i386
+    ],
+)
+def test_answers_with_the_image(
+    cloudformation: CloudFormation,
+    instance_type: str,
+    arch: str | None,
+    architecture: str,
+) -> None:
+    properties = {"Region": "eu-west-1", "InstanceType": instance_type}
+    if arch is not None:
+        properties["Arch"] = arch
+    answer = cloudformation.request("Create", TYPE, properties)
+    assert answer["Status"] == "SUCCESS", answer["Reason"]
+    assert answer["Data"] == {"Id": newest(architecture)}
+
+
+def test_update_answers_with_the_image_of_the_new_type(cloudformation: CloudFormation) -> None:
+    properties = {"InstanceType": "c7g.xlarge", "Arch": "ARM64"}
+    answer = cloudformation.request("Update", TYPE, properties, physical_id=PHYSICAL_ID)
+    assert (answer["Status"], answer["Data"]) == ("SUCCESS", {"Id": newest("arm64")})
+
+
+def test_the_architectures_have_different_images(cloudformation: CloudFormation) -> None:
+    assert newest("x86_64") != newest("arm64")
+
+
+@pytest.mark.parametrize(
+    ("properties", "named"),
+    [
+        ({"InstanceType": "c9.huge", "Arch": "RISCV"}, ["'c9.huge'", "'RISCV'"]),
+        ({"InstanceType": "c9.huge"}, ["'c9.huge'"]),
+        ({"InstanceType": "mac1.metal"}, ["'mac1.metal'"]),
+        ({"InstanceType": "", "Arch": "RISCV"}, ["InstanceType is missing", "'RISCV'"]),
+        ({}, ["InstanceType is missing"]),
+    ],
+)
+def test_what_has_no_image_fails_and_says_what_to_edit(
+    cloudformation: CloudFormation,
+    properties: dict[str, str],
+    named: list[str],
+) -> None:
+    answer = cloudformation.request("Create", TYPE, properties)
+    assert answer["Status"] == "FAILED"
+    for text in [*named, "InstanceSize", "Arch", "Mappings"]:
+        assert text in answer["Reason"]
+    assert not answer["Reason"].startswith("ERROR: (truncated)")
+
+
+def test_a_failed_update_keeps_the_resource(cloudformation: CloudFormation) -> None:
+    answer = cloudformation.request(
+        "Update", TYPE, {"InstanceType": "c9.huge"}, physical_id=PHYSICAL_ID
+    )
+    assert answer["Status"] == "FAILED"
+
+
+def test_delete_succeeds_whatever_was_asked_for(cloudformation: CloudFormation) -> None:
+    answer = cloudformation.request(
+        "Delete", TYPE, {"InstanceType": "c9.huge"}, physical_id=PHYSICAL_ID
+    )
+    assert answer["Status"] == "SUCCESS"
+
+
+class TestRefusals:
+    """What moto does not say as AWS does."""
+
+    @pytest.fixture
+    def clients(self, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
+        aws_environment(monkeypatch)
+        return boto3.client("ec2"), boto3.client("ssm")
+
+    def test_ec2_does_not_know_the_type(self, clients: tuple[Any, Any]) -> None:
+        from ami_info.image import UnknownInstanceType, image_id
+
+        ec2, ssm = clients
+        with Stubber(ec2) as stubber:
+            stubber.add_client_error("describe_instance_types", "InvalidInstanceType")
+            with pytest.raises(UnknownInstanceType, match="no such instance type"):
+                image_id(ec2, ssm, "c9.huge", "")
+
+    def test_the_region_has_no_such_image(self, clients: tuple[Any, Any]) -> None:
+        from ami_info.image import UnknownInstanceType, image_id
+
+        ec2, ssm = clients
+        with Stubber(ssm) as stubber:
+            stubber.add_client_error("get_parameter", "ParameterNotFound")
+            with pytest.raises(UnknownInstanceType, match="kernel-default-arm64"):
+                image_id(ec2, ssm, "c7g.xlarge", "ARM64")
+
+    @pytest.mark.parametrize(
+        ("arch", "denied"), [("", "DescribeInstanceTypes"), ("ARM64", "GetParameter")]
+    )
+    def test_what_is_not_allowed_is_not_called_unknown(
+        self, clients: tuple[Any, Any], arch: str, denied: str
+    ) -> None:
+        from botocore.exceptions import ClientError
+
+        from ami_info.image import image_id
+
+        ec2, ssm = clients
+        with Stubber(ec2) as ec2_stubber, Stubber(ssm) as ssm_stubber:
+            ec2_stubber.add_client_error("describe_instance_types", "UnauthorizedOperation")
+            ssm_stubber.add_client_error("get_parameter", "AccessDeniedException")
+            with pytest.raises(ClientError, match=denied):
+                image_id(ec2, ssm, "c7g.xlarge", arch)
