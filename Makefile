@@ -29,9 +29,12 @@ lint: setup ## run ruff, mypy, shellcheck, shfmt, cfn-lint and yamllint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	shellcheck --external-sources $(SHELL_FILES)
+	$(BIN)/mypy --python-version 3.10 ec2 # the oldest that it knows; an instance has 3.9
+	shellcheck $(SHELL_FILES)
 	shfmt -d -i 2 -ci $(SHELL_FILES)
-	$(BIN)/cfn-lint templates/*.template
+	for template in templates/*.template; do \
+	  sed 's/%%[A-Z0-9_]*%%/placeholder/g' "$$template" | $(BIN)/cfn-lint || exit; \
+	done
 	$(BIN)/yamllint --strict .
 
 lock: ## pin the newest versions of all Python packages

@@ -57,7 +57,8 @@ def build(version: str, bucket: str, dist: Path, root: Path = ROOT) -> None:
     Raises BuildError and leaves `dist` as it was when the release cannot be built.
     """
     cache = root / ".cache"
-    cache.mkdir(exist_ok=True)
+    for directory in (cache, dist.parent):
+        directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dist.parent, prefix=".dist-") as scratch:
         new = Path(scratch, "dist")
         regional = new / "regional-s3-assets"
@@ -244,7 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dist", type=Path, default=ROOT / "dist")
     options = parser.parse_args(arguments)
     try:
-        build(options.version, options.bucket, options.dist)
+        build(options.version, options.bucket, options.dist, ROOT)
     except (BuildError, OSError) as error:
         print(f"build: {error}", file=sys.stderr)
         return 1

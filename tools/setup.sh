@@ -47,8 +47,8 @@ install_packages() {
   local install=(apt-get install --yes --no-install-recommends "${missing[@]}")
   if ((EUID != 0)); then
     if ! sudo -n true 2>/dev/null && ! { [[ -t 0 ]] && command -v sudo >/dev/null; }; then
-      refuse "Debian packages are missing. Run this, then try again:" $'\n\n' \
-        " sudo sh -c 'apt-get update && ${install[*]}'" $'\n'
+      refuse $'Debian packages are missing. Run this, then try again:\n\n' \
+        "sudo sh -c 'apt-get update && ${install[*]}'"$'\n'
     fi
     sudo=(sudo)
   fi
@@ -60,7 +60,8 @@ install_packages() {
 # A venv that an interrupted run left half made, that another Python made or that was moved here
 # cannot be repaired reliably: it is made again.
 venv_is_usable() {
-  [[ ! -e $VENV/.incomplete ]] && "$VENV/bin/pip" --version &>/dev/null || return 1
+  [[ ! -e $VENV/.incomplete ]] || return 1
+  "$VENV/bin/python" -c '' &>/dev/null && "$VENV/bin/pip" --version &>/dev/null || return 1
   local pinned
   for pinned in "$VENV"/requirements*.txt; do
     cmp -s "$pinned" "${pinned##*/}" || return 1

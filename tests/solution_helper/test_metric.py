@@ -53,7 +53,7 @@ class Endpoint:
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     endpoint = Endpoint()
     monkeypatch.setenv("METRICS_URL", endpoint.url)
-    thread = threading.Thread(target=endpoint.server.serve_forever)
+    thread = threading.Thread(target=endpoint.server.serve_forever, args=(0.01,))
     thread.start()
     yield endpoint
     endpoint.stuck.set()

@@ -1,0 +1,351 @@
+"""A release: complete, the same bytes every time, or an error and the old dist/ as it was."""
+
+import gzip
+import hashlib
+import io
+import os
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tools import build
+
+FPART = b"the source of fpart"
+SHA256 = hashlib.sha256(FPART).hexdigest()
+UPSTREAM = "https://upstream.invalid/fpart-1.7.0.tar.gz"
+DEBIAN = "https://debian.invalid/pool/main/f/fpart/fpart_1.7.0.orig.tar.gz"
+
+
+@pytest.fixture
+def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Projects that are as small as can be; all that they need is on this machine."""
+    wheel = make_wheel(tmp_path / "wheels")
+    tarball = tmp_path / "fpart.tar.gz"
+    tarball.write_bytes(FPART)
+    monkeypatch.setenv("FPART_TARBALL", str(tarball))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+
+    def make(name: str) -> Path:
+        root = tmp_path / name
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        pin = f'version = "1.7.0"\nurl = "{UPSTREAM}"\nsha256 = "{SHA256}"\n'
+        write(root / "tools/fpart.toml", pin)
+        for package in build.LAMBDAS:
+            write(root / f"src/{package}/__init__.py", f'"""{package}"""\n')
+            write(root / f"src/{package}/handler.py", "def lambda_handler(): ...\n")
+        requirements = root / "src/ami_info/requirements.txt"
+        write(requirements, f"tiny==1.0 --hash=sha256:{digest}\n")
+        write(root / "ec2/efs-ec2-backup.sh", "#!/bin/bash\n")
+        (root / "ec2/efs-ec2-backup.sh").chmod(0o755)
+        write(root / "ec2/lib/common.sh", "say() { echo; }\n")
+        write(root / "templates/efs-to-efs-backup.template", "Bucket: %%BUCKET_NAME%%\n")
+        return root
+
+    return make
+
+
+@pytest.fixture
+def project(make_project: Callable[[str], Path]) -> Path:
+    return make_project("project")
+
+
+@pytest.fixture
+def dist(project: Path) -> Path:
+    return project / "dist"
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def make_wheel(directory: Path) -> Path:
+    directory.mkdir()
+    wheel = directory / "tiny-1.0-py3-none-any.whl"
+    info = "tiny-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny/__init__.py", "SIZE = 'tiny'\n")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        archive.writestr(f"{info}/LICENSE", "free\n")
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{info}/RECORD", "tiny/__init__.py,,\n")
+    return wheel
+
+
+def make(project: Path) -> None:
+    build.build("v2.0.0", "efs-backup-solution", project / "dist", project)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+class TestRelease:
+    def test_has_the_two_levels(self, project: Path, dist: Path) -> None:
+        make(project)
+        assert set(contents(dist)) == {
+            "global-s3-assets/efs-to-efs-backup.template",
+            "regional-s3-assets/orchestrator.zip",
+            "regional-s3-assets/solution_helper.zip",
+            "regional-s3-assets/ami_info.zip",
+            "regional-s3-assets/ec2.tar.gz",
+        }
+        assert dist.stat().st_mode & stat.S_IRWXO == project.stat().st_mode & stat.S_IRWXO
+
+    def test_fills_the_template(self, project: Path, dist: Path) -> None:
+        write(
+            project / "templates/efs-to-efs-backup.template",
+            "%%BUCKET_NAME%% %%SOLUTION_NAME%%/%%VERSION%% %%BUNDLE_SHA256%% 100%",
+        )
+        make(project)
+        bundle = (dist / "regional-s3-assets/ec2.tar.gz").read_bytes()
+        digest = hashlib.sha256(bundle).hexdigest()
+        assert (dist / "global-s3-assets/efs-to-efs-backup.template").read_text() == (
+            f"efs-backup-solution efs-to-efs-backup/v2.0.0 {digest} 100%"
+        )
+
+    def test_zips_a_lambda_with_what_it_requires(self, project: Path, dist: Path) -> None:
+        write(project / "src/ami_info/__pycache__/handler.cpython-313.pyc", "compiled")
+        make(project)
+        with zipfile.ZipFile(dist / "regional-s3-assets/ami_info.zip") as archive:
+            assert archive.namelist() == [
+                "ami_info/__init__.py",
+                "ami_info/handler.py",
+                "tiny-1.0.dist-info/LICENSE",
+                "tiny-1.0.dist-info/METADATA",
+                "tiny-1.0.dist-info/WHEEL",
+                "tiny/__init__.py",
+            ]
+            assert archive.read("tiny/__init__.py") == b"SIZE = 'tiny'\n"
+        with zipfile.ZipFile(dist / "regional-s3-assets/orchestrator.zip") as archive:
+            assert archive.namelist() == ["orchestrator/__init__.py", "orchestrator/handler.py"]
+
+    def test_bundles_ec2_with_fpart(self, project: Path, dist: Path) -> None:
+        make(project)
+        with tarfile.open(dist / "regional-s3-assets/ec2.tar.gz") as archive:
+            members = {member.name: member for member in archive}
+            source = archive.extractfile("ec2/fpart.tar.gz")
+            assert source is not None
+            assert source.read() == FPART
+        assert {name: oct(member.mode) for name, member in members.items()} == {
+            "ec2/efs-ec2-backup.sh": "0o755",
+            "ec2/fpart.tar.gz": "0o644",
+            "ec2/lib/common.sh": "0o644",
+        }
+
+    def test_replaces_the_one_before(self, project: Path, dist: Path) -> None:
+        write(dist / "regional-s3-assets/old.zip", "old")
+        make(project)
+        assert "regional-s3-assets/old.zip" not in contents(dist)
+        assert [path.name for path in project.glob(".dist-*")] == []
+
+
+class TestSameBytes:
+    def test_twice(self, project: Path, dist: Path) -> None:
+        make(project)
+        first = contents(dist)
+        for path in project.rglob("*"):
+            os.utime(path, (1, 1))
+        make(project)
+        assert contents(dist) == first
+
+    def test_elsewhere_under_another_umask(
+        self, make_project: Callable[[str], Path], project: Path
+    ) -> None:
+        make(project)
+        before = os.umask(0o077)
+        try:
+            other = make_project("other")
+            make(other)
+        finally:
+            os.umask(before)
+        assert contents(other / "dist") == contents(project / "dist")
+
+    def test_nothing_of_the_builder_is_inside(self, project: Path, dist: Path) -> None:
+        make(project)
+        bundle = (dist / "regional-s3-assets/ec2.tar.gz").read_bytes()
+        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(bundle))) as archive:
+            assert {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in archive} == {
+                (0, 0, 0, "", "")
+            }
+        assert bundle[4:8] == bytes(4)  # gzip's own time
+
+    def test_of_the_project_itself(self, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            build.build("v2.0.0", "efs-backup-solution", tmp_path / name / "dist")
+        assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+class TestRefusals:
+    @pytest.fixture(autouse=True)
+    def old_dist(self, dist: Path) -> Iterator[None]:
+        write(dist / "old", "old")
+        yield
+        assert contents(dist) == {"old": b"old"}
+        assert [path.name for path in dist.parent.glob(".dist-*")] == []
+
+    @pytest.mark.parametrize("placeholder", ["%%BUKET_NAME%%", "%%version%%", "%%%%"])
+    def test_placeholder_that_nothing_fills(self, project: Path, placeholder: str) -> None:
+        write(project / "templates/other.template", f"a: {placeholder}\n")
+        with pytest.raises(build.BuildError, match=f"other.template.*{placeholder}"):
+            make(project)
+
+    def test_no_templates(self, project: Path) -> None:
+        (project / "templates/efs-to-efs-backup.template").unlink()
+        with pytest.raises(build.BuildError, match=r"no .*template in .*/templates"):
+            make(project)
+
+    def test_package_with_another_hash(self, project: Path) -> None:
+        requirements = project / "src/ami_info/requirements.txt"
+        requirements.write_text("tiny==1.0 --hash=sha256:" + "0" * 64)
+        with pytest.raises(build.BuildError, match=r"could not install .*ami_info/requirements"):
+            make(project)
+
+    def test_another_fpart(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        other = project / "other.tar.gz"
+        other.write_bytes(b"other")
+        found = hashlib.sha256(b"other").hexdigest()
+        monkeypatch.setenv("FPART_TARBALL", str(other))
+        with pytest.raises(build.BuildError, match=f"{other}.*expected {SHA256}, found {found}"):
+            make(project)
+
+
+class TestFpart:
+    """Where its source comes from: cache, upstream, Debian, in this order."""
+
+    FPART = build.Fpart("1.7.0", UPSTREAM, SHA256)
+
+    @pytest.fixture
+    def net(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+        """URL -> what it gives; there is nothing else."""
+        net: dict[str, bytes] = {}
+
+        def fetched(location: str) -> bytes:
+            if location in net:
+                return net[location]
+            raise OSError(f"unreachable: {location}")
+
+        monkeypatch.setattr(build, "fetched", fetched)
+        monkeypatch.setattr(build, "debian_url", lambda version: DEBIAN)
+        return net
+
+    def source(self, cache: Path, override: str | None = None) -> bytes:
+        return build.fpart_source(self.FPART, cache, override)
+
+    @pytest.mark.parametrize("origin", [UPSTREAM, DEBIAN])
+    def test_is_downloaded_once(self, net: dict[str, bytes], tmp_path: Path, origin: str) -> None:
+        net[origin] = FPART
+        assert self.source(tmp_path) == FPART
+        net.clear()
+        assert self.source(tmp_path) == FPART
+
+    def test_override_wins(self, net: dict[str, bytes], tmp_path: Path) -> None:
+        net |= {UPSTREAM: b"upstream", "https://mirror.invalid/fpart": FPART}
+        assert self.source(tmp_path, "https://mirror.invalid/fpart") == FPART
+
+    @pytest.mark.parametrize("origin", [UPSTREAM, DEBIAN])
+    def test_other_bytes_are_an_error(
+        self, net: dict[str, bytes], tmp_path: Path, origin: str
+    ) -> None:
+        net[origin] = b"other"
+        with pytest.raises(
+            build.BuildError, match=f"{origin} is not fpart 1.7.0: SHA-256 expected"
+        ):
+            self.source(tmp_path)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_other_bytes_of_upstream_are_not_replaced_by_debians(
+        self, net: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        net |= {UPSTREAM: b"other", DEBIAN: FPART}
+        with pytest.raises(build.BuildError, match="found"):
+            self.source(tmp_path)
+
+    def test_other_bytes_in_the_cache_are_an_error(
+        self, net: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        (tmp_path / "fpart-1.7.0.tar.gz").write_bytes(b"damaged")
+        with pytest.raises(build.BuildError, match=f"{tmp_path}/fpart-1.7.0.tar.gz is not"):
+            self.source(tmp_path)
+
+    def test_out_of_reach(self, net: dict[str, bytes], tmp_path: Path) -> None:
+        with pytest.raises(build.BuildError) as error:
+            self.source(tmp_path)
+        for text in (UPSTREAM, DEBIAN, "FPART_TARBALL"):
+            assert text in str(error.value)
+
+    def test_override_out_of_reach(
+        self, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("FPART_TARBALL", "/nowhere/fpart.tar.gz")
+        monkeypatch.setattr(build, "ROOT", project)
+        arguments = ["--version", "v2.0.0", "--dist", str(project / "dist")]
+        assert build.main(arguments) == 1
+        assert "/nowhere/fpart.tar.gz" in capsys.readouterr().err
+
+    def test_debians_is_found_beside_its_package(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        apt = tmp_path / "apt-get"
+        package = DEBIAN.replace("1.7.0.orig.tar.gz", "1.5.1-1_amd64.deb")
+        write(apt, f"""#!/bin/sh\necho "'{package}' fpart.deb 47952 SHA256:bc44"\n""")
+        apt.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert build.debian_url("1.7.0") == DEBIAN
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "--version"),
+            (["--version", ""], "VERSION ''"),
+            (["--version", "2.0.0"], "VERSION '2.0.0'"),
+            (["--version", "v2.0"], "VERSION 'v2.0'"),
+            (["--version", "v2.0.0/.."], "VERSION 'v2.0.0/..'"),
+            (["--version", "v2.0.0\n"], "VERSION 'v2.0.0\\n'"),
+            (["--version", "v٢.0.0"], "VERSION 'v٢.0.0'"),
+            (["--version", "v2.0.0", "--bucket", ""], "BUCKET ''"),
+            (["--version", "v2.0.0", "--bucket", "ab"], "BUCKET 'ab'"),
+            (["--version", "v2.0.0", "--bucket", "My-Bucket"], "BUCKET 'My-Bucket'"),
+            (["--version", "v2.0.0", "--bucket", "s3://bucket"], "BUCKET 's3://bucket'"),
+            (["--version", "v2.0.0", "--bucket", "bucket-"], "BUCKET 'bucket-'"),
+            (["--version", "v2.0.0", "--bucket", "b" * 49], "48"),  # + "-ap-northeast-1" = 64
+        ],
+    )
+    def test_refuses(
+        self, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as exit:
+            build.main(arguments)
+        assert exit.value.code == 2
+        assert message in capsys.readouterr().err
+
+    @pytest.mark.parametrize("version", ["v2.0.0", "v2.10.0-rc.1"])
+    def test_builds(
+        self,
+        project: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        version: str,
+    ) -> None:
+        monkeypatch.setattr(build, "ROOT", project)
+        dist = project / "dist"
+        arguments = ["--version", version, "--bucket", "my-backups", "--dist", str(dist)]
+        assert build.main(arguments) == 0
+        assert "my-backups" in (dist / "global-s3-assets/efs-to-efs-backup.template").read_text()
+        output = capsys.readouterr().out
+        for path, content in contents(dist).items():
+            assert f"{hashlib.sha256(content).hexdigest()}  " in output
+            assert path in output

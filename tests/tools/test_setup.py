@@ -1,0 +1,218 @@
+"""tools/setup.sh installs what is missing or says what to run, and keeps .venv in order."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SETUP = Path("tools/setup.sh").resolve()
+PYTHON = f"{sys.base_exec_prefix}/bin/python3"
+# Stands in for pip, which takes seconds: refuses a requirement without a hash.
+PIP = "import sys; sys.exit('==' in open(sys.argv[-1]).read() if 'install' in sys.argv else 0)"
+COMMAND = "apt-get update && apt-get install --yes --no-install-recommends"
+
+
+def program(name: str) -> str:
+    found = shutil.which(name)
+    assert found is not None
+    return found
+
+
+class Machine:
+    """A copy of the script with no requirements, and a PATH with stand-ins that log their calls."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root = directory / "project"
+        self.bin = directory / "bin"
+        self.log = directory / "log"
+        self.environment = {"PATH": str(self.bin), "HOME": str(directory)}
+        (self.root / "tools").mkdir(parents=True)
+        self.bin.mkdir()
+        shutil.copy(SETUP, self.root / "tools")
+        for name in ("requirements.txt", "requirements-dev.txt"):
+            (self.root / name).write_text("# nothing\n")
+        self.venv = self.root / ".venv"
+        for name in ("bash", "chmod", "cmp", "cp", "dirname", "env", "mkdir", "rm", "touch"):
+            (self.bin / name).symlink_to(program(name))
+        self.python()
+        self.packages(missing=[])
+        self.stand_in("apt-get")
+
+    def stand_in(self, name: str, script: str = "") -> None:
+        path = self.bin / name
+        path.unlink(missing_ok=True)
+        path.write_text(f'#!/bin/bash\necho "{name} $*" >>"{self.log}"\n{script}\n')
+        path.chmod(0o755)
+
+    def python(self, before: str = "") -> None:
+        self.stand_in(
+            "python3",
+            f"""{before}
+            [[ "$1 $2" == "-m venv" ]] || exec {PYTHON} "$@"
+            {PYTHON} -m venv --without-pip "$3"
+            site=("$3"/lib/python*/site-packages)
+            echo "{PIP}" >"${{site[0]}}/pip.py"
+            printf '#!%s\\nimport pip\\n' "$PWD/$3/bin/python" >"$3/bin/pip"
+            chmod +x "$3/bin/pip"
+            """,
+        )
+
+    def packages(self, missing: list[str]) -> None:
+        cases = "".join(f"{name}) exit 1 ;;\n" for name in missing)
+        self.stand_in("dpkg-query", f'case "${{@: -1}}" in\n{cases}esac\necho -n installed')
+
+    def run(self, *arguments: str, root: bool = False) -> subprocess.CompletedProcess[str]:
+        self.log.write_text("")
+        command = [str(self.root / "tools/setup.sh"), *arguments]
+        if root and os.geteuid() != 0:
+            pytest.skip("needs root")
+        if not root and os.geteuid() == 0:
+            command = [program("unshare"), "--user", *command]  # the same files, but not uid 0
+        return subprocess.run(
+            command,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def called(self, name: str) -> list[str]:
+        return [line for line in self.log.read_text().splitlines() if line.startswith(f"{name} ")]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+class TestPackages:
+    def test_nothing_is_run_when_all_are_there(self, machine: Machine) -> None:
+        machine.stand_in("sudo")
+        assert machine.run().returncode == 0
+        assert machine.called("apt-get") == machine.called("sudo") == []
+
+    @pytest.mark.parametrize("sudo", [None, "exit 1"], ids=["no sudo", "sudo wants a password"])
+    def test_without_the_right_it_says_what_to_run(
+        self, machine: Machine, sudo: str | None
+    ) -> None:
+        machine.packages(missing=["rsync", "gcc"])
+        if sudo:
+            machine.stand_in("sudo", sudo)
+        result = machine.run()
+        assert result.returncode == 2
+        assert f"sudo sh -c '{COMMAND} gcc rsync'" in result.stderr
+        assert machine.called("apt-get") == []
+        assert not machine.venv.exists()
+
+    def test_with_sudo_it_installs_what_is_missing(self, machine: Machine) -> None:
+        machine.packages(missing=["rsync", "gcc"])
+        machine.stand_in("sudo", '[[ $1 != -n ]] || shift; exec "$@"')
+        machine.stand_in("true")
+        assert machine.run().returncode == 0
+        update, install = machine.called("apt-get")
+        assert update.startswith("apt-get update")
+        assert install.startswith("apt-get install --yes --no-install-recommends gcc rsync")
+
+    def test_as_root_it_needs_no_sudo(self, machine: Machine) -> None:
+        machine.packages(missing=["rsync"])
+        assert machine.run(root=True).returncode == 0
+        assert len(machine.called("apt-get")) == 2
+
+    def test_installs_although_some_list_could_not_be_updated(self, machine: Machine) -> None:
+        machine.packages(missing=["rsync"])
+        machine.stand_in("apt-get", "[[ $1 != update ]]")
+        assert machine.run(root=True).returncode == 0
+        assert len(machine.called("apt-get")) == 2
+
+    def test_fails_when_apt_fails(self, machine: Machine) -> None:
+        machine.packages(missing=["rsync"])
+        machine.stand_in("apt-get", "exit 100")
+        assert machine.run(root=True).returncode not in (0, 2)
+
+    def test_the_demo_needs_no_linters(self, machine: Machine) -> None:
+        machine.packages(missing=["shellcheck", "shfmt"])
+        assert machine.run("demo").returncode == 0
+        assert "requirements-dev.txt" not in os.listdir(machine.venv)
+        assert machine.run().returncode == 2
+
+    def test_elsewhere_than_on_debian(self, machine: Machine) -> None:
+        (machine.bin / "dpkg-query").unlink()
+        result = machine.run()
+        assert result.returncode == 2
+        assert "Debian 12" in result.stderr
+
+
+class TestPython:
+    def test_one_that_is_too_old_is_passed_over(self, machine: Machine) -> None:
+        machine.stand_in("old-python", "exit 1")
+        machine.environment["PYTHON"] = "old-python"
+        assert machine.run().returncode == 0
+        assert len(machine.called("old-python")) == 1
+
+    def test_without_venv_it_asks_for_the_package(self, machine: Machine) -> None:
+        machine.packages(missing=["python3-venv"])
+        assert machine.run().returncode == 0  # this Python has venv, so no package is needed
+        machine.python(before="[[ $* != *ensurepip* ]] || exit 1")
+        result = machine.run()
+        assert result.returncode == 2
+        assert f"{COMMAND} python3-venv" in result.stderr
+
+
+class TestVenv:
+    def marked(self, machine: Machine) -> Path:
+        """A finished .venv with a file in it that only a new .venv would not have."""
+        assert machine.run().returncode == 0
+        mark = machine.venv / "mark"
+        mark.touch()
+        return mark
+
+    def test_is_made_once(self, machine: Machine) -> None:
+        mark = self.marked(machine)
+        assert machine.run().returncode == 0
+        assert machine.run("demo").returncode == 0
+        assert mark.exists()
+
+    def test_of_the_demo_is_completed(self, machine: Machine) -> None:
+        assert machine.run("demo").returncode == 0
+        (machine.venv / "mark").touch()
+        assert machine.run().returncode == 0
+        assert (machine.venv / "mark").exists()
+        assert (machine.venv / "requirements-dev.txt").exists()
+
+    def test_is_made_again_for_other_requirements(self, machine: Machine) -> None:
+        mark = self.marked(machine)
+        (machine.root / "requirements-dev.txt").write_text("# others\n")
+        assert machine.run().returncode == 0
+        assert not mark.exists()
+
+    def test_is_made_again_after_an_interrupted_run(self, machine: Machine) -> None:
+        mark = self.marked(machine)
+        (machine.root / "requirements.txt").write_text("missing-hash==1\n")
+        assert machine.run().returncode != 0
+        (machine.root / "requirements.txt").write_text("# nothing\n")
+        mark.touch()
+        assert machine.run().returncode == 0
+        assert not mark.exists()
+        assert not (machine.venv / ".incomplete").exists()
+
+    def test_is_made_again_where_it_was_moved_to(self, machine: Machine) -> None:
+        self.marked(machine)
+        machine.root = machine.root.rename(machine.root.with_name("moved"))
+        machine.venv = machine.root / ".venv"
+        assert machine.run().returncode == 0
+        assert not (machine.venv / "mark").exists()
+
+    def test_is_made_again_when_its_python_is_gone(self, machine: Machine) -> None:
+        mark = self.marked(machine)
+        (machine.venv / "bin/python").unlink()
+        assert machine.run().returncode == 0
+        assert not mark.exists()
+
+
+def test_refuses_other_arguments(machine: Machine) -> None:
+    result = machine.run("everything")
+    assert (result.returncode, "usage" in result.stderr) == (2, True)
