@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -92,14 +93,15 @@ class Backup:
                 words.extend([value] if value else [])
         return words
 
-    def start(self, prefix: list[str] | None = None, **changes: str | None) -> subprocess.Popen[str]:
+    def start(
+        self, prefix: list[str] | None = None, **changes: str | None
+    ) -> subprocess.Popen[str]:
         self.result.unlink(missing_ok=True)
         return subprocess.Popen(
             [*(prefix or []), *self.command(**changes)],
             stderr=subprocess.PIPE,
             text=True,
             errors="backslashreplace",
-            env={**os.environ, "PROGRESS_TICKS": "1"},
         )
 
     def finish(self, process: subprocess.Popen[str]) -> Outcome:
@@ -142,10 +144,8 @@ def end_tree(process: subprocess.Popen[str]) -> None:
     for pid in victims:
         victims.extend(children.get(pid, []))
     for pid in victims:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 @pytest.fixture

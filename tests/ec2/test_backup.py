@@ -29,7 +29,7 @@ def hostile_tree(source: Path) -> None:
         b" leading and trailing ",
         b"-rf",
         b"--delete",
-        b"it's \"quoted\" `id` $HOME \\ *?[x]",
+        b'it\'s "quoted" `id` $HOME \\ *?[x]',
         b"\xff\xfe not utf-8",
         "ümläut 漢字".encode(),
         b".snapshot-x",

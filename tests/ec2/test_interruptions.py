@@ -57,9 +57,7 @@ def fill(source: Path, count: int, text: str = "content") -> None:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_drains_and_the_next_one_finishes(
-    slow: Backup, stop: signal.Signals
-) -> None:
+def test_a_stopped_run_drains_and_the_next_one_finishes(slow: Backup, stop: signal.Signals) -> None:
     fill(slow.source, 2500)
     process = slow.start(jobs="1")
     wait_for("the stage", stage_exists(slow))
@@ -176,7 +174,7 @@ def test_a_crawl_that_fails_is_no_success(backup: Backup, monkeypatch: pytest.Mo
     folder = backup.home / "shim"
     folder.mkdir()
     shim = folder / "fpart"
-    shim.write_text(f"#!/bin/bash\n{shutil.which('fpart')} \"$@\"\nexit 1\n")
+    shim.write_text(f'#!/bin/bash\n{shutil.which("fpart")} "$@"\nexit 1\n')
     shim.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     outcome = backup.run()

@@ -30,9 +30,7 @@ def interval(value: str) -> str:
 def count(value: str) -> int:
     """A whole number from 1 to 99999."""
     if not re.fullmatch(r"[1-9][0-9]{0,4}", value, re.ASCII):
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number from 1 to 99999, not {value!r}"
-        )
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 99999, not {value!r}")
     return int(value)
 
 
@@ -73,6 +71,6 @@ def writable_directory(option: str, path: Path) -> Path:
 def check_apart(source: Path, backup: Path) -> None:
     """A snapshot inside its own source would contain itself, and more so each day."""
     if source == backup or backup in source.parents:
-        raise Refused(f"the source {str(source)!r} lies inside the backup directory {str(backup)!r}")
+        raise Refused(f"the source {str(source)!r} lies inside the backup {str(backup)!r}")
     if source in backup.parents:
-        raise Refused(f"the backup directory {str(backup)!r} lies inside the source {str(source)!r}")
+        raise Refused(f"the backup {str(backup)!r} lies inside the source {str(source)!r}")

@@ -23,13 +23,15 @@ from engine.tally import Tally, tally_jobs, vanished_warnings
 
 log = logging.getLogger(__name__)
 
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
 DESCRIPTION = """\
-Make the snapshot BACKUP/LABEL/INTERVAL.0 of SOURCE, renumber the older ones, and remove all but N.
-Files that did not change are hard links to the snapshot before. No snapshot changes once it is made.
+Make the snapshot BACKUP/LABEL/INTERVAL.0 of SOURCE, renumber the older ones, and keep N of them.
+Files that did not change are hard links to the snapshot before. A snapshot never changes again.
 """
 EXIT_STATUS = """\
 Exit status: 0 published (warnings are in the result), 1 failed, 2 refused with nothing touched,
-3 stopped before it was complete. SIGTERM and SIGINT let running jobs finish; a second one ends them.
+3 stopped before completion. SIGTERM or SIGINT lets running jobs finish; a second one ends them.
 """
 
 
@@ -88,7 +90,7 @@ class Result:
 
 
 def utc_now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return time.strftime(TIME_FORMAT, time.gmtime())
 
 
 def parse(words: list[str]) -> Options:
@@ -215,8 +217,8 @@ def keep_logs(work: Path, log_dir: Path) -> None:
 
 
 def main(words: list[str]) -> int:
-    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%Y-%m-%dT%H:%M:%SZ", level="INFO")
     logging.Formatter.converter = time.gmtime
+    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt=TIME_FORMAT, level="INFO")
     try:
         options = parse(words)
     except Refused as error:

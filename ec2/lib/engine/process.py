@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ TICK_SECONDS = 0.5
 class StopSignals:
     """SIGTERM and SIGINT of this process, counted and passed on to the child at work.
 
-    The child runs in a session of its own, so that a terminal's Ctrl-C reaches it only through here.
+    The child runs in a session of its own: a terminal's Ctrl-C reaches it only through here.
     """
 
     def __init__(self) -> None:
@@ -33,10 +34,8 @@ class StopSignals:
     def _pass_on(self) -> None:
         if self._child:
             group, number = self._child
-            try:
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself in this moment
                 os.killpg(group, number)
-            except ProcessLookupError:
-                pass  # it ended by itself in this moment
 
     def run(
         self,

@@ -103,7 +103,7 @@ class SnapshotFolder:
         return [path for kind in kinds for _, path in self._numbered(kind)]
 
     def _numbered(self, prefix: str) -> list[tuple[int, Path]]:
-        """The directories ``prefix.NUMBER`` in ascending order; nothing else that is called alike."""
+        """The directories ``prefix.NUMBER`` in ascending order; nothing else called alike."""
         pattern = re.compile(re.escape(prefix) + r"\.(0|[1-9][0-9]*)", re.ASCII)
         found = []
         with os.scandir(self.path) as entries:

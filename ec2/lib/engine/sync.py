@@ -1,4 +1,4 @@
-"""Copying a tree with fpsync: fpart cuts the source into lists, rsync jobs copy them in parallel."""
+"""Copying a tree with fpsync: fpart cuts it into lists, rsync jobs copy those in parallel."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from engine.process import StopSignals
 
 log = logging.getLogger(__name__)
 
-# EFS has no ACLs and no extended attributes. Times are compared to the nanosecond: by whole seconds,
-# a file rewritten within one second with the same size would look unchanged.
-RSYNC_KEEP = "-lptgoD --numeric-ids --sparse --modify-window=-1 --no-human-readable --stats".split()
+# EFS has no ACLs and no extended attributes. Times are compared to the nanosecond: by whole
+# seconds, a file rewritten within one second with the same size would look unchanged.
+RSYNC_KEEP = ["-lptgoD", "--numeric-ids", "--sparse", "--modify-window=-1"]
+RSYNC_COUNT = ["--no-human-readable", "--stats"]
 RSYNC_VANISHED = 24  # files were gone before rsync could copy them
 MAX_LINK_DEST = 20  # rsync's own limit
 
@@ -61,15 +62,14 @@ class TreeCopy:
             environment={"EFS_JOBS": str(self.jobs)},
             on_tick=self._show_progress,
         )
-        if self._stop.received:
-            raise Stopped("stopped before the snapshot was complete; the next run continues from it")
+        self._raise_if_stopped()
         if not any(self._fpsync.rglob("fp_done")):
             raise Failed("fpsync", "fpart did not see the whole source; fpsync.log says why")
         if self._parts_done() != self._parts_total():
             raise Failed("fpsync", "fpsync lost a part of the work; fpsync.log says why")
 
     def _fpsync_command(self, jobs: int, link_from: Sequence[Path]) -> list[str]:
-        options = [*RSYNC_KEEP, "--ignore-missing-args"]
+        options = [*RSYNC_KEEP, *RSYNC_COUNT, "--ignore-missing-args"]
         # fpsync pastes paths and options into shell code: it is only ever shown plain names.
         for number, tree in enumerate(link_from[:MAX_LINK_DEST]):
             options.append(f"--link-dest={self._plain_name(f'previous.{number}', tree)}")
@@ -92,24 +92,26 @@ class TreeCopy:
     def copy_directories(self) -> tuple[list[str], list[str]]:
         """Create the empty directories and set the attributes of all; return (warnings, errors).
 
-        Directories come last because creating a file in one changes its time. A directory that cannot
-        be read fails here, which the lists of files alone would not show.
+        Directories come last because creating a file in one changes its time. A directory that
+        cannot be read fails here, which the lists of files alone would not show.
         """
         output = self.work / "directories.log"
-        directories_only = ["--include=*/", "--exclude=*"]
-        code = self._stop.run(
-            ["rsync", "-r", *RSYNC_KEEP, *directories_only, "--", f"{self.source}/", f"{self.stage}/"],
-            log=output,
-            stop_with=signal.SIGTERM,
-        )
-        if self._stop.received:
-            raise Stopped("stopped before the snapshot was complete; the next run continues from it")
+        command = ["rsync", "-r", *RSYNC_KEEP, "--include=*/", "--exclude=*", "--"]
+        command += [f"{self.source}/", f"{self.stage}/"]
+        code = self._stop.run(command, log=output, stop_with=signal.SIGTERM)
+        self._raise_if_stopped()
         if code == RSYNC_VANISHED:
             return ["a directory vanished during the backup"], []
         if code:
             messages = output.read_text(errors="backslashreplace").splitlines()
             return [], [f"copying the directories ended with exit code {code}", *messages[:20]]
         return [], []
+
+    def _raise_if_stopped(self) -> None:
+        if self._stop.received:
+            raise Stopped(
+                "stopped before the snapshot was complete; the next run continues from it"
+            )
 
     def _parts_total(self) -> int:
         return sum(1 for part in (self._fpsync / "parts").rglob("part.*"))

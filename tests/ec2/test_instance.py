@@ -1,0 +1,106 @@
+"""The parts of the instance's scripts that can be tried without an instance."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import EC2
+
+
+def bash(script: str, *words: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run ``script`` after the libraries, with ``words`` as its arguments."""
+    head = f'set -Eeuo pipefail; for lib in "{EC2}"/lib/*.sh; do . "$lib"; done; FAILURE=\n'
+    environment = {**os.environ, "MOUNT_ATTEMPTS": "2", "MOUNT_PAUSE": "0"}
+    if path:
+        environment["PATH"] = f"{path}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-c", head + script, "bash", *words],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+
+
+def stub(folder: Path, name: str, body: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/bash\n{body}\n")
+    (folder / name).chmod(0o755)
+    return folder
+
+
+def test_settings_are_data_and_never_run(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    hostile = "/a b$(touch pwned)`touch pwned`'\"\\;touch pwned & =x "
+    config.write_text(f"REGION=us-east-1\nBACKUP_PREFIX={hostile}\nnot a setting\nRETAIN=7\n")
+    script = 'cd "$2"; read_config "$1"; printf "%s|%s|%s" "$REGION" "$BACKUP_PREFIX" "$RETAIN"'
+    process = bash(script, str(config), str(tmp_path))
+    assert process.stdout == f"us-east-1|{hostile}|7"
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        ("Failed to resolve fs-1.efs.us-east-1.amazonaws.com", "mount target"),
+        ("mount.nfs4: Connection timed out", "security group"),
+        ("mount.nfs4: mounting 127.0.0.1:/x failed, No such file or directory", "prefix"),
+        ("mount.nfs4: access denied by server", "file system policy"),
+        ("something new", "something new"),
+    ],
+)
+def test_a_failed_mount_says_what_to_check(tmp_path: Path, output: str, cause: str) -> None:
+    path = stub(tmp_path / "bin", "mount", f"echo '{output}' >&2; exit 32")
+    process = bash('mount_efs source fs-1 /x "$1" ro', str(tmp_path / "mnt"), path=path)
+    assert process.returncode == 1
+    assert "attempt 2 of 2" in process.stderr
+    last = process.stderr.splitlines()[-1]
+    assert "unable to find the mount IP OR mount EFS" in last
+    assert "the source file system fs-1:/x" in last
+    assert cause in last
+
+
+def test_a_mount_that_claims_success_but_is_not_there_is_a_failure(tmp_path: Path) -> None:
+    path = stub(tmp_path / "bin", "mount", "exit 0")
+    process = bash('mount_efs backup fs-1 / "$1" tls', str(tmp_path / "mnt"), path=path)
+    assert process.returncode == 1
+
+
+def test_a_late_mount_is_waited_for(tmp_path: Path) -> None:
+    marker = tmp_path / "tried"
+    path = stub(tmp_path / "bin", "mount", f"[[ -e {marker} ]] || {{ touch {marker}; exit 32; }}")
+    stub(path, "mountpoint", "exit 0")
+    process = bash('mount_efs source fs-1 "/a b" "$1" ro', str(tmp_path / "mnt"), path=path)
+    assert process.returncode == 0, process.stderr
+    assert "mounted the source file system fs-1:/a b" in process.stderr
+
+
+def test_nothing_is_installed_where_all_is_there(tmp_path: Path) -> None:
+    path = stub(tmp_path / "bin", "mount.efs", "")
+    stub(path, "apt-get", "exit 99")
+    stub(path, "dnf", "exit 99")
+    environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"}
+    subprocess.run([str(EC2 / "install.sh")], env=environment, check=True)
+
+
+def test_an_installation_that_fails_is_reported(tmp_path: Path) -> None:
+    path = stub(tmp_path / "bin", "dnf", "echo 'no repository' >&2; exit 1")
+    environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"}
+    process = subprocess.run(
+        [str(EC2 / "install.sh")], env=environment, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 1
+    assert "installing mount.efs" in process.stderr
+    assert "no repository" in process.stderr
+
+
+def test_ssm_refuses_an_incomplete_command_line() -> None:
+    process = subprocess.run(
+        [str(EC2 / "ssm.sh"), "--hook", "h"], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 1
+    assert "usage: ssm.sh" in process.stderr
