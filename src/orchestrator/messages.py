@@ -54,6 +54,7 @@ ORDER = (
     "NumberOfFilesTransferred",
     "TotalFileSize",
     "TotalTransferredFileSize",
+    "Errors",
     "Warnings",
     "InstanceType",
     "InstanceId",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 KEY = "BackupId"
 LOCK_KEY = "lock"
@@ -14,8 +15,9 @@ UNSUCCESSFUL = "Unsuccessful"
 FPSYNC_FAILED = "fpsync failed"
 UNKNOWN = "Unknown"
 
-Value = str | int | float
-Item = dict[str, dict[str, str]]
+# The lists are the instance's warnings and errors, one line each.
+Value = str | int | float | list[str]
+Item = dict[str, dict[str, Any]]
 
 
 def timestamp(moment: datetime) -> str:
@@ -83,12 +85,16 @@ class Lock:
         return cls(item["Run"]["S"], datetime.fromtimestamp(int(item["Until"]["N"]), UTC))
 
 
-def _to_dynamodb(value: Value) -> dict[str, str]:
+def _to_dynamodb(value: Value) -> dict[str, Any]:
+    if isinstance(value, list):
+        return {"L": [{"S": line} for line in value]}
     return {"S": value} if isinstance(value, str) else {"N": str(value)}
 
 
-def _from_dynamodb(value: dict[str, str]) -> Value:
+def _from_dynamodb(value: dict[str, Any]) -> Value:
     ((kind, raw),) = value.items()
-    if kind != "N":
-        return str(raw)
-    return int(raw) if raw.lstrip("-").isdigit() else float(raw)
+    if kind == "L":
+        return [str(_from_dynamodb(line)) for line in raw]
+    if kind == "N":
+        return int(raw) if raw.lstrip("-").isdigit() else float(raw)
+    return str(raw)

@@ -73,6 +73,11 @@ class TestLoad:
             "Odd": "True",
         }
 
+    def test_a_record_with_lines_of_text_survives_the_table(self, account: Account) -> None:
+        record = Record({**RECORD.attributes, "Warnings": ["vanished: 'a\\nb'", "… 漢字"]})
+        account.apply(BeginRun(record, LOCK))
+        assert account.load(Start("run-a")).records == {"run-a": record}
+
     def test_the_group(self, account: Account, cloud: Cloud) -> None:
         account.apply(SetDesired(1))
         group = account.load(Start("run-a")).group
