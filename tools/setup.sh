@@ -42,9 +42,11 @@ install_packages() {
   local missing
   mapfile -t missing < <(missing_packages)
   ((${#missing[@]} > 0)) || return 0
+  # fpart's package wants a mailer. Where there is none, apt would choose one that runs a server.
+  [[ " ${missing[*]} " != *' fpart '* || -e /usr/sbin/sendmail ]] || missing+=(dma)
 
-  local -a sudo=()
-  local install=(apt-get install --yes --no-install-recommends "${missing[@]}")
+  local -a sudo=() install=(env DEBIAN_FRONTEND=noninteractive
+    apt-get install --yes --no-install-recommends "${missing[@]}")
   if ((EUID != 0)); then
     if ! sudo -n true 2>/dev/null && ! { [[ -t 0 ]] && command -v sudo >/dev/null; }; then
       refuse $'Debian packages are missing. Run this, then try again:\n\n' \
@@ -54,7 +56,7 @@ install_packages() {
   fi
   say "Installing Debian packages: ${missing[*]}"
   "${sudo[@]}" apt-get update --quiet=2 || say "apt-get update failed; trying with the package lists at hand."
-  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}" --quiet=2
+  "${sudo[@]}" "${install[@]}" --quiet=2
 }
 
 # A venv that an interrupted run left half made, that another Python made or that was moved here

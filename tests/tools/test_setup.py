@@ -12,7 +12,10 @@ SETUP = Path("tools/setup.sh").resolve()
 PYTHON = f"{sys.base_exec_prefix}/bin/python3"
 # Stands in for pip, which takes seconds: refuses a requirement without a hash.
 PIP = "import sys; sys.exit('==' in open(sys.argv[-1]).read() if 'install' in sys.argv else 0)"
-COMMAND = "apt-get update && apt-get install --yes --no-install-recommends"
+COMMAND = (
+    "apt-get update && env DEBIAN_FRONTEND=noninteractive"
+    " apt-get install --yes --no-install-recommends"
+)
 
 
 def program(name: str) -> str:
