@@ -1,0 +1,351 @@
+"""ministack, with what backups need of AWS and it lacks.
+
+    python -m local.emulator HOME
+
+serves the APIs of the account until its standard input is closed. `fire RULE` on a line of that
+input makes the schedule rule RULE due.
+
+Only this file knows ministack from the inside. PRIVATE_NAMES lists what it uses that is no
+interface of ministack's; each is checked before the start.
+"""
+
+import importlib
+import json
+import logging
+import os
+import secrets
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from local import api, imds
+from local.api import Credentials, Record
+from local.autoscaling import AutoScaling, ValidationError, validate_capacity
+from local.fleet import Fleet, Machine, owner
+
+RECONCILE_SECONDS = 0.2
+SCHEDULE_TICK_SECONDS = 1
+TWO_YEARS = 2 * 365 * 86400
+
+# What ministack reads while it is imported. AUTH makes it enforce the IAM policies.
+ENVIRONMENT = {
+    "AUTH": "true",
+    "BIND_HOST": "127.0.0.1",
+    "DOCKER_HOST": "unix:///nonexistent",
+    "GATEWAY_PORT": str(api.PORT),
+    "IOT_MTLS_ENABLED": "0",
+    "LAMBDA_EXECUTOR": "local",
+    "MINISTACK_ACCOUNT_ID": api.ACCOUNT_ID,
+    "MINISTACK_HOST": "127.0.0.1",
+    "USE_SSL": "1",
+}
+
+PRIVATE_NAMES = {
+    "core.iam_actions": ("extract_resource_arn",),
+    "core.iam_evaluator": ("enforce",),
+    "core.responses": ("request_scope",),
+    "core.router": ("extract_access_key_id",),
+    "core.tls": ("resolve_tls_material",),
+    "services.autoscaling": (
+        "_ACTION_MAP", "_asgs", "_error", "_hooks", "_p", "_reconcile_instances", "_xml",
+    ),
+    "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_ec2_sg_permissions"),
+    "services.ec2": (
+        "_security_groups", "_tags", "exec_in_instance_blocking", "instance_is_managed",
+    ),
+    "services.eventbridge": (
+        "_SCHEDULER_TICK_INTERVAL", "_put_events", "_rule_last_fired", "_rules",
+    ),
+    "services.scheduler": ("_SCHEDULE_TICK_INTERVAL",),
+    "services.ssm": ("_commands", "_finish_invocation"),
+    "services.sts": ("register_session",),
+}  # fmt: skip
+
+logger = logging.getLogger(__name__)
+
+
+def missing_names() -> list[str]:
+    """The names of PRIVATE_NAMES that this ministack does not have."""
+    return [
+        f"ministack.{module}.{name}"
+        for module, names in PRIVATE_NAMES.items()
+        for name in names
+        if not hasattr(_ministack(module), name)
+    ]
+
+
+def main(home: Path) -> None:
+    if missing := missing_names():
+        sys.exit(f"This ministack lacks what the local account hooks into: {', '.join(missing)}")
+    _trust_own_certificate(api.certificate(home))
+    install(home)
+    threading.Thread(target=_obey, name="control", daemon=True).start()
+    sys.argv = ["ministack"]
+    _ministack("app").main()
+
+
+def install(home: Path) -> None:
+    """Puts everything in place that runs inside ministack."""
+    metadata = imds.MetadataService()
+    fleet = Fleet(home, metadata, _open_session)
+    scaling = AutoScaling(_groups, _lifecycle_hooks, fleet.launch, _publish)
+    _hook_authorization()
+    _hook_cloudformation()
+    _hook_autoscaling(scaling)
+    _hook_run_command(scaling, fleet)
+    _ministack("services.eventbridge")._SCHEDULER_TICK_INTERVAL = SCHEDULE_TICK_SECONDS
+    _ministack("services.scheduler")._SCHEDULE_TICK_INTERVAL = SCHEDULE_TICK_SECONDS
+    metadata.start()
+    threading.Thread(target=_reconcile_for_ever, args=(scaling,), daemon=True).start()
+
+
+def _ministack(module: str) -> Any:
+    return importlib.import_module(f"ministack.{module}")
+
+
+def _trust_own_certificate(certificate: Path) -> None:
+    """The Lambda functions inherit this environment, and the only server they talk to is this."""
+    made, _ = _ministack("core.tls").resolve_tls_material()
+    shutil.copyfile(made, certificate)
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        os.environ[name] = str(certificate)
+
+
+# IAM: ministack derives the resource of some requests too coarsely for precise policies.
+
+
+def _hook_authorization() -> None:
+    actions = _ministack("core.iam_actions")
+    derive = actions.extract_resource_arn
+
+    def resource(
+        service: str, method: str, path: str, headers: Record, body: bytes, query: Record,
+        region: str, account: str,
+    ) -> str:  # fmt: skip
+        request = json.loads(body) if body and service in ("scheduler", "ssm") else {}
+        target = headers.get("x-amz-target", "").rpartition(".")[2]
+        if service == "scheduler" and path.startswith("/schedules/"):
+            group = request.get("GroupName") or "".join(query.get("groupName", "default"))
+            name = path.removeprefix("/schedules/")
+            return f"arn:aws:scheduler:{region}:{account}:schedule/{group}/{name}"
+        if target == "GetParameter" and request["Name"].startswith("/aws/service/"):
+            return f"arn:aws:ssm:{region}::parameter{request['Name']}"
+        if target == "SendCommand":
+            return _resource_of_command(request, headers, region, account)
+        return str(derive(service, method, path, headers, body, query, region, account))
+
+    actions.extract_resource_arn = resource
+
+
+def _resource_of_command(request: Record, headers: Record, region: str, account: str) -> str:
+    """SendCommand needs a right to each instance and to its document: the first one denied."""
+    key = _ministack("core.router").extract_access_key_id(headers)
+    tags = _ministack("services.ec2")._tags
+    for instance_id in request["InstanceIds"]:
+        instance = f"arn:aws:ec2:{region}:{account}:instance/{instance_id}"
+        context = {f"ssm:resourceTag/{t['Key']}": t["Value"] for t in tags.get(instance_id, [])}
+        if _ministack("core.iam_evaluator").enforce(
+            key, "ssm:SendCommand", "ssm", region, resource_arn=instance, service_context=context
+        ):
+            return instance
+    return f"arn:aws:ssm:{region}::document/{request['DocumentName']}"
+
+
+def _open_session(account: str, role: str, session: str, credentials: Credentials) -> None:
+    _ministack("services.sts").register_session(
+        credentials.access_key,
+        {
+            "Arn": f"arn:aws:sts::{account}:assumed-role/{role}/{session}",
+            "UserId": f"{role}:{session}",
+            "SecretAccessKey": credentials.secret_key,
+            "SessionToken": credentials.token,
+        },
+    )
+
+
+# CloudFormation: a resource type of the backup template is missing.
+
+
+def _hook_cloudformation() -> None:
+    provisioners = _ministack("services.cloudformation.provisioners")
+    provisioners._RESOURCE_HANDLERS["AWS::EC2::SecurityGroupIngress"] = {
+        "create": _create_ingress_rule,
+        "delete": _delete_ingress_rule,
+    }
+
+
+def _ingress_rules(properties: Record) -> tuple[list[Record], list[Record]]:
+    """All rules of the security group, and those that the properties describe."""
+    group = _ministack("services.ec2")._security_groups[properties["GroupId"]]
+    provisioners = _ministack("services.cloudformation.provisioners")
+    return group["IpPermissions"], provisioners._ec2_sg_permissions([properties])
+
+
+def _create_ingress_rule(
+    logical_id: str, properties: Record, stack: str
+) -> tuple[str, dict[str, str]]:
+    rules, own = _ingress_rules(properties)
+    rules.extend(own)
+    rule_id = f"sgr-{secrets.token_hex(9)[:17]}"
+    return rule_id, {"Id": rule_id}
+
+
+def _delete_ingress_rule(physical_id: str, properties: Record) -> None:
+    rules, own = _ingress_rules(properties)
+    for rule in own:
+        rules.remove(rule)
+
+
+# Auto Scaling: the groups of ministack have no real instances, no lifecycle and no events.
+
+
+def _hook_autoscaling(scaling: AutoScaling) -> None:
+    service = _ministack("services.autoscaling")
+    actions = service._ACTION_MAP
+    service._reconcile_instances = lambda group: None
+    for action, act in (
+        ("CompleteLifecycleAction", scaling.complete),
+        ("RecordLifecycleActionHeartbeat", scaling.heartbeat),
+    ):
+        actions[action] = partial(_answer_lifecycle_action, service, action, act)
+    for action in ("SetDesiredCapacity", "UpdateAutoScalingGroup"):
+        actions[action] = partial(_answer_capacity_change, service, actions[action])
+
+
+def _answer_lifecycle_action(
+    service: Any, action: str, act: Callable[[str, str, str, str], None], parameters: Record
+) -> Any:
+    names = ("AutoScalingGroupName", "LifecycleHookName", "InstanceId", "LifecycleActionToken")
+    group, hook, instance, token = (service._p(parameters, name) for name in names)
+    try:
+        act(group, hook, instance, token)
+    except ValidationError as error:
+        return service._error("ValidationError", str(error))
+    return service._xml(200, f"{action}Response", f"<{action}Result/>")
+
+
+def _answer_capacity_change(service: Any, answer: Any, parameters: Record) -> Any:
+    group = service._asgs.get(service._p(parameters, "AutoScalingGroupName"))
+    if group:
+        names = ("DesiredCapacity", "MaxSize", "MinSize")
+        try:
+            validate_capacity({n: int(service._p(parameters, n) or group[n]) for n in names})
+        except ValidationError as error:
+            return service._error("ValidationError", str(error))
+    return answer(parameters)
+
+
+def _groups() -> Iterable[Record]:
+    return [group for _, group in _ministack("services.autoscaling")._asgs.all_items()]
+
+
+def _lifecycle_hooks(group: Record) -> Iterable[Record]:
+    return [
+        hook
+        for key, hook in _ministack("services.autoscaling")._hooks.all_items()
+        if key[:2] == owner(group) and hook["AutoScalingGroupName"] == group["AutoScalingGroupName"]
+    ]
+
+
+def _publish(group: Record, detail_type: str, detail: Record) -> None:
+    logger.info("%s: %s", detail_type, detail)
+    event = {
+        "Source": "aws.autoscaling",
+        "DetailType": detail_type,
+        "Detail": json.dumps(detail),
+        "Resources": [group["AutoScalingGroupARN"]],
+    }
+    with _ministack("core.responses").request_scope(*owner(group)):
+        _ministack("services.eventbridge")._put_events({"Entries": [event]}, allow_aws_source=True)
+
+
+def _reconcile_for_ever(scaling: AutoScaling) -> None:
+    while True:
+        try:
+            scaling.reconcile()
+        except Exception:
+            logger.exception("Auto Scaling failed; trying again")
+        time.sleep(RECONCILE_SECONDS)
+
+
+# Systems Manager: commands run nowhere, and their output goes nowhere.
+
+
+def _hook_run_command(scaling: AutoScaling, fleet: Fleet) -> None:
+    ec2, ssm = _ministack("services.ec2"), _ministack("services.ssm")
+    finish = ssm._finish_invocation
+
+    def machine(instance_id: str) -> Machine | None:
+        found = scaling.machine(instance_id)
+        return found if isinstance(found, Machine) and found.running else None
+
+    def run(instance_id: str, command: list[str]) -> tuple[int, str, str]:
+        target = machine(instance_id)
+        if target is None:
+            return 255, "", "the instance is gone"
+        done = target.instance.run(command)
+        return done.returncode, done.stdout, done.stderr
+
+    def finish_and_ship(command_id: str, instance_id: str, command: list[str]) -> None:
+        target = machine(instance_id)
+        finish(command_id, instance_id, command)
+        if target:
+            _ship_output(ssm._commands[command_id], target, fleet)
+
+    ec2.instance_is_managed = lambda instance_id: machine(instance_id) is not None
+    ec2.exec_in_instance_blocking = run
+    ssm._finish_invocation = finish_and_ship
+
+
+def _ship_output(command: Record, machine: Machine, fleet: Fleet) -> None:
+    """Puts what a command printed into the bucket, with the rights of the instance."""
+    bucket = command["OutputS3BucketName"]
+    if not bucket:
+        return
+    invocation = command["Invocations"][machine.instance_id]
+    identity = machine.identity
+    s3 = fleet.client("s3", identity.region, identity.credentials())
+    folder = "/".join(
+        filter(
+            None,
+            (
+                command["OutputS3KeyPrefix"].strip("/"),
+                command["CommandId"],
+                machine.instance_id,
+                "awsrunShellScript/0.awsrunShellScript",
+            ),
+        )
+    )
+    for stream, name in (("stdout", "StandardOutputContent"), ("stderr", "StandardErrorContent")):
+        if content := invocation[name]:
+            s3.put_object(Bucket=bucket, Key=f"{folder}/{stream}", Body=content.encode())
+
+
+# Control
+
+
+def _obey() -> None:
+    """Carries out the lines of the standard input; ends the emulator when it is closed."""
+    for line in sys.stdin:
+        command, _, name = line.strip().partition(" ")
+        if command == "fire":
+            _make_due(name)
+    os._exit(0)
+
+
+def _make_due(rule: str) -> None:
+    """Lets the next tick find that a schedule rule has not fired for two years."""
+    service = _ministack("services.eventbridge")
+    for (account, region, key), record in service._rules.all_items():
+        if record["Name"] == rule:
+            service._rule_last_fired[account, region, key] = time.time() - TWO_YEARS
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    main(Path(sys.argv[1]))

@@ -1,0 +1,135 @@
+"""The instances of the account: launches them from launch templates, and ends them."""
+
+import base64
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from local import api, imds
+from local.api import Credentials, Record
+from local.instance import Instance
+
+OpenSession = Callable[[str, str, str, Credentials], None]
+"""Makes credentials valid for a session of a role: (account, role, session name, credentials)."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A running instance, known to EC2 and to its metadata service."""
+
+    instance: Instance
+    identity: imds.Identity
+    fleet: "Fleet"
+
+    @property
+    def instance_id(self) -> str:
+        return self.identity.instance_id
+
+    @property
+    def zone(self) -> str:
+        return self.identity.zone
+
+    @property
+    def running(self) -> bool:
+        return self.instance.running
+
+    def terminate(self) -> None:
+        self.fleet.terminate(self)
+
+
+class Fleet:
+    def __init__(
+        self, home: Path, metadata: imds.MetadataService, open_session: OpenSession
+    ) -> None:
+        self._home = home
+        self._metadata = metadata
+        self._open_session = open_session
+
+    def launch(self, group: Record) -> Machine:
+        """Boots an instance as the launch template of an Auto Scaling group says."""
+        account, region = owner(group)
+        ec2 = self.client("ec2", region)
+        template = group["LaunchTemplate"]
+        data = ec2.describe_launch_template_versions(
+            LaunchTemplateId=template["LaunchTemplateId"], Versions=[template["Version"]]
+        )["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+        subnet_id = group["VPCZoneIdentifier"].split(",")[0]
+        zone = ec2.describe_subnets(SubnetIds=[subnet_id])["Subnets"][0]["AvailabilityZone"]
+        instance_id = ec2.run_instances(
+            ImageId=data["ImageId"],
+            InstanceType=data["InstanceType"],
+            SubnetId=subnet_id,
+            MinCount=1,
+            MaxCount=1,
+            TagSpecifications=[{"ResourceType": "instance", "Tags": _propagated_tags(group)}],
+        )["Instances"][0]["InstanceId"]
+        role = self._role(region, data["IamInstanceProfile"])
+        identity = imds.Identity(
+            account=account,
+            image=data["ImageId"],
+            instance_id=instance_id,
+            instance_type=data["InstanceType"],
+            zone=zone,
+            role=role,
+            credentials=partial(self._credentials, account, role, instance_id),
+        )
+        instance = Instance(
+            instance_id,
+            disk=self._home / "instances" / instance_id,
+            user_data=base64.b64decode(data["UserData"]),
+            file_systems=self._file_systems(region),
+            certificate=api.certificate(self._home),
+            environment={
+                "AWS_ENDPOINT_URL": api.ENDPOINT,
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT": self._metadata.add(identity),
+            },
+        )
+        return Machine(instance, identity, self)
+
+    def terminate(self, machine: Machine) -> None:
+        machine.instance.terminate()
+        self._metadata.remove(machine.instance_id)
+        ec2 = self.client("ec2", machine.identity.region)
+        ec2.terminate_instances(InstanceIds=[machine.instance_id])
+
+    def client(self, service: str, region: str, credentials: Credentials = api.ROOT_USER) -> Any:
+        return api.client(service, region, api.certificate(self._home), credentials)
+
+    def _role(self, region: str, profile: Record) -> str:
+        name = profile.get("Name") or profile["Arn"].rpartition("/")[2]
+        answer = self.client("iam", region).get_instance_profile(InstanceProfileName=name)
+        return str(answer["InstanceProfile"]["Roles"][0]["RoleName"])
+
+    def _credentials(self, account: str, role: str, instance_id: str) -> Credentials:
+        credentials = Credentials(
+            f"ASIA{secrets.token_hex(8).upper()}", secrets.token_hex(20), secrets.token_hex(32)
+        )
+        self._open_session(account, role, instance_id, credentials)
+        return credentials
+
+    def _file_systems(self, region: str) -> Path:
+        """The contents of the file systems that can be mounted, each in a directory of its name."""
+        directory = self._home / "efs"
+        for found in self.client("efs", region).describe_file_systems()["FileSystems"]:
+            if found["NumberOfMountTargets"]:
+                (directory / found["FileSystemId"]).mkdir(exist_ok=True)
+        return directory
+
+
+def owner(group: Record) -> tuple[str, str]:
+    """The account and the region of a group."""
+    region, account = group["AutoScalingGroupARN"].split(":")[3:5]
+    return account, region
+
+
+def _propagated_tags(group: Record) -> list[Record]:
+    own = {"Key": "aws:autoscaling:groupName", "Value": group["AutoScalingGroupName"]}
+    tags = [
+        {"Key": tag["Key"], "Value": tag["Value"]}
+        for tag in group["Tags"]
+        if tag["PropagateAtLaunch"]
+    ]
+    return [own, *tags]
