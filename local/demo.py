@@ -1,0 +1,166 @@
+"""Three backups of a directory tree in a local account, from the release to the notification.
+
+    python -m local.demo [--source DIRECTORY]
+
+Nothing but `.local/` is changed; the snapshots stay there. Exit code 0: everything was as it must
+be; 1: something was not, and the message says what; 2: it could not begin.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NoReturn
+
+from local import account, sandbox, source
+from local.account import Account, AccountError
+from local.api import Record
+from local.console import Console
+from local.deployment import (
+    Deployment,
+    DeploymentError,
+    Inbox,
+    Notification,
+    create_file_system,
+    create_network,
+    upload,
+)
+from local.verify import Backups
+
+VERSION = "v0.0.0-demo"
+RELEASE = sandbox.STATE / "release"
+HOME = sandbox.STATE / "demo"
+RUNS = 3
+RUN_SECONDS = 3600
+
+console = Console()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__.partition("\n")[0])
+    parser.add_argument("--source", help="the directory to back up; a copy of it is used")
+    options = parser.parse_args(arguments)
+    try:
+        if not sandbox.inside():
+            _prepare(options.source)
+        run(Path(options.source) if options.source else None)
+    except (AccountError, DeploymentError) as error:
+        console.failure(str(error), HOME)
+        return 1
+    except KeyboardInterrupt:
+        console.line("Interrupted. Everything that was started has ended.")
+        return 130
+    return 0
+
+
+def _prepare(directory: str | None) -> NoReturn:
+    """What needs the user's own rights and the network. All else happens in the sandbox."""
+    try:
+        arguments = [] if directory is None else ["--source", str(source.checked(directory))]
+        _build()
+        sandbox.enter("local.demo", arguments)
+    except (source.SourceError, sandbox.SandboxError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _build() -> None:
+    sandbox.STATE.mkdir(exist_ok=True)
+    command = [sys.executable, "tools/build.py", "--version", VERSION, "--dist", str(RELEASE)]
+    with console.step("Building the release, as make build does"):
+        done = subprocess.run(command, cwd=sandbox.REPOSITORY, capture_output=True, text=True)
+    if done.returncode:
+        raise DeploymentError(f"expected the release to be built, found\n{done.stderr}")
+
+
+def run(directory: Path | None) -> None:
+    """The demo proper. Raises DeploymentError for anything that is not as it must be."""
+    started = time.monotonic()
+    with ExitStack() as stack:
+        with console.step("Starting an AWS account on this machine"):
+            local_account = stack.enter_context(account.running(HOME))
+        deployment = _deploy(local_account, directory)
+        inbox = Inbox.subscribe(deployment)
+        backups = Backups(deployment.source, deployment.snapshots)
+        changes = source.Changes(deployment.source)
+        for number in range(1, RUNS + 1):
+            console.heading(f"Backup {number} of {RUNS}")
+            for change in changes.make(number):
+                console.detail(change)
+            record, notification = _back_up(deployment, inbox)
+            with console.step("Checking the snapshots, the record and the logs"):
+                backups.verify()
+                _verify_run(deployment, record, notification)
+        console.heading("What is there now")
+        snapshots = [deployment.snapshots / f"daily.{number}" for number in range(RUNS)]
+        console.snapshots(snapshots)
+        console.versions(snapshots, changes.NOTES)
+        console.record(record)
+        console.notification(*notification)
+        console.logs(deployment.logs(""))
+    console.line(f"\nThe snapshots stay here:  {deployment.snapshots}")
+    console.line(f"All is as it must be, after {time.monotonic() - started:.0f} s.")
+
+
+def _deploy(local_account: Account, directory: Path | None) -> Deployment:
+    network = create_network(local_account)
+    source_id = create_file_system(local_account, network)
+    with console.step(f"Copying {directory or source.DEFAULT} to the file system {source_id}"):
+        source.copy(directory, local_account.file_system(source_id))
+    with console.step("Uploading the release to S3"):
+        url = upload(local_account, RELEASE, VERSION)
+    with console.step("Creating the CloudFormation stack") as progress:
+        return Deployment.create(local_account, network, source_id, url, progress)
+
+
+def _back_up(deployment: Deployment, inbox: Inbox) -> tuple[Record, Notification]:
+    """One run, from the schedule rule to the end of the instance."""
+    with console.step("Firing the schedule rule; the orchestrator starts a run"):
+        backup_id = deployment.start()
+    with console.step("Waiting for the Auto Scaling group to launch an instance"):
+        instance_id = deployment.wait_for_instance()
+    with console.step(f"Instance {instance_id} executes its user data"):
+        for line in _followed(deployment, backup_id, instance_id):
+            console.detail(line)
+    with console.step("Waiting for the termination of the instance, and the notification"):
+        deployment.wait_until_idle()
+        notification = inbox.wait()
+    return deployment.item(backup_id), notification
+
+
+def _followed(deployment: Deployment, backup_id: str, instance_id: str) -> Iterator[str]:
+    """The lines that the instance logs, until the record of the run is final."""
+    log = deployment.account.instance_log(instance_id)
+    deadline = time.monotonic() + RUN_SECONDS
+    seen = 0
+    running = True
+    while running:
+        if time.monotonic() > deadline:
+            raise DeploymentError(f"expected the run to end within {RUN_SECONDS} s")
+        time.sleep(0.3)
+        running = deployment.item(backup_id)["BackupStatus"] == "Running"
+        complete = log.read_text(errors="replace").rpartition("\n")[0].splitlines()
+        yield from complete[seen:]
+        seen = len(complete)
+
+
+def _verify_run(deployment: Deployment, record: Record, notification: Notification) -> None:
+    message = notification.message
+    _expect("BackupStatus in the record", "Success", record.get("BackupStatus"))
+    _expect("BackupStatus in the notification", "Success", message.get("BackupStatus"))
+    _expect("BackupId in the notification", record["BackupId"], message.get("BackupId"))
+    for prefix in ("ec2-logs/", "efs-backup-log/"):
+        found = [log["Key"] for log in deployment.logs(prefix) if record["BackupId"] in log["Key"]]
+        _expect(f"logs of the run below {prefix}", "some", "some" if found else "none")
+
+
+def _expect(what: str, expected: object, found: object) -> None:
+    if found != expected:
+        raise DeploymentError(f"{what}: expected {expected}, found {found}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""The backup solution in an account: what a user does to deploy it, and what it then does."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from local.account import Account
+from local.api import Record
+
+Progress = Callable[[str], None]
+
+BUCKET = "efs-backup-solution"
+TEMPLATE = "efs-to-efs-backup.template"
+STACK = "efs-backup"
+EMAIL = "you@example.com"
+STACK_SECONDS = 120
+FINISHED = ("CREATE_COMPLETE", "CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+
+
+class DeploymentError(Exception):
+    """Something is not as it must be; the message says what was expected and what was found."""
+
+
+@dataclass(frozen=True)
+class Network:
+    vpc: str
+    subnets: tuple[str, str]
+
+
+def create_network(account: Account) -> Network:
+    """A VPC with two subnets in two Availability Zones, as a user of EFS has it."""
+    ec2 = account.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    first, second = (
+        ec2.create_subnet(
+            VpcId=vpc, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=account.region + zone
+        )["Subnet"]["SubnetId"]
+        for number, zone in enumerate("ab")
+    )
+    return Network(vpc, (first, second))
+
+
+def create_file_system(account: Account, network: Network) -> str:
+    """An empty EFS file system that instances in the network can mount; returns its id."""
+    efs = account.client("efs")
+    file_system = str(efs.create_file_system(CreationToken="source")["FileSystemId"])
+    for subnet in network.subnets:
+        efs.create_mount_target(FileSystemId=file_system, SubnetId=subnet)
+    account.file_system(file_system).mkdir()
+    return file_system
+
+
+def upload(account: Account, release: Path, version: str) -> str:
+    """Publishes a release that tools/build.py wrote; returns the URL of the backup template."""
+    s3 = account.client("s3")
+    prefix = f"efs-to-efs-backup/{version}"
+    for folder, bucket in (
+        ("global-s3-assets", BUCKET),
+        ("regional-s3-assets", f"{BUCKET}-{account.region}"),
+    ):
+        s3.create_bucket(Bucket=bucket)
+        for asset in (release / folder).iterdir():
+            s3.upload_file(str(asset), bucket, f"{prefix}/{asset.name}")
+    return f"{account.environment['AWS_ENDPOINT_URL']}/{BUCKET}/{prefix}/{TEMPLATE}"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A stack of the backup template."""
+
+    account: Account
+    source_id: str
+
+    @classmethod
+    def create(
+        cls,
+        account: Account,
+        network: Network,
+        source_id: str,
+        template_url: str,
+        progress: Progress = lambda text: None,
+        **parameters: str,
+    ) -> "Deployment":
+        """Creates the stack. Raises DeploymentError with the resource that failed, and why."""
+        values = {
+            "SrcEFS": source_id,
+            "VpcId": network.vpc,
+            "Subnets": ",".join(network.subnets),
+            "Email": EMAIL,
+            **parameters,
+        }
+        account.client("cloudformation").create_stack(
+            StackName=STACK,
+            TemplateURL=template_url,
+            Parameters=[
+                {"ParameterKey": key, "ParameterValue": value} for key, value in values.items()
+            ],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        deployment = cls(account, source_id)
+        deployment._wait_until_created(progress)
+        return deployment
+
+    def _wait_until_created(self, progress: Progress) -> None:
+        cloudformation = self.account.client("cloudformation")
+        for _ in _until(STACK_SECONDS, "the stack to be complete"):
+            status = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"]
+            events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+            done = [e for e in events if e["ResourceStatus"] == "CREATE_COMPLETE"]
+            progress(f"{len(done)} resources")
+            if status in FINISHED:
+                break
+        if status != "CREATE_COMPLETE":
+            failures = [
+                f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', 'no reason given')}"
+                for e in reversed(events)
+                if e["ResourceStatus"] == "CREATE_FAILED"
+            ]
+            raise DeploymentError(
+                f"expected the stack to be CREATE_COMPLETE, found {status}\n" + "\n".join(failures)
+            )
+
+    @cached_property
+    def resources(self) -> dict[str, str]:
+        """Logical id → physical id."""
+        found = self.account.client("cloudformation").describe_stack_resources(StackName=STACK)
+        return {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in found["StackResources"]}
+
+    @property
+    def source(self) -> Path:
+        return self.account.file_system(self.source_id)
+
+    @property
+    def snapshots(self) -> Path:
+        """The directory of the snapshots that the default parameters give."""
+        return self.account.file_system(self.resources["DstEFS"]) / "efs-backup"
+
+    def start(self) -> str:
+        """Lets the schedule rule fire; returns the BackupId of the run that it starts."""
+        self.account.fire(self.resources["EFSBackupStartEvent"])
+        for _ in _until(30, "the orchestrator to start a run"):
+            if lock := self.item("lock"):
+                break
+        return str(lock["Run"])
+
+    def wait_for_instance(self) -> str:
+        """The id of the group's instance, once there is one."""
+        for _ in _until(30, "the Auto Scaling group to launch an instance"):
+            if instances := self.group()["Instances"]:
+                break
+        return str(instances[0]["InstanceId"])
+
+    def item(self, backup_id: str) -> Record:
+        """An item of the table, as plain values; empty when there is none."""
+        answer = self.account.client("dynamodb").get_item(
+            TableName=self.resources["EFSDynamoDB"],
+            Key={"BackupId": {"S": backup_id}},
+            ConsistentRead=True,
+        )
+        return {
+            name: int(value["N"]) if "N" in value else next(iter(value.values()))
+            for name, value in answer.get("Item", {}).items()
+        }
+
+    def group(self) -> Record:
+        answer = self.account.client("autoscaling").describe_auto_scaling_groups(
+            AutoScalingGroupNames=[self.resources["EFSAutoScalingGroup"]]
+        )
+        group: Record = answer["AutoScalingGroups"][0]
+        return group
+
+    def schedules(self) -> list[Record]:
+        """The entries that will stop or close a run."""
+        found: list[Record] = self.account.client("scheduler").list_schedules(
+            GroupName=self.resources["ScheduleGroup"]
+        )["Schedules"]
+        return found
+
+    def logs(self, prefix: str) -> list[Record]:
+        """The objects below a prefix of the log bucket."""
+        found: list[Record] = (
+            self.account.client("s3")
+            .list_objects_v2(Bucket=self.resources["EFSLogBucket"], Prefix=prefix)
+            .get("Contents", [])
+        )
+        return found
+
+    def idle(self) -> bool:
+        """Whether nothing is left of a run but its record."""
+        group = self.group()
+        return not (
+            group["Instances"] or group["DesiredCapacity"] or self.schedules() or self.item("lock")
+        )
+
+    def wait_until_idle(self, seconds: float = 30) -> None:
+        for _ in _until(seconds, "no instance, no scheduler entry and no lock to be left"):
+            if self.idle():
+                return
+
+
+class Notification(NamedTuple):
+    subject: str
+    message: Record
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """What a subscriber of the deployment's topic gets."""
+
+    account: Account
+    url: str
+
+    @classmethod
+    def subscribe(cls, deployment: Deployment) -> "Inbox":
+        account = deployment.account
+        sqs = account.client("sqs")
+        topic = deployment.resources["SNSTopic"]
+        url = sqs.create_queue(QueueName="inbox")["QueueUrl"]
+        queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+        allowed = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": queue["QueueArn"],
+            "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+        }
+        policy = {"Version": "2012-10-17", "Statement": [allowed]}
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+        account.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue["QueueArn"])
+        return cls(account, url)
+
+    def messages(self) -> list[Notification]:
+        """The notifications since the last call."""
+        sqs = self.account.client("sqs")
+        found = sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages", [])
+        for message in found:
+            sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+        envelopes = [json.loads(message["Body"]) for message in found]
+        return [Notification(e["Subject"], json.loads(e["Message"])) for e in envelopes]
+
+    def wait(self, seconds: float = 30) -> Notification:
+        """The next notification. Raises DeploymentError when there is none, or more than one."""
+        for _ in _until(seconds, "a notification"):
+            if found := self.messages():
+                break
+        if len(found) > 1:
+            raise DeploymentError(f"expected one notification, found {found}")
+        return found[0]
+
+
+def _until(seconds: float, what: str) -> Iterator[None]:
+    """Goes round until the loop is left; raises DeploymentError when that takes too long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(0.3)
+    raise DeploymentError(f"expected {what} within {seconds:g} s")

@@ -1,0 +1,100 @@
+"""The backup stack in the account, where the demo does not lead."""
+
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from local import deployment, sandbox, tree
+
+RELEASE = sandbox.STATE / "test-release"
+VERSION = "v0.0.0-test"
+INCOMPLETE = (
+    "The EFS backup was incomplete. Either backup window expired before full backup "
+    "or fpsync process was not completed."
+)
+# Each is a job of its own for the engine, which runs four per processor at a time.
+LARGE_FILES = 10 * (os.cpu_count() or 1)
+LARGE = 1 << 30
+
+
+@pytest.fixture(scope="session")
+def stack(local_account):
+    network = deployment.create_network(local_account)
+    source_id = deployment.create_file_system(local_account, network)
+    url = deployment.upload(local_account, RELEASE, VERSION)
+    return deployment.Deployment.create(local_account, network, source_id, url)
+
+
+@pytest.fixture(scope="session")
+def inbox(stack):
+    return deployment.Inbox.subscribe(stack)
+
+
+def run(stack, inbox):
+    """The record and the notification of a run that nobody disturbs."""
+    backup_id = stack.start()
+    stack.wait_until_idle(180)
+    return stack.item(backup_id), inbox.wait().message
+
+
+def reach_stop_time(stack, backup_id):
+    """Moves the entry that ends the run to now, as the window's end would."""
+    scheduler = stack.account.client("scheduler")
+    group = stack.resources["ScheduleGroup"]
+    entry = scheduler.get_schedule(Name=backup_id, GroupName=group)
+    now = (datetime.now(UTC) - timedelta(seconds=1)).strftime("at(%Y-%m-%dT%H:%M:%S)")
+    names = ("Name", "GroupName", "FlexibleTimeWindow", "Target", "ActionAfterCompletion")
+    scheduler.update_schedule(**{name: entry[name] for name in names}, ScheduleExpression=now)
+
+
+def copying(stack):
+    """Whether a large file is on its way into the stage of the engine."""
+    names = (name for _, _, files in os.walk(stack.snapshots) for name in files)
+    return any("large" in name for name in names)
+
+
+def attributes(tree_root):
+    return {
+        name: (status.st_mode, status.st_size, status.st_mtime_ns)
+        for name, status in tree.inodes(tree_root).items()
+    }
+
+
+def test_a_run_that_the_window_end_stops_is_continued_by_the_next(stack, inbox, wait_until):
+    (stack.source / "small").write_text("first")
+    record, _ = run(stack, inbox)
+    assert record["BackupStatus"] == "Success"
+    first = attributes(stack.snapshots / "daily.0")
+
+    for number in range(LARGE_FILES):
+        with (stack.source / f"large.{number}").open("wb") as file:
+            file.truncate(LARGE)
+    backup_id = stack.start()
+    wait_until(lambda: copying(stack), 60)
+    reach_stop_time(stack, backup_id)
+    stack.wait_until_idle(180)
+
+    record, notification = stack.item(backup_id), inbox.wait().message
+    assert record["BackupStatus"] == notification["BackupStatus"] == "Incomplete"
+    assert record["Message"] == notification["Message"] == INCOMPLETE
+    assert [path.name for path in stack.snapshots.glob("[!.]*")] == ["daily.0"]
+    assert attributes(stack.snapshots / "daily.0") == first
+    keys = [log["Key"] for log in stack.logs("ssm-logs/")]
+    assert [key.rpartition("/")[2] for key in keys] == ["stderr"]
+
+    record, notification = run(stack, inbox)
+    assert record["BackupStatus"] == notification["BackupStatus"] == "Success"
+    assert record["NumberOfFilesTransferred"] < LARGE_FILES, "nothing was taken from the stage"
+    assert attributes(stack.snapshots / "daily.0") == attributes(stack.source)
+    assert attributes(stack.snapshots / "daily.1") == first
+
+
+def test_a_start_while_a_run_is_active_is_refused(stack, inbox):
+    backup_id = stack.start()
+    stack.account.fire(stack.resources["EFSBackupStartEvent"])
+    refused = inbox.wait().message
+    assert refused["BackupStatus"] == "Refused"
+    assert refused["RunningBackupId"] == backup_id
+    stack.wait_until_idle(180)
+    assert inbox.wait().message["BackupStatus"] == "Success"

@@ -1,0 +1,28 @@
+"""Runs the tests of tests/local/inside/, each file in a sandbox of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local import sandbox
+
+INSIDE = Path(__file__).parent / "inside"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def release():
+    """Inside there is no network for the build."""
+    sandbox.STATE.mkdir(exist_ok=True)
+    build = [sys.executable, "tools/build.py", "--version", "v0.0.0-test"]
+    build += ["--dist", sandbox.STATE / "test-release"]
+    subprocess.run(build, cwd=sandbox.REPOSITORY, check=True)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("file", sorted(path.name for path in INSIDE.glob("test_*.py")))
+def test_inside_the_sandbox(file):
+    command = [sys.executable, "-m", "local.sandbox", "pytest", "-p", "no:cacheprovider"]
+    done = subprocess.run([*command, INSIDE / file], cwd=sandbox.REPOSITORY)
+    assert done.returncode == 0, "see the output above"
