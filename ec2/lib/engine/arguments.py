@@ -34,6 +34,35 @@ def count(value: str) -> int:
     return int(value)
 
 
+def number(value: str) -> int:
+    """A snapshot's number: 0 is the newest."""
+    if not re.fullmatch(r"0|[1-9][0-9]{0,4}", value, re.ASCII):
+        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, not {value!r}")
+    return int(value)
+
+
+def inner_path(value: str) -> str:
+    """An absolute path inside a file system, without detours, as a relative one ('' for '/')."""
+    parts = value.strip("/").split("/") if value.strip("/") else []
+    if not value.startswith("/") or ".." in parts or "." in parts or "" in parts:
+        raise argparse.ArgumentTypeError(f"{value!r} must be a path like /a/b, without '..'")
+    if re.search(r"[\x00-\x1f\x7f]", value):
+        raise argparse.ArgumentTypeError(f"{value!r} contains a control character")
+    return "/".join(parts)
+
+
+def subdirectory(value: str) -> str:
+    if not value.endswith("/"):
+        raise argparse.ArgumentTypeError(f"{value!r} must end with a slash, like /a/b/")
+    return inner_path(value)
+
+
+def identifier(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", value):
+        raise argparse.ArgumentTypeError(f"{value!r} must be letters, digits and dashes")
+    return value
+
+
 def folder_label(value: str) -> str:
     """One directory name that is not hidden: the same rule as the template's pattern."""
     problems = [
@@ -68,9 +97,12 @@ def writable_directory(option: str, path: Path) -> Path:
     return path
 
 
-def check_apart(source: Path, backup: Path) -> None:
-    """A snapshot inside its own source would contain itself, and more so each day."""
-    if source == backup or backup in source.parents:
-        raise Refused(f"the source {str(source)!r} lies inside the backup {str(backup)!r}")
-    if source in backup.parents:
-        raise Refused(f"the backup {str(backup)!r} lies inside the source {str(source)!r}")
+def check_apart(role: str, live: Path, backup: Path) -> None:
+    """A snapshot inside its own source would contain itself, and more so each day.
+
+    ``role`` is what messages call ``live``: source or target.
+    """
+    if live == backup or backup in live.parents:
+        raise Refused(f"the {role} {str(live)!r} lies inside the backup {str(backup)!r}")
+    if live in backup.parents:
+        raise Refused(f"the backup {str(backup)!r} lies inside the {role} {str(live)!r}")

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import arguments
-from engine.outcome import EngineError, Failed, Refused
+from engine.command import CommonOptions, Result, execute
+from engine.files import is_empty
+from engine.outcome import Failed
 from engine.process import StopSignals
-from engine.snapshots import SnapshotFolder, is_empty
+from engine.snapshots import SnapshotFolder
 from engine.sync import TreeCopy
 from engine.tally import Tally, tally_jobs, vanished_warnings
 
 log = logging.getLogger(__name__)
-
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 DESCRIPTION = """\
 Make the snapshot BACKUP/LABEL/INTERVAL.0 of SOURCE, renumber the older ones, and keep N of them.
@@ -36,7 +33,7 @@ Exit status: 0 published (warnings are in the result), 1 failed, 2 refused with 
 
 
 @dataclass
-class Options:
+class Options(CommonOptions):
     source: Path
     backup: Path
     folder: str
@@ -44,40 +41,17 @@ class Options:
     retain: int
     jobs: int
     allow_empty: bool
-    log_dir: Path | None
-    result: Path | None
 
 
 @dataclass
-class Result:
-    """What a run did, as written to ``--result``. Times are UTC, sizes are bytes."""
-
-    outcome: str = "published"
-    exit_code: int = 0
-    cause: str = ""
-    message: str = ""
+class BackupResult(Result):
     snapshot: str = ""
     number_of_files: int = 0
     number_of_files_transferred: int = 0
     total_file_size: int = 0
     total_transferred_file_size: int = 0
     number_of_files_vanished: int = 0
-    warnings: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
     expired: list[str] = field(default_factory=list)
-    phases: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def warn(self, message: str) -> None:
-        log.warning("%s", message)
-        self.warnings.append(message)
-
-    def begin(self, phase: str) -> None:
-        self.end_phase()
-        self.phases[phase] = {"start": utc_now()}
-
-    def end_phase(self) -> None:
-        for times in self.phases.values():
-            times.setdefault("stop", utc_now())
 
     def add(self, tally: Tally) -> None:
         self.number_of_files = tally.number_of_files
@@ -87,10 +61,6 @@ class Result:
         self.number_of_files_vanished = len(tally.vanished)
         self.warnings += vanished_warnings(tally.vanished)
         self.errors += tally.errors
-
-
-def utc_now() -> str:
-    return time.strftime(TIME_FORMAT, time.gmtime())
 
 
 def parse(words: list[str]) -> Options:
@@ -118,7 +88,7 @@ def parse(words: list[str]) -> Options:
 def check(options: Options) -> Options:
     options.source = arguments.readable_directory("--source", options.source)
     options.backup = arguments.writable_directory("--backup", options.backup)
-    arguments.check_apart(options.source, options.backup)
+    arguments.check_apart("source", options.source, options.backup)
     return options
 
 
@@ -136,7 +106,7 @@ def check_source_not_lost(options: Options, folder: SnapshotFolder) -> None:
 
 
 def make_snapshot(
-    options: Options, folder: SnapshotFolder, work: Path, stop: StopSignals, result: Result
+    options: Options, folder: SnapshotFolder, work: Path, stop: StopSignals, result: BackupResult
 ) -> None:
     """Fill the stage with a complete copy of the source, or raise with nothing published."""
     folder.finish_publishing()
@@ -146,6 +116,8 @@ def make_snapshot(
     try:
         result.begin("copy")
         copy.copy_files(options.jobs, link_from)
+        for line in copy.left_out():
+            result.warn(line)
         result.begin("directories")
         warnings, errors = copy.copy_directories()
         result.warnings += warnings
@@ -156,15 +128,17 @@ def make_snapshot(
         raise Failed("files", "some files could not be copied, so nothing was published")
 
 
-def publish(folder: SnapshotFolder, stop: StopSignals, result: Result) -> None:
+def publish(folder: SnapshotFolder, stop: StopSignals, result: BackupResult) -> None:
     result.begin("publish")
     if stop.run(["sync", "--file-system", str(folder.path)], Path(os.devnull), signal.SIGTERM):
         raise Failed("system", f"{str(folder.path)!r} could not be synced to storage")
-    result.snapshot = str(folder.publish())
+    result.snapshot = str(folder.publish(time.time()))
     log.info("published %s", result.snapshot)
 
 
-def expire(options: Options, folder: SnapshotFolder, stop: StopSignals, result: Result) -> None:
+def expire(
+    options: Options, folder: SnapshotFolder, stop: StopSignals, result: BackupResult
+) -> None:
     """The new snapshot is safe by now: what goes wrong here is a warning, and is tried again.
 
     Removing can take hours, so a signal ends it at once; what is left is hidden.
@@ -180,7 +154,7 @@ def expire(options: Options, folder: SnapshotFolder, stop: StopSignals, result: 
         result.warn(f"expired snapshots are left for the next run: {error}")
 
 
-def run(options: Options, work: Path, stop: StopSignals, result: Result) -> None:
+def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -> None:
     check(options)
     if options.log_dir:
         options.log_dir.mkdir(parents=True, exist_ok=True)
@@ -191,62 +165,5 @@ def run(options: Options, work: Path, stop: StopSignals, result: Result) -> None
     expire(options, folder, stop, result)
 
 
-def conclude(error: EngineError, result: Result) -> None:
-    log.error("%s: %s", error.outcome, error)
-    result.outcome, result.exit_code, result.message = error.outcome, error.exit_code, str(error)
-    result.cause = error.cause if isinstance(error, Failed) else ""
-
-
-def write_result(path: Path, result: Result) -> None:
-    """A reader sees the old file or the whole new one."""
-    text = json.dumps(asdict(result), indent=2, ensure_ascii=False)
-    new = path.with_name(path.name + ".new")
-    new.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
-    new.replace(path)
-
-
-def keep_logs(work: Path, log_dir: Path) -> None:
-    for name in ("fpsync.log", "directories.log"):
-        if (work / name).exists():
-            shutil.copyfile(work / name, log_dir / name)
-    with (log_dir / "rsync.log").open("wb") as output:
-        for record in sorted((work / "jobs").glob("*.exit"), key=lambda path: int(path.stem)):
-            output.write(f"== rsync job {record.stem}, exit code ".encode() + record.read_bytes())
-            output.write(record.with_suffix(".stats").read_bytes().lstrip())
-            output.write(record.with_suffix(".stderr").read_bytes())
-
-
-def main(words: list[str]) -> int:
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt=TIME_FORMAT, level="INFO")
-    try:
-        options = parse(words)
-    except Refused as error:
-        log.error("refused: %s", error)
-        return error.exit_code
-    stop = StopSignals()
-    stop.install()
-    result = Result()
-    with tempfile.TemporaryDirectory(prefix="efs-backup.", dir=scratch_directory()) as scratch:
-        work = Path(scratch)
-        try:
-            run(options, work, stop, result)
-        except EngineError as error:
-            conclude(error, result)
-        except OSError as error:
-            conclude(Failed("system", str(error)), result)
-        result.end_phase()
-        if options.log_dir and options.log_dir.is_dir():
-            keep_logs(work, options.log_dir)
-    if options.result:
-        write_result(options.result, result)
-    return result.exit_code
-
-
-def scratch_directory() -> str:
-    """Where the lists of names go: they are as many as the files, too many for a tmpfs."""
-    return os.environ.get("TMPDIR", "/var/tmp")
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(execute(parse, run, BackupResult("published")))

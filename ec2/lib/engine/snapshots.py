@@ -7,16 +7,19 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
     FOLDER/.daily.partial.N  stages of runs that did not finish; the next run links from them
     FOLDER/.daily.complete   a finished stage on its way to daily.0
     FOLDER/.daily.expired.N  snapshots on their way out
+    FOLDER/.daily.dates      when each snapshot was made, by the inode of its directory
     FOLDER/.lock             held for the whole run
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 from pathlib import Path
 
+from engine.files import write_atomically
 from engine.outcome import Refused
 
 
@@ -28,6 +31,7 @@ class SnapshotFolder:
         self.interval = interval
         self.stage = path / f".{interval}.stage"
         self._complete = path / f".{interval}.complete"
+        self._dates_file = path / f".{interval}.dates"
 
     def snapshot(self, number: int) -> Path:
         return self.path / f"{self.interval}.{number}"
@@ -70,12 +74,13 @@ class SnapshotFolder:
         partials = reversed(self._numbered(f".{self.interval}.partial"))
         return ([newest] if newest else []) + [path for _, path in partials]
 
-    def publish(self) -> Path:
-        """Turn the stage into snapshot 0.
+    def publish(self, now: float) -> Path:
+        """Turn the stage into snapshot 0, made at ``now`` (seconds since 1970).
 
         One rename decides (stage -> complete); all that follow are repeated by the next run if this
         one is killed among them.
         """
+        self._note_date(self.stage, now)
         self.stage.rename(self._complete)
         self.finish_publishing()
         return self.snapshot(0)
@@ -89,6 +94,32 @@ class SnapshotFolder:
         for number in reversed(range(gap)):
             self.snapshot(number).rename(self.snapshot(number + 1))
         self._complete.rename(self.snapshot(0))
+
+    def dated(self) -> list[tuple[str, float]]:
+        """Names of the published snapshots, newest first, and when each was made.
+
+        A snapshot of version 1.5 has no date noted; it was touched when it was made.
+        """
+        dates = self._dates()
+        found = []
+        for _, path in self._numbered(self.interval):
+            info = path.stat()
+            found.append((path.name, dates.get(str(info.st_ino), info.st_mtime)))
+        return found
+
+    def _dates(self) -> dict[str, float]:
+        """Times by inode: a snapshot keeps its inode when it is renumbered."""
+        try:
+            dates: dict[str, float] = json.loads(self._dates_file.read_text())
+        except FileNotFoundError:
+            return {}
+        return dates
+
+    def _note_date(self, tree: Path, now: float) -> None:
+        kept = {str(path.stat().st_ino) for _, path in self._numbered(self.interval)}
+        dates = {inode: time for inode, time in self._dates().items() if inode in kept}
+        dates[str(tree.stat().st_ino)] = now
+        write_atomically(self._dates_file, json.dumps(dates))
 
     def expire(self, retain: int) -> list[str]:
         """Take every snapshot beyond the first ``retain`` out of sight; return their names."""
@@ -116,8 +147,3 @@ class SnapshotFolder:
     def _next(self, prefix: str) -> Path:
         numbers = [number for number, _ in self._numbered(prefix)]
         return self.path / f"{prefix}.{max(numbers, default=-1) + 1}"
-
-
-def is_empty(directory: Path) -> bool:
-    with os.scandir(directory) as entries:
-        return next(entries, None) is None

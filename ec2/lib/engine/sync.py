@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import signal
 import time
@@ -26,6 +27,9 @@ FILES_PER_JOB = "1000"
 BYTES_PER_JOB = "1G"
 
 PROGRESS_SECONDS = 10
+
+# What a restore moved out of the way: a snapshot already has those files under their own names.
+SAFETY_PATTERN = ".efs-restore-*"
 
 RSYNC_JOB = Path(__file__).parent / "rsync-job"
 
@@ -79,8 +83,9 @@ class TreeCopy:
         # With bash: dash has no job control without a terminal, and then drains nothing.
         command = ["bash", fpsync, "-v", "-t", str(self._fpsync), "-T", str(RSYNC_JOB)]
         command += ["-n", str(jobs), "-f", FILES_PER_JOB, "-s", BYTES_PER_JOB]
-        # -e in place of fpsync's default, which leaves out .zfs, .snapshot* and .ckpt.
-        command += ["-O", "-e", "-o", " ".join(options)]
+        # In place of fpsync's default, which leaves out .zfs, .snapshot* and .ckpt. With -vv, fpart
+        # names what it leaves out.
+        command += ["-O", f"-e|-vv|-x|{SAFETY_PATTERN}", "-o", " ".join(options)]
         command += [self._plain_name("source", self.source), self._plain_name("stage", self.stage)]
         return command
 
@@ -96,7 +101,8 @@ class TreeCopy:
         cannot be read fails here, which the lists of files alone would not show.
         """
         output = self.work / "directories.log"
-        command = ["rsync", "-r", *RSYNC_KEEP, "--include=*/", "--exclude=*", "--"]
+        command = ["rsync", "-r", *RSYNC_KEEP, f"--exclude={SAFETY_PATTERN}"]
+        command += ["--include=*/", "--exclude=*", "--"]
         command += [f"{self.source}/", f"{self.stage}/"]
         code = self._stop.run(command, log=output, stop_with=signal.SIGTERM)
         self._raise_if_stopped()
@@ -106,6 +112,12 @@ class TreeCopy:
             messages = output.read_text(errors="backslashreplace").splitlines()
             return [], [f"copying the directories ended with exit code {code}", *messages[:20]]
         return [], []
+
+    def left_out(self) -> list[str]:
+        """The safety directories of restores that the crawl passed over, as warnings."""
+        log_text = (self.work / "fpsync.log").read_text(errors="backslashreplace")
+        names = re.findall(r"^Skipping \w+: '\./(.*)'$", log_text, re.MULTILINE)
+        return [f"left out, as a restore set it aside: {name}" for name in dict.fromkeys(names)]
 
     def _raise_if_stopped(self) -> None:
         if self._stop.received:

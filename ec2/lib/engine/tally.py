@@ -49,7 +49,15 @@ def _add_job(tally: Tally, record: Path, source: Path) -> None:
     names = listed_files(record.with_suffix(".list").read_bytes())
     if exit_code == RSYNC_VANISHED or seen < len(names):
         top = os.fsencode(source)
-        tally.vanished += [name for name in names if not os.path.lexists(os.path.join(top, name))]
+        vanished = [name for name in names if not os.path.lexists(os.path.join(top, name))]
+        changed = [name for name in names if _is_directory(os.path.join(top, name))]
+        tally.vanished += vanished
+        if seen + len(vanished) + len(changed) < len(names):
+            tally.errors.append(f"rsync job {record.stem} passed over files that are there")
+
+
+def _is_directory(path: bytes) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def parse_stats(text: str) -> dict[str, int]:

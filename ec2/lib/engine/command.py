@@ -1,0 +1,120 @@
+"""What the engine's commands share: logging, the result, the scratch directory, the exit status."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from engine.files import write_atomically
+from engine.outcome import EngineError, Failed, Refused
+from engine.process import StopSignals
+
+log = logging.getLogger(__name__)
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass
+class CommonOptions:
+    log_dir: Path | None
+    result: Path | None
+
+
+@dataclass
+class Result:
+    """What a run did, as written to ``--result``. Times are UTC, sizes are bytes."""
+
+    outcome: str
+    exit_code: int = 0
+    cause: str = ""
+    message: str = ""
+    warnings: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    phases: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def warn(self, message: str) -> None:
+        log.warning("%s", message)
+        self.warnings.append(message)
+
+    def begin(self, phase: str) -> None:
+        """End the phase before, if there is one, and begin this one."""
+        self.end_phase()
+        self.phases[phase] = {"start": utc_now()}
+
+    def end_phase(self) -> None:
+        for times in self.phases.values():
+            times.setdefault("stop", utc_now())
+
+    def conclude(self, error: EngineError) -> None:
+        log.error("%s: %s", error.outcome, error)
+        self.outcome, self.exit_code, self.message = error.outcome, error.exit_code, str(error)
+        self.cause = error.cause if isinstance(error, Failed) else ""
+
+
+def utc_now() -> str:
+    return time.strftime(TIME_FORMAT, time.gmtime())
+
+
+AnyOptions = TypeVar("AnyOptions", bound=CommonOptions)
+AnyResult = TypeVar("AnyResult", bound=Result)
+
+
+def execute(
+    parse: Callable[[list[str]], AnyOptions],
+    run: Callable[[AnyOptions, Path, StopSignals, AnyResult], None],
+    result: AnyResult,
+) -> int:
+    """Run one command of the engine; return its exit status.
+
+    ``run`` gets the options, a private scratch directory, the stop signals, and the result to fill
+    in. Whatever it raises, the result says so and the logs are kept.
+    """
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt=TIME_FORMAT, level="INFO")
+    try:
+        options = parse(sys.argv[1:])
+    except Refused as error:
+        log.error("refused: %s", error)
+        return error.exit_code
+    stop = StopSignals()
+    stop.install()
+    # The lists of names are as many as the files: too many for a tmpfs.
+    parent = os.environ.get("TMPDIR", "/var/tmp")
+    with tempfile.TemporaryDirectory(prefix="efs-backup.", dir=parent) as scratch:
+        work = Path(scratch)
+        try:
+            run(options, work, stop, result)
+        except EngineError as error:
+            result.conclude(error)
+        except OSError as error:
+            result.conclude(Failed("system", str(error)))
+        result.end_phase()
+        if options.log_dir and options.log_dir.is_dir():
+            keep_logs(work, options.log_dir)
+    if options.result:
+        write_atomically(options.result, json.dumps(asdict(result), indent=2, ensure_ascii=False))
+    return result.exit_code
+
+
+def keep_logs(work: Path, log_dir: Path) -> None:
+    """Copy the logs of a run, and the records of its rsync jobs as one file."""
+    for path in [*work.glob("*.log"), *work.glob("*.txt")]:
+        if path.stat().st_size:
+            shutil.copyfile(path, log_dir / path.name)
+    records = sorted((work / "jobs").glob("*.exit"), key=lambda path: int(path.stem))
+    if not records:
+        return
+    with (log_dir / "rsync.log").open("wb") as output:
+        for record in records:
+            output.write(f"== rsync job {record.stem}, exit code ".encode() + record.read_bytes())
+            output.write(record.with_suffix(".stats").read_bytes().lstrip())
+            output.write(record.with_suffix(".stderr").read_bytes())

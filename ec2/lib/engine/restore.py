@@ -1,0 +1,362 @@
+"""One restore run: a snapshot, or one subdirectory of it, back into a file system.
+
+Everything that it replaces or removes is moved to a safety directory first, by renaming.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import secrets
+import shlex
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine import arguments
+from engine.command import TIME_FORMAT, CommonOptions, Result, execute
+from engine.comparison import Kind, compare
+from engine.outcome import Failed, Refused, Stopped
+from engine.plan import Count, Place, Plan, is_reserved, shown
+from engine.process import StopSignals
+from engine.safety import SafetyDirectory, target_lock
+from engine.snapshots import SnapshotFolder
+from engine.sync import RSYNC_COUNT, RSYNC_JOB, RSYNC_KEEP, TreeCopy
+from engine.tally import tally_jobs
+
+log = logging.getLogger(__name__)
+
+MODES = ("Mirror", "Merge", "NewDirectory")
+
+DESCRIPTION = """\
+Restore the snapshot BACKUP/LABEL/INTERVAL.NUMBER, or one subdirectory of it, into TARGET/PREFIX.
+  Mirror        the target becomes what the snapshot was (default)
+  Merge         nothing is removed
+  NewDirectory  into PREFIX/efs-restore_<UTC time>; everything else is left alone
+Whatever is replaced or removed is moved to TARGET/PREFIX/.efs-restore-<id>/ first. The script
+`undo` in .efs-restore-<id>.undo/ puts everything back as it was.
+"""
+EXIT_STATUS = """\
+Exit status: 0 restored (or planned, with --dry-run), 1 failed, 2 refused with nothing changed,
+3 stopped. A restore that failed, or was stopped or killed, can be started again or undone.
+"""
+
+
+@dataclass
+class Options(CommonOptions):
+    backup: Path
+    folder: str
+    interval: str
+    number: int
+    target: Path
+    prefix: str
+    subdirectory: str
+    mode: str
+    dry_run: bool
+    id: str
+    jobs: int
+
+
+@dataclass
+class RestoreResult(Result):
+    id: str = ""
+    mode: str = ""
+    snapshot: str = ""
+    target: str = ""
+    number_of_files_created: int = 0
+    number_of_files_replaced: int = 0
+    number_of_files_removed: int = 0
+    number_of_files_unchanged: int = 0
+    size_created: int = 0
+    size_replaced: int = 0
+    size_removed: int = 0
+    safety_directory: str = ""
+    undo_command: str = ""
+    delete_command: str = ""
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, plan: Plan) -> None:
+        counts = {"create": plan.created, "replace": plan.replaced, "remove": plan.removed}
+        self.examples = {name: count.examples for name, count in counts.items()}
+        self.number_of_files_created, self.size_created = plan.created.files, plan.created.size
+        self.number_of_files_replaced, self.size_replaced = plan.replaced.files, plan.replaced.size
+        self.number_of_files_removed, self.size_removed = plan.removed.files, plan.removed.size
+        self.number_of_files_unchanged = plan.unchanged
+
+
+def parse(words: list[str]) -> Options:
+    parser = arguments.Parser(
+        prog="efs-restore-fpsync.sh",
+        description=DESCRIPTION,
+        epilog=EXIT_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    jobs = 4 * (os.cpu_count() or 1)
+    add = parser.add_argument
+    add("--backup", type=Path, required=True, metavar="DIR", help="where the snapshots live")
+    add("--folder", type=arguments.folder_label, required=True, metavar="LABEL")
+    add("--interval", type=arguments.interval, required=True, metavar="daily|weekly|monthly")
+    add("--number", type=arguments.number, required=True, metavar="N", help="0 is the newest")
+    add("--target", type=Path, required=True, metavar="DIR", help="top of the target file system")
+    add("--prefix", type=arguments.inner_path, default="/", metavar="/PATH", help="directory in it")
+    add("--subdirectory", type=arguments.subdirectory, default="/", metavar="/PATH/")
+    add("--mode", choices=MODES, default="Mirror")
+    add("--dry-run", action="store_true", help="say what would be done, and change nothing")
+    add("--id", type=arguments.identifier, default=new_identifier(), metavar="NAME")
+    add("--jobs", type=arguments.count, default=jobs, metavar="N", help=f"rsync jobs ({jobs})")
+    add("--log-dir", type=Path, metavar="DIR", help="keep the logs and the lists of files there")
+    add("--result", type=Path, metavar="FILE", help="write what was done as JSON")
+    return Options(**vars(parser.parse_args(words)))
+
+
+def new_identifier() -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(2)
+
+
+def check(options: Options) -> Place:
+    """Everything that can be known to be wrong before the first change."""
+    options.backup = arguments.readable_directory("--backup", options.backup)
+    options.target = arguments.writable_directory("--target", options.target)
+    arguments.check_apart("target", options.target, options.backup)
+    snapshot = find_snapshot(options)
+    check_subdirectory(snapshot, options.subdirectory)
+    root = find_root(options)
+    place = Place(snapshot, root, options.subdirectory)
+    check_way_in(place)
+    return place
+
+
+def find_snapshot(options: Options) -> Path:
+    folder = SnapshotFolder(options.backup / options.folder, options.interval)
+    if not folder.path.is_dir():
+        there = sorted(path.name for path in options.backup.iterdir() if path.is_dir())
+        raise Refused(
+            f"the backup has no folder {options.folder!r}; it has: {', '.join(there) or 'none'}"
+        )
+    path = folder.snapshot(options.number)
+    if path.is_dir() and not path.is_symlink():
+        return path
+    there = [
+        f"{name} (made {time.strftime(TIME_FORMAT, time.gmtime(made))})"
+        for name, made in folder.dated()
+    ]
+    raise Refused(
+        f"there is no snapshot {path.name} in {options.folder!r}; "
+        f"there are: {', '.join(there) or 'none'}"
+    )
+
+
+def check_subdirectory(snapshot: Path, inside: str) -> None:
+    path = snapshot
+    for part in Path(inside).parts:
+        path = path / part
+        name = f"/{path.relative_to(snapshot)}/"
+        if path.is_symlink():
+            raise Refused(f"{name!r} is a symbolic link in the snapshot, not a directory")
+        if not path.exists():
+            raise Refused(f"{name!r} does not exist in the snapshot {snapshot.name}")
+        if not path.is_dir():
+            raise Refused(
+                f"{name!r} is a file in the snapshot; restore the directory that holds it"
+            )
+
+
+def find_root(options: Options) -> Path:
+    """The directory that corresponds to the snapshot's top; it may not exist yet."""
+    root = (options.target / options.prefix).resolve()
+    if root != options.target and options.target not in root.parents:
+        raise Refused(f"the prefix '/{options.prefix}' leads out of the target, to {str(root)!r}")
+    for folder in (root, *root.parents):
+        if folder.exists() and not folder.is_dir():
+            raise Refused(f"{str(folder)!r} in the target is not a directory")
+    if options.mode == "NewDirectory":
+        root = root / time.strftime("efs-restore_%Y-%m-%dT%H-%M-%SZ", time.gmtime())
+        if root.exists():
+            raise Refused(f"{str(root)!r} exists already; start again")
+    return root
+
+
+def check_way_in(place: Place) -> None:
+    """The directories above the restored one are not touched, so they have to fit as they are."""
+    path = place.root
+    for part in Path(place.inside).parts:
+        path = path / part
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            raise Refused(
+                f"{str(path)!r} in the target is not a directory, as it is in the snapshot; "
+                "restore a directory above it, or move it away"
+            )
+
+
+def restore(
+    options: Options, place: Place, work: Path, stop: StopSignals, result: RestoreResult
+) -> None:
+    plan = Plan(place, options.mode, work)
+    if not options.dry_run:
+        make_root(place.root, place.snapshot)
+    result.begin("plan")
+    plan.write(stop)
+    result.add(plan)
+    if options.dry_run:
+        result.outcome = "planned"
+        return
+    check_space(place.root, plan.bytes_needed)
+    if not plan.changes_something:
+        log.info("the target is as the snapshot already; nothing to do")
+        return
+    safety = SafetyDirectory(place.root, options.id)
+    with untouched_way(place):
+        safety.create(plan.journal)
+        describe_way_back(options, place, safety, result)
+        try:
+            result.begin("set aside")
+            for path in safety.move_aside(stop):
+                result.warn(f"was gone before it could be set aside: {shown(os.fsencode(path))}")
+            copy(options, place, plan, safety, work, stop, result)
+        finally:
+            safety.tidy()
+            result.safety_directory = str(safety.path) if safety.path.exists() else ""
+    check_restored(options, place, result)
+
+
+def make_root(root: Path, snapshot: Path) -> None:
+    """The prefix may not exist yet: it gets the attributes of the snapshot's top directory."""
+    if not root.exists():
+        root.mkdir(parents=True)
+        copy_attributes(snapshot, root)
+
+
+def copy_attributes(saved: Path, live: Path) -> None:
+    info = saved.stat()
+    os.chown(live, info.st_uid, info.st_gid)
+    shutil.copystat(saved, live)
+
+
+@contextlib.contextmanager
+def untouched_way(place: Place) -> Iterator[None]:
+    """Directories above the restored one keep their times, or look as they do in the snapshot if
+    they had to be made."""
+    parts = Path(place.inside).parts
+    ways = [Path(*parts[:depth]) for depth in range(len(parts))]
+    before = [(way, times_of(place.root / way)) for way in ways]
+    try:
+        yield
+    finally:
+        for way, times in reversed(before):
+            path = place.root / way
+            if times:
+                os.utime(path, ns=times)
+            elif path.exists():
+                copy_attributes(place.snapshot / way, path)
+
+
+def times_of(path: Path) -> tuple[int, int] | None:
+    if not path.exists():
+        return None
+    info = path.stat()
+    return info.st_atime_ns, info.st_mtime_ns
+
+
+def check_space(root: Path, needed: int) -> None:
+    """EFS has no limit and says so; other file systems have one."""
+    info = os.statvfs(root)
+    free = info.f_bavail * info.f_frsize
+    if needed > free:
+        raise Failed(
+            "space", f"the restore needs {needed} bytes, but {str(root)!r} has only {free} free"
+        )
+
+
+def describe_way_back(
+    options: Options, place: Place, safety: SafetyDirectory, result: RestoreResult
+) -> None:
+    if options.mode == "NewDirectory":
+        result.delete_command = f"sudo rm -rf {shlex.quote(str(place.root))}"
+        return
+    result.undo_command = f"sudo python3 {shlex.quote(str(safety.undo / 'undo'))}"
+    both = f"{shlex.quote(str(safety.path))} {shlex.quote(str(safety.undo))}"
+    result.delete_command = f"sudo rm -rf {both}"
+
+
+def copy(
+    options: Options,
+    place: Place,
+    plan: Plan,
+    safety: SafetyDirectory,
+    work: Path,
+    stop: StopSignals,
+    result: RestoreResult,
+) -> None:
+    """Copy what the plan lists; then the directories, with their attributes.
+
+    rsync never overwrites here: what should be replaced has been moved aside, so whatever is in the
+    way has been written by someone else in the meantime, and stays.
+    """
+    result.begin("copy")
+    place.live.mkdir(parents=True, exist_ok=True)
+    jobs = work / "jobs"
+    jobs.mkdir()
+    lists = sorted(plan.lists.iterdir())
+    (work / "parts").write_bytes(b"".join(os.fsencode(path) + b"\0" for path in lists))
+    command = ["xargs", "--null", f"--arg-file={work / 'parts'}", f"--max-procs={options.jobs}"]
+    command += ["-I{}", str(RSYNC_JOB), *RSYNC_KEEP, *RSYNC_COUNT, "--ignore-existing"]
+    command += [f"--temp-dir={safety.scratch}", "--files-from={}", "--from0"]
+    command += [f"{place.saved}/", f"{place.live}/"]
+    stop.run(command, work / "copy.log", signal.SIGTERM, {"EFS_JOBS": str(jobs)})
+    if stop.received:
+        raise Stopped("stopped; start the restore again to finish it, or undo it")
+    result.errors += tally_jobs(jobs, place.saved).errors
+    if len(list(jobs.glob("*.exit"))) != len(lists):
+        result.errors.append("not all rsync jobs were run; copy.log says why")
+    safety.tidy()  # before the directories get their times
+    result.begin("directories")
+    warnings, errors = TreeCopy(place.saved, place.live, work, stop).copy_directories()
+    result.warnings += warnings
+    result.errors += errors
+    if result.errors:
+        raise Failed("files", "some files could not be restored; start again, or undo it")
+
+
+def check_restored(options: Options, place: Place, result: RestoreResult) -> None:
+    """Compare again. What is there and differs was changed by someone else during the restore; what
+    is missing was not restored."""
+    result.begin("check")
+    missing, differing = Count(), Count()
+    for change in compare(os.fsencode(place.saved), os.fsencode(place.live), is_reserved):
+        if change.kind is Kind.CREATE:
+            missing.add(change.path, 1, 0)
+        elif change.kind is Kind.REPLACE or (
+            change.kind is Kind.REMOVE and options.mode != "Merge"
+        ):
+            differing.add(change.path, 1, 0)
+    for path in differing.examples:
+        result.warn(f"differs from the snapshot, as it was changed during the restore: {path}")
+    if differing.files > len(differing.examples):
+        result.warn(f"… and {differing.files - len(differing.examples)} more that differ")
+    if missing.files:
+        result.errors += [f"not restored: {path}" for path in missing.examples]
+        raise Failed("files", f"{missing.files} files were not restored; start again, or undo it")
+
+
+def run(options: Options, work: Path, stop: StopSignals, result: RestoreResult) -> None:
+    result.id, result.mode = options.id, options.mode
+    place = check(options)
+    result.snapshot, result.target = str(place.saved), str(place.live)
+    if options.log_dir:
+        options.log_dir.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        if not options.dry_run:
+            stack.enter_context(target_lock(options.target))
+        restore(options, place, work, stop, result)
+    log.info("%s %s", result.outcome, result.target)
+
+
+if __name__ == "__main__":
+    sys.exit(execute(parse, run, RestoreResult("restored")))

@@ -1,0 +1,500 @@
+"""A restore brings back what was asked for, and destroys nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from .conftest import EC2, Backup, Outcome, Tree, end_tree, read_tree
+from .test_backup import hostile_tree, write
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners and mount")
+
+SECOND = 1_600_000_000_000_000_000
+
+
+@dataclass
+class Restore:
+    """A backup of a source, and the restore of it into a target that has changed since."""
+
+    backup: Backup
+    target: Path
+
+    def command(self, **changes: str | None) -> list[str]:
+        options: dict[str, str | None] = {
+            "backup": str(self.backup.target),
+            "folder": self.backup.label,
+            "interval": "daily",
+            "number": "0",
+            "target": str(self.target),
+            "jobs": "4",
+            "log_dir": str(self.backup.logs),
+            "result": str(self.backup.result),
+        }
+        options.update(changes)
+        words = [str(EC2 / "efs-restore-fpsync.sh")]
+        for name, value in options.items():
+            if value is not None:
+                words.append("--" + name.replace("_", "-"))
+                words.extend([value] if value else [])
+        return words
+
+    def run(self, **changes: str | None) -> Outcome:
+        self.backup.result.unlink(missing_ok=True)
+        process = subprocess.run(
+            self.command(**changes), stderr=subprocess.PIPE, check=False, timeout=120
+        )
+        exists = self.backup.result.exists()
+        result = json.loads(self.backup.result.read_text()) if exists else {}
+        return Outcome(process.returncode, process.stderr.decode(errors="replace"), result)
+
+    def must_restore(self, **changes: str | None) -> Outcome:
+        outcome = self.run(**changes)
+        assert outcome.exit_code == 0, outcome.stderr
+        assert outcome.result["outcome"] == "restored"
+        assert outcome.result["warnings"] == []
+        return outcome
+
+    def undo(self) -> None:
+        """Undo all restores, the last one first."""
+        for script in sorted(self.target.rglob(".efs-restore-*.undo/undo"), reverse=True):
+            subprocess.run([sys.executable, str(script)], check=True, capture_output=True)
+
+    def safety_directories(self) -> list[Path]:
+        found = self.target.rglob(".efs-restore-*")
+        return sorted(path for path in found if not path.name.endswith(".undo"))
+
+
+def visible(tree: Tree) -> Tree:
+    """A tree without the safety directories."""
+    return {path: entry for path, entry in tree.items() if b".efs-restore-" not in path}
+
+
+def without_times(tree: Tree, *paths: bytes) -> Tree:
+    """A tree in which the times of some directories do not count."""
+    return {path: entry[:3] + entry[4:] if path in paths else entry for path, entry in tree.items()}
+
+
+@pytest.fixture
+def restore(backup: Backup) -> Restore:
+    """daily.0 holds a small tree; the target is the source itself, unchanged so far."""
+    source = backup.source
+    for folder in ("x", "x/y", "other"):
+        for number in range(3):
+            write(source / folder / f"f{number}", f"{folder} {number}", SECOND + number)
+        os.utime(source / folder, ns=(SECOND, SECOND))
+    os.utime(source / "x", ns=(SECOND, SECOND + 5))
+    (source / "link").symlink_to("x/f0")
+    os.utime(source, ns=(SECOND, SECOND + 7))
+    backup.must_publish()
+    return Restore(backup, source)
+
+
+def damage(target: Path) -> None:
+    """What users and deployments do: overwrite, delete, add, chmod, and swap types."""
+    write(target / "x" / "f0", "overwritten")
+    (target / "x" / "f1").unlink()
+    (target / "x" / "f2").chmod(0o600)
+    write(target / "x" / "new", "new")
+    shutil.rmtree(target / "x" / "y")
+    (target / "x" / "y").symlink_to("/etc")
+    write(target / "other" / "new dir" / "deep" / "file", "precious")
+    (target / "link").unlink()
+    (target / "link").mkdir()
+    write(target / "link" / "inside", "i")
+    (target / "other").chmod(0o700)
+
+
+class TestMirror:
+    def test_the_target_becomes_what_the_snapshot_was(self, restore: Restore) -> None:
+        damage(restore.target)
+        restore.must_restore()
+        assert visible(read_tree(restore.target)) == read_tree(restore.backup.snapshot(0))
+
+    def test_hostile_names_and_types_come_back(self, backup: Backup) -> None:
+        hostile_tree(backup.source)
+        backup.must_publish()
+        target = backup.home / "elsewhere"
+        target.mkdir()
+        Restore(backup, target).must_restore()
+        assert visible(read_tree(target)) == read_tree(backup.snapshot(0))
+
+    def test_hostile_names_are_set_aside_and_undone(self, backup: Backup) -> None:
+        write(backup.source / "only", "1")
+        backup.must_publish()
+        hostile_tree(backup.source)
+        before = read_tree(backup.source)
+        restore = Restore(backup, backup.source)
+        restore.must_restore()
+        assert visible(read_tree(backup.source)) == read_tree(backup.snapshot(0))
+        restore.undo()
+        assert visible(read_tree(backup.source)) == before
+
+    def test_what_was_replaced_or_removed_is_in_the_safety_directory(
+        self, restore: Restore
+    ) -> None:
+        damage(restore.target)
+        outcome = restore.must_restore()
+        safety = Path(outcome.result["safety_directory"])
+        assert safety.parent == restore.target
+        assert (safety / "x" / "f0").read_text() == "overwritten"
+        assert (safety / "x" / "new").read_text() == "new"
+        assert (safety / "other" / "new dir" / "deep" / "file").read_text() == "precious"
+        assert (safety / "x" / "y").is_symlink()
+        assert (safety / "link" / "inside").read_text() == "i"
+
+    def test_counts_and_sizes(self, restore: Restore) -> None:
+        damage(restore.target)
+        result = restore.must_restore().result
+        assert result["number_of_files_created"] == 4  # f1, and three in the directory y
+        assert result["number_of_files_replaced"] == 4  # f0, f2, the link y, one file in link/
+        assert result["number_of_files_removed"] == 2  # x/new, and one in "new dir"
+        assert result["number_of_files_unchanged"] == 3
+        assert result["size_removed"] == len("new") + len("precious")
+        created = (restore.backup.logs / "create.txt").read_text().splitlines()
+        assert set(created) == {"x/f1", "x/y/f0", "x/y/f1", "x/y/f2"}
+
+    def test_undo_brings_the_exact_state_back(self, restore: Restore) -> None:
+        damage(restore.target)
+        before = read_tree(restore.target)
+        restore.must_restore()
+        restore.undo()
+        assert visible(read_tree(restore.target)) == before
+        restore.undo()
+        assert visible(read_tree(restore.target)) == before, "undoing twice must do no harm"
+
+    def test_undo_deletes_nothing_that_was_written_since(self, restore: Restore) -> None:
+        damage(restore.target)
+        outcome = restore.must_restore()
+        write(restore.target / "x" / "f0", "work done after the restore")
+        restore.undo()
+        aside = Path(outcome.result["safety_directory"] + ".undo") / "restored"
+        assert (aside / "x" / "f0").read_text() == "work done after the restore"
+
+    def test_a_file_with_another_name_elsewhere_keeps_that_name_as_it_is(
+        self, restore: Restore
+    ) -> None:
+        """An attribute set in place would show under the other name too."""
+        write(restore.target / "x" / "f0", "shared")
+        os.link(restore.target / "x" / "f0", restore.backup.home / "other name")
+        before = os.lstat(restore.backup.home / "other name")
+        restore.must_restore(subdirectory="/x/")
+        after = os.lstat(restore.backup.home / "other name")
+        assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+        assert (restore.backup.home / "other name").read_text() == "shared"
+
+    def test_an_unchanged_target_is_not_written_to(self, restore: Restore) -> None:
+        before = {path: path.lstat().st_ctime_ns for path in restore.target.rglob("*")}
+        outcome = restore.must_restore()
+        assert outcome.result["number_of_files_unchanged"] == 10
+        assert {path: path.lstat().st_ctime_ns for path in restore.target.rglob("*")} == before
+        assert restore.safety_directories() == []
+
+    def test_unchanged_files_are_neither_copied_nor_replaced(self, restore: Restore) -> None:
+        write(restore.target / "x" / "f0", "overwritten")
+        inode = (restore.target / "x" / "f1").stat().st_ino
+        restore.must_restore()
+        assert (restore.target / "x" / "f1").stat().st_ino == inode
+
+    def test_an_older_snapshot(self, restore: Restore) -> None:
+        write(restore.target / "x" / "f0", "second version")
+        restore.backup.must_publish()
+        restore.must_restore(number="1")
+        assert (restore.target / "x" / "f0").read_text() == "x 0"
+        restore.must_restore(number="0")
+        assert (restore.target / "x" / "f0").read_text() == "second version"
+
+
+class TestSubdirectory:
+    def test_nothing_outside_of_it_is_touched(self, restore: Restore) -> None:
+        damage(restore.target)
+        before = read_tree(restore.target)
+        (restore.target / "x" / "y").unlink()
+        outside_before = {p: e for p, e in before.items() if p != b"x" and p[:2] != b"x/"}
+        restore.must_restore(subdirectory="/x/")
+        after = visible(read_tree(restore.target))
+        assert {p: e for p, e in after.items() if p != b"x" and p[:2] != b"x/"} == outside_before
+        assert read_tree(restore.target / "x") == read_tree(restore.backup.snapshot(0) / "x")
+
+    def test_a_deleted_subdirectory_comes_back_with_the_way_to_it(self, restore: Restore) -> None:
+        shutil.rmtree(restore.target / "x")
+        before = read_tree(restore.target)
+        restore.must_restore(subdirectory="/x/y/")
+        snapshot = restore.backup.snapshot(0)
+        assert read_tree(restore.target / "x" / "y") == read_tree(snapshot / "x" / "y")
+        saved, live = (snapshot / "x").stat(), (restore.target / "x").stat()
+        assert (live.st_mode, live.st_mtime_ns) == (saved.st_mode, saved.st_mtime_ns)
+        assert not (restore.target / "x" / "f0").exists()
+        restore.undo()
+        assert visible(read_tree(restore.target)) == before
+
+    @pytest.mark.parametrize(
+        ("subdirectory", "message"),
+        [
+            ("/x", "must end with a slash"),
+            ("x/", "must be a path like"),
+            ("/../etc/", "without '..'"),
+            ("/x/../other/", "without '..'"),
+            ("/nowhere/", "does not exist in the snapshot"),
+            ("/x/f0/", "is a file in the snapshot"),
+            ("/link/", "is a symbolic link in the snapshot"),
+            ("/x\n/", "control character"),
+        ],
+    )
+    def test_bad_ones_are_refused(self, restore: Restore, subdirectory: str, message: str) -> None:
+        before = read_tree(restore.target)
+        outcome = restore.run(subdirectory=subdirectory)
+        assert outcome.exit_code == 2
+        assert message in outcome.stderr
+        assert read_tree(restore.target) == before
+
+    def test_a_symlink_on_the_way_in_the_target_is_refused(self, restore: Restore) -> None:
+        elsewhere = restore.backup.home / "elsewhere"
+        (restore.target / "x").rename(elsewhere)
+        (restore.target / "x").symlink_to(elsewhere)
+        before = read_tree(elsewhere)
+        outcome = restore.run(subdirectory="/x/y/")
+        assert outcome.exit_code == 2
+        assert read_tree(elsewhere) == before
+
+
+class TestOtherModes:
+    def test_merge_removes_nothing(self, restore: Restore) -> None:
+        write(restore.target / "x" / "new", "new")
+        write(restore.target / "x" / "f0", "overwritten")
+        (restore.target / "x" / "f1").unlink()
+        outcome = restore.must_restore(mode="Merge")
+        assert (restore.target / "x" / "new").read_text() == "new"
+        assert (restore.target / "x" / "f0").read_text() == "x 0"
+        assert (restore.target / "x" / "f1").read_text() == "x 1"
+        assert outcome.result["number_of_files_removed"] == 0
+        safety = Path(outcome.result["safety_directory"])
+        assert [p.name for p in safety.rglob("*") if p.is_file()] == ["f0"]
+
+    def test_new_directory_leaves_everything_else_alone(self, restore: Restore) -> None:
+        damage(restore.target)
+        before = read_tree(restore.target)
+        outcome = restore.must_restore(mode="NewDirectory")
+        new = Path(outcome.result["target"])
+        assert new.parent == restore.target
+        assert new.name.startswith("efs-restore_")
+        assert visible(read_tree(new)) == read_tree(restore.backup.snapshot(0))
+        top = os.fsencode(new.name)
+        after = {p: e for p, e in read_tree(restore.target).items() if not p.startswith(top)}
+        assert without_times(after, b".") == without_times(before, b".")
+        assert new.name in outcome.result["delete_command"]
+
+    def test_dry_run_changes_nothing_and_says_what_it_would_do(self, restore: Restore) -> None:
+        damage(restore.target)
+        before = {p: p.lstat().st_ctime_ns for p in [restore.target, *restore.target.rglob("*")]}
+        planned = restore.run(dry_run="")
+        assert planned.exit_code == 0
+        assert planned.result["outcome"] == "planned"
+        after = {p: p.lstat().st_ctime_ns for p in [restore.target, *restore.target.rglob("*")]}
+        assert after == before
+        assert set(planned.result["examples"]["remove"]) == {"x/new", "other/new dir"}
+        done = restore.must_restore().result
+        for name, value in planned.result.items():
+            if name.startswith(("number_of", "size_", "examples")):
+                assert done[name] == value, name
+
+
+class TestPrefix:
+    def test_a_prefix_that_does_not_exist_is_made_like_the_snapshot(self, restore: Restore) -> None:
+        target = restore.backup.home / "file system"
+        target.mkdir()
+        Restore(restore.backup, target).must_restore(prefix="/app data/ünd")
+        restored = target / "app data" / "ünd"
+        assert visible(read_tree(restored)) == read_tree(restore.backup.snapshot(0))
+
+    def test_what_lies_beside_it_is_left_alone(self, restore: Restore) -> None:
+        target = restore.backup.home / "file system"
+        write(target / "beside" / "file", "precious")
+        write(target / "app" / "extra", "extra")
+        os.utime(target, ns=(SECOND, SECOND))
+        before = {p: e for p, e in read_tree(target).items() if p[:3] != b"app"}
+        Restore(restore.backup, target).must_restore(prefix="/app")
+        assert {p: e for p, e in read_tree(target).items() if p[:3] != b"app"} == before
+
+    def test_a_symlink_out_of_the_target_is_refused(self, restore: Restore) -> None:
+        target = restore.backup.home / "file system"
+        target.mkdir()
+        outside = restore.backup.home / "outside"
+        write(outside / "file", "precious")
+        (target / "app").symlink_to(outside)
+        outcome = Restore(restore.backup, target).run(prefix="/app")
+        assert outcome.exit_code == 2
+        assert "leads out of the target" in outcome.stderr
+        assert os.listdir(outside) == ["file"]
+
+    @pytest.mark.parametrize("prefix", ["relative", "/a/../b", "/..", "/a\nb", ""])
+    def test_bad_ones_are_refused(self, restore: Restore, prefix: str) -> None:
+        words = [*restore.command(), "--prefix", prefix]
+        process = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert process.returncode == 2
+        assert "--prefix" in process.stderr
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("number", ["-1", "x", "1.5", "", "01", "999999"])
+    def test_numbers_that_are_none(self, restore: Restore, number: str) -> None:
+        words = [*restore.command(number=None), "--number", number]
+        process = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert process.returncode == 2
+        assert "--number" in process.stderr
+
+    def test_a_snapshot_that_is_not_there_lists_those_that_are(self, restore: Restore) -> None:
+        restore.backup.must_publish()
+        outcome = restore.run(number="7")
+        assert outcome.exit_code == 2
+        today = time.strftime("%Y-%m-%d", time.gmtime())
+        assert f"daily.0 (made {today}" in outcome.stderr
+        assert f"daily.1 (made {today}" in outcome.stderr
+
+    def test_a_folder_that_is_not_there_lists_those_that_are(self, restore: Restore) -> None:
+        outcome = restore.run(folder="nothing")
+        assert outcome.exit_code == 2
+        assert "efs-backup" in outcome.stderr
+
+    def test_a_target_that_cannot_be_written(self, restore: Restore) -> None:
+        outcome = restore.run(target=str(restore.backup.home / "none"))
+        assert outcome.exit_code == 2
+        assert "does not exist" in outcome.stderr
+
+    def test_the_backup_itself_is_no_target(self, restore: Restore) -> None:
+        outcome = restore.run(target=str(restore.backup.target / "efs-backup"))
+        assert outcome.exit_code == 2
+        assert restore.backup.names() == ["daily.0"]
+
+    def test_a_second_restore_of_the_same_file_system(self, restore: Restore) -> None:
+        damage(restore.target)
+        lock = restore.target / ".efs-restore-lock"
+        holder = subprocess.Popen(["flock", str(lock), "sleep", "60"])
+        try:
+            wait_until(lock.exists)
+            time.sleep(0.2)
+            before = read_tree(restore.target)
+            outcome = restore.run()
+            assert outcome.exit_code == 2
+            assert "another restore" in outcome.stderr
+            assert read_tree(restore.target) == before
+        finally:
+            holder.kill()
+            holder.wait()
+
+    @root_only
+    def test_too_little_space_is_known_before_the_first_change(self, restore: Restore) -> None:
+        with (restore.target / "x" / "big").open("wb") as file:
+            file.write(os.urandom(3 << 20))
+        restore.backup.must_publish()
+        target = restore.backup.home / "small"
+        target.mkdir()
+        script = 'mount -t tmpfs -o size=1m none "$1" && touch "$1/mine" && shift && exec "$@"'
+        words = Restore(restore.backup, target).command()
+        words = ["unshare", "--mount", "bash", "-c", script, "bash", str(target), *words]
+        process = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert process.returncode == 1
+        result = json.loads(restore.backup.result.read_text())
+        assert result["cause"] == "space"
+        assert "has only" in process.stderr
+        assert result["safety_directory"] == ""
+
+
+def wait_until(condition: object) -> None:
+    for _ in range(200):
+        if condition():  # type: ignore[operator]
+            return
+        time.sleep(0.05)
+    pytest.fail("waited in vain")
+
+
+def test_a_later_restore_keeps_the_earlier_safety_directory(restore: Restore) -> None:
+    write(restore.target / "x" / "f0", "first damage")
+    first = Path(restore.must_restore().result["safety_directory"])
+    write(restore.target / "x" / "f0", "second damage")
+    restore.must_restore()
+    assert (first / "x" / "f0").read_text() == "first damage"
+    assert len(restore.safety_directories()) == 2
+
+
+def test_a_backup_leaves_safety_directories_out_and_says_so(restore: Restore) -> None:
+    damage(restore.target)
+    restore.must_restore()
+    outcome = restore.backup.must_publish()
+    assert visible(read_tree(restore.target)) == read_tree(restore.backup.snapshot(0))
+    left_out = [line for line in outcome.result["warnings"] if ".efs-restore-" in line]
+    assert len(left_out) == 2
+
+
+def test_nothing_is_left_of_the_lock_and_the_scratch_files(
+    restore: Restore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = restore.backup.home / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    write(restore.target / "x" / "f0", "overwritten")
+    outcome = restore.must_restore()
+    assert list(scratch.iterdir()) == []
+    assert not (restore.target / ".efs-restore-lock").exists()
+    undo = Path(outcome.result["safety_directory"] + ".undo")
+    assert sorted(path.name for path in undo.iterdir()) == ["journal", "undo"]
+
+
+def random_damage(target: Path, random_source: random.Random) -> Iterator[None]:
+    paths = sorted(path for path in target.rglob("*") if ".efs-restore-" not in str(path))
+    for path in random_source.sample(paths, len(paths) // 2):
+        if not os.path.lexists(path):
+            continue
+        action = random_source.randrange(4)
+        if action == 0 and path.is_file():
+            path.write_text(f"damage {random_source.random()}")
+        elif action == 1:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        elif action == 2 and not path.is_symlink():
+            path.chmod(0o700)
+        elif path.is_dir() and not path.is_symlink():
+            (path / f"new {random_source.random()}").write_text("new")
+        yield
+
+
+def test_killed_at_any_moment_it_can_be_started_again_and_undone(restore: Restore) -> None:
+    """SIGKILL for the whole process tree at random moments. The seed is printed on failure."""
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}", file=sys.stderr)
+    random_source = random.Random(seed)
+    for number in range(400):
+        write(restore.target / f"d{number % 9}" / str(number), "x" * 100)
+    restore.backup.must_publish()
+    for _ in range(4):
+        list(random_damage(restore.target, random_source))
+        before = visible(read_tree(restore.target))
+        for _ in range(2):
+            process = subprocess.Popen(restore.command(), stderr=subprocess.DEVNULL)
+            time.sleep(random_source.uniform(0.1, 0.7))
+            end_tree(process)
+            process.wait()
+        outcome = restore.run()
+        assert outcome.exit_code == 0, outcome.stderr
+        restored = visible(read_tree(restore.target))
+        assert restored == read_tree(restore.backup.snapshot(0))
+        restore.undo()
+        assert visible(read_tree(restore.target)) == before
+        for leftover in restore.target.glob(".efs-restore-*"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+def test_help_explains_the_modes_and_the_exit_status() -> None:
+    words = [str(EC2 / "efs-restore-fpsync.sh"), "--help"]
+    process = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "Exit status: 0 restored" in process.stdout
+    assert "NewDirectory" in process.stdout
