@@ -1,0 +1,142 @@
+"""The demo as its user sees it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from local import sandbox, source
+
+DEMO = [sys.executable, "-m", "local.demo"]
+HOME = sandbox.STATE / "demo"
+
+
+def demo(*arguments):
+    return subprocess.run(
+        [*DEMO, *map(str, arguments)], cwd=sandbox.REPOSITORY, capture_output=True, text=True
+    )
+
+
+def nothing_is_left(seconds=5):
+    """Whether all that a demo runs ends soon: the kernel needs a moment for it."""
+    deadline = time.monotonic() + seconds
+    while left() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not left()
+
+
+def left():
+    marks = (b"local.demo", b"local.emulator", b"/.local/")
+    return [
+        command
+        for command in map(command_line, Path("/proc").glob("[0-9]*"))
+        if os.fsencode(sandbox.REPOSITORY) in command and any(mark in command for mark in marks)
+    ]
+
+
+def command_line(process):
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.fixture
+def small(tmp_path):
+    (tmp_path / "a directory").mkdir()
+    (tmp_path / "a directory" / "a file").write_text("content")
+    (tmp_path / os.fsdecode(b"-\xff'\n")).write_text("content")
+    (tmp_path / "link").symlink_to("nowhere")
+    return tmp_path
+
+
+def started(small):
+    """A demo that has got as far as its first backup."""
+    process = subprocess.Popen(
+        [*DEMO, "--source", small],
+        cwd=sandbox.REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for line in process.stdout:
+        if "executes its user data" in line:
+            return process
+    return pytest.fail("the demo did not get to its first backup")
+
+
+def test_three_backups_of_a_directory_of_the_users_own(small):
+    done = demo("--source", small)
+    assert done.returncode == 0, done.stdout + done.stderr
+    snapshots = Path(done.stdout.partition("The snapshots stay here:")[2].split()[0])
+    assert sorted(path.name for path in snapshots.glob("daily.*")) == [
+        "daily.0",
+        "daily.1",
+        "daily.2",
+    ]
+    assert (snapshots / "daily.2" / "a directory" / "a file").read_text() == "content"
+    assert (snapshots / "daily.0" / "notes.txt").read_text().count("\n") == 3
+    assert "EFS backup Success" in done.stdout
+    assert sorted(os.listdir(small)) == sorted(["a directory", os.fsdecode(b"-\xff'\n"), "link"])
+    assert nothing_is_left()
+
+
+def test_a_deviation_ends_it(small, monkeypatch, capsys):
+    """Not in the sandbox: only what becomes of an error."""
+    from local import demo as module
+    from local.deployment import DeploymentError
+
+    def fail(directory):
+        raise DeploymentError("expected this, found that [x]")
+
+    monkeypatch.setattr(sandbox, "inside", lambda: True)
+    monkeypatch.setattr(module, "run", fail)
+    assert module.main([]) == 1
+    assert "expected this, found that [x]" in capsys.readouterr().out
+
+
+def test_ctrl_c_leaves_nothing_running(small):
+    process = started(small)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(20) == 130
+    assert nothing_is_left()
+
+
+def test_a_kill_leaves_nothing_running(small):
+    process = started(small)
+    sudo = ["sudo"] if os.geteuid() else []
+    subprocess.run([*sudo, "kill", "-KILL", str(process.pid)], check=True)
+    process.wait()
+    assert nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("directory", "said"),
+    [
+        ("", "is empty"),
+        ("/no/such/directory", "/no/such/directory does not exist"),
+        ("/etc/hostname", "/etc/hostname is not a directory"),
+        (sandbox.STATE, "is inside"),
+        (sandbox.STATE / "release", "is inside"),
+        (sandbox.REPOSITORY, "contains"),
+        ("/", "contains"),
+    ],
+)
+def test_a_source_that_cannot_be_backed_up(directory, said):
+    (sandbox.STATE / "release").mkdir(parents=True, exist_ok=True)
+    before = sorted(sandbox.STATE.iterdir())
+    done = demo("--source", directory)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert sorted(sandbox.STATE.iterdir()) == before
+
+
+def test_a_source_that_cannot_be_read(tmp_path, monkeypatch):
+    """Root can read everything, so the refusal itself is simulated."""
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(source.SourceError, match=f"SOURCE {tmp_path} cannot be read"):
+        source.checked(str(tmp_path))
