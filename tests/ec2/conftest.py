@@ -149,5 +149,8 @@ def end_tree(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.fixture
-def backup(tmp_path: Path) -> Backup:
+def backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backup:
+    scratch = tmp_path / "scratch"  # runs that are killed leave their files behind
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
     return Backup(tmp_path)

@@ -230,13 +230,10 @@ def test_expiry_that_fails_is_a_warning_not_a_failure(
     assert backup.hidden() == []
 
 
-def test_no_scratch_files_are_left(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
-    scratch = backup.home / "scratch"
-    scratch.mkdir()
-    monkeypatch.setenv("TMPDIR", str(scratch))
+def test_no_scratch_files_are_left(backup: Backup) -> None:
     fill(backup.source, 3)
     backup.must_publish()
-    assert list(scratch.iterdir()) == []
+    assert list((backup.home / "scratch").iterdir()) == []
 
 
 def test_the_script_finds_its_library_from_anywhere(backup: Backup) -> None:

@@ -436,15 +436,10 @@ def test_a_backup_leaves_safety_directories_out_and_says_so(restore: Restore) ->
     assert len(left_out) == 2
 
 
-def test_nothing_is_left_of_the_lock_and_the_scratch_files(
-    restore: Restore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scratch = restore.backup.home / "scratch"
-    scratch.mkdir()
-    monkeypatch.setenv("TMPDIR", str(scratch))
+def test_nothing_is_left_of_the_lock_and_the_scratch_files(restore: Restore) -> None:
     write(restore.target / "x" / "f0", "overwritten")
     outcome = restore.must_restore()
-    assert list(scratch.iterdir()) == []
+    assert list((restore.backup.home / "scratch").iterdir()) == []
     assert not (restore.target / ".efs-restore-lock").exists()
     undo = Path(outcome.result["safety_directory"] + ".undo")
     assert sorted(path.name for path in undo.iterdir()) == ["journal", "undo"]
