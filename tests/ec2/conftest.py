@@ -128,7 +128,8 @@ class Backup:
 
     def hidden(self) -> list[str]:
         folder = self.target / self.label
-        return sorted(path.name for path in folder.glob(".*") if path.name != ".lock")
+        names = [path.name for path in folder.glob(".*")]
+        return sorted(name for name in names if name not in (".lock", ".daily.dates"))
 
 
 def end_tree(process: subprocess.Popen[str]) -> None:

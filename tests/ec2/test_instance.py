@@ -13,7 +13,7 @@ from .conftest import EC2
 
 def bash(script: str, *words: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run ``script`` after the libraries, with ``words`` as its arguments."""
-    head = f'set -Eeuo pipefail; for lib in "{EC2}"/lib/*.sh; do . "$lib"; done; FAILURE=\n'
+    head = f'set -Eeuo pipefail; for lib in "{EC2}"/lib/*.sh; do . "$lib"; done; FAILURE= TASK=backup\n'
     environment = {**os.environ, "MOUNT_ATTEMPTS": "2", "MOUNT_PAUSE": "0"}
     if path:
         environment["PATH"] = f"{path}:{os.environ['PATH']}"

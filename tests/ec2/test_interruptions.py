@@ -28,9 +28,10 @@ def slow_rsync(folder: Path, body: str) -> dict[str, str]:
 
 @pytest.fixture
 def slow(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> Backup:
-    """Each rsync job waits until the file `go` exists, and then copies."""
-    go = backup.home / "go"
-    body = f'while [[ ! -e "{go}" ]]; do sleep 0.05; done\nexec "$REAL" "$@"'
+    """Each rsync job says so in the file `running`, waits for the file `go`, and then copies."""
+    home = backup.home
+    wait = f'touch "{home}/running"; while [[ ! -e "{home}/go" ]]; do sleep 0.05; done'
+    body = f'{wait}\nexec "$REAL" "$@"'
     for name, value in slow_rsync(backup.home / "shim", body).items():
         monkeypatch.setenv(name, value)
     return backup
@@ -44,9 +45,9 @@ def wait_for(condition: str, found: Iterator[object]) -> None:
     pytest.fail(f"waited in vain for {condition}")
 
 
-def stage_exists(backup: Backup) -> Iterator[bool]:
+def a_running_job(backup: Backup) -> Iterator[bool]:
     while True:
-        yield (backup.target / backup.label / ".daily.stage").exists()
+        yield (backup.home / "running").exists()
 
 
 def fill(source: Path, count: int, text: str = "content") -> None:
@@ -60,8 +61,7 @@ def fill(source: Path, count: int, text: str = "content") -> None:
 def test_a_stopped_run_drains_and_the_next_one_finishes(slow: Backup, stop: signal.Signals) -> None:
     fill(slow.source, 2500)
     process = slow.start(jobs="1")
-    wait_for("the stage", stage_exists(slow))
-    time.sleep(2)  # until fpsync has a job running
+    wait_for("a running job", a_running_job(slow))
     process.send_signal(stop)
     time.sleep(0.5)
     assert process.poll() is None, "the running job was not allowed to finish"
@@ -83,8 +83,7 @@ def test_a_stopped_run_drains_and_the_next_one_finishes(slow: Backup, stop: sign
 def test_a_second_signal_ends_the_jobs(slow: Backup) -> None:
     fill(slow.source, 10)
     process = slow.start(jobs="1")
-    wait_for("the stage", stage_exists(slow))
-    time.sleep(2)
+    wait_for("a running job", a_running_job(slow))
     process.send_signal(signal.SIGTERM)
     time.sleep(0.7)
     process.send_signal(signal.SIGTERM)
@@ -124,7 +123,7 @@ def test_leftovers_in_the_stage_are_not_published(backup: Backup) -> None:
 def test_a_second_run_is_refused_and_the_first_is_undisturbed(slow: Backup) -> None:
     fill(slow.source, 10)
     first = slow.start()
-    wait_for("the stage", stage_exists(slow))
+    wait_for("a running job", a_running_job(slow))
     second = subprocess.run(
         slow.command(result=None, interval="weekly"), capture_output=True, text=True, check=False
     )
@@ -138,8 +137,7 @@ def test_a_second_run_is_refused_and_the_first_is_undisturbed(slow: Backup) -> N
 def test_a_file_that_vanishes_is_a_warning(slow: Backup) -> None:
     fill(slow.source, 10)
     process = slow.start()
-    wait_for("the stage", stage_exists(slow))
-    time.sleep(2)  # fpart has listed the file by now
+    wait_for("a running job", a_running_job(slow))
     victim = next(slow.source.rglob("f3"))
     victim.unlink()
     (slow.home / "go").touch()
