@@ -83,9 +83,9 @@ class TreeCopy:
         # With bash: dash has no job control without a terminal, and then drains nothing.
         command = ["bash", fpsync, "-v", "-t", str(self._fpsync), "-T", str(RSYNC_JOB)]
         command += ["-n", str(jobs), "-f", FILES_PER_JOB, "-s", BYTES_PER_JOB]
-        # In place of fpsync's default, which leaves out .zfs, .snapshot* and .ckpt. With -vv, fpart
+        # In place of fpsync's default, which leaves out .zfs, .snapshot* and .ckpt. With -v, fpart
         # names what it leaves out.
-        command += ["-O", f"-e|-vv|-x|{SAFETY_PATTERN}", "-o", " ".join(options)]
+        command += ["-O", f"-e|-v|-x|{SAFETY_PATTERN}", "-o", " ".join(options)]
         command += [self._plain_name("source", self.source), self._plain_name("stage", self.stage)]
         return command
 
@@ -126,7 +126,10 @@ class TreeCopy:
             )
 
     def _parts_total(self) -> int:
-        return sum(1 for part in (self._fpsync / "parts").rglob("part.*"))
+        # Since 1.7.0, each part.N has a part.N.meta beside it.
+        return sum(
+            1 for part in (self._fpsync / "parts").rglob("part.*") if part.suffix[1:].isdigit()
+        )
 
     def _parts_done(self) -> int:
         return sum(1 for record in self.jobs.glob("*.exit"))
