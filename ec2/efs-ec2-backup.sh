@@ -13,15 +13,10 @@ HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/lib/instance.sh"
 # shellcheck source=lib/mount.sh
 . "$HERE/lib/mount.sh"
+# shellcheck source=lib/run.sh
+. "$HERE/lib/run.sh"
 
-readonly LOGS=/var/log/efs-backup RESULT=$STATE/result.json
-
-identify() {
-  read_config /etc/efs-backup.conf
-  configure_aws
-  INSTANCE_ID=$(imds meta-data/instance-id)
-  GROUP=$(group_of "$INSTANCE_ID")
-}
+readonly TASK=backup LOGS=/var/log/efs-backup RESULT=$STATE/result.json
 
 # The lock item names the run that this instance was launched for.
 claim_run() {
@@ -51,14 +46,6 @@ make_snapshot() {
   wait "$!" || log "the engine ended with exit status $?"
 }
 
-# ship LOCAL_PATH KEY: a log that cannot be kept is a warning in the record, never a failed backup.
-ship() {
-  [[ -e $1 ]] || return 0
-  if ! aws s3 cp --no-progress --only-show-errors ${3:+"$3"} "$1" "s3://$LOG_BUCKET/$2"; then
-    REPORT_OPTIONS+=(--warning "$1 could not be uploaded to s3://$LOG_BUCKET/$2")
-  fi
-}
-
 ship_logs() {
   ship "$LOGS" "efs-backup-log/$RUN_LABEL/" --recursive
   ship /var/log/cloud-init-output.log "ec2-logs/$RUN_LABEL/cloud-init-output.log"
@@ -77,8 +64,7 @@ report() {
   if [[ -z $BACKUP_ID ]] ||
     ! aws dynamodb update-item --cli-input-json "file://$STATE/update.json"; then
     log 'the record could not be updated; sending the result as a notification'
-    aws sns publish --topic-arn "$TOPIC_ARN" --message "file://$STATE/message.json" \
-      --subject 'EFS backup: the DynamoDB record could not be updated'
+    notify 'EFS backup: the DynamoDB record could not be updated'
   fi
 }
 
@@ -86,9 +72,7 @@ report() {
 on_exit() {
   local status=$?
   set +e
-  if ((status)) && [[ -z $FAILURE ]]; then
-    FAILURE="The EFS backup was unsuccessful. $0 ended with exit status $status; see the logs"
-  fi
+  explain "$status"
   RUN_LABEL="$(date -u +%Y%m%d-%H%M%S)-${BACKUP_ID:-$INSTANCE_ID}"
   ship_logs
   report
@@ -100,10 +84,11 @@ main() {
   BACKUP_ID='' INSTANCE_ID='' GROUP='' FAILURE='' REPORT_OPTIONS=()
   mkdir -p -- "$STATE" "$LOGS"
   export PATH=/usr/local/bin:$PATH
+  read_config /etc/efs-backup.conf
   identify
   trap on_exit EXIT
   claim_run
-  "$HERE/install.sh" || fail 'The EFS backup was unsuccessful. The programs that a backup needs could not be installed; see the logs'
+  install_programs
   mount_both
   make_snapshot
 }

@@ -5,7 +5,7 @@ MOUNT_ATTEMPTS=${MOUNT_ATTEMPTS:-8}
 MOUNT_PAUSE=${MOUNT_PAUSE:-15}
 
 # mount_efs ROLE FILE_SYSTEM PATH MOUNT_POINT OPTIONS
-# ROLE is how messages call it: source or backup.
+# ROLE is how messages call it: source, backup or target.
 mount_efs() {
   local attempt output
   mkdir -p -- "$4"
@@ -17,7 +17,7 @@ mount_efs() {
     log "mounting the $1 file system $2:$3 failed (attempt $attempt of $MOUNT_ATTEMPTS): $output"
     ((attempt == MOUNT_ATTEMPTS)) || sleep "$MOUNT_PAUSE"
   done
-  fail "The EFS backup was unsuccessful. The EC2 instance was unable to find the mount IP OR mount EFS: the $1 file system $2:$3 $(mount_cause "$output") ($output)"
+  fail "The EFS $TASK was unsuccessful. The EC2 instance was unable to find the mount IP OR mount EFS: the $1 file system $2:$3 $(mount_cause "$output") ($output)"
 }
 
 mount_cause() { # what mount said
@@ -26,7 +26,7 @@ mount_cause() { # what mount said
       printf 'has no DNS name here: check that it has a mount target in the Availability Zone of the subnets, and that the VPC uses the Amazon DNS server with DNS hostnames on'
       ;;
     *'timed out'* | *'Connection refused'*)
-      printf 'does not answer: check that the security group of its mount target allows NFS (TCP 2049) from the backup instance'
+      printf 'does not answer: check that the security group of its mount target allows NFS (TCP 2049) from this instance'
       ;;
     *'does not exist'* | *'No such file or directory'*)
       printf 'has no such directory: check the prefix'

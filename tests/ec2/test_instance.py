@@ -13,7 +13,8 @@ from .conftest import EC2
 
 def bash(script: str, *words: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run ``script`` after the libraries, with ``words`` as its arguments."""
-    head = f'set -Eeuo pipefail; for lib in "{EC2}"/lib/*.sh; do . "$lib"; done; FAILURE= TASK=backup\n'
+    head = f'set -Eeuo pipefail; for lib in "{EC2}"/lib/*.sh; do . "$lib"; done\n'
+    head += "FAILURE= TASK=restore REPORT_OPTIONS=()\n"
     environment = {**os.environ, "MOUNT_ATTEMPTS": "2", "MOUNT_PAUSE": "0"}
     if path:
         environment["PATH"] = f"{path}:{os.environ['PATH']}"
@@ -77,6 +78,38 @@ def test_a_late_mount_is_waited_for(tmp_path: Path) -> None:
     process = bash('mount_efs source fs-1 "/a b" "$1" ro', str(tmp_path / "mnt"), path=path)
     assert process.returncode == 0, process.stderr
     assert "mounted the source file system fs-1:/a b" in process.stderr
+
+
+@pytest.mark.parametrize("task", ["backup", "restore"])
+def test_a_failed_mount_says_what_became_of_the_run(tmp_path: Path, task: str) -> None:
+    path = stub(tmp_path / "bin", "mount", "exit 32")
+    process = bash('TASK=$2; mount_efs backup fs-1 / "$1" ro', str(tmp_path), task, path=path)
+    assert f"The EFS {task} was unsuccessful. The EC2 instance" in process.stderr
+
+
+def test_a_log_that_cannot_be_kept_is_a_warning_that_says_why(tmp_path: Path) -> None:
+    path = stub(tmp_path / "bin", "aws", "echo 'upload failed: (NoSuchBucket)' >&2; exit 1")
+    script = (
+        'LOG_BUCKET=nowhere; ship "$1" logs/x --recursive; printf "%s\\n" "${REPORT_OPTIONS[@]}"'
+    )
+    process = bash(script, str(tmp_path), path=path)
+    assert process.returncode == 0, process.stderr
+    option, warning = process.stdout.splitlines()
+    assert option == "--warning"
+    assert "could not be uploaded to s3://nowhere/logs/x: upload failed: (NoSuchBucket)" in warning
+
+
+@pytest.mark.parametrize(
+    ("status", "failure", "explanation"),
+    [
+        ("0", "", ""),
+        ("1", "said already", "said already"),
+        ("3", "", "The EFS restore was unsuccessful. bash ended with exit status 3; see the logs"),
+    ],
+)
+def test_a_script_that_ends_says_why(status: str, failure: str, explanation: str) -> None:
+    process = bash('FAILURE=$2; explain "$1"; printf "%s" "$FAILURE"', status, failure)
+    assert (process.returncode, process.stdout) == (0, explanation)
 
 
 def test_nothing_is_installed_where_all_is_there(tmp_path: Path) -> None:

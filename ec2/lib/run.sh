@@ -1,0 +1,36 @@
+# shellcheck shell=bash
+# The steps that backups and restores have in common. The calling script sets TASK to what it does,
+# and starts with FAILURE='' REPORT_OPTIONS=().
+
+identify() {
+  configure_aws
+  INSTANCE_ID=$(imds meta-data/instance-id)
+  # shellcheck disable=SC2034 # for the calling script
+  GROUP=$(group_of "$INSTANCE_ID")
+}
+
+install_programs() {
+  "$HERE/install.sh" ||
+    fail "The EFS $TASK was unsuccessful. The programs that a $TASK needs could not be installed; see the logs"
+}
+
+# explain EXIT_STATUS: a script that did not end through `fail` has to say something, too.
+explain() {
+  if (($1)) && [[ -z $FAILURE ]]; then
+    FAILURE="The EFS $TASK was unsuccessful. $0 ended with exit status $1; see the logs"
+  fi
+}
+
+# ship LOCAL_PATH KEY [--recursive]: a log that cannot be kept is a warning, never a failure.
+ship() {
+  local output
+  [[ -e $1 ]] || return 0
+  if ! output=$(aws s3 cp --no-progress --only-show-errors ${3:+"$3"} "$1" "s3://$LOG_BUCKET/$2" 2>&1); then
+    log "$output"
+    REPORT_OPTIONS+=(--warning "$1 could not be uploaded to s3://$LOG_BUCKET/$2: ${output##*$'\n'}")
+  fi
+}
+
+notify() { # subject
+  aws sns publish --topic-arn "$TOPIC_ARN" --subject "$1" --message "file://$STATE/message.json"
+}
