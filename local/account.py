@@ -66,6 +66,10 @@ class Account:
         """What the user data of an instance has printed so far, if it has begun."""
         return self.home / "instances" / instance_id / instance.LOG
 
+    def boot_finished(self, instance_id: str) -> bool:
+        """Whether the user data of an instance has ended, with or without success."""
+        return (self.home / "instances" / instance_id / instance.BOOT_FINISHED).exists()
+
     def fire(self, rule: str) -> None:
         """Makes an EventBridge schedule rule due now, which AWS has no API for."""
         self.client("events").describe_rule(Name=rule)

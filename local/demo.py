@@ -136,15 +136,18 @@ def _followed(deployment: Deployment, backup_id: str, instance_id: str) -> Itera
     log = deployment.account.instance_log(instance_id)
     deadline = time.monotonic() + RUN_SECONDS
     seen = 0
-    running = True
-    while running:
+    status = "Running"
+    while status == "Running":
         if time.monotonic() > deadline:
             raise DeploymentError(f"expected the run to end within {RUN_SECONDS} s")
         time.sleep(0.3)
-        running = deployment.item(backup_id)["BackupStatus"] == "Running"
+        ended = deployment.account.boot_finished(instance_id)
+        status = deployment.item(backup_id)["BackupStatus"]
         complete = log.read_text(errors="replace").rpartition("\n")[0].splitlines()
         yield from complete[seen:]
         seen = len(complete)
+        if ended and status == "Running":
+            raise DeploymentError("expected the instance to report, found its user data ended")
 
 
 def _verify_run(deployment: Deployment, record: Record, notification: Notification) -> None:

@@ -282,7 +282,7 @@ def _hook_run_command(scaling: AutoScaling, fleet: Fleet) -> None:
 
     def machine(instance_id: str) -> Machine | None:
         found = scaling.machine(instance_id)
-        return found if isinstance(found, Machine) and found.running else None
+        return found if isinstance(found, Machine) and found.instance.reachable else None
 
     def run(instance_id: str, command: list[str]) -> tuple[int, str, str]:
         target = machine(instance_id)

@@ -25,7 +25,9 @@ _MOUNT_HELPER = Path(__file__).parent / "mount.efs"
 _USER_DATA = "var/lib/cloud/user-data"
 _CERTIFICATE = "/etc/local-account.crt"
 
+# As cloud-init names them.
 LOG = "var/log/cloud-init-output.log"
+BOOT_FINISHED = "var/lib/cloud/boot-finished"
 
 
 class Instance:
@@ -46,6 +48,7 @@ class Instance:
         environment: Mapping[str, str],
     ) -> None:
         self.instance_id = instance_id
+        self._log = disk / LOG
         _make_disk(disk, user_data)
         self._environment = {
             "PATH": _PATH,
@@ -53,7 +56,7 @@ class Instance:
             "AWS_CA_BUNDLE": _CERTIFICATE,
             **environment,
         }
-        boot = f"/{_USER_DATA} >/{LOG} 2>&1; exec sleep infinity"
+        boot = f"/{_USER_DATA} >/{LOG} 2>&1; touch /{BOOT_FINISHED}; exec sleep infinity"
         info, info_for_child = os.pipe()
         with os.fdopen(info) as report:
             self._process = subprocess.Popen(
@@ -74,19 +77,19 @@ class Instance:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def reachable(self) -> bool:
+        """Whether it has come so far that commands can run on it."""
+        return self.running and self._log.exists()
+
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Runs a command on the instance, as its SSM agent would."""
+        # Without --root it would run at the root of the mount namespace, which is the instance's
+        # own unless all this happens in a chroot.
+        enter = ["nsenter", f"--target={self._init}", "--root", "--wd"]
+        enter += ["--mount", "--pid", "--uts", "--ipc"]
         return subprocess.run(
-            [
-                "nsenter",
-                "--target",
-                str(self._init),
-                "--mount",
-                "--pid",
-                "--uts",
-                "--ipc",
-                *command,
-            ],
+            [*enter, *command],
             env=self._environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -1,9 +1,11 @@
 """The demo as its user sees it."""
 
+import fcntl
 import os
-import signal
+import select
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -54,19 +56,37 @@ def small(tmp_path):
     return tmp_path
 
 
-def started(small):
-    """A demo that has got as far as its first backup."""
+@pytest.fixture
+def terminal():
+    """The two ends of a terminal: the user's and the program's."""
+    ends = os.openpty()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def start(small, terminal):
+    """A demo on a terminal, that has got as far as its first backup."""
+    user, program = terminal
     process = subprocess.Popen(
         [*DEMO, "--source", small],
         cwd=sandbox.REPOSITORY,
-        stdout=subprocess.PIPE,
-        text=True,
+        stdin=program,
+        stdout=program,
+        stderr=program,
         start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
-    for line in process.stdout:
-        if "executes its user data" in line:
-            return process
-    return pytest.fail("the demo did not get to its first backup")
+    shown = read_until(user, b"executes its user data")
+    assert b"executes its user data" in shown
+    return process
+
+
+def read_until(terminal, text, seconds=60):
+    shown = b""
+    while text not in shown and select.select([terminal], [], [], seconds)[0]:
+        shown += os.read(terminal, 1024)
+    return shown
 
 
 def test_three_backups_of_a_directory_of_the_users_own(small):
@@ -99,15 +119,16 @@ def test_a_deviation_ends_it(small, monkeypatch, capsys):
     assert "expected this, found that [x]" in capsys.readouterr().out
 
 
-def test_ctrl_c_leaves_nothing_running(small):
-    process = started(small)
-    os.killpg(process.pid, signal.SIGINT)
+def test_ctrl_c_leaves_nothing_running(small, terminal):
+    process = start(small, terminal)
+    os.write(terminal[0], b"\x03")
+    assert b"Interrupted" in read_until(terminal[0], b"Interrupted")
     assert process.wait(20) == 130
     assert nothing_is_left()
 
 
-def test_a_kill_leaves_nothing_running(small):
-    process = started(small)
+def test_a_kill_leaves_nothing_running(small, terminal):
+    process = start(small, terminal)
     sudo = ["sudo"] if os.geteuid() else []
     subprocess.run([*sudo, "kill", "-KILL", str(process.pid)], check=True)
     process.wait()

@@ -83,6 +83,11 @@ class Stack:
             LifecycleActionResult="CONTINUE",
         )
 
+    def managed(self):
+        """The ids of the instances that Systems Manager can reach."""
+        found = self.account.client("ssm").describe_instance_information()
+        return [entry["InstanceId"] for entry in found["InstanceInformationList"]]
+
     def run(self, instance_id, *commands, **options):
         """The finished invocation of a shell command on the instance."""
         ssm = self.account.client("ssm")
@@ -108,10 +113,11 @@ def stack(local_account):
 
 
 @pytest.fixture
-def instance(stack):
+def instance(stack, wait_until):
     """The id of a running instance. Whichever runs after the test is terminated."""
     stack.desire(1)
     (launched,) = stack.expect(LAUNCHED)
+    wait_until(stack.managed)
     yield launched["detail"]["EC2InstanceId"]
     stack.desire(0)
     (terminating,) = stack.expect(TERMINATING)
@@ -141,7 +147,7 @@ def test_an_instance_outlives_its_user_data(stack, instance, wait_until):
 
 def test_an_instance_sees_no_other_files_and_changes_only_its_own(stack, instance):
     script = f"""
-        ls -d {stack.account.home} /home /root/.ssh
+        ls -d {stack.account.home} /root/.ssh
         touch /usr/own && echo /usr is writable
         cat /etc/shadow
         touch /etc/own /opt/own /var/own && echo the rest is writable
@@ -149,6 +155,21 @@ def test_an_instance_sees_no_other_files_and_changes_only_its_own(stack, instanc
     found = stack.run(instance, script)
     assert found["StandardOutputContent"] == "the rest is writable\n"
     assert not Path("/etc/own").exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "status", "said"),
+    [
+        ("fs-00000000:/", 1, 'Failed to resolve "fs-00000000.efs'),
+        ("{fs}:/missing", 32, "reason given by server: No such file or directory"),
+        ("{fs}:/", 0, ""),
+    ],
+)
+def test_mounting(stack, instance, what, status, said):
+    command = f"mount -t efs -o tls,iam {what.format(fs=stack.outputs['FileSystem'])} /media"
+    found = stack.run(instance, "mkdir /media", command)
+    assert found["ResponseCode"] == status
+    assert said in found["StandardErrorContent"]
 
 
 def test_its_metadata_needs_a_token(stack, instance):
@@ -166,9 +187,10 @@ def test_its_metadata_needs_a_token(stack, instance):
     assert json.loads(lines[5])["accountId"] == "111122223333"
 
 
-def test_the_lifecycle_hook_holds_back_a_termination(stack):
+def test_the_lifecycle_hook_holds_back_a_termination(stack, wait_until):
     stack.desire(1)
     stack.expect(LAUNCHED)
+    wait_until(stack.managed)
     instance_id = stack.members()[0]["InstanceId"]
     stack.desire(0)
     (terminating,) = stack.expect(TERMINATING)
