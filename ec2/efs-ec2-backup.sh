@@ -20,9 +20,11 @@ readonly TASK=backup LOGS=/var/log/efs-backup RESULT=$STATE/result.json
 
 # The lock item names the run that this instance was launched for.
 claim_run() {
-  BACKUP_ID=$(aws dynamodb get-item --table-name "$TABLE_NAME" --consistent-read \
+  local run
+  run=$(aws dynamodb get-item --table-name "$TABLE_NAME" --consistent-read \
     --key '{"BackupId": {"S": "lock"}}' --query 'Item.Run.S' --output text)
-  [[ $BACKUP_ID != None ]] || fail "No backup run is registered in the table $TABLE_NAME; was the group's capacity changed by hand?"
+  [[ $run != None ]] || fail "No backup run is registered in the table $TABLE_NAME; was the group's capacity changed by hand?"
+  BACKUP_ID=$run
   aws dynamodb update-item --table-name "$TABLE_NAME" --key "{\"BackupId\": {\"S\": \"$BACKUP_ID\"}}" \
     --update-expression 'SET InstanceId = :instance' \
     --condition-expression 'BackupStatus = :running' \
