@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+"""Turn what a restore did into its notification, and print the status for the subject.
+
+Python 3.9, standard library only: this runs on Amazon Linux 2023's own python3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TARGET_MOUNT = "/mnt/target"
+REFUSED, STOPPED = 2, 3  # exit statuses of the engine
+
+SETTINGS = {
+    "TARGET_EFS": "SrcEFS",
+    "BACKUP_EFS": "DstEFS",
+    "INTERVAL_TAG": "IntervalTag",
+    "BACKUP_NUM": "BackupNum",
+    "FOLDER_LABEL": "FolderLabel",
+    "RESTORE_PREFIX": "RestorePrefix",
+    "RESTORE_SUBDIR": "RestoreSubDir",
+    "RESTORE_MODE": "RestoreMode",
+    "DRY_RUN": "DryRun",
+}
+CHANGES = ("created", "replaced", "removed")
+DONE = {
+    "created": "created",
+    "replaced": "replaced",
+    "removed": "removed",
+    "unchanged": "left as they were",
+}
+TO_DO = {
+    "created": "to create",
+    "replaced": "to replace",
+    "removed": "to remove",
+    "unchanged": "to leave as they are",
+}
+COUNTS = {
+    **{f"number_of_files_{change}": f"NumberOfFiles{change.capitalize()}" for change in DONE},
+    **{f"size_{change}": f"Size{change.capitalize()}" for change in CHANGES},
+}
+PLACES = {"target": "Target", "safety_directory": "SafetyDirectory"}
+# A notification has at most 256 KiB.
+LINES_KEPT = 20
+LINE_LENGTH = 500
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that is known about a run when it ends.
+
+    settings: what UserData wrote. result: what the engine wrote, {} if nothing. warnings: the
+    engine's, and those of the script. failure: why the engine was not started. last_words: the last
+    line that the engine logged. exit_status: how it ended. group: the instance's Auto Scaling
+    group, '' if it is not known.
+    """
+
+    settings: dict[str, str]
+    result: dict[str, Any]
+    warnings: list[str]
+    failure: str
+    last_words: str
+    exit_status: int
+    group: str
+
+    @property
+    def outcome(self) -> str:
+        if self.failure:
+            return "not started"
+        known = {REFUSED: "refused", STOPPED: "stopped"}
+        return str(self.result.get("outcome") or known.get(self.exit_status, "died"))
+
+    @property
+    def reason(self) -> str:
+        return sentence(self.result.get("message") or self.last_words)
+
+    def in_file_system(self, path: str) -> str:
+        """A path below the mount point as users know it: fs-0123:/path."""
+        inside = path[len(TARGET_MOUNT) :] or "/"
+        return f"{self.settings['TARGET_EFS']}:{inside}"
+
+    @property
+    def mount_command(self) -> str:
+        file_system = f"{self.settings['TARGET_EFS']}:/"
+        mount = f"sudo mount -t efs -o tls {file_system} {TARGET_MOUNT}"
+        return f"sudo mkdir -p {TARGET_MOUNT} && {mount}"
+
+    @property
+    def start_command(self) -> str:
+        if not self.group:
+            return ""
+        command = f"aws autoscaling set-desired-capacity --region {self.settings['REGION']}"
+        group = shlex.quote(self.group)
+        return f"{command} --auto-scaling-group-name {group} --desired-capacity 1"
+
+
+def sentence(text: str) -> str:
+    return text.rstrip(". ") + "." if text else ""
+
+
+def size(count: int) -> str:
+    """A number of bytes for people."""
+    number, units = float(count), ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    while number >= 1024 and len(units) > 1:
+        number /= 1024
+        units.pop(0)
+    return f"{number:.1f}".removesuffix(".0") + " " + units[0]
+
+
+def changes(result: dict[str, Any], words: Mapping[str, str]) -> str:
+    """The numbers of files, with ``words`` for what happened or would happen to them."""
+    counts = [f"{result[f'number_of_files_{change}']} {words[change]}" for change in words]
+    sizes = [f" ({size(result[f'size_{change}'])})" for change in CHANGES] + [""]
+    return f"Files: {', '.join(map(''.join, zip(counts, sizes)))}."
+
+
+def way_back(run: Run) -> str:
+    """What can be undone, and how."""
+    result = run.result
+    words = []
+    if result.get("safety_directory"):
+        place = run.in_file_system(result["safety_directory"])
+        words.append(f"What was replaced or removed is kept in {place}.")
+    commands = []
+    if result.get("undo_command"):
+        commands.append("UndoCommand puts everything back as it was before")
+    if result.get("delete_command"):
+        new = result["mode"] == "NewDirectory"
+        what = "the new directory" if new else "what is needed for that"
+        commands.append(f"DeleteCommand deletes {what}")
+    if commands:
+        words.append(f"After MountCommand, {', and '.join(commands)}.")
+    return " ".join(words)
+
+
+def restored(run: Run) -> list[str]:
+    words = ["The EFS was restored successfully."]
+    if run.warnings:
+        words = [f"The EFS was restored successfully, with {len(run.warnings)} warning(s)."]
+    if run.result["mode"] == "NewDirectory":
+        place = run.in_file_system(run.result["target"])
+        words.append(f"The files are in {place}; nothing else was touched.")
+    return [*words, changes(run.result, DONE), way_back(run)]
+
+
+def planned(run: Run) -> list[str]:
+    return [
+        "This was a dry run: nothing was changed. It tells what a restore would do.",
+        changes(run.result, TO_DO),
+        "Each file is named in create.txt, replace.txt or remove.txt beside the logs.",
+        "To restore, launch the template again with Dry Run set to No.",
+    ]
+
+
+def refused(run: Run) -> list[str]:
+    words = ["The EFS restore was refused, and nothing was changed.", run.reason]
+    return [*words, "Delete this stack, and launch the template again when that is put right."]
+
+
+def not_started(run: Run) -> list[str]:
+    return [sentence(run.failure), "Nothing was changed.", start_again(run)]
+
+
+def failed(run: Run) -> list[str]:
+    back = way_back(run) or "Nothing was replaced or removed."
+    return ["The EFS restore was unsuccessful.", run.reason, back, start_again(run)]
+
+
+def stopped(run: Run) -> list[str]:
+    return ["The EFS restore was incomplete.", *failed(run)[1:]]
+
+
+def died(run: Run) -> list[str]:
+    return [
+        "The EFS restore was unsuccessful.",
+        f"The engine ended with exit status {run.exit_status} and without a result.",
+        run.reason,
+        "What it had moved aside by then is in .efs-restore-<id> below the prefix; the script",
+        "undo in .efs-restore-<id>.undo puts it back.",
+        start_again(run),
+    ]
+
+
+def start_again(run: Run) -> str:
+    return "StartCommand starts it again with the same parameters." if run.start_command else ""
+
+
+# Outcome -> status, and the sentences of the message.
+OUTCOMES: dict[str, tuple[str, Callable[[Run], list[str]]]] = {
+    "restored": ("Success", restored),
+    "planned": ("Planned", planned),
+    "stopped": ("Incomplete", stopped),
+    "failed": ("Unsuccessful", failed),
+    "refused": ("Unsuccessful", refused),
+    "not started": ("Unsuccessful", not_started),
+    "died": ("Unsuccessful", died),
+}
+
+
+def notification(run: Run, start: str, stop: str, logs: str) -> dict[str, Any]:
+    """The notification's content, in the order in which it is read; without what is empty."""
+    result = run.result
+    status, message = OUTCOMES[run.outcome]
+    found: dict[str, Any] = {
+        "Status": status,
+        "Message": " ".join(words for words in message(run) if words),
+        "StartTime": start,
+        "StopTime": stop,
+    }
+    if run.outcome in ("restored", "planned"):
+        found.update({name: result[key] for key, name in COUNTS.items()})
+    for key, name in PLACES.items():
+        found[name] = run.in_file_system(result[key]) if result.get(key) else ""
+    if result.get("undo_command") or result.get("delete_command"):
+        found["MountCommand"] = run.mount_command
+        found["UndoCommand"] = result["undo_command"]
+        found["DeleteCommand"] = result["delete_command"]
+    if run.outcome in ("failed", "stopped", "not started", "died"):
+        found["StartCommand"] = run.start_command
+    found["Warnings"] = shortened(run.warnings)
+    found["Errors"] = shortened(result.get("errors", []))
+    if run.outcome == "planned":
+        found["Examples"] = {key: shortened(lines) for key, lines in result["examples"].items()}
+    found["Parameters"] = {name: run.settings.get(key, "") for key, name in SETTINGS.items()}
+    found["Logs"] = logs
+    return {name: value for name, value in found.items() if value not in ("", [])}
+
+
+def shortened(lines: list[str]) -> list[str]:
+    return [line[:LINE_LENGTH] for line in lines[:LINES_KEPT]]
+
+
+def read_settings(path: Path) -> dict[str, str]:
+    """KEY=value lines; the values are taken as they are."""
+    lines = path.read_text(errors="backslashreplace").splitlines()
+    return dict(line.split("=", 1) for line in lines if re.match("[A-Z_]+=", line))
+
+
+def last_line(path: Path) -> str:
+    """The last line of the engine's log, without its time."""
+    lines = path.read_text(errors="backslashreplace").splitlines() if path.exists() else []
+    return re.sub(r"^\d\S+Z  (refused: )?", "", lines[-1])[:LINE_LENGTH] if lines else ""
+
+
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--config", type=Path, required=True, help="the instance's settings")
+    parser.add_argument("--result", type=Path, required=True, help="what the engine wrote, if any")
+    parser.add_argument("--engine-log", type=Path, required=True)
+    parser.add_argument("--exit-status", type=int, default=0, help="of the engine")
+    parser.add_argument("--failure", default="", help="why the engine was not started")
+    parser.add_argument("--group", required=True, help="the instance's Auto Scaling group")
+    parser.add_argument("--start", required=True, help="when the script started")
+    parser.add_argument("--logs", required=True, help="where the logs are")
+    parser.add_argument("--warning", action="append", default=[])
+    parser.add_argument("--message", type=Path, required=True, help="the notification, to write")
+    options = parser.parse_args(words)
+    result = json.loads(options.result.read_text()) if options.result.exists() else {}
+    run = Run(
+        settings=read_settings(options.config),
+        result=result,
+        warnings=result.get("warnings", []) + options.warning,
+        failure=options.failure,
+        last_words=last_line(options.engine_log),
+        exit_status=options.exit_status,
+        group=options.group,
+    )
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    found = notification(run, options.start, now, options.logs)
+    text = json.dumps(found, indent=2, ensure_ascii=False)
+    options.message.write_text(text, encoding="utf-8", errors="backslashreplace")
+    print(found["Status"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
