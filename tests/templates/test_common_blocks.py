@@ -1,0 +1,291 @@
+"""The two templates are flat, so they repeat each other. What they repeat stays the same, and what
+every template has to be, both are."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.templates.reading import (
+    BACKUP,
+    RESTORE,
+    ROOT,
+    actions,
+    launch_data,
+    load,
+    of_type,
+    statements,
+    user_data,
+    wrongly_judged,
+)
+
+SCRIPTS = {BACKUP: "efs-ec2-backup.sh", RESTORE: "efs-ec2-restore.sh"}
+
+# Parameters of the backup, and what the restore calls them.
+COMMON_PARAMETERS = {
+    **{name: name for name in ("SrcEFS", "IntervalTag", "FolderLabel", "VpcId", "Subnets")},
+    **{name: name for name in ("Email", "Dashboard")},
+    "BackupPrefix": "RestorePrefix",
+}
+COMMON_RESOURCES = (
+    "EFSSecurityGroup",
+    "EFSIngressRule",
+    "SNSTopic",
+    "EC2Role",
+    "InstanceProfile",
+    "HelperRole",
+    "HelperLogs",
+    "AMIInfoFunction",
+    "AMIInfo",
+    "SolutionHelper",
+    "CreateUniqueID",
+    "SendAnonymousMetrics",
+    "CWDashboard",
+    "EC2RolePolicies",
+)
+# Properties of common resources that are looked at one by one, or that belong to one of the two.
+OWN_PROPERTIES = {
+    "SendAnonymousMetrics": {"EventType", "Retain", "BackupWindow"},
+    "CWDashboard": {"DashboardBody"},
+    "EC2RolePolicies": {"PolicyDocument"},
+}
+
+
+@pytest.fixture(scope="module", params=[BACKUP, RESTORE], ids=["backup", "restore"])
+def path(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def template(path: Path) -> dict[str, Any]:
+    return load(path)
+
+
+@pytest.fixture(scope="module")
+def backup() -> dict[str, Any]:
+    """The backup template, its helpers' role called as in the restore template."""
+    text = json.dumps(load(BACKUP))
+    renamed: dict[str, Any] = json.loads(text.replace('"SolutionHelperRole"', '"HelperRole"'))
+    return renamed
+
+
+@pytest.fixture(scope="module")
+def restore() -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(load(RESTORE)))
+    return plain
+
+
+class TestEachTemplate:
+    def test_it_fits_into_a_template_body(self, path: Path) -> None:
+        assert path.stat().st_size < 51_200
+
+    def test_each_parameter_is_in_one_group(self, template: dict[str, Any]) -> None:
+        groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+        grouped = [name for group in groups for name in group["Parameters"]]
+        assert sorted(grouped) == sorted(template["Parameters"])
+
+    def test_each_instance_size_has_an_architecture(self, template: dict[str, Any]) -> None:
+        mapping = template["Mappings"]["Map"]
+        sizes = [entry["InstanceSize"] for entry in mapping.values() if "InstanceSize" in entry]
+        assert sizes
+        assert [size for size in sizes if "Arch" not in mapping[size]] == []
+
+    def test_what_is_kept_is_kept_always(self, resources: dict[str, Any]) -> None:
+        for name, resource in resources.items():
+            policies = (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy"))
+            assert policies[0] == policies[1], f"{name}: the two policies go together"
+
+    @pytest.mark.parametrize(
+        ("name", "good", "bad"),
+        [
+            (
+                "FolderLabel",
+                ["efs-backup", "a", "my label", "ümläut", "a.b", "x" * 100],
+                ["", "a/b", "..", "a..b", "line\nbreak", "end\n", ".a", "-rf", "x" * 101, "\0"],
+            ),
+            (
+                "SrcEFS",
+                ["fs-01234567", "fs-0123456789abcdef0"],
+                ["", "efs-1", "fs-", "fs-0123456", "fs-0123456789ABCDEF0", "fs-01234567; id"],
+            ),
+            (
+                "Prefix",
+                ["/", "/appdata", "/with space/ünd", "/a..b", "/home/"],
+                ["", "appdata", "/../etc", "/a/..", "/a\nb", "/a\n"],
+            ),
+            ("Email", ["a@b.example", "x.y+z@sub.b.example"], ["", "a", "a@b", "a b@c.d", "@b.c"]),
+        ],
+    )
+    def test_patterns(
+        self, template: dict[str, Any], name: str, good: list[str], bad: list[str]
+    ) -> None:
+        (parameter,) = (p for key, p in template["Parameters"].items() if key.endswith(name))
+        assert wrongly_judged(parameter, good, bad) == []
+        assert parameter["ConstraintDescription"].startswith("must be")
+
+    def test_user_data_only_sets_variables_and_runs_one_script(
+        self, path: Path, template: dict[str, Any]
+    ) -> None:
+        settings, commands = user_data(template)
+        assert any("<<'END-OF-SETTINGS'" in line for line in settings), "the shell would expand"
+        on_command_lines = [
+            name for name in template["Parameters"] if f"${{{name}}}" in "".join(commands)
+        ]
+        assert on_command_lines == []
+        assert len([line for line in settings if "=" not in line] + commands) <= 15
+        assert commands[-1].endswith(f"exec ec2/{SCRIPTS[path]}")
+        assert (ROOT / "ec2" / SCRIPTS[path]).stat().st_mode & 0o100
+
+    def test_the_bundle_is_checked_before_it_runs(self, template: dict[str, Any]) -> None:
+        _, commands = user_data(template)
+        (check,) = (n for n, line in enumerate(commands) if "sha256sum --check" in line)
+        assert check < len(commands) - 1
+
+    def test_the_scripts_know_every_setting(self, template: dict[str, Any]) -> None:
+        settings, _ = user_data(template)
+        written = {line.partition("=")[0] for line in settings if re.match("[A-Z_]+=", line)}
+        scripts = "".join(path.read_text() for path in (ROOT / "ec2").rglob("*.sh"))
+        assert written
+        assert {name for name in written if f"${name}" not in scripts} == set()
+
+    def test_the_instance_is_closed(self, template: dict[str, Any]) -> None:
+        data = launch_data(template)
+        assert data["MetadataOptions"]["HttpTokens"] == "required"
+        assert all(device["Ebs"]["Encrypted"] for device in data["BlockDeviceMappings"])
+
+    def test_custom_resources_fail_soon(self, resources: dict[str, Any]) -> None:
+        custom = [r for r in resources.values() if r["Type"].startswith("Custom::")]
+        assert len(custom) == 3
+        assert all(int(r["Properties"]["ServiceTimeout"]) <= 300 for r in custom)
+
+    def test_logs_of_functions_expire(self, resources: dict[str, Any]) -> None:
+        functions = [r for r in resources.values() if r["Type"] == "AWS::Lambda::Function"]
+        assert functions
+        for function in functions:
+            logs = resources[function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]]
+            assert logs["Properties"]["RetentionInDays"]
+
+    # Actions that AWS does not let a policy limit to a resource.
+    NO_RESOURCE_LEVEL = re.compile(
+        "autoscaling:Describe|ec2:Describe|ssmmessages:|ec2messages:|ssm:UpdateInstanceInformation"
+    )
+
+    def test_no_wildcards_where_a_resource_can_be_named(self, template: dict[str, Any]) -> None:
+        unlimited = set()
+        for name, statement in statements(template):
+            assert not [action for action in actions(statement) if "*" in action], name
+            if statement["Resource"] == "*":
+                unlimited.update(actions(statement))
+        assert unlimited
+        assert {a for a in unlimited if not self.NO_RESOURCE_LEVEL.match(a)} == set()
+
+
+class TestCommonBlocks:
+    def test_common_parameters(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
+        ours, theirs = backup["Parameters"], restore["Parameters"]
+        both = {name for name in ours if name in theirs}
+        assert both | {"BackupPrefix"} == set(COMMON_PARAMETERS)
+        for name, other in COMMON_PARAMETERS.items():
+            pair = [
+                {key: value for key, value in parameter.items() if key != "Description"}
+                for parameter in (ours[name], theirs[other])
+            ]
+            assert pair[0] == pair[1], name
+
+    def test_both_file_systems_are_named_alike(self, restore: dict[str, Any]) -> None:
+        source, backup = (dict(restore["Parameters"][name]) for name in ("SrcEFS", "DstEFS"))
+        assert source.pop("Description") != backup.pop("Description")
+        assert source == backup
+
+    def test_labels(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
+        labels = [
+            template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterLabels"]
+            for template in (backup, restore)
+        ]
+        both = set(COMMON_PARAMETERS) - {"BackupPrefix"}
+        assert {n: labels[0][n] for n in both} == {n: labels[1][n] for n in both}
+
+    def test_mappings(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
+        mappings = json.loads(json.dumps(backup["Mappings"]))
+        del mappings["Map"]["encryption"]
+        assert mappings == restore["Mappings"]
+
+    def test_conditions(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
+        assert backup["Conditions"]["DashboardOpt"] == restore["Conditions"]["DashboardOpt"]
+
+    @pytest.mark.parametrize("name", COMMON_RESOURCES)
+    def test_resources(self, backup: dict[str, Any], restore: dict[str, Any], name: str) -> None:
+        pair = [json.loads(json.dumps(t["Resources"][name])) for t in (backup, restore)]
+        for resource in pair:
+            for own in OWN_PROPERTIES.get(name, ()):
+                resource["Properties"].pop(own, None)
+            if name == "CreateUniqueID":
+                del resource["Type"]  # v1.5 had two types for it, and a type cannot be changed
+        assert pair[0] == pair[1]
+
+    def test_launch_template(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
+        ours, theirs = (dict(launch_data(template)) for template in (backup, restore))
+        del ours["UserData"], theirs["UserData"]
+        own_group = theirs["SecurityGroupIds"].pop()
+        assert own_group == {"Ref": "SecurityGroupId"}
+        assert ours == theirs
+
+    def test_user_data(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
+        (our_settings, ours), (their_settings, theirs) = user_data(backup), user_data(restore)
+        assert our_settings[:4] == their_settings[:4]
+        fetch_check_run = [line.replace("efs-ec2-backup.sh", "efs-ec2-restore.sh") for line in ours]
+        assert theirs[-len(ours) :] == fetch_check_run
+        values = [
+            launch_data(template)["UserData"]["Fn::Base64"]["Fn::Sub"][1]
+            for template in (backup, restore)
+        ]
+        del values[1]["NotBegun"]
+        assert values[0] == values[1]
+
+    def test_group(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
+        ours, theirs = (
+            next(r for r in template["Resources"].values() if r["Type"].endswith("ScalingGroup"))
+            for template in (backup, restore)
+        )
+        assert ours["UpdatePolicy"] == theirs["UpdatePolicy"]
+        for name in ("VPCZoneIdentifier", "MinSize", "MaxSize"):
+            assert ours["Properties"][name] == theirs["Properties"][name]
+        text = json.dumps(ours["Properties"]["LaunchTemplate"])
+        renamed = text.replace("BackupInstance", "RestoreInstance")
+        assert json.loads(renamed) == theirs["Properties"]["LaunchTemplate"]
+        assert theirs["Properties"]["Tags"][0] == ours["Properties"]["Tags"][0]
+
+    def test_rights_of_the_instance(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
+        def rights(template: dict[str, Any]) -> dict[tuple[str, ...], Any]:
+            return {
+                tuple(actions(statement)): statement
+                for name, statement in statements(template)
+                if name == "EC2RolePolicies"
+            }
+
+        def read_from(rights: dict[tuple[str, ...], Any]) -> str:
+            return str(rights[read]["Resource"]["Fn::Sub"])
+
+        ours, theirs = rights(backup), rights(restore)
+        for action in ("s3:GetObject", "sns:Publish"):
+            assert ours[(action,)] == theirs[(action,)], action
+        read = ("elasticfilesystem:ClientMount", "elasticfilesystem:ClientRootAccess")
+        assert read_from(ours).replace("SrcEFS", "DstEFS") == read_from(theirs)
+        assert (*read, "elasticfilesystem:ClientWrite") in set(ours) & set(theirs)
+
+    def test_dashboard(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
+        ours, theirs = (
+            json.loads(of_type(template, "AWS::CloudWatch::Dashboard")["DashboardBody"]["Fn::Sub"])
+            for template in (backup, restore)
+        )
+        assert ours["widgets"][:2] == theirs["widgets"]
+
+    def test_outputs(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
+        for name in ("SNSTopic", "DashboardView", "AmiId"):
+            pair = [dict(template["Outputs"][name]) for template in (backup, restore)]
+            for output in pair:
+                del output["Description"]
+            assert pair[0] == pair[1], name

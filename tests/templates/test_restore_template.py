@@ -1,0 +1,242 @@
+"""The restore template keeps v1.5's interface, refuses bad input, and can write nothing but what it
+restores."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.templates.reading import (
+    RESTORE,
+    actions,
+    launch_data,
+    load,
+    of_type,
+    statements,
+    user_data,
+    wrongly_judged,
+)
+
+# The implementation guide's table of parameters, and two of ours at its end: type, default, label.
+STRING = "String"
+GUIDE: dict[str, tuple[str, Any, str]] = {
+    "SrcEFS": (STRING, None, "Source EFS"),
+    "DstEFS": (STRING, None, "Backup EFS"),
+    "IntervalTag": (STRING, "daily", "Interval Label"),
+    "BackupNum": ("Number", 0, "Backup Number"),
+    "FolderLabel": (STRING, "efs-backup", "Folder Label"),
+    "RestorePrefix": (STRING, "/", "Restore Prefix"),
+    "RestoreSubDir": (STRING, "/", "Restore Subdirectory"),
+    "VpcId": ("AWS::EC2::VPC::Id", None, "VPC ID"),
+    "Subnets": ("List<AWS::EC2::Subnet::Id>", None, "Subnet IDs"),
+    "SecurityGroupId": ("AWS::EC2::SecurityGroup::Id", None, "Security Group ID"),
+    "RestoreLogBucket": (STRING, None, "Restore Log Bucket"),
+    "Email": (STRING, None, "Email"),
+    "Dashboard": (STRING, "Yes", "Dashboard"),
+    "RestoreMode": (STRING, "Mirror", "Restore Mode"),
+    "DryRun": (STRING, "No", "Dry Run"),
+}
+ALLOWED = {
+    "IntervalTag": ["daily", "weekly", "monthly"],
+    "Dashboard": ["Yes", "No"],
+    "RestoreMode": ["Mirror", "Merge", "NewDirectory"],
+    "DryRun": ["No", "Yes"],
+}
+# Resources of v1.5, by logical id. The launch configuration has become a launch template.
+RESOURCES = {
+    "EFSSecurityGroup": "AWS::EC2::SecurityGroup",
+    "EFSIngressRule": "AWS::EC2::SecurityGroupIngress",
+    "RestoreAutoScalingGroup": "AWS::AutoScaling::AutoScalingGroup",
+    "EC2Role": "AWS::IAM::Role",
+    "EC2RolePolicies": "AWS::IAM::Policy",
+    "InstanceProfile": "AWS::IAM::InstanceProfile",
+    "HelperRole": "AWS::IAM::Role",
+    "AMIInfoFunction": "AWS::Lambda::Function",
+    "AMIInfo": "Custom::AMIInfo",
+    "SolutionHelper": "AWS::Lambda::Function",
+    "CreateUniqueID": "Custom::CreateUniqueID",
+    "SendAnonymousMetrics": "Custom::SendAnonymousMetrics",
+    "CWDashboard": "AWS::CloudWatch::Dashboard",
+    "SNSTopic": "AWS::SNS::Topic",
+}
+ADDED_BY_US = {
+    "RestoreInstanceLaunchTemplate": "AWS::EC2::LaunchTemplate",
+    "HelperLogs": "AWS::Logs::LogGroup",
+}
+FILE_SYSTEM = "arn:${AWS::Partition}:elasticfilesystem:${AWS::Region}:${AWS::AccountId}:file-system"
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    return load(RESTORE)
+
+
+def test_parameters_are_those_of_the_guide(template: dict[str, Any]) -> None:
+    interface = template["Metadata"]["AWS::CloudFormation::Interface"]
+    labels = {name: label["default"] for name, label in interface["ParameterLabels"].items()}
+    parameters = template["Parameters"]
+    found = {
+        name: (parameter["Type"], parameter.get("Default"), labels.get(name))
+        for name, parameter in parameters.items()
+    }
+    assert found == GUIDE
+    assert {n: p["AllowedValues"] for n, p in parameters.items() if "AllowedValues" in p} == ALLOWED
+    assert all(parameter["Description"] for parameter in parameters.values())
+
+
+def test_resources_of_v15_keep_their_ids_and_types(resources: dict[str, Any]) -> None:
+    assert {name: r["Type"] for name, r in resources.items()} == {**RESOURCES, **ADDED_BY_US}
+
+
+def test_outputs_are_those_of_v15(template: dict[str, Any]) -> None:
+    assert set(template["Outputs"]) == {
+        "SNSTopic",
+        "DashboardView",
+        "LogBucket",
+        "AmiId",
+        "EFSSecurityGroup",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        (
+            "RestoreSubDir",
+            ["/", "/images/", "/a b/ünd/", "/a..b/", "/.hidden/", "/.../", '/quote"$(id)/'],
+            ["", "images/", "/images", "//", "/a//b/", "/../", "/a/../", "/./", "/a\n/", "/a/\n"],
+        ),
+        (
+            "RestoreLogBucket",
+            ["logs", "my-stack-efslogbucket-1x2y3z", "a.b.c"],
+            ["", "*", "logs/*", "Logs", "s3://logs", "arn:aws:s3:::logs", "lo gs", "-logs"],
+        ),
+        (
+            "DstEFS",
+            ["fs-01234567", "fs-0123456789abcdef0"],
+            ["", "*", "fs-*", "fs-0123456", "fs-01234567:/", "fs-01234567; id"],
+        ),
+    ],
+)
+def test_patterns(template: dict[str, Any], name: str, good: list[str], bad: list[str]) -> None:
+    parameter = template["Parameters"][name]
+    assert wrongly_judged(parameter, good, bad) == []
+    assert parameter["ConstraintDescription"].startswith("must be")
+
+
+def test_a_backup_number_is_not_negative(template: dict[str, Any]) -> None:
+    parameter = template["Parameters"]["BackupNum"]
+    assert (parameter["MinValue"], parameter["MaxValue"]) == (0, 99999)
+    assert "whole number" in parameter["ConstraintDescription"]
+
+
+def test_a_file_system_is_not_restored_from_itself(template: dict[str, Any]) -> None:
+    (assertion,) = template["Rules"]["TwoFileSystems"]["Assertions"]
+    same = {"Fn::Equals": [{"Ref": "SrcEFS"}, {"Ref": "DstEFS"}]}
+    assert assertion["Assert"] == {"Fn::Not": [same]}
+
+
+def test_the_restore_starts_with_the_stack_and_never_with_an_update(
+    resources: dict[str, Any],
+) -> None:
+    group = resources["RestoreAutoScalingGroup"]
+    sizes = [group["Properties"][name] for name in ("MinSize", "DesiredCapacity", "MaxSize")]
+    assert sizes == [0, 1, 1]
+    scheduled = group["UpdatePolicy"]["AutoScalingScheduledAction"]
+    assert scheduled["IgnoreUnmodifiedGroupSizeProperties"] is True
+    assert list(group["UpdatePolicy"]) == ["AutoScalingScheduledAction"], "nothing replaces it"
+
+
+def test_the_restore_starts_when_all_that_it_needs_is_there(resources: dict[str, Any]) -> None:
+    needed = set(resources["RestoreAutoScalingGroup"]["DependsOn"])
+    assert needed >= {"EC2RolePolicies", "EFSIngressRule"}
+    policies = json.dumps(resources["EC2RolePolicies"]["Properties"])
+    assert "${RestoreAutoScalingGroup}" not in policies, "the rights would come after the group"
+
+
+def test_the_instance_reaches_both_file_systems(template: dict[str, Any]) -> None:
+    groups = launch_data(template)["SecurityGroupIds"]
+    assert groups == [{"Ref": "EFSSecurityGroup"}, {"Ref": "SecurityGroupId"}]
+
+
+def test_every_parameter_of_a_restore_reaches_the_instance(template: dict[str, Any]) -> None:
+    settings, _ = user_data(template)
+    written = {line.partition("=")[2] for line in settings}
+    network = {"VpcId", "Subnets", "SecurityGroupId", "Email", "Dashboard"}
+    assert {f"${{{name}}}" for name in set(GUIDE) - network} - written == set()
+
+
+@pytest.fixture
+def boot(template: dict[str, Any], tmp_path: Path) -> Any:
+    """boot(command): what is published when ``command`` follows on the trap in the user data."""
+    text, values = launch_data(template)["UserData"]["Fn::Base64"]["Fn::Sub"]
+    commands = text.split("END-OF-SETTINGS\n")[1].split("mkdir -p")[0]
+    message = values["NotBegun"]["Fn::Sub"].replace("${AWS::StackName}", "my-stack")
+    script = commands.replace("${NotBegun}", message).replace("${AWS::Region}", "eu-west-1")
+    aws = tmp_path / "aws"
+    aws.write_text('#!/bin/bash\nprintf "%s\\n" "${@: -1}"\n')
+    aws.chmod(0o755)
+
+    def run(command: str) -> str:
+        process = subprocess.run(
+            ["bash", "-c", f"set -Eeuo pipefail\n{script}\n{command}"],
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "SNSTopic": "topic"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert process.stderr == ""
+        return process.stdout
+
+    return run
+
+
+@pytest.mark.parametrize("command", ["false", "false && exec true", "exit 3"])
+def test_a_restore_that_never_begins_is_notified(boot: Any, command: str) -> None:
+    notification = json.loads(boot(command))
+    assert notification["Status"] == "Unsuccessful"
+    assert "nothing was changed" in notification["Message"]
+    assert "my-stack" in notification["Message"]
+
+
+def test_a_restore_that_begins_notifies_by_itself(boot: Any) -> None:
+    assert boot("exec true") == ""
+
+
+def test_only_the_target_can_be_written(template: dict[str, Any]) -> None:
+    rights = {
+        statement["Resource"]["Fn::Sub"].removeprefix(FILE_SYSTEM): set(actions(statement))
+        for _, statement in statements(template)
+        if actions(statement)[0].startswith("elasticfilesystem:")
+    }
+    mount, root = "elasticfilesystem:ClientMount", "elasticfilesystem:ClientRootAccess"
+    assert rights == {
+        "/${DstEFS}": {mount, root},
+        "/${SrcEFS}": {mount, root, "elasticfilesystem:ClientWrite"},
+    }
+
+
+def test_the_instance_may_do_nothing_else(template: dict[str, Any]) -> None:
+    found = [
+        (action, statement["Resource"])
+        for name, statement in statements(template)
+        for action in actions(statement)
+        if name == "EC2RolePolicies" and not action.startswith("elasticfilesystem:")
+    ]
+    (bundle,) = (resource for action, resource in found if action == "s3:GetObject")
+    assert bundle["Fn::Sub"][0].endswith("-${AWS::Region}/${KeyPrefix}/ec2.tar.gz")
+    rest = {action: resource for action, resource in found if action != "s3:GetObject"}
+    group = rest.pop("autoscaling:SetDesiredCapacity")["Fn::Sub"]
+    assert group.endswith(":autoScalingGroupName/${AWS::StackName}-RestoreAutoScalingGroup-*")
+    logs = "arn:${AWS::Partition}:s3:::${RestoreLogBucket}/efs-restore-logs/*"
+    assert rest == {
+        "s3:PutObject": {"Fn::Sub": logs},
+        "sns:Publish": {"Ref": "SNSTopic"},
+        "autoscaling:DescribeAutoScalingInstances": "*",
+    }
+
+
+def test_the_metric_tells_restores_from_backups(template: dict[str, Any]) -> None:
+    assert of_type(template, "Custom::SendAnonymousMetrics")["EventType"] == "restore"
