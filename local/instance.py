@@ -13,6 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from local import sandbox
+
 # Where a login shell on Amazon Linux looks first, so the commands that Debian lacks go there.
 _OWN_COMMANDS = "opt/aws/bin"
 _PATH = f"/{_OWN_COMMANDS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -61,7 +63,7 @@ class Instance:
         with os.fdopen(info) as report:
             self._process = subprocess.Popen(
                 [
-                    *("bwrap", "--info-fd", str(info_for_child)),
+                    *(str(sandbox.BUBBLEWRAP), "--info-fd", str(info_for_child)),
                     *_world(instance_id, disk, file_systems, certificate),
                     *("/bin/sh", "-c", boot),
                 ],

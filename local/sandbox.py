@@ -7,6 +7,7 @@ processes, ports and mounts are nobody else's and end with it, however it ends. 
 files but can change only those in `.local/`.
 """
 
+import filecmp
 import os
 import runpy
 import shutil
@@ -19,6 +20,8 @@ from typing import NoReturn
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STATE = REPOSITORY / ".local"
+# A copy: Ubuntu's AppArmor profile takes all rights from what /usr/bin/bwrap runs, even for root.
+BUBBLEWRAP = STATE / "bwrap"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _MARK = "LOCAL_SANDBOX"
@@ -38,9 +41,10 @@ def enter(module: str, arguments: Sequence[str] = ()) -> NoReturn:
 
     The exit code becomes the module's. Raises SandboxError when there can be no sandbox.
     """
-    STATE.mkdir(exist_ok=True)
-    sandbox = [*_as_root(), *_bubblewrap()]
-    check = subprocess.run([*sandbox, "true"], capture_output=True, text=True)
+    _copy_bubblewrap()
+    sandbox = [*_as_root(), *_command()]
+    mount = ["mount", "-t", "tmpfs", "tmpfs", "/run"]
+    check = subprocess.run([*sandbox, *mount], capture_output=True, text=True)
     if check.returncode != 0:
         raise SandboxError(
             f"No sandbox could be made: {check.stderr.strip()}\n"
@@ -69,10 +73,23 @@ def _as_root() -> list[str]:
     return ["sudo", "--"]
 
 
-def _bubblewrap() -> list[str]:
-    program = shutil.which("bwrap", path=SYSTEM_PATH)
-    if program is None:
+def _copy_bubblewrap() -> None:
+    installed = shutil.which("bwrap", path=SYSTEM_PATH)
+    if installed is None:
         raise SandboxError("bubblewrap is missing. Install it: make setup")
+    try:
+        STATE.mkdir(exist_ok=True)
+        if not BUBBLEWRAP.exists() or not filecmp.cmp(installed, BUBBLEWRAP):
+            # The old copy may be running.
+            BUBBLEWRAP.unlink(missing_ok=True)
+            shutil.copy2(installed, BUBBLEWRAP)
+    except PermissionError as error:
+        raise SandboxError(
+            f"{error}. Was this run by another user before? Then: make clean"
+        ) from error
+
+
+def _command() -> list[str]:
     temporary = STATE / "tmp"
     environment = {
         _MARK: "1",
@@ -84,7 +101,7 @@ def _bubblewrap() -> list[str]:
     }
     # fmt: off
     return [
-        program,
+        str(BUBBLEWRAP),
         "--unshare-ipc", "--unshare-net", "--unshare-pid", "--unshare-uts",
         "--die-with-parent", "--cap-add", "ALL",
         "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run",

@@ -30,7 +30,7 @@ def test_it_is_root_with_the_right_to_mount(tmp_path):
 
 def test_no_process_of_the_host_is_visible():
     first = Path("/proc/1/cmdline").read_bytes()
-    assert first.startswith(b"/usr/bin/bwrap")
+    assert first.startswith(os.fsencode(sandbox.BUBBLEWRAP))
 
 
 def test_no_network_of_the_host_is_reachable():
