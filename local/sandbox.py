@@ -123,6 +123,8 @@ def main(arguments: Sequence[str]) -> NoReturn:
             sys.exit(2)
     # Only now may Ctrl-C interrupt again.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The user may look at what root leaves in `.local/`.
+    os.umask(0o022)
     sys.argv = list(arguments)
     runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
     sys.exit()

@@ -67,7 +67,7 @@ def _run(*command: str) -> None:
 class Changes:
     """Changes the source before each run, and says so in a file of the source."""
 
-    NOTES = "notes.txt"
+    NOTES = "notes-of-the-demo.txt"
 
     def __init__(self, source: Path) -> None:
         self._source = source

@@ -99,7 +99,7 @@ def test_three_backups_of_a_directory_of_the_users_own(small):
         "daily.2",
     ]
     assert (snapshots / "daily.2" / "a directory" / "a file").read_text() == "content"
-    assert (snapshots / "daily.0" / "notes.txt").read_text().count("\n") == 3
+    assert (snapshots / "daily.0" / "notes-of-the-demo.txt").read_text().count("\n") == 3
     assert "EFS backup Success" in done.stdout
     assert sorted(os.listdir(small)) == sorted(["a directory", os.fsdecode(b"-\xff'\n"), "link"])
     assert nothing_is_left()
