@@ -71,8 +71,8 @@ class Console:
             table.add_row(name, str(record[name]))
         self._show(table)
 
-    def notification(self, subject: str, message: Record) -> None:
-        table = _table("The last notification", subject)
+    def notification(self, title: str, subject: str, message: Record) -> None:
+        table = _table(title, subject)
         table.add_row(json.dumps(message, indent=2))
         self._show(table)
 

@@ -1,4 +1,4 @@
-"""Three backups of a directory tree in a local account, from the release to the notification.
+"""Three backups of a directory tree in a local account, an accident, and the restores after it.
 
     python -m local.demo [--source DIRECTORY]
 
@@ -24,10 +24,12 @@ from local.deployment import (
     DeploymentError,
     Inbox,
     Notification,
+    Restoration,
     create_file_system,
     create_network,
     upload,
 )
+from local.rescue import Rescue
 from local.verify import Backups
 
 VERSION = "v0.0.0-demo"
@@ -82,7 +84,7 @@ def run(directory: Path | None) -> None:
     with ExitStack() as stack:
         with console.step("Starting an AWS account on this machine"):
             local_account = stack.enter_context(account.running(HOME))
-        deployment = _deploy(local_account, directory)
+        deployment, release_url = _deploy(local_account, directory)
         inbox = Inbox.subscribe(deployment)
         backups = Backups(deployment.source, deployment.snapshots)
         changes = source.Changes(deployment.source)
@@ -94,18 +96,21 @@ def run(directory: Path | None) -> None:
             with console.step("Checking the snapshots, the record and the logs"):
                 backups.verify()
                 _verify_run(deployment, record, notification)
+        restored = _rescue(deployment, release_url)
         console.heading("What is there now")
         snapshots = [deployment.snapshots / f"daily.{number}" for number in range(RUNS)]
         console.snapshots(snapshots)
         console.versions(snapshots, changes.NOTES)
         console.record(record)
-        console.notification(*notification)
+        console.notification("The last notification of a backup", *notification)
+        console.notification("The notification of the restore", "EFS restore", restored)
         console.logs(deployment.logs(""))
     console.line(f"\nThe snapshots stay here:  {deployment.snapshots}")
     console.line(f"All is as it must be, after {time.monotonic() - started:.0f} s.")
 
 
-def _deploy(local_account: Account, directory: Path | None) -> Deployment:
+def _deploy(local_account: Account, directory: Path | None) -> tuple[Deployment, str]:
+    """The deployment, and the URL of the release that it was made from."""
     network = create_network(local_account)
     source_id = create_file_system(local_account, network)
     with console.step(f"Copying {directory or source.DEFAULT} to the file system {source_id}"):
@@ -113,7 +118,7 @@ def _deploy(local_account: Account, directory: Path | None) -> Deployment:
     with console.step("Uploading the release to S3"):
         url = upload(local_account, RELEASE, VERSION)
     with console.step("Creating the CloudFormation stack") as progress:
-        return Deployment.create(local_account, network, source_id, url, progress)
+        return Deployment.create(local_account, network, source_id, url, progress), url
 
 
 def _back_up(deployment: Deployment, inbox: Inbox) -> tuple[Record, Notification]:
@@ -129,6 +134,33 @@ def _back_up(deployment: Deployment, inbox: Inbox) -> tuple[Record, Notification
         deployment.wait_until_idle()
         notification = inbox.wait()
     return deployment.item(backup_id), notification
+
+
+def _rescue(deployment: Deployment, release_url: str) -> Record:
+    """Files are lost; one directory is restored, then all, and then both restores are undone."""
+    rescue = Rescue(deployment.source, deployment.snapshots / "daily.0")
+    console.heading("Restore")
+    for line in rescue.accident():
+        console.detail(line)
+    subdirectory = f"/{rescue.directory}/"
+    with console.step(f"Restoring {subdirectory} alone, with a stack of the restore template"):
+        first = Restoration.create(
+            deployment, "restore-directory", release_url, RestoreSubDir=subdirectory
+        )
+        _expect("Status of the restore", "Success", first.wait()["Status"])
+        rescue.verify_directory()
+    console.detail(f"{subdirectory} is as in daily.0; nothing else was touched")
+    with console.step("Restoring everything"):
+        message = Restoration.create(deployment, "restore-all", release_url).wait()
+        _expect("Status of the restore", "Success", message["Status"])
+        kept = rescue.verify_all()
+    console.detail("all is as in daily.0; what was newer is still there:")
+    for path in kept:
+        console.detail(f"  {path.relative_to(deployment.source)}")
+    with console.step("Undoing both restores"):
+        rescue.undo()
+    console.detail("all is as it was after the accident, to the last attribute")
+    return message
 
 
 def _followed(deployment: Deployment, backup_id: str, instance_id: str) -> Iterator[str]:

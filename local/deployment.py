@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +13,8 @@ from local.api import Record
 Progress = Callable[[str], None]
 
 BUCKET = "efs-backup-solution"
-TEMPLATE = "efs-to-efs-backup.template"
+BACKUP_TEMPLATE = "efs-to-efs-backup.template"
+RESTORE_TEMPLATE = "efs-to-efs-restore.template"
 STACK = "efs-backup"
 EMAIL = "you@example.com"
 STACK_SECONDS = 120
@@ -55,7 +55,7 @@ def create_file_system(account: Account, network: Network) -> str:
 
 
 def upload(account: Account, release: Path, version: str) -> str:
-    """Publishes a release that tools/build.py wrote; returns the URL of the backup template."""
+    """Publishes a release that tools/build.py wrote; returns the URL of its folder."""
     s3 = account.client("s3")
     prefix = f"efs-to-efs-backup/{version}"
     for folder, bucket in (
@@ -65,15 +65,54 @@ def upload(account: Account, release: Path, version: str) -> str:
         s3.create_bucket(Bucket=bucket)
         for asset in (release / folder).iterdir():
             s3.upload_file(str(asset), bucket, f"{prefix}/{asset.name}")
-    return f"{account.environment['AWS_ENDPOINT_URL']}/{BUCKET}/{prefix}/{TEMPLATE}"
+    return f"{account.environment['AWS_ENDPOINT_URL']}/{BUCKET}/{prefix}"
+
+
+def create_stack(
+    account: Account, name: str, url: str, parameters: dict[str, str], progress: Progress
+) -> dict[str, str]:
+    """Creates a stack; returns its resources, logical id → physical id.
+
+    Raises DeploymentError with the resources that failed, and why.
+    """
+    cloudformation = account.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateURL=url,
+        Parameters=[
+            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+        ],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    for _ in _until(STACK_SECONDS, f"the stack {name} to be complete"):
+        status = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+        events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        done = [e for e in events if e["ResourceStatus"] == "CREATE_COMPLETE"]
+        progress(f"{len(done)} resources")
+        if status in FINISHED:
+            break
+    if status != "CREATE_COMPLETE":
+        failures = [
+            f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', 'no reason given')}"
+            for e in reversed(events)
+            if e["ResourceStatus"] == "CREATE_FAILED"
+        ]
+        raise DeploymentError(
+            f"expected the stack {name} to be CREATE_COMPLETE, found {status}\n"
+            + "\n".join(failures)
+        )
+    found = cloudformation.describe_stack_resources(StackName=name)["StackResources"]
+    return {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in found}
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A stack of the backup template."""
+    """A stack of the backup template. resources: logical id → physical id."""
 
     account: Account
+    network: Network
     source_id: str
+    resources: dict[str, str]
 
     @classmethod
     def create(
@@ -81,11 +120,11 @@ class Deployment:
         account: Account,
         network: Network,
         source_id: str,
-        template_url: str,
+        release_url: str,
         progress: Progress = lambda text: None,
         **parameters: str,
     ) -> "Deployment":
-        """Creates the stack. Raises DeploymentError with the resource that failed, and why."""
+        """Creates the stack, with a user's parameters or the given ones."""
         values = {
             "SrcEFS": source_id,
             "VpcId": network.vpc,
@@ -93,42 +132,9 @@ class Deployment:
             "Email": EMAIL,
             **parameters,
         }
-        account.client("cloudformation").create_stack(
-            StackName=STACK,
-            TemplateURL=template_url,
-            Parameters=[
-                {"ParameterKey": key, "ParameterValue": value} for key, value in values.items()
-            ],
-            Capabilities=["CAPABILITY_IAM"],
-        )
-        deployment = cls(account, source_id)
-        deployment._wait_until_created(progress)
-        return deployment
-
-    def _wait_until_created(self, progress: Progress) -> None:
-        cloudformation = self.account.client("cloudformation")
-        for _ in _until(STACK_SECONDS, "the stack to be complete"):
-            status = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"]
-            events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
-            done = [e for e in events if e["ResourceStatus"] == "CREATE_COMPLETE"]
-            progress(f"{len(done)} resources")
-            if status in FINISHED:
-                break
-        if status != "CREATE_COMPLETE":
-            failures = [
-                f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', 'no reason given')}"
-                for e in reversed(events)
-                if e["ResourceStatus"] == "CREATE_FAILED"
-            ]
-            raise DeploymentError(
-                f"expected the stack to be CREATE_COMPLETE, found {status}\n" + "\n".join(failures)
-            )
-
-    @cached_property
-    def resources(self) -> dict[str, str]:
-        """Logical id → physical id."""
-        found = self.account.client("cloudformation").describe_stack_resources(StackName=STACK)
-        return {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in found["StackResources"]}
+        url = f"{release_url}/{BACKUP_TEMPLATE}"
+        resources = create_stack(account, STACK, url, values, progress)
+        return cls(account, network, source_id, resources)
 
     @property
     def source(self) -> Path:
@@ -200,6 +206,62 @@ class Deployment:
         for _ in _until(seconds, "no instance, no scheduler entry and no lock to be left"):
             if self.idle():
                 return
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """A stack of the restore template: it restores once, as soon as it is created."""
+
+    deployment: Deployment
+    resources: dict[str, str]
+
+    @classmethod
+    def create(
+        cls,
+        deployment: Deployment,
+        name: str,
+        release_url: str,
+        progress: Progress = lambda text: None,
+        **parameters: str,
+    ) -> "Restoration":
+        """Creates the stack, to restore all of daily.0 unless the parameters say otherwise."""
+        values = {
+            "SrcEFS": deployment.source_id,
+            "DstEFS": deployment.resources["DstEFS"],
+            "VpcId": deployment.network.vpc,
+            "Subnets": ",".join(deployment.network.subnets),
+            "SecurityGroupId": deployment.resources["EFSSecurityGroup"],
+            "RestoreLogBucket": deployment.resources["EFSLogBucket"],
+            "Email": EMAIL,
+            **parameters,
+        }
+        url = f"{release_url}/{RESTORE_TEMPLATE}"
+        return cls(deployment, create_stack(deployment.account, name, url, values, progress))
+
+    def wait(self, seconds: float = 60) -> Record:
+        """What the restore notified its user of, once its instance is gone.
+
+        Read from the logs: at this time nobody can have confirmed a subscription to the topic.
+        """
+        account = self.deployment.account
+        group = self.resources["RestoreAutoScalingGroup"]
+        for _ in _until(seconds, "the restore to end and its instance to be gone"):
+            found = account.client("autoscaling").describe_auto_scaling_groups(
+                AutoScalingGroupNames=[group]
+            )["AutoScalingGroups"][0]
+            if not found["Instances"] and not found["DesiredCapacity"]:
+                break
+        keys = sorted(log["Key"] for log in self.deployment.logs("efs-restore-logs/"))
+        notifications = [key for key in keys if key.endswith("/notification.json")]
+        if not notifications:
+            raise DeploymentError(
+                f"expected a notification in the logs of the restore, found {keys}"
+            )
+        body = account.client("s3").get_object(
+            Bucket=self.deployment.resources["EFSLogBucket"], Key=notifications[-1]
+        )["Body"]
+        message: Record = json.loads(body.read())
+        return message
 
 
 class Notification(NamedTuple):
