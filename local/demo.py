@@ -155,8 +155,8 @@ def _rescue(deployment: Deployment, release_url: str) -> Record:
         _expect("Status of the restore", "Success", message["Status"])
         kept = rescue.verify_all()
     console.detail("all is as in daily.0; what was newer is still there:")
-    for path in kept:
-        console.detail(f"  {path.relative_to(deployment.source)}")
+    for name in kept:
+        console.detail(f"  {name}")
     with console.step("Undoing both restores"):
         rescue.undo()
     console.detail("all is as it was after the accident, to the last attribute")

@@ -238,19 +238,23 @@ class Restoration:
         url = f"{release_url}/{RESTORE_TEMPLATE}"
         return cls(deployment, create_stack(deployment.account, name, url, values, progress))
 
+    def wait_until_gone(self, seconds: float = 60) -> None:
+        """Waits for the end of the restore: its instance is gone, and no other one comes."""
+        autoscaling = self.deployment.account.client("autoscaling")
+        group = self.resources["RestoreAutoScalingGroup"]
+        for _ in _until(seconds, "the restore to end and its instance to be gone"):
+            found = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])
+            (state,) = found["AutoScalingGroups"]
+            if not state["Instances"] and not state["DesiredCapacity"]:
+                return
+
     def wait(self, seconds: float = 60) -> Record:
         """What the restore notified its user of, once its instance is gone.
 
         Read from the logs: at this time nobody can have confirmed a subscription to the topic.
         """
+        self.wait_until_gone(seconds)
         account = self.deployment.account
-        group = self.resources["RestoreAutoScalingGroup"]
-        for _ in _until(seconds, "the restore to end and its instance to be gone"):
-            found = account.client("autoscaling").describe_auto_scaling_groups(
-                AutoScalingGroupNames=[group]
-            )["AutoScalingGroups"][0]
-            if not found["Instances"] and not found["DesiredCapacity"]:
-                break
         keys = sorted(log["Key"] for log in self.deployment.logs("efs-restore-logs/"))
         notifications = [key for key in keys if key.endswith("/notification.json")]
         if not notifications:

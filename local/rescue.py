@@ -53,15 +53,15 @@ class Rescue:
         self._same("the directory", self._inside(tree.read(self._snapshot, {})), self._inside(now))
         self._same("all else", self._outside(self._after_the_accident), self._outside(now))
 
-    def verify_all(self) -> list[Path]:
-        """The source is as in the snapshot; returns where the newer files are now."""
+    def verify_all(self) -> list[str]:
+        """The source is as in the snapshot; returns the names of where the newer files are now."""
         self._same("the source", tree.read(self._snapshot, {}), self._visible(self._source))
         kept = []
         for path in self._overwritten:
             found = list(self._source.glob(f"{SAFETY.decode()}*/{_escaped(path)}"))
             if not any(p.read_text() == NEWER for p in found):
                 raise DeploymentError(f"expected {path} in a safety directory, found {found}")
-            kept += found
+            kept += [self._name(path) for path in found]
         return kept
 
     def undo(self) -> None:

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from local import account, sandbox
+from local import account, deployment, sandbox
+
+RELEASE = sandbox.STATE / "test-release"
+VERSION = "v0.0.0-test"
 
 if not sandbox.inside():
     collect_ignore_glob = ["test_*.py"]
@@ -16,6 +19,23 @@ if not sandbox.inside():
 def local_account() -> Iterator[account.Account]:
     with account.running(sandbox.STATE / "test") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def release_url(local_account):
+    return deployment.upload(local_account, RELEASE, VERSION)
+
+
+@pytest.fixture(scope="session")
+def stack(local_account, release_url):
+    network = deployment.create_network(local_account)
+    source_id = deployment.create_file_system(local_account, network)
+    return deployment.Deployment.create(local_account, network, source_id, release_url)
+
+
+@pytest.fixture(scope="session")
+def inbox(stack):
+    return deployment.Inbox.subscribe(stack)
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,8 @@
 import os
 from datetime import UTC, datetime, timedelta
 
-import pytest
+from local import tree
 
-from local import deployment, sandbox, tree
-
-RELEASE = sandbox.STATE / "test-release"
-VERSION = "v0.0.0-test"
 INCOMPLETE = (
     "The EFS backup was incomplete. Either backup window expired before full backup "
     "or fpsync process was not completed."
@@ -16,19 +12,6 @@ INCOMPLETE = (
 # Each is a job of its own for the engine, which runs four per processor at a time.
 LARGE_FILES = 10 * (os.cpu_count() or 1)
 LARGE = 1 << 30
-
-
-@pytest.fixture(scope="session")
-def stack(local_account):
-    network = deployment.create_network(local_account)
-    source_id = deployment.create_file_system(local_account, network)
-    url = deployment.upload(local_account, RELEASE, VERSION)
-    return deployment.Deployment.create(local_account, network, source_id, url)
-
-
-@pytest.fixture(scope="session")
-def inbox(stack):
-    return deployment.Inbox.subscribe(stack)
 
 
 def run(stack, inbox):
