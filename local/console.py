@@ -33,7 +33,7 @@ class Console:
         self._out.print(text, style=style)
 
     def detail(self, text: str) -> None:
-        self._out.print(f"         {text}", style="dim")
+        self._out.print(f"         {_printable(text)}", style="dim")
 
     def heading(self, text: str) -> None:
         self._out.print(f"\n── {text} ", style="bold")
@@ -86,6 +86,12 @@ class Console:
     def _show(self, table: Table) -> None:
         self._out.print()
         self._out.print(table, soft_wrap=False)
+
+
+def _printable(text: str) -> str:
+    """The text with what no terminal should get, as in the name of a file, written out."""
+    decodable = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in decodable)
 
 
 def _table(title: str, *headings: str) -> Table:

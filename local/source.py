@@ -103,8 +103,7 @@ class Changes:
             yield self._untouched.pop()
 
     def _name(self, path: Path) -> str:
-        name = str(path.relative_to(self._source))
-        return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        return str(path.relative_to(self._source))
 
 
 def _some_files(source: Path) -> list[Path]:

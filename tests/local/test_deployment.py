@@ -51,7 +51,7 @@ def test_a_failed_stack():
             Retain="3",
         )
     assert str(error.value).splitlines() == [
-        "expected the stack to be CREATE_COMPLETE, found ROLLBACK_COMPLETE",
+        "expected the stack efs-backup to be CREATE_COMPLETE, found ROLLBACK_COMPLETE",
         "AMIInfo: no image for c5.xlarge",
         "Orchestrator: Resource creation cancelled",
     ]

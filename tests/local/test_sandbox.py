@@ -73,5 +73,7 @@ def test_what_another_user_left(monkeypatch, tmp_path):
 
 
 def test_the_exit_code_is_that_of_the_module():
-    command = [sys.executable, "-m", "local.sandbox", "json.tool", "/no/such/file"]
-    assert subprocess.run(command, cwd=sandbox.REPOSITORY, capture_output=True).returncode == 1
+    module = ["pytest", "-p", "no:cacheprovider", "/no/such/file"]
+    command = [sys.executable, "-m", "local.sandbox", *module]
+    done = subprocess.run(command, cwd=sandbox.REPOSITORY, capture_output=True)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
