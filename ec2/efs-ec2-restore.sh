@@ -42,17 +42,26 @@ write_report() {
     --logs "s3://$LOG_BUCKET/$LOG_PREFIX/" "${REPORT_OPTIONS[@]}" --message "$STATE/message.json"
 }
 
+# say MESSAGE: a notification that needs no report.
+say() {
+  printf '{"Status": "Unknown", "Message": "%s"}\n' "$1" >"$STATE/message.json"
+}
+
 # The e-mail may have no confirmed subscriber yet: the logs hold its text, too.
 report() {
-  notify "EFS restore: $(write_report)"
+  local status
+  if ! status=$(write_report); then
+    status=Unknown
+    say "The EFS restore has ended, but its report could not be written; see the logs in s3://$LOG_BUCKET/$LOG_PREFIX/"
+  fi
+  notify "EFS restore: $status"
   ship "$STATE/message.json" "$LOG_PREFIX/notification.json"
 }
 
 # An instance that nobody ends would run, and cost, for ever.
 scale_in() {
   end_instance "$GROUP" && return
-  printf '{"Status": "Unknown", "Message": "The instance %s of the restore could not end itself. Delete its stack, or set the desired capacity of its Auto Scaling group to 0."}\n' \
-    "$INSTANCE_ID" >"$STATE/message.json"
+  say "The instance $INSTANCE_ID of the EFS restore could not end itself. Delete its stack, or set the desired capacity of its Auto Scaling group to 0."
   notify 'EFS restore: the instance is still running'
 }
 

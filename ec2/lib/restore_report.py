@@ -81,7 +81,7 @@ class Run:
 
     @property
     def reason(self) -> str:
-        return sentence(self.result.get("message") or self.last_words)
+        return str(self.result.get("message") or self.last_words)
 
     def in_file_system(self, path: str) -> str:
         """A path below the mount point as users know it: fs-0123:/path."""
@@ -103,13 +103,14 @@ class Run:
         return f"{command} --auto-scaling-group-name {group} --desired-capacity 1"
 
 
-def sentence(text: str) -> str:
-    return text.rstrip(". ") + "." if text else ""
+def because(text: str, reason: str = "") -> str:
+    """One sentence, with a reason if there is one."""
+    return ": ".join(part.rstrip(". ") for part in (text, reason) if part) + "."
 
 
 def size(count: int) -> str:
     """A number of bytes for people."""
-    number, units = float(count), ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    number, units = float(count), ["byte" if count == 1 else "bytes", "KiB", "MiB", "GiB", "TiB"]
     while number >= 1024 and len(units) > 1:
         number /= 1024
         units.pop(0)
@@ -135,7 +136,7 @@ def way_back(run: Run) -> str:
         commands.append("UndoCommand puts everything back as it was before")
     if result.get("delete_command"):
         new = result["mode"] == "NewDirectory"
-        what = "the new directory" if new else "what is needed for that"
+        what = "the new directory" if new else "what is kept for that"
         commands.append(f"DeleteCommand deletes {what}")
     if commands:
         words.append(f"After MountCommand, {', and '.join(commands)}.")
@@ -149,7 +150,7 @@ def restored(run: Run) -> list[str]:
     if run.result["mode"] == "NewDirectory":
         place = run.in_file_system(run.result["target"])
         words.append(f"The files are in {place}; nothing else was touched.")
-    return [*words, changes(run.result, DONE), way_back(run)]
+    return [*words, changes(run.result, DONE), way_back(run) or "Nothing had to be changed."]
 
 
 def planned(run: Run) -> list[str]:
@@ -162,28 +163,32 @@ def planned(run: Run) -> list[str]:
 
 
 def refused(run: Run) -> list[str]:
-    words = ["The EFS restore was refused, and nothing was changed.", run.reason]
-    return [*words, "Delete this stack, and launch the template again when that is put right."]
+    return [
+        because("The EFS restore was refused, and nothing was changed", run.reason),
+        "Delete this stack, and launch the template again when that is put right.",
+    ]
 
 
 def not_started(run: Run) -> list[str]:
-    return [sentence(run.failure), "Nothing was changed.", start_again(run)]
+    return [because(run.failure), "Nothing was changed.", start_again(run)]
 
 
 def failed(run: Run) -> list[str]:
-    back = way_back(run) or "Nothing was replaced or removed."
-    return ["The EFS restore was unsuccessful.", run.reason, back, start_again(run)]
+    return [because("The EFS restore was unsuccessful", run.reason), *aftermath(run)]
 
 
 def stopped(run: Run) -> list[str]:
-    return ["The EFS restore was incomplete.", *failed(run)[1:]]
+    return [because("The EFS restore is incomplete", run.reason), *aftermath(run)]
+
+
+def aftermath(run: Run) -> list[str]:
+    return [way_back(run) or "Nothing was replaced or removed.", start_again(run)]
 
 
 def died(run: Run) -> list[str]:
     return [
         "The EFS restore was unsuccessful.",
-        f"The engine ended with exit status {run.exit_status} and without a result.",
-        run.reason,
+        because(f"The engine ended with exit status {run.exit_status} and no result", run.reason),
         "What it had moved aside by then is in .efs-restore-<id> below the prefix; the script",
         "undo in .efs-restore-<id>.undo puts it back.",
         start_again(run),

@@ -141,17 +141,24 @@ def report(
             "Success",
             "After MountCommand, DeleteCommand deletes the new directory.",
         ),
+        (
+            {**RESTORED, **UNTOUCHED},
+            [],
+            None,
+            "Success",
+            "left as they were. Nothing had to be changed.",
+        ),
         (PLANNED, [], None, "Planned", "dry run: nothing was changed"),
         (PLANNED, [], None, "Planned", "Files: 3 to create (12 bytes), 1 to replace (1.5 KiB)"),
         (PLANNED, [], None, "Planned", "launch the template again with Dry Run set to No"),
-        (STOPPED, [], None, "Incomplete", "The EFS restore was incomplete. stopped by a signal."),
-        (None, ["--exit-status", "3"], None, "Incomplete", "The EFS restore was incomplete."),
+        (STOPPED, [], None, "Incomplete", "The EFS restore is incomplete: stopped by a signal."),
+        (None, ["--exit-status", "3"], None, "Incomplete", "The EFS restore is incomplete."),
         (
             FAILED,
             [],
             None,
             "Unsuccessful",
-            "The EFS restore was unsuccessful. 4 files are missing. What was replaced or removed"
+            "The EFS restore was unsuccessful: 4 files are missing. What was replaced or removed"
             " is kept in fs-01234567:/a=b/.efs-restore-1.",
         ),
         (
@@ -166,7 +173,7 @@ def report(
             [],
             None,
             "Unsuccessful",
-            "refused, and nothing was changed. there is no snapshot weekly.2 in 'my label';"
+            "refused, and nothing was changed: there is no snapshot weekly.2 in 'my label';"
             " there are: weekly.0 (made yesterday).",
         ),
         (
@@ -174,7 +181,7 @@ def report(
             ["--exit-status", "2"],
             "2026-01-01T00:00:00Z  refused: --number must be a whole number, not '1.5'\n",
             "Unsuccessful",
-            "nothing was changed. --number must be a whole number, not '1.5'.",
+            "nothing was changed: --number must be a whole number, not '1.5'.",
         ),
         (
             None,
@@ -188,9 +195,15 @@ def report(
             ["--exit-status", "137"],
             "2026-01-01T00:00:00Z  copying\nMemoryError\n",
             "Unsuccessful",
-            "ended with exit status 137 and without a result. MemoryError. What it had moved aside",
+            "ended with exit status 137 and no result: MemoryError. What it had moved aside",
         ),
-        (None, ["--exit-status", "127"], None, "Unsuccessful", "ended with exit status 127"),
+        (
+            None,
+            ["--exit-status", "127"],
+            None,
+            "Unsuccessful",
+            "ended with exit status 127 and no result.",
+        ),
     ],
 )
 def test_status_and_message(

@@ -1,0 +1,187 @@
+"""The restore instance's own script, from its start to the end of its instance, without AWS."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import EC2
+
+SETTINGS = """\
+REGION=eu-west-1
+TARGET_EFS=fs-01234567
+BACKUP_EFS=fs-89abcdef
+INTERVAL_TAG=daily
+BACKUP_NUM=0
+FOLDER_LABEL=efs-backup
+RESTORE_PREFIX=/
+RESTORE_SUBDIR=/
+RESTORE_MODE=Mirror
+DRY_RUN=No
+LOG_BUCKET=logs
+TOPIC_ARN=topic
+"""
+# Notes each call, and fails those that FAILS matches.
+AWS = """
+printf '%s\\n' "$*" >>"$HOME/calls"
+[[ -z $FAILS || ! "$*" =~ $FAILS ]] || { echo "denied: $1 $2" >&2; exit 254; }
+case "$1 $2" in
+  'autoscaling describe-auto-scaling-instances') [[ -n $4 ]] && echo my-group ;;
+  'autoscaling set-desired-capacity') [[ -n $4 ]] ;;
+esac
+"""
+# Places that the script and its libraries use, and where they are here.
+PLACES = ("/etc/efs-backup.conf", "/run/efs-backup", "/var/log/", "/mnt/", "/usr/local/bin")
+
+
+@dataclass
+class Instance:
+    """A copy of the scripts that finds everything below ``root``, and stand-ins for AWS."""
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        shutil.copytree(EC2, self.root / "ec2")
+        for path in (self.root / "ec2").rglob("*"):
+            if path.suffix in (".sh", ".py"):
+                text = path.read_text()
+                for place in PLACES:
+                    text = text.replace(place, f"{self.root}{place}")
+                path.write_text(text)
+        for folder in ("etc", "run", "var/log", "mnt/target", "usr/local/bin"):
+            (self.root / folder).mkdir(parents=True)
+        for name, body in {
+            "aws": AWS,
+            "curl": "[[ $FAILS != curl ]] && echo i-1",
+            "mount": "[[ $FAILS != mount ]] || { echo 'Connection timed out'; exit 32; }",
+            "mountpoint": "",
+            "mount.efs": "",
+        }.items():
+            command = self.root / "usr/local/bin" / name
+            command.write_text(f"#!/bin/bash\n{body}\n")
+            command.chmod(0o755)
+        snapshot = self.root / "mnt/backup/efs-backup/daily.0"
+        snapshot.mkdir(parents=True)
+        (snapshot / "file").write_text("as backed up")
+        (self.root / "mnt/target/file").write_text("overwritten since")
+
+    def boot(self, fails: str = "", **settings: str) -> None:
+        """Run the script. ``fails``: curl, mount, or an expression for calls of ``aws``."""
+        changed = "".join(f"{name}={value}\n" for name, value in settings.items())
+        (self.root / "etc/efs-backup.conf").write_text(SETTINGS + changed)
+        environment = {"HOME": str(self.root), "PATH": os.environ["PATH"], "FAILS": fails}
+        subprocess.run(
+            [str(self.root / "ec2/efs-ec2-restore.sh")],
+            env={**environment, "MOUNT_ATTEMPTS": "2", "MOUNT_PAUSE": "0"},
+            capture_output=True,
+            check=False,
+        )
+
+    def calls(self, beginning: str) -> list[str]:
+        lines = (self.root / "calls").read_text().splitlines()
+        return [line for line in lines if line.startswith(beginning)]
+
+    @property
+    def subjects(self) -> list[str]:
+        published = self.calls("sns publish")
+        return [line.split(" --subject ")[1].split(" --message ")[0] for line in published]
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The last notification."""
+        found: dict[str, Any] = json.loads((self.root / "run/efs-backup/message.json").read_text())
+        return found
+
+    @property
+    def ended(self) -> bool:
+        last = (self.root / "calls").read_text().splitlines()[-1]
+        return last == (
+            "autoscaling set-desired-capacity --auto-scaling-group-name my-group"
+            " --desired-capacity 0"
+        )
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Instance:
+    return Instance(tmp_path / "root")
+
+
+def test_a_restore(instance: Instance) -> None:
+    instance.boot()
+    assert (instance.root / "mnt/target/file").read_text() == "as backed up"
+    assert instance.subjects == ["EFS restore: Success"]
+    assert instance.message["NumberOfFilesReplaced"] == 1
+    assert instance.message["SafetyDirectory"].startswith("fs-01234567:/.efs-restore-")
+    keys = [line.split()[-1] for line in instance.calls("s3 cp")]
+    assert all(key.startswith("s3://logs/efs-restore-logs/") for key in keys)
+    assert keys[-1] == instance.message["Logs"] + "notification.json"
+    assert instance.ended
+
+
+def test_a_dry_run(instance: Instance) -> None:
+    instance.boot(DRY_RUN="Yes")
+    assert (instance.root / "mnt/target/file").read_text() == "overwritten since"
+    assert instance.subjects == ["EFS restore: Planned"]
+    assert instance.message["Examples"]["replace"] == ["file"]
+    assert instance.ended
+
+
+@pytest.mark.parametrize(
+    ("fails", "settings", "says"),
+    [
+        ("mount", {}, "The EC2 instance was unable to find the mount IP OR mount EFS"),
+        ("", {"BACKUP_NUM": "7"}, "there is no snapshot daily.7"),
+        ("", {"BACKUP_NUM": "-1"}, "not '-1'"),
+        ("", {"BACKUP_NUM": "1.5"}, "not '1.5'"),
+        ("", {"RESTORE_SUBDIR": "/x"}, "'/x' must end with a slash"),
+        ("", {"RESTORE_SUBDIR": "/file/"}, "'/file/' is a file in the snapshot"),
+        ("", {"FOLDER_LABEL": "other"}, "no folder 'other'; it has: efs-backup"),
+    ],
+)
+def test_a_restore_that_cannot_begin(
+    instance: Instance, fails: str, settings: dict[str, str], says: str
+) -> None:
+    instance.boot(fails, **settings)
+    assert instance.subjects == ["EFS restore: Unsuccessful"]
+    assert says in instance.message["Message"]
+    assert "othing was changed" in instance.message["Message"]
+    assert (instance.root / "mnt/target/file").read_text() == "overwritten since"
+    assert instance.calls("s3 cp"), "the logs of a failure are kept"
+    assert instance.ended
+
+
+def test_logs_that_cannot_be_kept_are_a_warning(instance: Instance) -> None:
+    instance.boot("^s3")
+    assert (instance.root / "mnt/target/file").read_text() == "as backed up"
+    assert instance.subjects == ["EFS restore: Success"]
+    assert all("s3://logs/" in warning for warning in instance.message["Warnings"])
+    assert all("denied: s3 cp" in warning for warning in instance.message["Warnings"])
+    assert instance.ended
+
+
+def test_an_instance_ends_when_nobody_can_be_notified(instance: Instance) -> None:
+    instance.boot("^sns")
+    assert instance.ended
+
+
+def test_a_restore_whose_report_fails_is_notified(instance: Instance) -> None:
+    (instance.root / "ec2/lib/restore_report.py").write_text("raise SystemExit(1)")
+    instance.boot()
+    assert instance.subjects == ["EFS restore: Unknown"]
+    assert "see the logs in s3://logs/efs-restore-logs/" in instance.message["Message"]
+    assert instance.ended
+
+
+@pytest.mark.parametrize("fails", ["set-desired-capacity", "describe-auto-scaling", "curl"])
+def test_an_instance_that_cannot_end_says_so(instance: Instance, fails: str) -> None:
+    instance.boot(fails)
+    assert instance.subjects[0].startswith("EFS restore: ")
+    assert instance.subjects[-1] == "EFS restore: the instance is still running"
+    assert "Delete its stack" in instance.message["Message"]
