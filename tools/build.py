@@ -131,6 +131,7 @@ def fpart_source(fpart: Fpart, cache: Path, override: str | None) -> bytes:
     if kept.exists():
         return verified(fpart, str(kept), kept.read_bytes())
     content = verified(fpart, *downloaded(fpart))
+    cache.mkdir(parents=True, exist_ok=True)
     part = kept.with_suffix(".part")
     part.write_bytes(content)
     part.rename(kept)
