@@ -1,5 +1,6 @@
 """The deployment's settings, read once from the Lambda environment."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +25,7 @@ class Settings:
     backup_prefix: str
     folder_label: str
     interval: str
-    retain: int
+    retain: int | float
     window: timedelta
     instance_type: str
     notify_success: bool
@@ -44,7 +45,7 @@ class Settings:
             backup_prefix=_text(env, "backup_prefix"),
             folder_label=_text(env, "folder_label"),
             interval=_text(env, "interval_tag"),
-            retain=_number(env, "backup_retention_copies"),
+            retain=_quantity(env, "backup_retention_copies"),
             window=_window(env, "backup_window_period"),
             instance_type=_text(env, "instance_type"),
             notify_success=_yes_or_no(env, "notification_on_success"),
@@ -62,6 +63,15 @@ def _number(env: Mapping[str, str], name: str) -> int:
     if value.isascii() and value.isdigit():
         return int(value)
     raise SettingsError(f"environment variable {name} is {value!r}; set it to a whole number")
+
+
+def _quantity(env: Mapping[str, str], name: str) -> int | float:
+    """A number as the template accepts it. Whether it makes sense is for the instance to say: there
+    it ends in a notification."""
+    value = _text(env, name)
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value, re.ASCII):
+        return float(value) if "." in value else int(value)
+    raise SettingsError(f"environment variable {name} is {value!r}; set it to a number")
 
 
 def _window(env: Mapping[str, str], name: str) -> timedelta:

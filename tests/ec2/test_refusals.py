@@ -97,6 +97,13 @@ def test_help_explains_the_exit_status(backup: Backup) -> None:
     assert "Exit status: 0 published" in process.stdout
 
 
+def test_the_result_says_what_was_wrong_with_the_arguments(backup: Backup) -> None:
+    outcome = backup.run(retain="1.5")
+    assert outcome.exit_code == 2
+    assert outcome.result["outcome"] == "refused"
+    assert "--retain: must be a whole number" in outcome.result["message"]
+
+
 class TestEmptySource:
     def test_is_not_published_over_a_snapshot_with_files(self, backup: Backup) -> None:
         (backup.source / "file").write_text("precious")

@@ -54,3 +54,8 @@ def test_a_missing_or_empty_variable_is_named(name: str, value: str | None) -> N
 def test_a_malformed_variable_is_named_with_its_value(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} is '{value}'"):
         Settings.from_env({**ENV, name: value})
+
+
+def test_a_fraction_of_a_snapshot_is_left_to_the_instance_to_refuse() -> None:
+    """The template cannot refuse it. An error here would be seen by nobody."""
+    assert Settings.from_env({**ENV, "backup_retention_copies": "1.5"}).retain == 1.5

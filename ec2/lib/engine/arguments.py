@@ -15,7 +15,24 @@ LABEL_LIMIT = 100
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises :class:`Refused` instead of ending the process."""
+    """What the engine's commands are told alike, and raises :class:`Refused` for bad arguments."""
+
+    def __init__(self, prog: str, description: str, epilog: str) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        jobs = 4 * (os.cpu_count() or 1)
+        add = self.add_argument
+        add("--backup", type=Path, required=True, metavar="DIR", help="where the snapshots live")
+        add("--folder", type=folder_label, required=True, metavar="LABEL", help="folder in it")
+        add("--interval", type=interval, required=True, metavar="daily|weekly|monthly")
+        add("--jobs", type=count, default=jobs, metavar="N", help=f"rsync jobs ({jobs})")
+        add("--log-dir", type=Path, metavar="DIR", help="keep the logs there")
+        add("--result", type=Path, metavar="FILE", help="write what was done as JSON")
 
     def error(self, message: str) -> NoReturn:
         raise Refused(f"{message}; --help explains the arguments")
@@ -42,9 +59,9 @@ def number(value: str) -> int:
 
 
 def inner_path(value: str) -> str:
-    """An absolute path inside a file system, without detours, as a relative one ('' for '/')."""
-    parts = value.strip("/").split("/") if value.strip("/") else []
-    if not value.startswith("/") or ".." in parts or "." in parts or "" in parts:
+    """An absolute path inside a file system as a relative one, without detours ('' for '/')."""
+    parts = [part for part in value.split("/") if part not in ("", ".")]
+    if not value.startswith("/") or ".." in parts:
         raise argparse.ArgumentTypeError(f"{value!r} must be a path like /a/b, without '..'")
     if re.search(r"[\x00-\x1f\x7f]", value):
         raise argparse.ArgumentTypeError(f"{value!r} contains a control character")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import signal
@@ -35,11 +34,7 @@ Exit status: 0 published (warnings are in the result), 1 failed, 2 refused with 
 @dataclass
 class Options(CommonOptions):
     source: Path
-    backup: Path
-    folder: str
-    interval: str
     retain: int
-    jobs: int
     allow_empty: bool
 
 
@@ -64,24 +59,11 @@ class BackupResult(Result):
 
 
 def parse(words: list[str]) -> Options:
-    parser = arguments.Parser(
-        prog="efs-backup-fpsync.sh",
-        description=DESCRIPTION,
-        epilog=EXIT_STATUS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    jobs = 4 * (os.cpu_count() or 1)
+    parser = arguments.Parser("efs-backup-fpsync.sh", DESCRIPTION, EXIT_STATUS)
     add = parser.add_argument
     add("--source", type=Path, required=True, metavar="DIR", help="what to back up")
-    add("--backup", type=Path, required=True, metavar="DIR", help="where the snapshots live")
-    add("--folder", type=arguments.folder_label, required=True, metavar="LABEL")
-    add("--interval", type=arguments.interval, required=True, metavar="daily|weekly|monthly")
     add("--retain", type=arguments.count, required=True, metavar="N", help="snapshots to keep")
-    add("--jobs", type=arguments.count, default=jobs, metavar="N", help=f"rsync jobs ({jobs})")
     add("--allow-empty", action="store_true", help="accept that the source is empty now")
-    add("--log-dir", type=Path, metavar="DIR", help="keep the logs of fpsync and rsync there")
-    add("--result", type=Path, metavar="FILE", help="write what was done as JSON")
     return Options(**vars(parser.parse_args(words)))
 
 

@@ -25,6 +25,12 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass
 class CommonOptions:
+    """What :class:`engine.arguments.Parser` adds to each command."""
+
+    backup: Path
+    folder: str
+    interval: str
+    jobs: int
     log_dir: Path | None
     result: Path | None
 
@@ -83,7 +89,8 @@ def execute(
     try:
         options = parse(sys.argv[1:])
     except Refused as error:
-        log.error("refused: %s", error)
+        result.conclude(error)
+        write_result(result_path(sys.argv[1:]), result)
         return error.exit_code
     stop = StopSignals()
     stop.install()
@@ -100,9 +107,21 @@ def execute(
         result.end_phase()
         if options.log_dir and options.log_dir.is_dir():
             keep_logs(work, options.log_dir)
-    if options.result:
-        write_atomically(options.result, json.dumps(asdict(result), indent=2, ensure_ascii=False))
+    write_result(options.result, result)
     return result.exit_code
+
+
+def write_result(path: Path | None, result: Result) -> None:
+    if path:
+        write_atomically(path, json.dumps(asdict(result), indent=2, ensure_ascii=False))
+
+
+def result_path(words: list[str]) -> Path | None:
+    """Where the result goes even if the other arguments make no sense."""
+    for option, value in zip(words, words[1:]):
+        if option == "--result":
+            return Path(value)
+    return None
 
 
 def keep_logs(work: Path, log_dir: Path) -> None:

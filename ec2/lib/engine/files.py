@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -16,3 +17,19 @@ def write_atomically(path: Path, text: str) -> None:
     new = path.with_name(path.name + ".new")
     new.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     new.replace(path)
+
+
+def locked(path: Path) -> int | None:
+    """Lock the file ``path``, making it if need be; its descriptor, or None if another has it.
+
+    The descriptor is inherited by child processes: the lock also holds while one of them outlives
+    this process.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    os.set_inheritable(descriptor, True)
+    return descriptor

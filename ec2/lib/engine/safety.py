@@ -7,13 +7,13 @@ ROOT/.efs-restore-ID.undo/     journal, and the script that puts everything back
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.files import locked
 from engine.outcome import Refused, Stopped
 from engine.process import StopSignals
 
@@ -79,18 +79,12 @@ def target_lock(target: Path) -> Iterator[None]:
     """
     path = target / ".efs-restore-lock"
     with _kept_times(target):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise Refused(
-            f"another restore is working on {str(target)!r}; wait until it has finished"
-        ) from None
+        descriptor = locked(path)
+    if descriptor is None:
+        raise Refused(f"another restore is working on {str(target)!r}; wait until it has finished")
     if not path.exists() or path.stat().st_ino != os.fstat(descriptor).st_ino:
         os.close(descriptor)
         raise Refused(f"another restore of {str(target)!r} has just ended; start again")
-    os.set_inheritable(descriptor, True)
     try:
         yield
     finally:

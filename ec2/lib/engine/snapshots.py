@@ -13,13 +13,12 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 from pathlib import Path
 
-from engine.files import write_atomically
+from engine.files import locked, write_atomically
 from engine.outcome import Refused
 
 
@@ -39,26 +38,19 @@ class SnapshotFolder:
     def newest(self) -> Path | None:
         return self.snapshot(0) if self.snapshot(0).is_dir() else None
 
-    def lock(self) -> int:
+    def lock(self) -> None:
         """Keep every other run out of this folder until this process and its children end.
 
         Two runs would renumber each other's snapshots. The lock lies on the backup file system, so
-        that it also holds between instances; its descriptor is inherited, so that it also holds
-        while a child of a killed run still writes. Raises :class:`Refused` if another run has it.
+        that it also holds between instances. Raises :class:`Refused` if another run has it.
         """
         if self.path.is_symlink() or (self.path.exists() and not self.path.is_dir()):
             raise Refused(f"{str(self.path)!r} exists and is not a directory")
         self.path.mkdir(exist_ok=True)
-        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+        if locked(self.path / ".lock") is None:
             raise Refused(
                 f"another run is working on {str(self.path)!r}; wait until it has finished"
-            ) from None
-        os.set_inheritable(descriptor, True)
-        return descriptor
+            )
 
     def begin_stage(self) -> list[Path]:
         """Make an empty stage; return the trees that it may link from, best first.
