@@ -21,7 +21,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received = 0
-        self._child: tuple[int, signal.Signals] | None = None
+        self._pass_on: Callable[[], None] = lambda: None
 
     def install(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -31,12 +31,6 @@ class StopSignals:
         self.received += 1
         self._pass_on()
 
-    def _pass_on(self) -> None:
-        if self._child:
-            group, number = self._child
-            with contextlib.suppress(ProcessLookupError):  # it ended by itself in this moment
-                os.killpg(group, number)
-
     def run(
         self,
         command: Sequence[str],
@@ -44,11 +38,14 @@ class StopSignals:
         stop_with: signal.Signals,
         environment: dict[str, str] | None = None,
         on_tick: Callable[[], None] = lambda: None,
+        to_leader: bool = False,
     ) -> int:
         """Run ``command`` to its end, output to ``log``; return its exit code.
 
-        Each stop signal is passed on to its process group as ``stop_with``. The descriptors of this
-        process that are inheritable (the folder's lock) stay open in it.
+        Each stop signal is passed on to its process group as ``stop_with``, or with ``to_leader``
+        to the command alone, which then ends its children as it likes; what is left of its group
+        is ended after it. The descriptors of this process that are inheritable (the folder's lock)
+        stay open in it.
         """
         with log.open("ab") as output:
             child = subprocess.Popen(
@@ -60,7 +57,8 @@ class StopSignals:
                 close_fds=False,
                 start_new_session=True,
             )
-            self._child = (child.pid, stop_with)
+            send = os.kill if to_leader else os.killpg
+            self._pass_on = lambda: _send(send, child.pid, stop_with)
             try:
                 if self.received:
                     self._pass_on()
@@ -70,4 +68,11 @@ class StopSignals:
                     except subprocess.TimeoutExpired:
                         on_tick()
             finally:
-                self._child = None
+                self._pass_on = lambda: None
+                if self.received:
+                    _send(os.killpg, child.pid, signal.SIGTERM)
+
+
+def _send(send: Callable[[int, int], None], process: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it ended by itself in this moment
+        send(process, number)

@@ -62,7 +62,10 @@ class TreeCopy:
         self._stop.run(
             self._fpsync_command(jobs, link_from),
             log=self.work / "fpsync.log",
-            stop_with=signal.SIGINT,  # the first one drains, the second one ends the jobs
+            # The first one drains, the second one ends the jobs. To fpsync alone: were it to hit
+            # the `ps` by which fpsync looks for its jobs, fpsync would take them for finished.
+            stop_with=signal.SIGINT,
+            to_leader=True,
             environment={"EFS_JOBS": str(self.jobs)},
             on_tick=self._show_progress,
         )
