@@ -11,13 +11,11 @@ from typing import BinaryIO, TextIO
 from engine.comparison import Change, Kind, compare, is_directory, same_attributes, tree_size
 from engine.outcome import Stopped
 from engine.process import StopSignals
+from engine.safety import SAFETY_PREFIX
 
 EXAMPLES = 20
 FILES_PER_LIST = 1000
 BYTES_PER_LIST = 1 << 30
-
-# Safety directories and the lock: no restore touches those of another.
-RESERVED = b".efs-restore-"
 
 
 @dataclass(frozen=True)
@@ -193,4 +191,4 @@ PEOPLE = (Kind.CREATE, Kind.REPLACE, Kind.REMOVE)
 
 
 def is_reserved(path: bytes) -> bool:
-    return os.path.basename(path).startswith(RESERVED)
+    return os.path.basename(path).startswith(os.fsencode(SAFETY_PREFIX))

@@ -17,13 +17,16 @@ from engine.files import locked
 from engine.outcome import Refused, Stopped
 from engine.process import StopSignals
 
+# All that a restore leaves in the target begins with this; no other restore or backup touches it.
+SAFETY_PREFIX = ".efs-restore-"
+
 UNDO_SCRIPT = Path(__file__).parent / "undo.py"
 
 
 class SafetyDirectory:
     def __init__(self, root: Path, identifier: str) -> None:
-        self.path = root / f".efs-restore-{identifier}"
-        self.undo = root / f".efs-restore-{identifier}.undo"
+        self.path = root / f"{SAFETY_PREFIX}{identifier}"
+        self.undo = root / f"{SAFETY_PREFIX}{identifier}.undo"
         self.scratch = self.undo / "tmp"
         self._root = root
 
@@ -77,7 +80,7 @@ def target_lock(target: Path) -> Iterator[None]:
     Raises :class:`Refused` if another one is at work. The lock file is removed, and the directory's
     times are kept, so that nothing is left of it.
     """
-    path = target / ".efs-restore-lock"
+    path = target / f"{SAFETY_PREFIX}lock"
     with _kept_times(target):
         descriptor = locked(path)
     if descriptor is None:

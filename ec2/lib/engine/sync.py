@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.outcome import Failed, Stopped
 from engine.process import StopSignals
+from engine.safety import SAFETY_PREFIX
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ BYTES_PER_JOB = "1G"
 PROGRESS_SECONDS = 10
 
 # What a restore moved out of the way: a snapshot already has those files under their own names.
-SAFETY_PATTERN = ".efs-restore-*"
+SAFETY_PATTERN = f"{SAFETY_PREFIX}*"
 
 RSYNC_JOB = Path(__file__).parent / "rsync-job"
 
