@@ -33,6 +33,7 @@ class Parser(argparse.ArgumentParser):
         add("--jobs", type=count, default=jobs, metavar="N", help=f"rsync jobs ({jobs})")
         add("--log-dir", type=Path, metavar="DIR", help="keep the logs there")
         add("--result", type=Path, metavar="FILE", help="write what was done as JSON")
+        add("--progress", type=Path, metavar="FILE", help="write what is being done as JSON")
 
     def error(self, message: str) -> NoReturn:
         raise Refused(f"{message}; --help explains the arguments")

@@ -94,7 +94,7 @@ def make_snapshot(
     folder.finish_publishing()
     check_source_not_lost(options, folder)
     link_from = folder.begin_stage()
-    copy = TreeCopy(options.source, folder.stage, work, stop)
+    copy = TreeCopy(options.source, folder.stage, work, stop, result.progress)
     try:
         result.begin("copy")
         copy.copy_files(options.jobs, link_from)

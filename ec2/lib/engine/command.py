@@ -17,6 +17,7 @@ from typing import TypeVar
 from engine.files import write_atomically
 from engine.outcome import EngineError, Failed, Refused
 from engine.process import StopSignals
+from engine.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class CommonOptions:
     jobs: int
     log_dir: Path | None
     result: Path | None
+    progress: Path | None
 
 
 @dataclass
@@ -47,6 +49,9 @@ class Result:
     errors: list[str] = field(default_factory=list)
     phases: dict[str, dict[str, str]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.progress = Progress()  # no field: it is not a part of what is written
+
     def warn(self, message: str) -> None:
         log.warning("%s", message)
         self.warnings.append(message)
@@ -55,6 +60,7 @@ class Result:
         """End the phase before, if there is one, and begin this one."""
         self.end_phase()
         self.phases[phase] = {"start": utc_now()}
+        self.progress.begin(phase)
 
     def end_phase(self) -> None:
         for times in self.phases.values():
@@ -92,6 +98,7 @@ def execute(
         result.conclude(error)
         write_result(result_path(sys.argv[1:]), result)
         return error.exit_code
+    result.progress = Progress(options.progress)
     stop = StopSignals()
     stop.install()
     # The lists of names are as many as the files: too many for a tmpfs.

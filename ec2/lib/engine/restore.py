@@ -21,6 +21,7 @@ from engine.comparison import Kind, compare
 from engine.outcome import Failed, Stopped
 from engine.plan import Count, Place, Plan, is_reserved, shown
 from engine.process import StopSignals
+from engine.progress import Progress
 from engine.restore_request import Options, check, parse
 from engine.safety import SafetyDirectory, target_lock
 from engine.sync import RSYNC_COUNT, RSYNC_JOB, RSYNC_KEEP, TreeCopy
@@ -170,7 +171,13 @@ def copy(
     command += ["-I{}", str(RSYNC_JOB), *RSYNC_KEEP, *RSYNC_COUNT, "--ignore-existing"]
     command += [f"--temp-dir={safety.scratch}", "--files-from={}", "--from0"]
     command += [f"{place.saved}/", f"{place.live}/"]
-    stop.run(command, work / "copy.log", signal.SIGTERM, {"EFS_JOBS": str(jobs)})
+    stop.run(
+        command,
+        work / "copy.log",
+        signal.SIGTERM,
+        {"EFS_JOBS": str(jobs)},
+        on_tick=lambda: show_progress(jobs, len(lists), result.progress),
+    )
     if stop.received:
         raise Stopped("stopped; start the restore again to finish it, or undo it")
     result.errors += tally_jobs(jobs, place.saved).errors
@@ -178,11 +185,17 @@ def copy(
         result.errors.append("not all rsync jobs were run; copy.log says why")
     safety.tidy()  # before the directories get their times
     result.begin("directories")
-    warnings, errors = TreeCopy(place.saved, place.live, work, stop).copy_directories()
+    directories = TreeCopy(place.saved, place.live, work, stop, result.progress)
+    warnings, errors = directories.copy_directories()
     result.warnings += warnings
     result.errors += errors
     if result.errors:
         raise Failed("files", "some files could not be restored; start again, or undo it")
+
+
+def show_progress(jobs: Path, total: int, progress: Progress) -> None:
+    if progress.due():
+        progress.update(len(list(jobs.glob("*.exit"))), total, "parts")
 
 
 def check_restored(options: Options, place: Place, result: RestoreResult) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.outcome import Failed, Stopped
 from engine.process import StopSignals
+from engine.progress import Progress
 from engine.safety import SAFETY_PREFIX
 
 log = logging.getLogger(__name__)
@@ -42,13 +43,16 @@ class TreeCopy:
     (see rsync-job) and the logs.
     """
 
-    def __init__(self, source: Path, stage: Path, work: Path, stop: StopSignals) -> None:
+    def __init__(
+        self, source: Path, stage: Path, work: Path, stop: StopSignals, progress: Progress
+    ) -> None:
         self.source = source
         self.stage = stage
         self.work = work
         self.jobs = work / "jobs"
         self._fpsync = work / "fpsync"
         self._stop = stop
+        self._progress = progress
         self._next_progress = time.monotonic() + PROGRESS_SECONDS
 
     def copy_files(self, jobs: int, link_from: Sequence[Path]) -> None:
@@ -71,7 +75,7 @@ class TreeCopy:
             on_tick=self._show_progress,
         )
         self._raise_if_stopped()
-        if not any(self._fpsync.rglob("fp_done")):
+        if not self._crawled():
             raise Failed("fpsync", "fpart did not see the whole source; fpsync.log says why")
         if self._parts_done() != self._parts_total():
             raise Failed("fpsync", "fpsync lost a part of the work; fpsync.log says why")
@@ -138,7 +142,14 @@ class TreeCopy:
     def _parts_done(self) -> int:
         return sum(1 for record in self.jobs.glob("*.exit"))
 
+    def _crawled(self) -> bool:
+        """Whether fpart has seen the whole tree: until then the number of parts grows."""
+        return any(self._fpsync.rglob("fp_done"))
+
     def _show_progress(self) -> None:
+        if self._progress.due():
+            total = self._parts_total() if self._crawled() else None
+            self._progress.update(self._parts_done(), total, "parts")
         if time.monotonic() >= self._next_progress:
             self._next_progress += PROGRESS_SECONDS
             log.info("%d of %d parts copied", self._parts_done(), self._parts_total())
