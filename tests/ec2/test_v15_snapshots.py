@@ -1,0 +1,190 @@
+"""Snapshots of version 1.5: linked from, renumbered, expired, restored, and never changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.v15 import V15
+
+from .conftest import EC2, Backup, Tree, read_tree
+
+WHOLE_SECOND = 1_577_000_000 * 10**9
+FRACTION = WHOLE_SECOND + 123_456_789
+
+
+def write(path: Path, text: str, mtime_ns: int = WHOLE_SECOND) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+
+
+def inodes(root: Path) -> dict[str, int]:
+    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    return {str(path.relative_to(root)): path.stat().st_ino for path in files}
+
+
+def trees(backup: Backup) -> dict[str, Tree]:
+    return {name: read_tree(backup.target / backup.label / name) for name in backup.names()}
+
+
+def contents(tree: Tree) -> dict[bytes, object]:
+    """What version 1.5 kept exactly: everything but the fractions of the times."""
+    return {name: entry[:3] + entry[4:] for name, entry in tree.items() if name != b"."}
+
+
+@pytest.fixture
+def v15(backup: Backup) -> V15:
+    """Three snapshots: between them a file was changed, one was added, and one was deleted."""
+    made = V15(backup.source, backup.target / backup.label)
+    for number in range(40):
+        write(backup.source / f"dir {number % 4}" / f"file {number}", f"content {number}")
+    (backup.source / "link").symlink_to("dir 0")
+    (backup.source / "empty").mkdir()
+    made.back_up()
+    write(backup.source / "dir 0" / "file 0", "changed", WHOLE_SECOND + 10**9)
+    write(backup.source / "added", "added")
+    made.back_up()
+    (backup.source / "dir 1" / "file 1").unlink()
+    made.back_up()
+    return made
+
+
+def test_version_15_is_imitated_well(backup: Backup, v15: V15) -> None:
+    """Otherwise the tests below would show nothing."""
+    assert backup.names() == ["daily.0", "daily.1", "daily.2"]
+    assert v15.folder.stat().st_mode & 0o7777 == 0o700
+    assert contents(read_tree(v15.snapshot(0))) == contents(read_tree(backup.source))
+    newest, older, oldest = (inodes(v15.snapshot(number)) for number in range(3))
+    assert older.keys() - newest.keys() == {"dir 1/file 1"}
+    assert {name for name in older if name in oldest and older[name] != oldest[name]} == {
+        "dir 0/file 0"
+    }
+    assert all(newest[name] == older[name] for name in newest)
+
+
+def test_the_first_run_links_and_renumbers_and_changes_nothing(backup: Backup, v15: V15) -> None:
+    before = trees(backup)
+    newest = inodes(v15.snapshot(0))
+    write(backup.source / "dir 2" / "file 2", "changed again", WHOLE_SECOND + 2 * 10**9)
+    outcome = backup.must_publish()
+    assert outcome.result["number_of_files_transferred"] == 1
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+    now = inodes(backup.snapshot(0))
+    assert {name for name in now if now[name] != newest[name]} == {"dir 2/file 2"}
+    after = trees(backup)
+    assert [after[f"daily.{n + 1}"] for n in range(3)] == [before[f"daily.{n}"] for n in range(3)]
+    assert v15.folder.stat().st_mode & 0o7777 == 0o700
+
+
+def test_fractions_of_seconds_cost_one_copy_and_no_more(backup: Backup, v15: V15) -> None:
+    """A snapshot has the source's times to the nanosecond, and shares no file that has not."""
+    write(backup.source / "with a fraction", "as ever", FRACTION)
+    v15.back_up()
+    assert (v15.snapshot(0) / "with a fraction").stat().st_mtime_ns == WHOLE_SECOND
+    before = trees(backup)
+    assert backup.must_publish().result["number_of_files_transferred"] == 1
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+    assert trees(backup)["daily.1"] == before["daily.0"]
+    assert backup.must_publish().result["number_of_files_transferred"] == 0
+
+
+def test_metadata_that_changes_later_changes_no_old_snapshot(backup: Backup, v15: V15) -> None:
+    """Version 1.5 itself changed the mode in every snapshot that shared the file."""
+    before = trees(backup)
+    (backup.source / "dir 3" / "file 3").chmod(0o600)
+    backup.must_publish()
+    after = trees(backup)
+    assert [after[f"daily.{n + 1}"] for n in range(3)] == [before[f"daily.{n}"] for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("missing", "retain", "expected"),
+    [
+        ([], "7", [0, 1, 2, 3]),
+        ([], "2", [0, 1]),
+        ([2], "7", [0, 1, 2]),
+        # A gap is filled before anything moves beyond it.
+        ([1], "7", [0, 1, 2]),
+        ([0], "7", [0, 1, 2]),
+        ([1], "2", [0, 1]),
+    ],
+)
+def test_gaps_and_expiry_go_by_number(
+    backup: Backup, v15: V15, missing: list[int], retain: str, expected: list[int]
+) -> None:
+    for number in missing:
+        shutil.rmtree(v15.snapshot(number))
+    before = trees(backup)
+    outcome = backup.must_publish(retain=retain)
+    after = trees(backup)
+    assert list(after) == [f"daily.{number}" for number in expected]
+    kept = list(before.values())[: len(expected) - 1]
+    assert list(after.values())[1:] == kept
+    assert len(outcome.result["expired"]) == len(before) + 1 - len(expected)
+
+
+def test_more_snapshots_than_are_to_be_kept(backup: Backup, v15: V15) -> None:
+    """Version 1.5 only ever removed number Retain - 1: what lay beyond stayed for good."""
+    for number in (8, 9, 12):
+        subprocess.run(["cp", "-al", v15.snapshot(2), v15.snapshot(number)], check=True)
+    outcome = backup.must_publish(retain="3")
+    assert backup.names() == ["daily.0", "daily.1", "daily.2"]
+    assert outcome.result["expired"] == ["daily.3", "daily.8", "daily.9", "daily.12"]
+
+
+def test_a_snapshot_that_version_15_did_not_finish_is_history_like_the_others(
+    backup: Backup, v15: V15
+) -> None:
+    for number in range(20, 24):
+        write(backup.source / f"late {number}", "late")
+    (backup.source / "added").unlink()
+    v15.be_stopped("late 20", "late 21")
+    before = trees(backup)
+    assert b"added" in before["daily.0"]
+    assert b"late 23" not in before["daily.0"]
+    outcome = backup.must_publish()
+    assert outcome.result["number_of_files_transferred"] == 2, "the others were there already"
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+    assert trees(backup)["daily.1"] == before["daily.0"]
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_an_old_snapshot_can_be_restored_after_the_first_run(
+    backup: Backup, v15: V15, number: int
+) -> None:
+    backup.must_publish()
+    target = backup.home / "target"
+    target.mkdir()
+    command = [str(EC2 / "efs-restore-fpsync.sh"), "--backup", str(backup.target)]
+    command += ["--folder", backup.label, "--interval", "daily", "--number", str(number)]
+    subprocess.run([*command, "--target", str(target)], check=True, capture_output=True)
+    restored = read_tree(target)
+    assert {name: e for name, e in restored.items() if not name.startswith(b".efs-restore-")} == (
+        read_tree(backup.snapshot(number))
+    )
+
+
+def test_a_restore_that_finds_nothing_lists_old_snapshots_with_their_dates(
+    backup: Backup, v15: V15
+) -> None:
+    """Version 1.5 touched a snapshot when it was done, and noted its date nowhere else."""
+    for number in range(3):
+        day = 86400 * (18000 - number)
+        os.utime(v15.snapshot(number), (day, day))
+    target = backup.home / "target"
+    target.mkdir()
+    command = [str(EC2 / "efs-restore-fpsync.sh"), "--backup", str(backup.target)]
+    command += ["--folder", backup.label, "--interval", "daily", "--number", "6"]
+    done = subprocess.run([*command, "--target", str(target)], capture_output=True, text=True)
+    assert done.returncode == 2
+    for words in (
+        "daily.0 (made 2019-04-14",
+        "daily.1 (made 2019-04-13",
+        "daily.2 (made 2019-04-12",
+    ):
+        assert words in done.stderr
