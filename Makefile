@@ -1,12 +1,13 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 export SOURCE VERSION BUCKET
+export FILES GB CHURN RETAIN INTERVAL IA ARCHIVE
 
 BIN := .venv/bin
 SHELL_FILES = $(shell shfmt --find .ci */)
 GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo build test lint lock clean
+.PHONY: help setup demo build cost test lint lock clean
 
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +22,10 @@ demo: ## three backups in a local account, of a copy of a system directory; of y
 build: ## write a release into dist/: VERSION=v2.0.0, optionally BUCKET=name
 	@tools/setup.sh demo
 	@$(BIN)/python tools/build.py --version "$$VERSION" $(if $(BUCKET),--bucket "$$BUCKET")
+
+cost: ## what backups cost a month: FILES=1000000 GB=1024, optionally CHURN=2 RETAIN=7 INTERVAL=daily IA=1 ARCHIVE=none
+	@tools/setup.sh demo
+	@$(BIN)/python -m admin.cost
 
 test: setup ## run all tests; those of the local account use sudo
 	@$(BIN)/python -m pytest
