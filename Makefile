@@ -1,16 +1,16 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 export SOURCE VERSION BUCKET
-export FILES GB CHURN RETAIN INTERVAL IA ARCHIVE
+export ARGS FILES GB CHURN RETAIN INTERVAL IA ARCHIVE
 
 BIN := .venv/bin
 SHELL_FILES = $(shell shfmt --find .ci */)
 GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo build cost test lint lock clean
+.PHONY: help setup demo build cost test test-nfs bench lint lock clean
 
 help: ## explain the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install all that is needed: Debian packages, .venv
 	@tools/setup.sh
@@ -29,6 +29,13 @@ cost: ## what backups cost a month: FILES=1000000 GB=1024, optionally CHURN=2 RE
 
 test: setup ## run all tests; those of the local account use sudo
 	@$(BIN)/python -m pytest
+
+test-nfs: setup ## run the tests on real NFS mounts alone
+	@$(BIN)/python -m pytest tests/nfs
+
+bench: ## measure backups on real NFS mounts beside other ways to make them: ARGS="--files 10k --delay 1"
+	@tools/setup.sh bench
+	@$(BIN)/python -m bench $$ARGS
 
 lint: setup ## run ruff, mypy, shellcheck, shfmt, cfn-lint and yamllint
 	$(BIN)/ruff check

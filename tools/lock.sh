@@ -9,7 +9,7 @@ python3 -m venv "$venv"
 "$venv/bin/pip" install --quiet pip-tools==7.6.2
 
 export CUSTOM_COMPILE_COMMAND='make lock'
-for input in requirements.in requirements-dev.in src/*/requirements.in; do
+for input in requirements.in requirements-dev.in requirements-bench.in src/*/requirements.in; do
   echo "pinning $input"
   "$venv/bin/pip-compile" --quiet --upgrade --strip-extras --generate-hashes \
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the project needs: Debian packages, then .venv with the pinned Python packages.
 #   tools/setup.sh demo   what the demo and the build need
-#   tools/setup.sh        that, and what the tests and the linters need
+#   tools/setup.sh bench  that, and what the bench needs
+#   tools/setup.sh        what the demo, the tests and the linters need
 # Exit 2: something is missing that this user may not install; says which command would.
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -16,6 +17,14 @@ say() { printf '%s\n' "$*" >&2; }
 refuse() {
   say "$@"
   exit 2
+}
+
+# What boots a machine for the NFS tests. Ubuntu does not have it, nor do other processors.
+add_rig() {
+  # shellcheck source=/dev/null
+  if [[ $HOSTTYPE == x86_64 ]] && (. /etc/os-release && [[ $ID == debian ]]); then
+    DEBIAN_PACKAGES+=(debootstrap user-mode-linux)
+  fi
 }
 
 find_python() {
@@ -92,11 +101,16 @@ make_venv() {
 main() {
   case ${1:-all} in
     demo) ;;
+    bench)
+      add_rig
+      REQUIREMENTS+=(requirements-bench.txt)
+      ;;
     all)
+      add_rig
       DEBIAN_PACKAGES+=(shellcheck shfmt)
       REQUIREMENTS+=(requirements-dev.txt)
       ;;
-    *) refuse "usage: tools/setup.sh [demo]" ;;
+    *) refuse "usage: tools/setup.sh [demo|bench]" ;;
   esac
   local python
   python=$(find_python)

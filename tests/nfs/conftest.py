@@ -1,0 +1,68 @@
+"""One machine for all tests of a session; see rig.py."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.nfs.rig import Rig
+
+GUEST = "/project/tests/nfs/guest"
+BACKUP = "/project/ec2/efs-backup-fpsync.sh --folder files --interval daily"
+RESTORE = "/project/ec2/efs-restore-fpsync.sh --folder files --interval daily"
+
+Tree = dict[str, list[Any]]
+
+
+class Machine(Rig):
+    """The rig, and what the tests do on it."""
+
+    def python(self, program: str, *arguments: object) -> str:
+        return self.run(f"python3 -B {GUEST}/{program} {' '.join(map(str, arguments))}").stdout
+
+    def tree(self, path: str) -> Tree:
+        """All that is at ``path``, which is the server's own directory rather than a mount."""
+        tree: Tree = json.loads(self.python("tree.py", path))
+        return tree
+
+    def snapshot(self, number: int) -> Tree:
+        return self.tree(f"/srv/backup/files/daily.{number}")
+
+    def backup(self, retain: int = 7, over: str = "/mnt") -> dict[str, Any]:
+        """One run as on the next day, on a new instance; ``over="/srv"`` does without NFS."""
+        self.run("date --set '1 day'")
+        self.remount()
+        where = f"--source {over}/source --backup {over}/backup --retain {retain}"
+        self.run(f"{BACKUP} {where} --result result.json", timeout=250)
+        result: dict[str, Any] = json.loads((self.files() / "result.json").read_text())
+        return result
+
+    def restore(self, number: int) -> None:
+        self.run(
+            f"mkdir /mnt/target && mount -t efs -o tls,iam fs-source:/ /mnt/target\n"
+            f"{RESTORE} --backup /mnt/backup --number {number} --target /mnt/target",
+            timeout=120,
+        )
+
+
+def is_debian() -> bool:
+    return "\nID=debian\n" in "\n" + Path("/etc/os-release").read_text()
+
+
+@pytest.fixture(scope="session")
+def booted() -> Iterator[Machine]:
+    if platform.machine() != "x86_64" or not is_debian():
+        pytest.skip("user-mode-linux is a package of Debian for x86_64 only")
+    with Machine(gigabytes=2) as machine:
+        yield machine
+
+
+@pytest.fixture
+def rig(booted: Machine) -> Machine:
+    booted.fresh()
+    return booted

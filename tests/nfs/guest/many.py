@@ -1,0 +1,53 @@
+"""A tree of many small files, 45 in a directory, as home directories and code are.
+
+many.py make ROOT FILES            make it
+many.py change ROOT PERCENT SEED   rewrite that many of its files, chosen by the seed
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Iterator
+
+FILES_PER_DIRECTORY = 45
+DIRECTORIES_PER_DIRECTORY = 100
+
+
+def write(path: str, size: int) -> None:
+    with open(path, "wb") as file:
+        file.write(b"x" * size)
+
+
+def make(root: str, files: int) -> None:
+    for number in range(files):
+        leaf = number // FILES_PER_DIRECTORY
+        directory = f"{root}/{leaf // DIRECTORIES_PER_DIRECTORY}/{leaf}"
+        if number % FILES_PER_DIRECTORY == 0:
+            os.makedirs(directory)
+        write(f"{directory}/file-{number}", size=number % 3000)
+
+
+def files_below(root: str) -> Iterator[str]:
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        yield from (os.path.join(folder, name) for name in sorted(names))
+
+
+def change(root: str, percent: float, seed: int) -> int:
+    chosen = random.Random(seed)
+    changed = 0
+    for path in files_below(root):
+        if chosen.random() * 100 < percent:
+            write(path, size=chosen.randrange(1, 4000))
+            changed += 1
+    return changed
+
+
+if __name__ == "__main__":
+    verb, where, *numbers = sys.argv[1:]
+    if verb == "make":
+        make(where, int(numbers[0]))
+    else:
+        print(change(where, float(numbers[0]), int(numbers[1])))

@@ -1,0 +1,48 @@
+"""Backups and restores on NFS mounts are exact, whatever the files are called and are."""
+
+from __future__ import annotations
+
+from tests.nfs.conftest import Machine, Tree
+
+
+def without_top(tree: Tree) -> Tree:
+    """The top directory's time changes as a restore keeps there what it replaced."""
+    return {
+        name: entry
+        for name, entry in tree.items()
+        if name != "." and not name.startswith(".efs-restore")
+    }
+
+
+def test_hostile_names_and_types_are_exact_and_history_does_not_change(rig: Machine) -> None:
+    rig.python("hostile.py", "make", "/srv/source")
+    first = rig.tree("/srv/source")
+    rig.backup()
+    assert rig.snapshot(0) == first
+
+    rig.python("hostile.py", "change", "/srv/source")
+    second = rig.tree("/srv/source")
+    assert second != first
+    rig.backup()
+    assert rig.snapshot(0) == second
+    assert rig.snapshot(1) == first
+
+    rig.restore(1)
+    assert without_top(rig.tree("/srv/source")) == without_top(first)
+    assert rig.snapshot(1) == first
+
+
+def test_holes_stay_holes(rig: Machine) -> None:
+    rig.run("truncate --size 64M /srv/source/sparse; echo end >>/srv/source/sparse")
+    rig.backup()
+    blocks = rig.run("stat --format %b /srv/backup/files/daily.0/sparse").stdout
+    assert int(blocks) < 1000
+    assert rig.snapshot(0) == rig.tree("/srv/source")
+
+
+def test_unchanged_files_share_their_space(rig: Machine) -> None:
+    rig.python("many.py", "make", "/srv/source", 100)
+    for _ in range(3):
+        rig.backup()
+    links = rig.run("find /srv/backup/files/daily.0 -type f -printf '%n\\n' | sort | uniq -c")
+    assert links.stdout.split() == ["100", "3"]
