@@ -10,7 +10,7 @@ GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_ca
 .PHONY: help setup demo build cost test test-nfs bench lint lock clean
 
 help: ## explain the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install all that is needed: Debian packages, .venv
 	@tools/setup.sh
