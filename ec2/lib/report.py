@@ -44,7 +44,7 @@ def verdict(result: dict[str, Any], failure: str, stopped: bool) -> tuple[str, s
         return "Success", SUCCESS + (f", with {warnings} warning(s)" if warnings else "")
     if result["outcome"] == "stopped":
         return "Incomplete", INCOMPLETE
-    if result["cause"] == "fpsync":
+    if result["cause"] == "walk":
         return "fpsync failed", f"{FPSYNC_FAILED}: {result['message']}"
     return "Unsuccessful", f"{UNSUCCESSFUL} {result['message']}"
 

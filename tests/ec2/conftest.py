@@ -17,6 +17,8 @@ import pytest
 
 EC2 = Path(__file__).parents[2] / "ec2"
 
+BOOKKEEPING = (".lock", ".daily.dates", ".daily.runs", ".daily.spare")
+
 Tree = dict[bytes, tuple[object, ...]]
 
 
@@ -84,6 +86,7 @@ class Backup:
             "jobs": "4",
             "log_dir": str(self.logs),
             "result": str(self.result),
+            "clock_skew": "0",  # source and backup are on one file system
         }
         options.update(changes)
         words = [str(EC2 / "efs-backup-fpsync.sh")]
@@ -129,7 +132,7 @@ class Backup:
     def hidden(self) -> list[str]:
         folder = self.target / self.label
         names = [path.name for path in folder.glob(".*")]
-        return sorted(name for name in names if name not in (".lock", ".daily.dates"))
+        return sorted(name for name in names if name not in BOOKKEEPING)
 
 
 def end_tree(process: subprocess.Popen[str]) -> None:
@@ -147,6 +150,16 @@ def end_tree(process: subprocess.Popen[str]) -> None:
     for pid in victims:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of faults.c as a library to preload."""
+    library = tmp_path_factory.mktemp("faults") / "faults.so"
+    source = Path(__file__).with_name("faults.c")
+    command = ["gcc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", library, source, "-ldl"]
+    subprocess.run(command, check=True)
+    return str(library)
 
 
 @pytest.fixture

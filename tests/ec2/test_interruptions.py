@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -145,6 +146,7 @@ def test_a_file_that_vanishes_is_a_warning(slow: Backup) -> None:
     assert outcome.exit_code == 0, outcome.stderr
     assert outcome.result["number_of_files_vanished"] == 1
     assert any("f3" in warning for warning in outcome.result["warnings"])
+    shutil.copystat(victim.parent, slow.snapshot(0) / "d3")  # it has the time of the listing
     assert read_tree(slow.snapshot(0)) == read_tree(slow.source)
 
 
@@ -155,6 +157,7 @@ def test_a_failed_job_is_no_success(
     fill(backup.source, 10)
     backup.must_publish()
     before = read_tree(backup.snapshot(0))
+    fill(backup.source, 10, "changed")
     body = f'case "$*" in *--files-from*) "$REAL" "$@"; exit {code} ;; esac\nexec "$REAL" "$@"'
     for name, value in slow_rsync(backup.home / "shim", body).items():
         monkeypatch.setenv(name, value)
@@ -166,19 +169,39 @@ def test_a_failed_job_is_no_success(
     assert read_tree(backup.snapshot(0)) == before
 
 
-def test_a_crawl_that_fails_is_no_success(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
-    """fpart dies after its first list, as it does on very large trees."""
+def test_a_walk_that_dies_is_no_success(
+    backup: Backup, faults: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the worker processes is killed, as for want of memory."""
     fill(backup.source, 2500)
-    folder = backup.home / "shim"
-    folder.mkdir()
-    shim = folder / "fpart"
-    shim.write_text(f'#!/bin/bash\n{shutil.which("fpart")} "$@"\nexit 1\n')
-    shim.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    outcome = backup.run()
+    (backup.source / "d3" / "deadly").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setenv("LD_PRELOAD", faults)
+        patch.setenv("FAULT_NAME", "deadly")
+        patch.setenv("FAULT_ERRNO", "0")
+        outcome = backup.run()
     assert outcome.exit_code == 1
-    assert outcome.result["cause"] == "fpsync"
+    assert outcome.result["cause"] == "walk"
     assert backup.names() == []
+    backup.must_publish()
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+
+
+def test_a_stage_that_cannot_be_written_is_no_success(
+    backup: Backup, faults: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(backup.source, 20)
+    backup.must_publish(retain="1")
+    backup.must_publish(retain="1")
+    (backup.source / "d3" / "full").mkdir()
+    monkeypatch.setenv("LD_PRELOAD", faults)
+    monkeypatch.setenv("FAULT_NAME", "full")
+    monkeypatch.setenv("FAULT_ERRNO", str(errno.EDQUOT))
+    outcome = backup.run(retain="1")
+    assert outcome.exit_code == 1
+    assert outcome.result["cause"] == "files"
+    assert any("quota" in error for error in outcome.result["errors"])
+    assert backup.names() == ["daily.0"]
 
 
 def test_kill_at_any_moment_leaves_history_alone(backup: Backup) -> None:
@@ -207,24 +230,21 @@ def test_kill_at_any_moment_leaves_history_alone(backup: Backup) -> None:
 
 
 def test_expiry_that_fails_is_a_warning_not_a_failure(
-    backup: Backup, monkeypatch: pytest.MonkeyPatch
+    backup: Backup, faults: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(backup.source, 3)
     backup.must_publish()
-    folder = backup.home / "shim"
-    folder.mkdir()
-    (folder / "rm").write_text(
-        '#!/bin/bash\ncase "$*" in *expired*) exit 1 ;; esac\nexec /bin/rm "$@"\n'
-    )
-    (folder / "rm").chmod(0o755)
+    next(backup.source.rglob("f1")).unlink()
     with monkeypatch.context() as patch:
-        patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-        outcome = backup.run(retain="1")
+        patch.setenv("LD_PRELOAD", faults)
+        patch.setenv("FAULT_NAME", "f1")
+        patch.setenv("FAULT_ERRNO", str(errno.EACCES))
+        outcome = backup.run(retain="1", no_spare="")
     assert outcome.exit_code == 0
     assert any("expired" in warning for warning in outcome.result["warnings"])
     assert backup.names() == ["daily.0"]
-    assert backup.hidden() == [".daily.expired.0"]
-    backup.must_publish(retain="1")
+    assert len(backup.hidden()) == 1
+    backup.must_publish(retain="1", no_spare="")
     assert backup.hidden() == []
 
 

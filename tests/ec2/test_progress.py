@@ -44,17 +44,24 @@ def test_nothing_is_counted_for_nobody() -> None:
     assert not progress.due()
 
 
-def test_a_backup_shows_its_parts_and_its_phases(slow: Backup) -> None:  # noqa: F811
+def test_a_backup_shows_its_files_and_its_phases(slow: Backup) -> None:  # noqa: F811
     (slow.source / "file").write_text("content")
+    (slow.home / "go").touch()
+    slow.must_publish()
+    (slow.home / "go").unlink()
+    (slow.home / "running").unlink()
+    (slow.source / "file").write_text("new content")
     path = slow.home / "progress.json"
     process = slow.start(progress=str(path))
 
-    def one_part_known() -> Iterator[bool]:
+    def file_seen() -> Iterator[bool]:
         while True:
-            yield path.exists() and "total" in read(path)
+            yield path.exists() and read(path).get("total") == 1
 
-    wait_for("the number of parts", one_part_known())
-    assert read(path) == {"phase": "copy", "done": 0, "total": 1, "unit": "parts"}
+    wait_for("the number of files", file_seen())
+    found = read(path)
+    assert (found["phase"], found["done"], found["unit"]) == ("copy", 1, "files")
+    assert (found["directories"], found["copies"], found["bytes"]) == (1, 0, 0)
     (slow.home / "go").touch()
     assert slow.finish(process).exit_code == 0
     assert read(path)["phase"] == "expire"

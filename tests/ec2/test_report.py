@@ -83,10 +83,10 @@ def plain(request: dict[str, Any]) -> dict[str, Any]:
         ({**PUBLISHED, "outcome": "stopped"}, [], "Incomplete", INCOMPLETE),
         (None, ["--stopped"], "Incomplete", INCOMPLETE),
         (
-            {**PUBLISHED, "outcome": "failed", "cause": "fpsync", "message": "fpart died"},
+            {**PUBLISHED, "outcome": "failed", "cause": "walk", "message": "a worker died"},
             [],
             "fpsync failed",
-            "fpsync process in backup script failed or did not start: fpart died",
+            "fpsync process in backup script failed or did not start: a worker died",
         ),
         (
             {**PUBLISHED, "outcome": "failed", "cause": "files", "message": "some files"},

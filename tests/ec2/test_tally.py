@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from engine.tally import parse_stats, tally_jobs, vanished_warnings
+from engine.tally import Tally, judge_job, parse_stats, vanished_warnings
 
 STATS = """
 Number of files: 1200003 (reg: 1100000, dir: 100000, link: 2, special: 1)
@@ -23,20 +23,19 @@ def test_stats_of_rsync() -> None:
     assert figures["total file size"] == 9_007_199_254_740_993
 
 
-def job(folder: Path, exit_code: int, names: bytes, seen: int, stderr: str = "") -> None:
-    folder.mkdir(exist_ok=True)
-    number = len(list(folder.glob("*.exit"))) + 1
-    (folder / f"{number}.list").write_bytes(names)
-    (folder / f"{number}.stats").write_text(f"Number of files: {seen + 1} (reg: {seen}, dir: 1)")
-    (folder / f"{number}.stderr").write_text(stderr)
-    (folder / f"{number}.exit").write_text(f"{exit_code}\n")
+def judged(
+    source: Path, exit_code: int, names: list[bytes], seen: int, messages: str = ""
+) -> Tally:
+    statistics = f"Number of files: {seen + 1} (reg: {seen}, dir: 1)"
+    tally = Tally()
+    judge_job(tally, 1, exit_code, statistics, messages, names, source)
+    return tally
 
 
 @pytest.mark.parametrize("exit_code", [0, 24])
 def test_a_missing_name_is_a_vanished_file(tmp_path: Path, exit_code: int) -> None:
     (tmp_path / "there").touch()
-    job(tmp_path / "jobs", exit_code, b"./there\0./gone\0./an/empty/dir/\0", seen=1)
-    tally = tally_jobs(tmp_path / "jobs", tmp_path)
+    tally = judged(tmp_path, exit_code, [b"./there", b"./gone"], seen=1)
     assert tally.vanished == [b"./gone"]
     assert tally.errors == []
     assert tally.number_of_files == 1
@@ -45,21 +44,18 @@ def test_a_missing_name_is_a_vanished_file(tmp_path: Path, exit_code: int) -> No
 def test_a_file_that_is_there_but_was_passed_over_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     (tmp_path / ";comment").touch()
-    job(tmp_path / "jobs", 0, b"./there\0;comment\0", seen=1)
-    tally = tally_jobs(tmp_path / "jobs", tmp_path)
+    tally = judged(tmp_path, 0, [b"./there", b";comment"], seen=1)
     assert tally.errors == ["rsync job 1 passed over files that are there"]
 
 
 def test_a_file_that_became_a_directory_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "was a file").mkdir()
-    job(tmp_path / "jobs", 0, b"./was a file\0", seen=0)
-    assert tally_jobs(tmp_path / "jobs", tmp_path).errors == []
+    assert judged(tmp_path, 0, [b"./was a file"], seen=0).errors == []
 
 
-@pytest.mark.parametrize("exit_code", [*range(1, 24), *range(25, 36), 137, 143])
+@pytest.mark.parametrize("exit_code", [*range(1, 24), *range(25, 36), -9, 137, 143])
 def test_every_other_exit_code_is_an_error(tmp_path: Path, exit_code: int) -> None:
-    job(tmp_path / "jobs", exit_code, b"", seen=0, stderr="rsync: what went wrong\n")
-    errors = tally_jobs(tmp_path / "jobs", tmp_path).errors
+    errors = judged(tmp_path, exit_code, [], seen=0, messages="rsync: what went wrong\n").errors
     assert errors == [
         f"rsync job 1 ended with exit code {exit_code}",
         "rsync: what went wrong",

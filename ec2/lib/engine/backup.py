@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -12,12 +13,17 @@ from pathlib import Path
 
 from engine import arguments
 from engine.command import CommonOptions, Result, execute
+from engine.copy import Copying
 from engine.files import is_empty
-from engine.outcome import Failed
+from engine.filling import RSYNC_OPTIONS, Filling
+from engine.outcome import EngineError, Failed
+from engine.pool import Pool
 from engine.process import StopSignals
-from engine.snapshots import SnapshotFolder
-from engine.sync import TreeCopy
-from engine.tally import Tally, tally_jobs, vanished_warnings
+from engine.removal import remove_trees
+from engine.snapshots import Run, SnapshotFolder
+from engine.stage import Trees
+from engine.tally import Tally, vanished_warnings
+from engine.walk import Change
 
 log = logging.getLogger(__name__)
 
@@ -31,31 +37,73 @@ Exit status: 0 published (warnings are in the result), 1 failed, 2 refused with 
 """
 
 
+# Enough to hide the latency of a file system; more of them than CPUs only wait for each other.
+PROCESSES = min(max(os.cpu_count() or 1, 2), 8)
+
+
 @dataclass
 class Options(CommonOptions):
     source: Path
     retain: int
     allow_empty: bool
+    spare: bool
+    clock_skew: int
 
 
 @dataclass
 class BackupResult(Result):
+    """Files are everything that is not a directory.
+
+    added to removed: since the snapshot before. at_link_limit: copied although they did not change,
+    as no more links could be made to them. checked: compared by content.
+    """
+
     snapshot: str = ""
     number_of_files: int = 0
     number_of_files_transferred: int = 0
     total_file_size: int = 0
     total_transferred_file_size: int = 0
     number_of_files_vanished: int = 0
+    number_of_files_added: int = 0
+    number_of_files_changed: int = 0
+    number_of_files_with_new_metadata: int = 0
+    number_of_files_removed: int = 0
+    size_added: int = 0
+    size_changed: int = 0
+    size_with_new_metadata: int = 0
+    size_removed: int = 0
+    number_of_files_linked: int = 0
+    number_of_files_at_link_limit: int = 0
+    number_of_files_checked: int = 0
+    number_of_files_continued: int = 0
+    number_of_directories: int = 0
     expired: list[str] = field(default_factory=list)
 
-    def add(self, tally: Tally) -> None:
-        self.number_of_files = tally.number_of_files
+    def add(self, filling: Filling, tally: Tally) -> None:
+        counts = filling.counts
+        self.number_of_files = counts["files"] - len(tally.vanished)
         self.number_of_files_transferred = tally.number_of_files_transferred
-        self.total_file_size = tally.total_file_size
+        self.total_file_size = counts["bytes"]
         self.total_transferred_file_size = tally.total_transferred_file_size
         self.number_of_files_vanished = len(tally.vanished)
-        self.warnings += vanished_warnings(tally.vanished)
-        self.errors += tally.errors
+        self.number_of_files_linked = counts["links"]
+        self.number_of_files_at_link_limit = counts["at link limit"]
+        self.number_of_files_checked = counts["checked"]
+        self.number_of_files_continued = counts["continued"]
+        self.number_of_directories = counts["directories"]
+        for change, name in CHANGES.items():
+            setattr(self, f"number_of_files_{name}", counts[change.value])
+            setattr(self, f"size_{name}", counts[f"{change.value} bytes"])
+        self.warnings += filling.warnings.lines() + vanished_warnings(tally.vanished)
+        self.errors += filling.errors.lines() + tally.errors
+
+
+CHANGES = {
+    Change.ADDED: "added",
+    Change.CHANGED: "changed",
+    Change.METADATA: "with_new_metadata",
+    Change.REMOVED: "removed",
+}
 
 
 def parse(words: list[str]) -> Options:
@@ -64,6 +112,14 @@ def parse(words: list[str]) -> Options:
     add("--source", type=Path, required=True, metavar="DIR", help="what to back up")
     add("--retain", type=arguments.count, required=True, metavar="N", help="snapshots to keep")
     add("--allow-empty", action="store_true", help="accept that the source is empty now")
+    add("--no-spare", dest="spare", action="store_false", help="remove what expires at once")
+    add(
+        "--clock-skew",
+        type=arguments.number,
+        default=60,
+        metavar="SECONDS",
+        help="how far the clocks of both file systems may be apart (60)",
+    )
     return Options(**vars(parser.parse_args(words)))
 
 
@@ -87,64 +143,102 @@ def check_source_not_lost(options: Options, folder: SnapshotFolder) -> None:
         )
 
 
-def make_snapshot(
-    options: Options, folder: SnapshotFolder, work: Path, stop: StopSignals, result: BackupResult
-) -> None:
-    """Fill the stage with a complete copy of the source, or raise with nothing published."""
-    folder.finish_publishing()
-    check_source_not_lost(options, folder)
-    link_from = folder.begin_stage()
-    copy = TreeCopy(options.source, folder.stage, work, stop, result.progress)
-    try:
-        result.begin("copy")
-        copy.copy_files(options.jobs, link_from)
-        for line in copy.left_out():
-            result.warn(line)
-        result.begin("directories")
-        warnings, errors = copy.copy_directories()
-        result.warnings += warnings
-        result.errors += errors
-    finally:
-        result.add(tally_jobs(copy.jobs, options.source))
-    if result.errors:
-        raise Failed("files", "some files could not be copied, so nothing was published")
-
-
-def publish(folder: SnapshotFolder, stop: StopSignals, result: BackupResult) -> None:
-    result.begin("publish")
-    if stop.run(["sync", "--file-system", str(folder.path)], Path(os.devnull), signal.SIGTERM):
-        raise Failed("system", f"{str(folder.path)!r} could not be synced to storage")
-    result.snapshot = str(folder.publish(time.time()))
-    log.info("published %s", result.snapshot)
-
-
-def expire(
-    options: Options, folder: SnapshotFolder, stop: StopSignals, result: BackupResult
-) -> None:
-    """The new snapshot is safe by now: what goes wrong here is a warning, and is tried again.
-
-    Removing can take hours, so a signal ends it at once; what is left is hidden.
-    """
-    result.begin("expire")
-    try:
-        result.expired = folder.expire(options.retain)
-        for path in folder.leftovers():
-            command = ["rm", "-rf", "--one-file-system", "--", str(path)]
-            if stop.received or stop.run(command, Path(os.devnull), signal.SIGTERM):
-                raise OSError(f"{path.name} is not removed completely")
-    except OSError as error:
-        result.warn(f"expired snapshots are left for the next run: {error}")
-
-
 def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -> None:
     check(options)
     if options.log_dir:
         options.log_dir.mkdir(parents=True, exist_ok=True)
     folder = SnapshotFolder(options.backup / options.folder, options.interval)
     folder.lock()
-    make_snapshot(options, folder, work, stop, result)
-    publish(folder, stop, result)
-    expire(options, folder, stop, result)
+    folder.finish_publishing()
+    check_source_not_lost(options, folder)
+    started = folder.now()
+    with contextlib.ExitStack() as stack:
+        # What is opened before the workers are forked, they have too.
+        top = descriptor(folder.path, stack)
+        trees = open_trees(options, folder, started, stack)
+        pool = stack.enter_context(Pool(PROCESSES, stop))
+        make_snapshot(options, folder, trees, pool, work, stop, result)
+        publish(folder, Run(started, result.number_of_files), stop, result)
+        expire(options, folder, top, pool, result)
+
+
+def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:
+    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    stack.callback(os.close, number)
+    return number
+
+
+def open_trees(
+    options: Options, folder: SnapshotFolder, started: int, stack: contextlib.ExitStack
+) -> Trees:
+    """Decide what the stage begins as and what it is compared with."""
+    margin = options.clock_skew * 10**9
+    unfinished = folder.begin_stage(started)
+    newest = folder.newest()
+    run = folder.run_of(newest) if newest else None
+    return Trees(
+        source=descriptor(options.source, stack),
+        previous=descriptor(newest, stack) if newest else None,
+        stage=descriptor(folder.stage, stack),
+        trash=descriptor(folder.make_trash(), stack),
+        changed_since=run.started - margin if run else None,
+        resumed=unfinished.started if unfinished else None,
+        margin=margin,
+    )
+
+
+def make_snapshot(
+    options: Options,
+    folder: SnapshotFolder,
+    trees: Trees,
+    pool: Pool,
+    work: Path,
+    stop: StopSignals,
+    result: BackupResult,
+) -> None:
+    """Fill the stage with a complete copy of the source, or raise with nothing published."""
+    newest = folder.newest()
+    run = folder.run_of(newest) if newest else None
+    copying = Copying(options.source, folder.stage, RSYNC_OPTIONS, work, options.jobs)
+    filling = Filling(
+        trees, pool, copying, work, options.jobs, result.progress, run.files if run else None
+    )
+    try:
+        result.begin("copy")
+        filling.copy_files(stop)
+        if not filling.errors and not copying.tally.errors:
+            result.begin("directories")
+            filling.finish_directories()
+    finally:
+        result.add(filling, copying.tally)
+    if result.errors:
+        raise Failed("files", "some files could not be copied, so nothing was published")
+
+
+def publish(folder: SnapshotFolder, run: Run, stop: StopSignals, result: BackupResult) -> None:
+    result.begin("publish")
+    if stop.run(["sync", "--file-system", str(folder.path)], Path(os.devnull), signal.SIGTERM):
+        raise Failed("system", f"{str(folder.path)!r} could not be synced to storage")
+    folder.note_run(folder.stage, run)
+    result.snapshot = str(folder.publish(time.time()))
+    log.info("published %s", result.snapshot)
+
+
+def expire(
+    options: Options, folder: SnapshotFolder, top: int, pool: Pool, result: BackupResult
+) -> None:
+    """The new snapshot is safe by now: what goes wrong here is a warning, and is tried again.
+
+    Removing can take hours, so a signal ends it; what is left is hidden.
+    """
+    result.begin("expire")
+    try:
+        result.expired = folder.expire(options.retain, options.spare)
+        errors = remove_trees(pool, top, [path.name for path in folder.leftovers()])
+    except (OSError, EngineError) as error:
+        errors = [str(error)]
+    if errors:
+        result.warn(f"expired snapshots are left for the next run: {errors[0]}")
 
 
 if __name__ == "__main__":

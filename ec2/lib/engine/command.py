@@ -132,15 +132,7 @@ def result_path(words: list[str]) -> Path | None:
 
 
 def keep_logs(work: Path, log_dir: Path) -> None:
-    """Copy the logs of a run, and the records of its rsync jobs as one file."""
-    for path in [*work.glob("*.log"), *work.glob("*.txt")]:
+    """Copy the logs of a run."""
+    for path in [*work.glob("*.log"), *work.glob("*.txt"), *work.glob("*.gz")]:
         if path.stat().st_size:
             shutil.copyfile(path, log_dir / path.name)
-    records = sorted((work / "jobs").glob("*.exit"), key=lambda path: int(path.stem))
-    if not records:
-        return
-    with (log_dir / "rsync.log").open("wb") as output:
-        for record in records:
-            output.write(f"== rsync job {record.stem}, exit code ".encode() + record.read_bytes())
-            output.write(record.with_suffix(".stats").read_bytes().lstrip())
-            output.write(record.with_suffix(".stderr").read_bytes())

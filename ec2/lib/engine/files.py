@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -33,3 +34,15 @@ def locked(path: Path) -> int | None:
         return None
     os.set_inheritable(descriptor, True)
     return descriptor
+
+
+def nul_separated(path: Path) -> Iterator[bytes]:
+    """The items of a file in which a NUL byte follows each; as little of it in memory as may be."""
+    rest = b""
+    with path.open("rb") as file:
+        while True:
+            block = file.read(1 << 16)
+            if not block:
+                return
+            *items, rest = (rest + block).split(b"\0")
+            yield from items

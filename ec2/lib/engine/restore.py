@@ -10,7 +10,6 @@ import logging
 import os
 import shlex
 import shutil
-import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,14 +17,14 @@ from pathlib import Path
 
 from engine.command import Result, execute
 from engine.comparison import Kind, compare
+from engine.copy import Copying
 from engine.outcome import Failed, Stopped
 from engine.plan import Count, Place, Plan, is_reserved, shown
 from engine.process import StopSignals
 from engine.progress import Progress
 from engine.restore_request import Options, check, parse
 from engine.safety import SafetyDirectory, target_lock
-from engine.sync import RSYNC_COUNT, RSYNC_JOB, RSYNC_KEEP, TreeCopy
-from engine.tally import tally_jobs
+from engine.sync import copy_directories
 
 log = logging.getLogger(__name__)
 
@@ -163,39 +162,25 @@ def copy(
     """
     result.begin("copy")
     place.live.mkdir(parents=True, exist_ok=True)
-    jobs = work / "jobs"
-    jobs.mkdir()
-    lists = sorted(plan.lists.iterdir())
-    (work / "parts").write_bytes(b"".join(os.fsencode(path) + b"\0" for path in lists))
-    command = ["xargs", "--null", f"--arg-file={work / 'parts'}", f"--max-procs={options.jobs}"]
-    command += ["-I{}", str(RSYNC_JOB), *RSYNC_KEEP, *RSYNC_COUNT, "--ignore-existing"]
-    command += [f"--temp-dir={safety.scratch}", "--files-from={}", "--from0"]
-    command += [f"{place.saved}/", f"{place.live}/"]
-    stop.run(
-        command,
-        work / "copy.log",
-        signal.SIGTERM,
-        {"EFS_JOBS": str(jobs)},
-        on_tick=lambda: show_progress(jobs, len(lists), result.progress),
-    )
+    options_of_rsync = ["--ignore-existing", f"--temp-dir={safety.scratch}"]
+    copying = Copying(place.saved, place.live, options_of_rsync, work, options.jobs)
+    for path in sorted(plan.lists.iterdir()):
+        copying.add(path)
+    copying.finish(stop, 1, lambda: show_progress(copying, result.progress))
     if stop.received:
         raise Stopped("stopped; start the restore again to finish it, or undo it")
-    result.errors += tally_jobs(jobs, place.saved).errors
-    if len(list(jobs.glob("*.exit"))) != len(lists):
-        result.errors.append("not all rsync jobs were run; copy.log says why")
+    result.errors += copying.tally.errors
     safety.tidy()  # before the directories get their times
     result.begin("directories")
-    directories = TreeCopy(place.saved, place.live, work, stop, result.progress)
-    warnings, errors = directories.copy_directories()
+    warnings, errors = copy_directories(place.saved, place.live, work, stop)
     result.warnings += warnings
     result.errors += errors
     if result.errors:
         raise Failed("files", "some files could not be restored; start again, or undo it")
 
 
-def show_progress(jobs: Path, total: int, progress: Progress) -> None:
-    if progress.due():
-        progress.update(len(list(jobs.glob("*.exit"))), total, "parts")
+def show_progress(copying: Copying, progress: Progress) -> None:
+    progress.update(copying.done, copying.submitted, "parts")
 
 
 def check_restored(options: Options, place: Place, result: RestoreResult) -> None:

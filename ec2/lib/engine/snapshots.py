@@ -3,11 +3,12 @@
 Everything here renames or removes whole snapshots; nothing writes into a published one.
 
     FOLDER/daily.0 …         published snapshots, newest first
-    FOLDER/.daily.stage      the snapshot that is being made
-    FOLDER/.daily.partial.N  stages of runs that did not finish; the next run links from them
+    FOLDER/.daily.spare      the snapshot that expired last; the next run makes its stage of it
+    FOLDER/.daily.stage      the snapshot that is being made, also by a run that did not finish
     FOLDER/.daily.complete   a finished stage on its way to daily.0
-    FOLDER/.daily.expired.N  snapshots on their way out
+    FOLDER/.daily.expired.N  snapshots on their way out, and what was taken out of a stage
     FOLDER/.daily.dates      when each snapshot was made, by the inode of its directory
+    FOLDER/.daily.runs       likewise, what is known of the run that made it
     FOLDER/.lock             held for the whole run
 """
 
@@ -16,10 +17,22 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.files import locked, write_atomically
 from engine.outcome import Refused
+
+
+@dataclass
+class Run:
+    """What the next run has to know of the one that made a snapshot.
+
+    started: by the clock of the backup file system, in ns. files: how many there are in it.
+    """
+
+    started: int
+    files: int = 0
 
 
 class SnapshotFolder:
@@ -29,14 +42,16 @@ class SnapshotFolder:
         self.path = path
         self.interval = interval
         self.stage = path / f".{interval}.stage"
+        self.spare = path / f".{interval}.spare"
         self._complete = path / f".{interval}.complete"
         self._dates_file = path / f".{interval}.dates"
+        self._runs_file = path / f".{interval}.runs"
 
     def snapshot(self, number: int) -> Path:
         return self.path / f"{self.interval}.{number}"
 
     def newest(self) -> Path | None:
-        return self.snapshot(0) if self.snapshot(0).is_dir() else None
+        return next((path for _, path in self._numbered(self.interval)), None)
 
     def lock(self) -> None:
         """Keep every other run out of this folder until this process and its children end.
@@ -52,19 +67,52 @@ class SnapshotFolder:
                 f"another run is working on {str(self.path)!r}; wait until it has finished"
             )
 
-    def begin_stage(self) -> list[Path]:
-        """Make an empty stage; return the trees that it may link from, best first.
+    def now(self) -> int:
+        """The time (in ns) by the clock of the backup file system."""
+        lock = self.path / ".lock"
+        os.utime(lock)
+        return lock.stat().st_mtime_ns
 
-        The stage of a run that did not finish is kept to link from and never written to again: its
-        files may share their inodes with published snapshots, so that changing one in place would
-        change history.
+    def begin_stage(self, started: int) -> Run | None:
+        """Have a stage: what a run that did not finish left (returned), the spare, or a new one.
+
+        ``started`` is noted before the directory becomes the stage: a stage without a date does not
+        pass for one that was begun long ago.
         """
         if self.stage.is_dir():
-            self.stage.rename(self._next(f".{self.interval}.partial"))
-        self.stage.mkdir()
-        newest = self.newest()
-        partials = reversed(self._numbered(f".{self.interval}.partial"))
-        return ([newest] if newest else []) + [path for _, path in partials]
+            unfinished = self.run_of(self.stage)
+            if not unfinished:
+                self.note_run(self.stage, Run(started))
+            return unfinished
+        self.spare.mkdir(mode=0o700, exist_ok=True)
+        self.note_run(self.spare, Run(started))
+        self.spare.rename(self.stage)
+        return None
+
+    def make_trash(self) -> Path:
+        """A directory for what is taken out of the stage, removed together with what expired."""
+        path = self._next(f".{self.interval}.expired")
+        path.mkdir(mode=0o700)
+        return path
+
+    def run_of(self, tree: Path) -> Run | None:
+        found = self._runs().get(str(tree.stat().st_ino))
+        return Run(**found) if found else None
+
+    def note_run(self, tree: Path, run: Run) -> None:
+        """Trees keep their inodes when they are renamed; what is gone is forgotten."""
+        trees = [path for _, path in self._numbered(self.interval)] + [self.stage, self.spare]
+        kept = {str(path.stat().st_ino) for path in trees if path.is_dir()}
+        runs = {inode: run for inode, run in self._runs().items() if inode in kept}
+        runs[str(tree.stat().st_ino)] = asdict(run)
+        write_atomically(self._runs_file, json.dumps(runs))
+
+    def _runs(self) -> dict[str, dict[str, int]]:
+        try:
+            runs: dict[str, dict[str, int]] = json.loads(self._runs_file.read_text())
+        except FileNotFoundError:
+            return {}
+        return runs
 
     def publish(self, now: float) -> Path:
         """Turn the stage into snapshot 0, made at ``now`` (seconds since 1970).
@@ -113,17 +161,22 @@ class SnapshotFolder:
         dates[str(tree.stat().st_ino)] = now
         write_atomically(self._dates_file, json.dumps(dates))
 
-    def expire(self, retain: int) -> list[str]:
-        """Take every snapshot beyond the first ``retain`` out of sight; return their names."""
-        expired = [(n, path) for n, path in self._numbered(self.interval) if n >= retain]
-        for _, path in expired:
-            path.rename(self._next(f".{self.interval}.expired"))
-        return [path.name for _, path in expired]
+    def expire(self, retain: int, keep_spare: bool) -> list[str]:
+        """Take every snapshot beyond the first ``retain`` out of sight; return their names.
+
+        The newest of them becomes the spare: it differs least from the snapshots that stay.
+        """
+        expired = [path for n, path in self._numbered(self.interval) if n >= retain]
+        if self.spare.is_dir() and (expired or not keep_spare):
+            self.spare.rename(self._next(f".{self.interval}.expired"))
+        for path in reversed(expired):
+            is_spare = keep_spare and path == expired[0]
+            path.rename(self.spare if is_spare else self._next(f".{self.interval}.expired"))
+        return [path.name for path in expired]
 
     def leftovers(self) -> list[Path]:
-        """What can go once a new snapshot is published: expired snapshots and unfinished stages."""
-        kinds = (f".{self.interval}.expired", f".{self.interval}.partial")
-        return [path for kind in kinds for _, path in self._numbered(kind)]
+        """What can go once a new snapshot is published."""
+        return [path for _, path in self._numbered(f".{self.interval}.expired")]
 
     def _numbered(self, prefix: str) -> list[tuple[int, Path]]:
         """The directories ``prefix.NUMBER`` in ascending order; nothing else called alike."""

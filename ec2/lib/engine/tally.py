@@ -1,4 +1,4 @@
-"""What the rsync jobs of a run did, from the records that rsync-job left."""
+"""What the rsync jobs of a run did, from how they ended and from their statistics."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.sync import RSYNC_VANISHED
-
 LINES_SHOWN = 20
+
+RSYNC_VANISHED = 24  # files were gone before rsync could copy them
 
 
 @dataclass
@@ -24,36 +24,34 @@ class Tally:
     errors: list[str] = field(default_factory=list)
 
 
-def tally_jobs(jobs: Path, source: Path) -> Tally:
-    tally = Tally()
-    for record in sorted(jobs.glob("*.exit"), key=lambda path: int(path.stem)):
-        _add_job(tally, record, source)
-    return tally
-
-
-def _add_job(tally: Tally, record: Path, source: Path) -> None:
-    """Add the job whose exit code is in ``record`` (N.exit; beside it N.list and N.stats)."""
-    exit_code = int(record.read_text())
-    stats = parse_stats(record.with_suffix(".stats").read_text(errors="replace"))
+def judge_job(
+    tally: Tally,
+    number: int,
+    exit_code: int,
+    statistics: str,
+    messages: str,
+    names: list[bytes],
+    source: Path,
+) -> None:
+    """Add the rsync job ``number``, which was given ``names`` in ``source``."""
+    stats = parse_stats(statistics)
     seen = stats.get("number of files", 0) - stats.get("dir", 0)
     tally.number_of_files += seen
     tally.number_of_files_transferred += stats.get("number of regular files transferred", 0)
     tally.total_file_size += stats.get("total file size", 0)
     tally.total_transferred_file_size += stats.get("total transferred file size", 0)
     if exit_code not in (0, RSYNC_VANISHED):
-        messages = record.with_suffix(".stderr").read_text(errors="backslashreplace").splitlines()
-        tally.errors.append(f"rsync job {record.stem} ended with exit code {exit_code}")
-        tally.errors.extend(messages[:LINES_SHOWN])
+        tally.errors.append(f"rsync job {number} ended with exit code {exit_code}")
+        tally.errors.extend(messages.splitlines()[:LINES_SHOWN])
         return
     # rsync passes over missing names in silence: fewer files seen than listed means some vanished.
-    names = listed_files(record.with_suffix(".list").read_bytes())
     if exit_code == RSYNC_VANISHED or seen < len(names):
         top = os.fsencode(source)
         vanished = [name for name in names if not os.path.lexists(os.path.join(top, name))]
         changed = [name for name in names if _is_directory(os.path.join(top, name))]
         tally.vanished += vanished
         if seen + len(vanished) + len(changed) < len(names):
-            tally.errors.append(f"rsync job {record.stem} passed over files that are there")
+            tally.errors.append(f"rsync job {number} passed over files that are there")
 
 
 def _is_directory(path: bytes) -> bool:
@@ -75,11 +73,6 @@ def parse_stats(text: str) -> dict[str, int]:
                 kinds = re.findall(r"(reg|dir|link|dev|special): (\d+)", line)
                 figures.update({kind: int(number) for kind, number in kinds})
     return figures
-
-
-def listed_files(names: bytes) -> list[bytes]:
-    """The entries of a job's list that are not directories (fpart marks those with a slash)."""
-    return [name for name in names.split(b"\0") if name and not name.endswith(b"/")]
 
 
 def vanished_warnings(names: list[bytes]) -> list[str]:

@@ -1,0 +1,129 @@
+"""Copying lists of files with rsync, in several jobs at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from engine.outcome import Failed
+from engine.process import StopSignals
+from engine.tally import Tally, judge_job
+
+# EFS has no ACLs and no extended attributes. Times are compared to the nanosecond: by whole
+# seconds, a file rewritten within one second with the same size would look unchanged.
+RSYNC_KEEP = ["-lptgoD", "--numeric-ids", "--sparse", "--modify-window=-1"]
+WAIT_SECONDS = 0.05
+
+RSYNC_COUNT = ["--no-human-readable", "--stats"]
+
+
+class Copying:
+    """Copies from ``source`` to ``target`` by up to ``jobs`` rsync at a time.
+
+    options: rsync's, besides what to keep and to count. work: a scratch directory; rsync.log in it
+    tells about each job.
+    """
+
+    def __init__(
+        self, source: Path, target: Path, options: Sequence[str], work: Path, jobs: int
+    ) -> None:
+        rsync = shutil.which("rsync")
+        if rsync is None:
+            raise Failed("system", "rsync is not installed")
+        self._command = [rsync, *RSYNC_KEEP, *RSYNC_COUNT, *options, "--from0"]
+        self._source, self._target = source, target
+        self._executor = ThreadPoolExecutor(jobs)
+        self._jobs = jobs
+        self._running: set[int] = set()
+        self._failure: Exception | None = None
+        self._cancelled = False
+        self._lock = threading.Lock()
+        self._log = (work / "rsync.log").open("ab")
+        self.tally = Tally()
+        self.submitted = self.done = 0
+
+    def add(self, names: Path, *options: str) -> None:
+        """Have what the file ``names`` lists (relative paths, each followed by a NUL) copied.
+
+        The list is removed afterwards.
+        """
+        self.submitted += 1
+        self._executor.submit(self._perform, self.submitted, names, options)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a job added now would begin at once."""
+        return self.submitted - self.done < self._jobs
+
+    def _perform(self, number: int, names: Path, options: Sequence[str]) -> None:
+        try:
+            self._copy(number, names, options)
+        except Exception as error:  # for the main thread
+            self._failure = error
+        with self._lock:
+            self.done += 1
+
+    def _copy(self, number: int, names: Path, options: Sequence[str]) -> None:
+        command = [*self._command, *options, f"--files-from={names}"]
+        with self._lock:
+            process = subprocess.Popen(
+                [*command, f"{self._source}/", f"{self._target}/"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, "LC_ALL": "C"},
+                close_fds=False,  # the lock lasts as long as a job does
+                start_new_session=True,  # a terminal's Ctrl-C is not for it
+            )
+            self._running.add(process.pid)
+        statistics, messages = process.communicate()
+        listed = names.read_bytes().split(b"\0")[:-1]
+        with self._lock:
+            self._running.remove(process.pid)
+            self._log.write(f"== rsync job {number}, exit code {process.returncode}\n".encode())
+            self._log.write(statistics.lstrip() + messages)
+            judge_job(
+                self.tally,
+                number,
+                process.returncode,
+                statistics.decode(errors="replace"),
+                messages.decode(errors="backslashreplace"),
+                listed,
+                self._source,
+            )
+        names.unlink()
+
+    def finish(
+        self, stop: StopSignals, patience: int, on_tick: Callable[[], None] = lambda: None
+    ) -> None:
+        """Wait for all jobs; after a signal for those at work, which ``patience`` signals end."""
+        while self._running or (self.done < self.submitted and not self._cancelled):
+            if stop.received or self._failure:
+                self.cancel()
+            if stop.received >= patience:
+                self._end()
+            on_tick()
+            time.sleep(WAIT_SECONDS)
+        self._executor.shutdown()
+        self._log.close()
+        if self._failure:
+            raise self._failure
+
+    def cancel(self) -> None:
+        """Begin no more jobs."""
+        self._cancelled = True
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _end(self) -> None:
+        with self._lock:
+            for process in self._running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process, signal.SIGTERM)

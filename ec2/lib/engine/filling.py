@@ -1,0 +1,184 @@
+"""Making the stage a complete copy of the source: walk, copy what is new, then the directories."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import itertools
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from engine.copy import Copying
+from engine.files import nul_separated
+from engine.lists import Lists
+from engine.outcome import Stopped
+from engine.plan import shown
+from engine.pool import STOPPED, Pool, Task
+from engine.process import StopSignals
+from engine.progress import Progress
+from engine.sharing import SharedNames, is_settled
+from engine.stage import TOP, Directory, Finish, Report, Share, Trees, Visit
+
+log = logging.getLogger(__name__)
+
+# The names do not exist in the stage: what is copied goes straight to its name, which saves NFS the
+# renaming. The directories are there already and get their attributes last.
+RSYNC_OPTIONS = ["--ignore-missing-args", "--whole-file", "--inplace", "--no-implied-dirs"]
+
+DIRECTORIES_PER_TASK = 50
+LOG_SECONDS = 60
+MESSAGES_KEPT = 50
+
+
+class Filling:
+    """One attempt to fill the stage. What it found is in its attributes, also if it fails.
+
+    work: a scratch directory; afterwards, changes.txt.gz in it lists how the source differs from
+    the previous snapshot. expected: the number of files in that, if it is known.
+    """
+
+    def __init__(
+        self,
+        trees: Trees,
+        pool: Pool,
+        copying: Copying,
+        work: Path,
+        jobs: int,
+        progress: Progress,
+        expected: int | None,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self.warnings = Messages()
+        self.errors = Messages()
+        self._trees = trees
+        self._pool = pool
+        self._copying = copying
+        self._singles = Lists(copying, work, jobs)
+        self._groups = Lists(copying, work, jobs, "--hard-links")
+        self._shared = SharedNames(work)
+        self._directories = (work / "directories").open("wb")
+        compressed = gzip.GzipFile(work / "changes.txt.gz", "wb", compresslevel=1)
+        self._changes = io.TextIOWrapper(compressed, encoding="utf-8")
+        self._progress = progress
+        self._expected = expected
+        self._started = time.monotonic()
+        self._next_line = self._started + LOG_SECONDS
+
+    def copy_files(self, stop: StopSignals) -> None:
+        """All but the directories' attributes. Raises :class:`Stopped` after a signal."""
+        in_previous = self._trees.previous is not None
+        try:
+            self._run([Visit(self._trees, TOP, in_previous, True)])
+            self._run(self._to_share())
+            self._singles.finish()
+            self._groups.finish()
+        except BaseException:
+            self._copying.cancel()
+            raise
+        finally:
+            self._copying.finish(stop, 2, self._show)
+            self._changes.close()
+            self._directories.close()
+            self._show(last=True)
+        if stop.received:
+            raise Stopped(STOPPED)
+
+    def finish_directories(self) -> None:
+        self._run(self._to_finish())
+
+    def _run(self, tasks: Iterable[Task]) -> None:
+        self._pool.run(tasks, self._take, self._show)
+
+    def _take(self, report: Report) -> list[Task]:
+        """Note what a worker reports; return the tasks that follow."""
+        self.counts.update(report.counts)
+        self.warnings.add(report.warnings)
+        self.errors.add(report.errors)
+        for file in report.copies:
+            self._singles.add([file])
+        if report.together:
+            self._groups.add(report.together)
+        self._shared.add(report.shared)
+        for directory in report.directories:
+            path, *numbers = directory
+            self._directories.write(os.fsencode(f"{' '.join(map(str, numbers))} {path}\0"))
+        for change, size, path in report.changes:
+            self._changes.write(f"{change.value}\t{size}\t{shown(os.fsencode(path))}\n")
+        return report.tasks
+
+    def _to_share(self) -> Iterator[Task]:
+        for names in self._shared.groups():
+            if len(names) == 1:
+                if not is_settled(names):
+                    self._singles.add([(names[0].path, names[0].size)])
+            elif not is_settled(names):
+                yield Share(self._trees, names)
+
+    def _to_finish(self) -> Iterator[Task]:
+        lines = map(_parse_directory, nul_separated(Path(self._directories.name)))
+        while True:
+            part = list(itertools.islice(lines, DIRECTORIES_PER_TASK))
+            if not part:
+                return
+            yield Finish(self._trees, part)
+
+    def _show(self, last: bool = False) -> None:
+        """Write the progress, and once a minute a line to the log."""
+        files, tally = self.counts["files"], self._copying.tally
+        self._progress.update(
+            files,
+            self._expected,
+            directories=self.counts["directories"],
+            links=self.counts["links"],
+            copies=tally.number_of_files_transferred,
+            bytes=tally.total_transferred_file_size,
+        )
+        now = time.monotonic()
+        if last or now >= self._next_line:
+            self._next_line = now + LOG_SECONDS
+            seconds = now - self._started
+            log.info(
+                "%d files in %d directories seen%s, %d linked, %d copied (%d bytes), %d files/s%s",
+                files,
+                self.counts["directories"],
+                f" of about {self._expected}" if self._expected else "",
+                self.counts["links"],
+                tally.number_of_files_transferred,
+                tally.total_transferred_file_size,
+                files / max(seconds, 1),
+                "" if last else time_left(files, self._expected, seconds),
+            )
+
+
+def time_left(done: int, total: int | None, seconds: float) -> str:
+    """What to say of the rest if it takes as long for each file as what is done."""
+    if not total or not done or done >= total:
+        return ""
+    return f", about {round(seconds / done * (total - done) / 60)} minutes left"
+
+
+class Messages(list[str]):
+    """The first few of possibly very many, and how many there are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def add(self, messages: Iterable[str]) -> None:
+        for message in messages:
+            self.total += 1
+            if len(self) < MESSAGES_KEPT:
+                self.append(message)
+
+    def lines(self) -> list[str]:
+        more = self.total - len(self)
+        return [*self, f"… and {more} more"] if more else [*self]
+
+
+def _parse_directory(line: bytes) -> Directory:
+    mode, uid, gid, mtime_ns, path = os.fsdecode(line).split(" ", 4)
+    return Directory(path, int(mode), int(uid), int(gid), int(mtime_ns))

@@ -1,0 +1,55 @@
+"""Cutting what has to be copied into lists, while more of it is still being found."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from engine.copy import Copying
+
+FILES_PER_JOB = 1000
+BYTES_PER_JOB = 1 << 30
+FEWEST_FILES = 25  # an rsync costs as much as copying a few files
+
+Group = list[tuple[str, int]]  # paths and sizes; one list has them all
+
+
+class Lists:
+    """Hands what it is given to ``copying``, in lists that keep all of its jobs busy."""
+
+    def __init__(self, copying: Copying, work: Path, jobs: int, *options: str) -> None:
+        self._copying = copying
+        self._work = work
+        self._jobs = jobs
+        self._options = options
+        self._groups: list[Group] = []
+        self._files = self._bytes = 0
+
+    def add(self, group: Group) -> None:
+        size = sum(size for _, size in group)
+        if self._files and self._bytes + size > BYTES_PER_JOB:
+            self._begin(self._groups)
+        self._groups.append(group)
+        self._files += len(group)
+        self._bytes += size
+        idle = self._files >= FILES_PER_JOB // 10 and self._copying.has_room
+        if self._files >= FILES_PER_JOB or idle:
+            self._begin(self._groups)
+
+    def finish(self) -> None:
+        """Begin the last jobs: as many as can be at work at once, unless that is too few each."""
+        groups = self._groups
+        length = max(math.ceil(len(groups) / self._jobs), FEWEST_FILES)
+        for start in range(0, len(groups), length):
+            self._begin(groups[start : start + length])
+
+    def _begin(self, groups: Iterable[Group]) -> None:
+        path = self._work / f"list.{self._copying.submitted}"
+        # rsync takes a name that begins with '#' or ';' for a comment.
+        names = (b"./" + os.fsencode(name) + b"\0" for group in groups for name, _ in group)
+        path.write_bytes(b"".join(names))
+        self._copying.add(path, *self._options)
+        self._groups = []
+        self._files = self._bytes = 0

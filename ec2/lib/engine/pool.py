@@ -1,0 +1,186 @@
+"""Tasks for a few processes with a few threads each.
+
+Latency is hidden by tasks at the same time, but threads of one interpreter stand in each other's
+way: 64 of them took ten times as long as four processes of 16.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection, Pipe, wait
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Protocol
+
+from engine.outcome import Failed, Stopped
+from engine.process import StopSignals
+
+THREADS = 8
+TICK_SECONDS = 0.2
+STOPPED = "stopped before the snapshot was complete; the next run continues from it"
+
+
+class Worker:
+    """What a task is told by the process that performs it."""
+
+    def __init__(self, emit: Callable[[Any], None], stop_flag: mmap.mmap) -> None:
+        self.emit = emit  # for a part of the result, ahead of the rest
+        self._stop_flag = stop_flag
+
+    @property
+    def stopping(self) -> bool:
+        """Whether to leave it at what has been done; a task that may take long looks at it."""
+        return self._stop_flag[0] != 0
+
+
+class Task(Protocol):
+    def perform(self, worker: Worker) -> Any:
+        """Do it; return the result, or None."""
+
+
+class Pool:
+    """Workers that are forked at once: they know what the process knew by then."""
+
+    def __init__(self, processes: int, stop: StopSignals, threads: int = THREADS) -> None:
+        self._stop = stop
+        self._threads = threads
+        self._stop_flag = mmap.mmap(-1, 1)  # shared with the workers
+        self._workers: dict[Connection, int] = {}  # tasks at work by connection
+        self._processes: list[int] = []
+        for _ in range(processes):
+            self._fork()
+
+    def _fork(self) -> None:
+        ours, theirs = Pipe()
+        process = os.fork()
+        if process == 0:
+            try:
+                for other in (ours, *self._workers):
+                    other.close()
+                _work(theirs, self._threads, self._stop_flag)
+            finally:
+                os._exit(1)
+        theirs.close()
+        self._workers[ours] = 0
+        self._processes.append(process)
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _tb: TracebackType | None,
+    ) -> None:
+        """End the workers: idle ones by themselves, others at once."""
+        for connection in self._workers:
+            connection.close()
+        for process in self._processes:
+            if kind is not None:
+                os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+
+    def run(
+        self,
+        tasks: Iterable[Task],
+        on_result: Callable[[Any], Iterable[Task]],
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Do ``tasks`` and those that ``on_result`` returns for a result, until none is left.
+
+        The newest go first, so that few are waiting; ``tasks`` is only read as far as needed.
+        Raises :class:`Stopped` after a signal, once what was at work is done, or at a second one;
+        :class:`Failed` if a worker ends.
+        """
+        waiting: list[Task] = []
+        source = iter(tasks)
+        while True:
+            if self._stop.received:
+                self._stop_flag[0] = 1
+                if self._stop.received > 1 or not any(self._workers.values()):
+                    raise Stopped(STOPPED)
+            else:
+                self._hand_out(waiting, source)
+                if not any(self._workers.values()):
+                    return
+            for connection in wait([*self._workers], TICK_SECONDS):
+                assert isinstance(connection, Connection)
+                for result in self._receive(connection):
+                    waiting.extend(on_result(result))
+            on_tick()
+
+    def _hand_out(self, waiting: list[Task], source: Iterator[Task]) -> None:
+        for depth in range(1, self._threads + 2):  # one more than can be at work at once
+            for connection, at_work in self._workers.items():
+                if at_work < depth:
+                    task = waiting.pop() if waiting else next(source, None)
+                    if task is None:
+                        return
+                    self._workers[connection] += 1
+                    self._send(connection, task)
+
+    def _send(self, connection: Connection, task: Task) -> None:
+        try:
+            connection.send(task)
+        except BrokenPipeError:
+            raise _worker_lost() from None
+
+    def _receive(self, connection: Connection) -> Iterator[Any]:
+        try:
+            done, result = connection.recv()
+        except (EOFError, ConnectionResetError):
+            raise _worker_lost() from None
+        if isinstance(result, WorkerError):
+            raise Failed("walk", f"an unforeseen error in a worker process: {result.trace}")
+        if done:
+            self._workers[connection] -= 1
+        if result is not None:
+            yield result
+
+
+def _worker_lost() -> Failed:
+    return Failed("walk", "a worker process ended unexpectedly; was there too little memory?")
+
+
+class WorkerError:
+    def __init__(self, trace: str) -> None:
+        self.trace = trace
+
+
+def _work(connection: Connection, threads: int, stop_flag: mmap.mmap) -> None:
+    """A worker's life: tasks from the connection, until it is closed."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the process that forked this one decides
+    queue: SimpleQueue[Task] = SimpleQueue()
+    lock = threading.Lock()
+
+    def send(done: bool, result: Any) -> None:
+        message = pickle.dumps((done, result), pickle.HIGHEST_PROTOCOL)
+        with lock:
+            connection.send_bytes(message)
+
+    worker = Worker(lambda result: send(False, result), stop_flag)
+
+    def loop() -> None:
+        while True:
+            task = queue.get()
+            try:
+                result = task.perform(worker)
+            except Exception:
+                result = WorkerError(traceback.format_exc())
+            send(True, result)
+
+    for _ in range(threads):
+        threading.Thread(target=loop, daemon=True).start()
+    try:
+        while True:
+            queue.put(connection.recv())
+    except EOFError:
+        os._exit(0)

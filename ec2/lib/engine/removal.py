@@ -1,0 +1,107 @@
+"""Removing whole trees: many directories at the same time, each after what it holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from engine.pool import Pool, Task, Worker
+from engine.stage import chunks, inodes_in, opened, writable
+from engine.walk import DIRECTORY
+
+
+class Done(NamedTuple):
+    """``tasks`` empty ``folder``; or it has one thing less, if there are none and no error."""
+
+    folder: str
+    tasks: list[Task]
+    error: str = ""
+
+
+class Empty(NamedTuple):
+    """Unlink the files of the directory ``path``, and remove it if it has no others."""
+
+    top: int
+    path: str
+
+    def perform(self, worker: Worker) -> Done:
+        try:
+            with opened(self.top, self.path) as directory:
+                entries = inodes_in(directory)
+                writable(directory)
+                files = [name for name, inode in entries.items() if inode != DIRECTORY]
+                parts = [Unlink(self.top, self.path, part) for part in chunks(files)]
+                tasks: list[Task] = [
+                    Empty(self.top, f"{self.path}/{name}")
+                    for name, inode in entries.items()
+                    if inode == DIRECTORY
+                ]
+                if len(parts) > 1:
+                    tasks += parts
+                else:
+                    unlink(directory, files)
+        except OSError as error:
+            return failed(error)
+        return Done(self.path, tasks) if tasks else RemoveEmpty(self.top, self.path).perform(worker)
+
+
+class Unlink(NamedTuple):
+    top: int
+    path: str
+    names: list[str]
+
+    def perform(self, worker: Worker) -> Done:
+        try:
+            with opened(self.top, self.path) as directory:
+                unlink(directory, self.names)
+        except OSError as error:
+            return failed(error)
+        return Done(self.path, [])
+
+
+class RemoveEmpty(NamedTuple):
+    top: int
+    path: str
+
+    def perform(self, worker: Worker) -> Done:
+        try:
+            folder, name = os.path.split(self.path)
+            with opened(self.top, folder) as directory:
+                os.rmdir(name, dir_fd=directory)
+        except OSError as error:
+            return failed(error)
+        return Done(os.path.dirname(self.path), [])
+
+
+def unlink(directory: int, names: Iterable[str]) -> None:
+    for name in names:
+        os.unlink(name, dir_fd=directory)
+
+
+def failed(error: OSError) -> Done:
+    return Done("", [], str(error))
+
+
+def remove_trees(pool: Pool, top: int, names: Iterable[str]) -> list[str]:
+    """Remove the trees ``names`` in the directory ``top``; return what went wrong.
+
+    Raises :class:`Stopped` after a signal, with a part of them left.
+    """
+    errors: list[str] = []
+    left: dict[str, int] = {}  # tasks before a directory is empty
+
+    def on_result(done: Done) -> list[Task]:
+        if done.error:
+            errors.append(done.error)
+        elif done.tasks:
+            left[done.folder] = len(done.tasks)
+        elif done.folder:
+            left[done.folder] -= 1
+            if not left[done.folder]:
+                del left[done.folder]
+                return [RemoveEmpty(top, done.folder)]
+        return done.tasks
+
+    pool.run((Empty(top, name) for name in names), on_result)
+    return errors

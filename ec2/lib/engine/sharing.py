@@ -1,0 +1,45 @@
+"""Names of the source that share an inode, brought together though a walk meets them apart."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from engine.files import nul_separated
+from engine.stage import AT_LIMIT, MISSING, SharedName
+
+
+class SharedNames:
+    """A file of all such names, sorted outside of memory: they may be as many as the files."""
+
+    def __init__(self, work: Path) -> None:
+        self._path = work / "shared"
+        self._file = self._path.open("wb")
+
+    def add(self, names: Iterable[SharedName]) -> None:
+        for name in names:
+            line = f"{name.key} {name.size} {name.inode} {name.path}\0"
+            self._file.write(os.fsencode(line))
+
+    def groups(self) -> Iterator[list[SharedName]]:
+        """The names of each inode."""
+        self._file.close()
+        command = ["sort", "--zero-terminated", "--buffer-size=50M", f"--output={self._path}"]
+        command += [f"--temporary-directory={self._path.parent}", str(self._path)]
+        subprocess.run(command, check=True, env={**os.environ, "LC_ALL": "C"})
+        names = map(_parse, nul_separated(self._path))
+        for _, group in itertools.groupby(names, lambda name: name.key):
+            yield list(group)
+
+
+def is_settled(names: list[SharedName]) -> bool:
+    """Whether the stage has one inode for all of them."""
+    return len({name.inode for name in names}) == 1 and names[0].inode not in (MISSING, AT_LIMIT)
+
+
+def _parse(line: bytes) -> SharedName:
+    key, size, inode, path = os.fsdecode(line).split(" ", 3)
+    return SharedName(key, int(size), int(inode), path)

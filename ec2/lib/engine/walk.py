@@ -1,0 +1,112 @@
+"""What has to be done about one entry of a directory, decided from what three listings say.
+
+Nothing here touches a file system.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from enum import Enum
+from typing import NamedTuple
+
+DIRECTORY = 0  # in place of an inode's number, which is never 0
+
+
+class File(NamedTuple):
+    """An entry that is not a directory. The first five fields are what rsync keeps."""
+
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+    links: int
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        return self[:5]
+
+    @property
+    def bytes(self) -> int:
+        """Its size as rsync counts it."""
+        return self.size if stat.S_ISREG(self.mode) or stat.S_ISLNK(self.mode) else 0
+
+
+def file_of(info: os.stat_result) -> File:
+    return File(
+        info.st_mode,
+        info.st_uid,
+        info.st_gid,
+        info.st_size,
+        info.st_mtime_ns,
+        info.st_ctime_ns,
+        info.st_ino,
+        info.st_dev,
+        info.st_nlink,
+    )
+
+
+class Verdict(Enum):
+    KEEP = "keep"  # the stage has the previous snapshot's inode already
+    LINK = "link"  # unchanged: a link to the previous snapshot's
+    CHECK = "check"  # seems unchanged, but only its content can tell
+    COPY = "copy"
+
+
+class Change(Enum):
+    """How an entry of the source differs from the previous snapshot's, for people."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    METADATA = "metadata"  # mode or owner alone
+    REMOVED = "removed"
+
+
+def judge(now: File, before: File | None, staged: int | None, changed_since: int | None) -> Verdict:
+    """What becomes of the source's entry ``now``.
+
+    before: the previous snapshot's entry of that name. staged: the inode of the stage's.
+    changed_since: from this time on (of the change of an inode, in ns), the modification time does
+    not prove that the content is the same; None if that is unknown for all.
+    """
+    if before is None or now[:5] != before[:5]:
+        return Verdict.COPY
+    if (changed_since is not None and now.ctime_ns >= changed_since) or is_device(now.mode):
+        return Verdict.CHECK
+    return Verdict.KEEP if staged == before.inode else Verdict.LINK
+
+
+def change_between(now: File, before: File | None) -> Change:
+    """How ``now`` differs from ``before``, if it has to be copied."""
+    if before is None:
+        return Change.ADDED
+    same_data = now.size == before.size and now.mtime_ns == before.mtime_ns
+    same_type = stat.S_IFMT(now.mode) == stat.S_IFMT(before.mode)
+    if same_data and same_type and now[:5] != before[:5]:
+        return Change.METADATA
+    return Change.CHANGED
+
+
+def is_device(mode: int) -> bool:
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+
+
+def is_complete_copy(staged: File, now: File, stage_started: int, margin: int) -> bool:
+    """Whether the stage's entry is what a run that did not finish copied from the source's ``now``.
+
+    rsync sets an entry's times after it has written and closed it, and leaves half a file with the
+    present time or, if told to keep it, with 0. NFS has the data on storage when a file is closed.
+    So equal times and sizes tell that all was copied, if that run made the entry itself (it is not
+    older than the stage), and if the source did not change since the stage was begun.
+    """
+    return (
+        staged[:5] == now[:5]
+        and staged.mtime_ns != 0
+        and staged.ctime_ns >= stage_started
+        and staged.links <= now.links
+        and now.ctime_ns < stage_started - margin
+    )
