@@ -19,7 +19,7 @@ from engine.tally import Tally, judge_job
 
 # EFS has no ACLs and no extended attributes. Times are compared to the nanosecond: by whole
 # seconds, a file rewritten within one second with the same size would look unchanged.
-RSYNC_KEEP = ["-lptgoD", "--numeric-ids", "--sparse", "--modify-window=-1"]
+RSYNC_KEEP = ["-lptgoD", "--numeric-ids", "--modify-window=-1"]
 WAIT_SECONDS = 0.05
 
 RSYNC_COUNT = ["--no-human-readable", "--stats"]

@@ -58,7 +58,8 @@ class Filling:
         self._pool = pool
         self._copying = copying
         self._singles = Lists(copying, work, jobs)
-        self._groups = Lists(copying, work, jobs, "--hard-links")
+        self._sparse = Lists(copying, work, jobs, "--sparse")
+        self._groups = Lists(copying, work, jobs, "--hard-links", "--sparse")
         self._shared = SharedNames(work)
         self._directories = (work / "directories").open("wb")
         compressed = gzip.GzipFile(work / "changes.txt.gz", "wb", compresslevel=1)
@@ -75,6 +76,7 @@ class Filling:
             self._run([Visit(self._trees, TOP, in_previous, True)])
             self._run(self._to_share())
             self._singles.finish()
+            self._sparse.finish()
             self._groups.finish()
         except BaseException:
             self._copying.cancel()
@@ -100,12 +102,15 @@ class Filling:
         self.errors.add(report.errors)
         for file in report.copies:
             self._singles.add([file])
+        for file in report.sparse:
+            self._sparse.add([file])
         if report.together:
             self._groups.add(report.together)
         self._shared.add(report.shared)
         for directory in report.directories:
             path, *numbers = directory
-            self._directories.write(os.fsencode(f"{' '.join(map(str, numbers))} {path}\0"))
+            line = " ".join([*map(str, map(int, numbers)), path])
+            self._directories.write(os.fsencode(line) + b"\0")
         for change, size, path in report.changes:
             self._changes.write(f"{change.value}\t{size}\t{shown(os.fsencode(path))}\n")
         return report.tasks
@@ -180,5 +185,6 @@ class Messages(list[str]):
 
 
 def _parse_directory(line: bytes) -> Directory:
-    mode, uid, gid, mtime_ns, path = os.fsdecode(line).split(" ", 4)
-    return Directory(path, int(mode), int(uid), int(gid), int(mtime_ns))
+    *numbers, path = os.fsdecode(line).split(" ", 5)
+    only_time, mode, uid, gid, mtime_ns = map(int, numbers)
+    return Directory(path, bool(only_time), mode, uid, gid, mtime_ns)

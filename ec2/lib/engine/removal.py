@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from engine.pool import Pool, Task, Worker
-from engine.stage import chunks, inodes_in, opened, writable
+from engine.stage import chunks, inodes_in, is_short, opened, writable
 from engine.walk import DIRECTORY
 
 
@@ -28,8 +28,8 @@ class Empty(NamedTuple):
     def perform(self, worker: Worker) -> Done:
         try:
             with opened(self.top, self.path) as directory:
-                entries = inodes_in(directory)
                 writable(directory)
+                entries = inodes_in(directory)
                 files = [name for name, inode in entries.items() if inode != DIRECTORY]
                 parts = [Unlink(self.top, self.path, part) for part in chunks(files)]
                 tasks: list[Task] = [
@@ -66,9 +66,12 @@ class RemoveEmpty(NamedTuple):
 
     def perform(self, worker: Worker) -> Done:
         try:
-            folder, name = os.path.split(self.path)
-            with opened(self.top, folder) as directory:
-                os.rmdir(name, dir_fd=directory)
+            if is_short(self.path):
+                os.rmdir(self.path, dir_fd=self.top)
+            else:
+                folder, name = os.path.split(self.path)
+                with opened(self.top, folder) as directory:
+                    os.rmdir(name, dir_fd=directory)
         except OSError as error:
             return failed(error)
         return Done(os.path.dirname(self.path), [])

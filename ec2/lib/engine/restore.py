@@ -162,7 +162,7 @@ def copy(
     """
     result.begin("copy")
     place.live.mkdir(parents=True, exist_ok=True)
-    options_of_rsync = ["--ignore-existing", f"--temp-dir={safety.scratch}"]
+    options_of_rsync = ["--sparse", "--ignore-existing", f"--temp-dir={safety.scratch}"]
     copying = Copying(place.saved, place.live, options_of_rsync, work, options.jobs)
     for path in sorted(plan.lists.iterdir()):
         copying.add(path)

@@ -62,9 +62,13 @@ class Trees(NamedTuple):
 
 
 class Directory(NamedTuple):
-    """A directory of the stage and the attributes that it shall have in the end."""
+    """A directory of the stage and the attributes that it shall have in the end.
+
+    only_time: it has all the others already.
+    """
 
     path: str
+    only_time: bool
     mode: int
     uid: int
     gid: int
@@ -106,6 +110,7 @@ class Report:
     counts: Counter[str] = field(default_factory=Counter)
     tasks: list[Task] = field(default_factory=list)
     copies: list[tuple[str, int]] = field(default_factory=list)  # paths and sizes
+    sparse: list[tuple[str, int]] = field(default_factory=list)  # likewise, of sparse files
     together: list[tuple[str, int]] = field(default_factory=list)  # likewise, as one inode
     shared: list[SharedName] = field(default_factory=list)
     directories: list[Directory] = field(default_factory=list)
@@ -173,15 +178,16 @@ class Visit(NamedTuple):
         for name, before in previous.items():
             self._removed(name, before, report)
         touched = bool(entries or staged or report.counts["directories made"])
-        if entries or staged:
-            writable(stage)
+        if touched and not is_writable(present):
+            os.fchmod(stage, 0o700)
         settle = Settle(trees, path, entries, [*staged.items()])
         if len(entries) + len(staged) <= CHUNK:
             settle.settle(source, stage, report, worker)
         else:
             report.tasks += settle.split()
         if touched or attributes(wanted) != attributes(present):
-            report.directories.append(Directory(path, *attributes(wanted)))
+            only_time = attributes(wanted)[:3] == attributes(present)[:3] and is_writable(present)
+            report.directories.append(Directory(path, only_time, *attributes(wanted)))
 
     def _compare(
         self,
@@ -338,7 +344,8 @@ class Settle(NamedTuple):
         if now.links > 1:
             report.shared.append(shared_name(now, inode, path))
         elif inode in (MISSING, AT_LIMIT):
-            report.copies.append((path, now.bytes))
+            copies = report.sparse if now.is_sparse else report.copies
+            copies.append((path, now.bytes))
 
     def _is_complete(self, stage: int, name: str, staged: int, now: File) -> bool:
         """Whether the stage's entry is a copy that a run which did not finish has made."""
@@ -422,8 +429,7 @@ class Finish(NamedTuple):
         report = Report()
         for directory in self.directories:
             try:
-                with opened(self.trees.stage, directory.path) as descriptor:
-                    set_attributes(descriptor, directory)
+                set_attributes(self.trees.stage, directory)
             except FileNotFoundError:
                 continue  # it vanished from the source after it had been noted
             except OSError as error:
@@ -431,7 +437,18 @@ class Finish(NamedTuple):
         return report
 
 
-def set_attributes(descriptor: int, wanted: Directory) -> None:
+def set_attributes(top: int, wanted: Directory) -> None:
+    times = (wanted.mtime_ns, wanted.mtime_ns)
+    if wanted.only_time and wanted.path and is_short(wanted.path):
+        os.utime(wanted.path, ns=times, dir_fd=top, follow_symlinks=False)  # saves opening it
+        return
+    with opened(top, wanted.path) as descriptor:
+        set_owner(descriptor, wanted)
+        os.fchmod(descriptor, stat.S_IMODE(wanted.mode))
+        os.utime(descriptor, ns=times)
+
+
+def set_owner(descriptor: int, wanted: Directory) -> None:
     present = os.fstat(descriptor)
     if (present.st_uid, present.st_gid) != (wanted.uid, wanted.gid):
         if os.geteuid() == 0:
@@ -439,8 +456,6 @@ def set_attributes(descriptor: int, wanted: Directory) -> None:
         elif present.st_gid != wanted.gid:
             with contextlib.suppress(PermissionError):  # as rsync does
                 os.fchown(descriptor, -1, wanted.gid)
-    os.fchmod(descriptor, stat.S_IMODE(wanted.mode))
-    os.utime(descriptor, ns=(wanted.mtime_ns, wanted.mtime_ns))
 
 
 def attributes(info: os.stat_result) -> tuple[int, int, int, int]:
@@ -466,9 +481,14 @@ def opened(top: int, path: str) -> Iterator[int]:
         os.close(descriptor)
 
 
+def is_short(path: str) -> bool:
+    """Whether the kernel takes it in one call."""
+    return len(path) * 4 <= LONG_PATH or len(os.fsencode(path)) <= LONG_PATH
+
+
 def _cut(path: str) -> tuple[str, str]:
     """As much of a path as one call takes, and the rest."""
-    if len(path) * 4 <= LONG_PATH or len(os.fsencode(path)) <= LONG_PATH:
+    if is_short(path):
         return path, ""
     end = path.rindex("/", 0, LONG_PATH // 4)
     return path[:end], path[end + 1 :]
@@ -507,8 +527,13 @@ def linked(name: str, directory: int, new_name: str, new_directory: int, report:
     return True
 
 
+def is_writable(info: os.stat_result) -> bool:
+    return bool(info.st_mode & stat.S_IWUSR)
+
+
 def writable(directory: int) -> None:
-    if not os.fstat(directory).st_mode & stat.S_IWUSR:
+    """Let a user who is not root change a directory that its owner may not write to."""
+    if not is_writable(os.fstat(directory)):
         os.fchmod(directory, 0o700)
 
 
@@ -526,7 +551,7 @@ def drop(trees: Trees, directory: int, name: str, inode: int) -> None:
 def note_directory(trees: Trees, path: str, report: Report) -> None:
     """Note that a directory of the stage, changed after its visit, needs its attributes again."""
     with contextlib.suppress(FileNotFoundError), opened(trees.source, path) as directory:
-        report.directories.append(Directory(path, *attributes(os.fstat(directory))))
+        report.directories.append(Directory(path, False, *attributes(os.fstat(directory))))
 
 
 def same_content(one: int, other: int, name: str, mode: int, worker: Worker) -> bool:

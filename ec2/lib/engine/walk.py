@@ -25,10 +25,11 @@ class File(NamedTuple):
     inode: int
     device: int
     links: int
+    blocks: int
 
     @property
-    def kept(self) -> tuple[int, ...]:
-        return self[:5]
+    def is_sparse(self) -> bool:
+        return self.blocks * 512 < self.size and stat.S_ISREG(self.mode)
 
     @property
     def bytes(self) -> int:
@@ -47,6 +48,7 @@ def file_of(info: os.stat_result) -> File:
         info.st_ino,
         info.st_dev,
         info.st_nlink,
+        info.st_blocks,
     )
 
 

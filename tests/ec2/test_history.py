@@ -1,0 +1,324 @@
+"""Many runs over a tree that changes at random: no snapshot ever changes again.
+
+The trees and changes are generated; a failure prints the seed that makes them again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import Backup, Tree, end_tree, read_tree
+
+SECOND = 10**9
+TIMES = [1_600_000_000 * SECOND + n for n in (0, 1, 999_999_999, SECOND)]
+ROOT = os.geteuid() == 0
+
+
+class Changes:
+    """Random changes of a directory; files and times are few, so that they often collide."""
+
+    def __init__(self, top: Path, seed: int) -> None:
+        self.top = top
+        self.random = random.Random(seed)
+        self._last = 0
+
+    def make(self, count: int) -> None:
+        kinds: list[Callable[[], None]] = [
+            *[self.write] * 6,
+            *[self.rewrite_alike] * 2,
+            self.remove,
+            self.rename,
+            self.link,
+            self.symlink,
+            self.make_directory,
+            self.special,
+            self.change_mode,
+            self.change_owner,
+            self.touch_directory,
+        ]
+        for _ in range(count):
+            self.random.choice(kinds)()
+
+    def paths(self) -> list[Path]:
+        return sorted(self.top.rglob("*"))
+
+    def directories(self) -> list[Path]:
+        return [self.top, *(p for p in self.paths() if p.is_dir() and not p.is_symlink())]
+
+    def files(self) -> list[Path]:
+        return [p for p in self.paths() if stat.S_ISREG(p.lstat().st_mode)]
+
+    def new_path(self) -> Path:
+        """A path whose directory exists; what was there is gone."""
+        name = self.random.choice(["a", "b", "ü", " c\n", "\udcff", ";d", "#e", "-f"])
+        path = self.random.choice(self.directories()) / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            path.unlink()
+        return path
+
+    def write(self) -> None:
+        path = self.new_path()
+        path.write_bytes(self.random.randbytes(self.random.choice([0, 1, 5, 5, 70_000])))
+        self.set_time(path)
+
+    def set_time(self, path: Path) -> None:
+        time_ns = self.random.choice(TIMES)
+        os.utime(path, ns=(time_ns, time_ns), follow_symlinks=False)
+
+    def rewrite_alike(self) -> None:
+        """New content of the same size with the same time: only the ctime tells."""
+        for path in self.random.sample(self.files(), min(1, len(self.files()))):
+            info = path.stat()
+            path.write_bytes(self.random.randbytes(info.st_size))
+            os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+    def remove(self) -> None:
+        self.new_path()
+
+    def rename(self) -> None:
+        if self.paths():
+            old, new = self.random.choice(self.paths()), self.new_path()
+            if os.path.lexists(old) and old not in new.parents:
+                old.rename(new)
+
+    def link(self) -> None:
+        new = self.new_path()
+        if self.files():
+            os.link(self.random.choice(self.files()), new)
+
+    def symlink(self) -> None:
+        path = self.new_path()
+        path.symlink_to(self.random.choice(["a", "b", "x" * 60, "../..", "/"]))
+        self.set_time(path)
+
+    def make_directory(self) -> None:
+        path = self.new_path()
+        path.mkdir()
+        (path / "inside").write_text("inside")
+
+    def special(self) -> None:
+        path = self.new_path()
+        os.mkfifo(path)
+        self.set_time(path)
+
+    def change_mode(self) -> None:
+        for path in self.random.sample(self.paths(), min(1, len(self.paths()))):
+            if not path.is_symlink():
+                path.chmod(self.random.choice([0o700, 0o755, 0o4711] if path.is_dir() else [0o600]))
+
+    def change_owner(self) -> None:
+        if ROOT and self.paths():
+            os.lchown(self.random.choice(self.paths()), self.random.randrange(3), 0)
+
+    def touch_directory(self) -> None:
+        self.set_time(self.random.choice(self.directories()))
+
+
+def names_by_inode(top: Path) -> set[frozenset[str]]:
+    """Which names are the same file."""
+    found: dict[int, set[str]] = {}
+    for path in top.rglob("*"):
+        if path.lstat().st_nlink > 1 and not stat.S_ISDIR(path.lstat().st_mode):
+            found.setdefault(path.lstat().st_ino, set()).add(str(path.relative_to(top)))
+    return {frozenset(names) for names in found.values()}
+
+
+def new_seed() -> int:
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}", file=sys.stderr)
+    return seed
+
+
+def check_history(backup: Backup, states: list[Tree]) -> None:
+    assert backup.names() == [f"daily.{number}" for number in range(len(states))]
+    for number, state in enumerate(states):
+        assert read_tree(backup.snapshot(number)) == state, f"daily.{number} changed"
+
+
+@pytest.mark.parametrize("retain", [1, 3, 7])
+def test_no_snapshot_ever_changes(backup: Backup, retain: int) -> None:
+    changes = Changes(backup.source, new_seed())
+    changes.make(60)
+    states: list[Tree] = []
+    for number in range(30):
+        print(f"run {number}", file=sys.stderr)
+        changes.make(changes.random.choice([0, 1, 5, 20]))
+        if not any(backup.source.iterdir()):
+            changes.write()
+        states = [read_tree(backup.source), *states][:retain]
+        backup.must_publish(retain=str(retain))
+        check_history(backup, states)
+        shared = {names for names in names_by_inode(backup.source) if len(names) > 1}
+        kept = {names for names in names_by_inode(backup.snapshot(0)) if len(names) > 1}
+        assert kept == shared, "names that are one file are not one file in the snapshot"
+
+
+def test_killed_and_meddled_with_it_still_tells_the_truth(backup: Backup) -> None:
+    """SIGKILL at random moments, and changes of the source, the spare and the stage in between."""
+    changes = Changes(backup.source, new_seed())
+    changes.make(300)
+    backup.must_publish(retain="3")
+    for number in range(10):
+        print(f"run {number}", file=sys.stderr)
+        published = snapshots(backup)
+        for _ in range(changes.random.randrange(1, 3)):
+            changes.make(changes.random.choice([0, 3, 30]))
+            process = backup.start(retain="9", result=None)
+            time.sleep(changes.random.uniform(0.05, 0.5))
+            end_tree(process)
+            process.communicate()
+            meddle(backup, changes)
+            now = snapshots(backup)
+            assert all(tree in now for tree in published), "a published snapshot changed"
+        wanted = read_tree(backup.source)
+        backup.must_publish(retain="3")
+        assert read_tree(backup.snapshot(0)) == wanted
+        assert backup.hidden() == []
+
+
+def snapshots(backup: Backup) -> list[Tree]:
+    return [read_tree(backup.target / backup.label / name) for name in backup.names()]
+
+
+def meddle(backup: Backup, changes: Changes) -> None:
+    """Remove, make and replace things in what is hidden."""
+    for name in (".daily.stage", ".daily.spare"):
+        tree = backup.target / backup.label / name
+        if tree.is_dir() and changes.random.random() < 0.7:
+            hand = Changes(tree, changes.random.randrange(2**32))
+            for _ in range(10):
+                if any(tree.iterdir()):
+                    hand.remove()
+                path = hand.new_path()
+                changes.random.choice([path.touch, path.mkdir, lambda p=path: p.symlink_to("/")])()
+
+
+def test_a_change_that_only_the_ctime_tells_is_seen(backup: Backup) -> None:
+    path = backup.source / "file"
+    path.write_text("old")
+    info = path.stat()
+    backup.must_publish()
+    path.write_text("new")
+    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+    result = backup.must_publish().result
+    assert (result["number_of_files_checked"], result["number_of_files_changed"]) == (1, 1)
+    assert (backup.snapshot(0) / "file").read_text() == "new"
+    assert (backup.snapshot(1) / "file").read_text() == "old"
+    assert backup.must_publish().result["number_of_files_checked"] == 0
+
+
+def test_what_the_clocks_may_differ_by_is_checked_too(backup: Backup) -> None:
+    """As if the source's clock were behind: its changes after a run seem to be before it."""
+    path = backup.source / "file"
+    path.write_text("old")
+    backup.must_publish()
+    assert backup.must_publish().result["number_of_files_checked"] == 0
+    result = backup.must_publish(clock_skew="3600").result
+    assert result["number_of_files_checked"] == 1
+    assert result["number_of_files_transferred"] == 0
+    assert (backup.snapshot(0) / "file").samefile(backup.snapshot(1) / "file")
+
+
+def test_at_the_link_limit_files_are_copied_and_counted(
+    backup: Backup, faults: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LD_PRELOAD", faults)
+    monkeypatch.setenv("FAULT_LINKS", "3")
+    for number in range(5):
+        (backup.source / f"f{number}").write_text(f"content {number}")
+    os.link(backup.source / "f0", backup.source / "f0 too")
+    limits = []
+    for _ in range(6):
+        result = backup.must_publish().result
+        limits.append(result["number_of_files_at_link_limit"])
+        assert (backup.snapshot(0) / "f0").samefile(backup.snapshot(0) / "f0 too")
+    check_history(backup, [read_tree(backup.source)] * 6)
+    # Four files have names in three snapshots, then in three others; the fifth has two in each.
+    assert limits == [0, 1, 1, 5, 1, 1]
+
+
+def test_a_large_directory_and_a_deep_one(backup: Backup) -> None:
+    large = backup.source / "large"
+    large.mkdir()
+    for number in range(100_000):
+        (large / f"file {number}").touch()
+    deep = backup.source.joinpath(*["d" * 3] * 500)
+    deep.mkdir(parents=True)
+    (deep / "file").write_text("deep")
+    backup.must_publish(retain="1")
+    backup.must_publish(retain="1")
+    shutil.rmtree(backup.source / ("d" * 3))
+    for number in range(0, 100_000, 2):
+        (large / f"file {number}").unlink()
+    (large / "file 1").write_text("changed")
+    result = backup.must_publish(retain="1").result
+    assert result["number_of_files_transferred"] == 1
+    assert result["number_of_files_removed"] == 50_001
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+    backup.must_publish(retain="1", no_spare="")
+    assert sorted(path.name for path in (backup.target / backup.label).glob(".daily.*")) == [
+        ".daily.dates",
+        ".daily.runs",
+    ]
+
+
+def test_the_report_lists_what_changed(backup: Backup) -> None:
+    for name in ("kept", "changed", "mode", "removed", "line\nbreak"):
+        (backup.source / name).write_text("four")
+    (backup.source / "tree").mkdir()
+    (backup.source / "tree" / "leaf").write_text("12345")
+    backup.must_publish()
+    (backup.source / "changed").write_text("longer")
+    (backup.source / "mode").chmod(0o600)
+    (backup.source / "removed").unlink()
+    shutil.rmtree(backup.source / "tree")
+    (backup.source / "tree").write_text("now a file")
+    result = backup.must_publish().result
+    with gzip.open(backup.logs / "changes.txt.gz", "rt") as report:
+        assert sorted(report.read().splitlines()) == [
+            "added\t10\ttree",
+            "changed\t6\tchanged",
+            "metadata\t4\tmode",
+            "removed\t4\tremoved",
+            "removed\t5\ttree/leaf",
+        ]
+    names = ("added", "changed", "with_new_metadata", "removed")
+    assert [result[f"number_of_files_{name}"] for name in names] == [1, 1, 1, 2]
+    assert [result[f"size_{name}"] for name in names] == [10, 6, 4, 9]
+
+
+def test_a_spare_that_was_replaced_by_a_link_is_not_followed(backup: Backup) -> None:
+    (backup.source / "d").mkdir()
+    (backup.source / "d" / "f").write_text("f")
+    for _ in range(3):
+        backup.must_publish(retain="1")
+    outside = backup.home / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("precious")
+    spare = backup.target / backup.label / ".daily.spare"
+    shutil.rmtree(spare / "d")
+    (spare / "d").symlink_to(outside)
+    backup.must_publish(retain="1")
+    assert (outside / "precious").read_text() == "precious"
+    assert os.listdir(outside) == ["precious"]
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+
+
+def test_restores_leftovers_are_left_out_with_a_warning(backup: Backup) -> None:
+    (backup.source / "d" / ".efs-restore-1").mkdir(parents=True)
+    (backup.source / "d" / ".efs-restore-1" / "f").write_text("f")
+    outcome = backup.must_publish()
+    assert any(".efs-restore-1" in warning for warning in outcome.result["warnings"])
+    assert list((backup.snapshot(0) / "d").iterdir()) == []
