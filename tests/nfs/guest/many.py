@@ -35,14 +35,11 @@ def files_below(root: str) -> Iterator[str]:
         yield from (os.path.join(folder, name) for name in sorted(names))
 
 
-def change(root: str, percent: float, seed: int) -> int:
+def change(root: str, percent: float, seed: int) -> None:
     chosen = random.Random(seed)
-    changed = 0
-    for path in files_below(root):
-        if chosen.random() * 100 < percent:
-            write(path, size=chosen.randrange(1, 4000))
-            changed += 1
-    return changed
+    files = list(files_below(root))
+    for path in chosen.sample(files, round(len(files) * percent / 100)):
+        write(path, size=chosen.randrange(1, 4000))
 
 
 if __name__ == "__main__":
@@ -50,4 +47,4 @@ if __name__ == "__main__":
     if verb == "make":
         make(where, int(numbers[0]))
     else:
-        print(change(where, float(numbers[0]), int(numbers[1])))
+        change(where, float(numbers[0]), int(numbers[1]))

@@ -1,0 +1,103 @@
+"""Measures backups beside other ways to make them, and prints tables.
+
+python -m bench                                 10,000 files, 0.2, 1 and 3 ms, all methods
+python -m bench --files 100k --delay 1
+python -m bench --growth 10k 100k 1M            on a local file system, this project alone
+python -m bench --save docs/performance         writes results.json and the plots there
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from bench import growth, nfs, report
+from bench.methods import METHODS
+from tests.nfs.rig import Rig
+
+FACTORS = {"": 1, "k": 1_000, "M": 1_000_000}
+
+
+def count(text: str) -> int:
+    match = re.fullmatch(r"(\d+)([kM]?)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count such as 500, 10k or 1M")
+    return int(match[1]) * FACTORS[match[2]]
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--files", type=count, nargs="*", metavar="N", help="sizes of the tree on NFS (10k)")
+    add("--delay", type=float, nargs="+", default=[0.2, 1, 3], metavar="MS", help="round trips")
+    add("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
+    add("--rounds", type=int, default=2, help="how often each is measured (2)")
+    add("--changed", type=float, default=2, metavar="PERCENT", help="files that change (2)")
+    add("--retain", type=int, default=3, help="snapshots that are kept (3)")
+    add("--jobs", type=int, default=16, help="parallel jobs, where a method has them (16)")
+    add("--growth", type=count, nargs="*", default=[], metavar="N", help="sizes on a local one")
+    add("--directory", type=Path, help="where --growth makes its trees (the temporary directory)")
+    add("--save", type=Path, default=Path(".cache/bench"), metavar="DIR", help="(.cache/bench)")
+    options = parser.parse_args()
+    if options.files is None:
+        options.files = [] if options.growth else [count("10k")]
+    return options
+
+
+def machine() -> dict[str, object]:
+    models = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "processor": models[0] if models else platform.machine(),
+        "processors": os.cpu_count(),
+        "memory_gb": round(memory / 1e9),
+        "kernel": platform.release(),
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def main() -> int:
+    options = parse()
+    results: dict[str, object] = {"machine": machine(), "options": vars(options)}
+    samples: list[nfs.Sample] = []
+    settings = nfs.Settings(
+        options.jobs, options.retain, options.changed, options.rounds, options.methods
+    )
+    for files in options.files:
+        with Rig(packages=("rsnapshot",), gigabytes=2 + files // 50_000) as rig:
+            for sample in nfs.measure(rig, files, options.delay, settings):
+                print(sample, file=sys.stderr, flush=True)
+                samples.append(sample)
+    grown: list[growth.Growth] = []
+    for files in options.growth:
+        for row in growth.measure(files, options.directory):
+            print(row, file=sys.stderr, flush=True)
+            grown.append(row)
+
+    options.save.mkdir(parents=True, exist_ok=True)
+    if samples:
+        results["nfs"] = [asdict(sample) for sample in samples]
+        print(report.nfs_table(samples))
+        report.plot_nfs(samples, options.save / "nfs.png")
+    if grown:
+        results["growth"] = [asdict(row) for row in grown]
+        print(report.growth_table(grown))
+        report.plot_growth(grown, options.save / "growth.png")
+    path = options.save / ("results.json" if samples else "growth.json")
+    path.write_text(json.dumps(results, indent=1, default=str) + "\n")
+    print(f"saved in {options.save}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
