@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from engine.outcome import Failed, Stopped
 from engine.process import StopSignals
 
-THREADS = 8
+THREADS = 16
 TICK_SECONDS = 0.2
 STOPPED = "stopped before the snapshot was complete; the next run continues from it"
 
