@@ -46,7 +46,7 @@ ENVIRONMENT = {
 }
 
 PRIVATE_NAMES = {
-    "core.iam_actions": ("extract_resource_arn",),
+    "core.iam_actions": ("extract_resource_arn", "request_tag_context"),
     "core.iam_evaluator": ("enforce",),
     "core.responses": ("request_scope",),
     "core.router": ("extract_access_key_id",),
@@ -61,6 +61,7 @@ PRIVATE_NAMES = {
     "services.eventbridge": (
         "_SCHEDULER_TICK_INTERVAL", "_put_events", "_rule_last_fired", "_rules",
     ),
+    "services.s3": ("_delete_bucket_lifecycle", "_put_bucket_lifecycle"),
     "services.scheduler": ("_SCHEDULE_TICK_INTERVAL",),
     "services.ssm": ("_commands", "_finish_invocation"),
     "services.sts": ("register_session",),
@@ -116,7 +117,8 @@ def _trust_own_certificate(certificate: Path) -> None:
         os.environ[name] = str(certificate)
 
 
-# IAM: ministack derives the resource of some requests too coarsely for precise policies.
+# IAM: ministack derives the resource of some requests too coarsely for precise policies, and does
+# not know the namespace of a metric.
 
 
 def _hook_authorization() -> None:
@@ -140,6 +142,17 @@ def _hook_authorization() -> None:
         return str(derive(service, method, path, headers, body, query, region, account))
 
     actions.extract_resource_arn = resource
+    actions.request_tag_context = partial(_context, actions.request_tag_context)
+
+
+def _context(
+    derive: Any, service: str, action: str, body: bytes, parameters: Record
+) -> dict[str, Any]:
+    """The condition keys of a request."""
+    context: dict[str, Any] = derive(service, action, body, parameters)
+    if action == "cloudwatch:PutMetricData":
+        context["cloudwatch:namespace"] = json.loads(body)["Namespace"]
+    return context
 
 
 def _resource_of_command(request: Record, headers: Record, region: str, account: str) -> str:
@@ -168,15 +181,21 @@ def _open_session(account: str, role: str, session: str, credentials: Credential
     )
 
 
-# CloudFormation: a resource type of the backup template is missing.
+# CloudFormation: a resource type of the backup template is missing, and buckets have no lifecycle.
 
 
 def _hook_cloudformation() -> None:
-    provisioners = _ministack("services.cloudformation.provisioners")
-    provisioners._RESOURCE_HANDLERS["AWS::EC2::SecurityGroupIngress"] = {
+    handlers = _ministack("services.cloudformation.provisioners")._RESOURCE_HANDLERS
+    handlers["AWS::EC2::SecurityGroupIngress"] = {
         "create": _create_ingress_rule,
         "delete": _delete_ingress_rule,
     }
+    for resource_type, operation, replacement in (
+        ("AWS::S3::Bucket", "create", _create_bucket),
+        ("AWS::S3::Bucket", "update", _update_bucket),
+    ):
+        handler = handlers[resource_type]
+        handler[operation] = partial(replacement, handler[operation])
 
 
 def _ingress_rules(properties: Record) -> tuple[list[Record], list[Record]]:
@@ -199,6 +218,50 @@ def _delete_ingress_rule(physical_id: str, properties: Record) -> None:
     rules, own = _ingress_rules(properties)
     for rule in own:
         rules.remove(rule)
+
+
+def _create_bucket(
+    create: Any, logical_id: str, properties: Record, stack: str
+) -> tuple[str, dict[str, str]]:
+    name, attributes = create(logical_id, properties, stack)
+    _put_lifecycle(name, properties)
+    return name, attributes
+
+
+def _update_bucket(update: Any, name: str, old: Record, new: Record, stack: str) -> Any:
+    answer = update(name, old, new, stack)
+    _put_lifecycle(name, new)
+    return answer
+
+
+# What CloudFormation calls the parts of a lifecycle rule -> what S3 does.
+LIFECYCLE = {
+    "Status": "<Status>{}</Status>",
+    "ExpirationInDays": "<Expiration><Days>{}</Days></Expiration>",
+    "NoncurrentVersionExpiration": (
+        "<NoncurrentVersionExpiration><NoncurrentDays>{[NoncurrentDays]}</NoncurrentDays>"
+        "</NoncurrentVersionExpiration>"
+    ),
+    "AbortIncompleteMultipartUpload": (
+        "<AbortIncompleteMultipartUpload><DaysAfterInitiation>{[DaysAfterInitiation]}"
+        "</DaysAfterInitiation></AbortIncompleteMultipartUpload>"
+    ),
+}
+
+
+def _put_lifecycle(bucket: str, properties: Record) -> None:
+    rules = properties.get("LifecycleConfiguration", {}).get("Rules", [])
+    written = [
+        "".join(LIFECYCLE[part].format(value) for part, value in rule.items()) for rule in rules
+    ]
+    body = "".join(f"<Rule><Filter><Prefix/></Filter>{rule}</Rule>" for rule in written)
+    s3 = _ministack("services.s3")
+    if rules:
+        s3._put_bucket_lifecycle(
+            bucket, f"<LifecycleConfiguration>{body}</LifecycleConfiguration>".encode()
+        )
+    else:
+        s3._delete_bucket_lifecycle(bucket)
 
 
 # Auto Scaling: the groups of ministack have no real instances, no lifecycle and no events.

@@ -14,6 +14,7 @@ SIGNATURES = {
     "core.iam_actions.extract_resource_arn": (
         "service", "method", "path", "headers", "body", "query_params", "region", "account_id",
     ),
+    "core.iam_actions.request_tag_context": ("service", "iam_action", "body", "params"),
     "core.iam_evaluator.enforce": (
         "access_key_id", "iam_action", "service", "region", "resource_arn", "service_context",
     ),
@@ -25,6 +26,8 @@ SIGNATURES = {
     "services.ec2.exec_in_instance_blocking": ("instance_id", "argv"),
     "services.ec2.instance_is_managed": ("instance_id",),
     "services.eventbridge._put_events": ("data", "allow_aws_source"),
+    "services.s3._delete_bucket_lifecycle": ("name",),
+    "services.s3._put_bucket_lifecycle": ("name", "body"),
     "services.ssm._finish_invocation": ("command_id", "instance_id", "argv"),
     "services.sts.register_session": ("access_key", "session"),
 }  # fmt: skip

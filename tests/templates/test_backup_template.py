@@ -10,13 +10,20 @@ from tests.templates.reading import BACKUP, actions, load, statements, wrongly_j
 STATEFUL = {"DstEFS", "EFSLogBucket", "EFSDynamoDB"}
 ADDED_BY_US = {
     "BackupInstanceLaunchTemplate",
+    "CheckEvent",
+    "CheckEventLambdaPermission",
     "EFSLogBucketPolicy",
     "HelperLogs",
     "OrchestratorLogs",
     "ScheduleGroup",
     "SchedulerRole",
+    "SnapshotAgeAlarm",
+    "TopicKey",
+    "TopicPolicy",
 }
 WINDOWS = [60, 90, 120, 150, 180, 240, 300, 360, 480, 600, 720, 840, 960, 1080, 1200, 1320]
+IA_DAYS = ["1_DAY", "7_DAYS", "14_DAYS", "30_DAYS", "60_DAYS"]
+ARCHIVE_DAYS = [90, 180, 270, 365]
 
 # The implementation guide's table of parameters: default, and allowed values where it names them.
 GUIDE: dict[str, tuple[Any, list[Any] | None]] = {
@@ -34,6 +41,11 @@ GUIDE: dict[str, tuple[Any, list[Any] | None]] = {
     "SuccessNotification": ("Yes", ["Yes", "No"]),
     "Dashboard": ("Yes", ["Yes", "No"]),
     "EFSEncryption": ("Yes", ["Yes", "No"]),
+    # ours
+    "EFSThroughputMode": ("elastic", ["elastic", "bursting"]),
+    "TransitionToIA": ("AFTER_1_DAY", ["None", *(f"AFTER_{n}" for n in IA_DAYS)]),
+    "TransitionToArchive": ("None", ["None", *(f"AFTER_{n}_DAYS" for n in ARCHIVE_DAYS)]),
+    "LogRetentionDays": (365, None),
 }
 LABELS = {
     "SrcEFS": "Source EFS",
@@ -50,6 +62,10 @@ LABELS = {
     "SuccessNotification": "Success Notification",
     "Dashboard": "Dashboard",
     "EFSEncryption": "EFS Encryption",
+    "EFSThroughputMode": "EFS Throughput Mode",
+    "TransitionToIA": "Transition to Infrequent Access",
+    "TransitionToArchive": "Transition to Archive",
+    "LogRetentionDays": "Log Retention",
 }
 # Resources of v1.5, by logical id. The launch configuration has become a launch template, because
 # new accounts cannot create one.
@@ -90,6 +106,10 @@ OUTPUTS = {
     "LogBucket",
     "AmiId",
     "EFSSecurityGroup",
+    # ours
+    "BackupTable",
+    "OrchestratorFunction",
+    "RestoreTemplate",
 }
 
 
@@ -176,13 +196,6 @@ def test_records_expire_and_the_table_is_encrypted(resources: dict[str, Any]) ->
     assert table["TimeToLiveSpecification"] == {"AttributeName": "ExpireItem", "Enabled": True}
     assert table["KeySchema"] == [{"AttributeName": "BackupId", "KeyType": "HASH"}]
     assert table["SSESpecification"]["SSEEnabled"] is True
-
-
-def test_elastic_throughput_is_never_asked_for_in_max_io_mode(template: dict[str, Any]) -> None:
-    mode = template["Resources"]["DstEFS"]["Properties"]["ThroughputMode"]
-    assert mode == {"Fn::If": ["ElasticThroughput", "elastic", "bursting"]}
-    condition = template["Conditions"]["ElasticThroughput"]
-    assert condition == {"Fn::Equals": [{"Ref": "EFSMode"}, "generalPurpose"]}
 
 
 def test_the_dashboard_is_json(resources: dict[str, Any]) -> None:
