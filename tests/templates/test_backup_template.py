@@ -8,19 +8,6 @@ import pytest
 from tests.templates.reading import BACKUP, actions, load, statements, wrongly_judged
 
 STATEFUL = {"DstEFS", "EFSLogBucket", "EFSDynamoDB"}
-ADDED_BY_US = {
-    "BackupInstanceLaunchTemplate",
-    "CheckEvent",
-    "CheckEventLambdaPermission",
-    "EFSLogBucketPolicy",
-    "HelperLogs",
-    "OrchestratorLogs",
-    "ScheduleGroup",
-    "SchedulerRole",
-    "SnapshotAgeAlarm",
-    "TopicKey",
-    "TopicPolicy",
-}
 WINDOWS = [60, 90, 120, 150, 180, 240, 300, 360, 480, 600, 720, 840, 960, 1080, 1200, 1320]
 IA_DAYS = ["1_DAY", "7_DAYS", "14_DAYS", "30_DAYS", "60_DAYS"]
 ARCHIVE_DAYS = [90, 180, 270, 365]
@@ -67,50 +54,6 @@ LABELS = {
     "TransitionToArchive": "Transition to Archive",
     "LogRetentionDays": "Log Retention",
 }
-# Resources of v1.5, by logical id. The launch configuration has become a launch template, because
-# new accounts cannot create one.
-RESOURCES = {
-    "EFSSecurityGroup": "AWS::EC2::SecurityGroup",
-    "EFSIngressRule": "AWS::EC2::SecurityGroupIngress",
-    "DstEFS": "AWS::EFS::FileSystem",
-    "MountTarget0": "AWS::EFS::MountTarget",
-    "MountTarget1": "AWS::EFS::MountTarget",
-    "EFSAutoScalingGroup": "AWS::AutoScaling::AutoScalingGroup",
-    "LifecycleHook": "AWS::AutoScaling::LifecycleHook",
-    "Orchestrator": "AWS::Lambda::Function",
-    "EFSDynamoDB": "AWS::DynamoDB::Table",
-    "EFSLogBucket": "AWS::S3::Bucket",
-    "EFSBackupStartEvent": "AWS::Events::Rule",
-    "BackupStartEventLambdaPermission": "AWS::Lambda::Permission",
-    "ASGEvent": "AWS::Events::Rule",
-    "ASGEventLambdaPermission": "AWS::Lambda::Permission",
-    "CWDashboard": "AWS::CloudWatch::Dashboard",
-    "SNSTopic": "AWS::SNS::Topic",
-    "OrchestratorRole": "AWS::IAM::Role",
-    "EC2Role": "AWS::IAM::Role",
-    "EC2RolePolicies": "AWS::IAM::Policy",
-    "InstanceProfile": "AWS::IAM::InstanceProfile",
-    "SolutionHelperRole": "AWS::IAM::Role",
-    "AMIInfoFunction": "AWS::Lambda::Function",
-    "AMIInfo": "Custom::AMIInfo",
-    "SolutionHelper": "AWS::Lambda::Function",
-    "CreateUniqueID": "Custom::LoadLambda",
-    "SendAnonymousMetrics": "Custom::SendAnonymousMetrics",
-}
-OUTPUTS = {
-    "UUID",
-    "SNSTopic",
-    "SourceEFS",
-    "BackupEFS",
-    "DashboardView",
-    "LogBucket",
-    "AmiId",
-    "EFSSecurityGroup",
-    # ours
-    "BackupTable",
-    "OrchestratorFunction",
-    "RestoreTemplate",
-}
 
 
 @pytest.fixture(scope="module")
@@ -135,23 +78,6 @@ def test_each_parameter_is_labelled(template: dict[str, Any]) -> None:
     interface = template["Metadata"]["AWS::CloudFormation::Interface"]
     labels = {name: label["default"] for name, label in interface["ParameterLabels"].items()}
     assert labels == LABELS
-
-
-def test_resources_of_v15_keep_their_ids_and_types(resources: dict[str, Any]) -> None:
-    assert {name: r["Type"] for name, r in resources.items() if name in RESOURCES} == RESOURCES
-    assert set(resources) == set(RESOURCES) | ADDED_BY_US
-
-
-def test_physical_names_are_those_of_v15(resources: dict[str, Any]) -> None:
-    stack = {"Ref": "AWS::StackName"}
-    assert resources["Orchestrator"]["Properties"]["FunctionName"] == stack
-    assert resources["EFSDynamoDB"]["Properties"]["TableName"] == stack
-    dashboard = resources["CWDashboard"]["Properties"]["DashboardName"]
-    assert dashboard == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
-
-
-def test_outputs_are_those_of_v15(template: dict[str, Any]) -> None:
-    assert set(template["Outputs"]) == OUTPUTS
 
 
 def test_mappings_can_be_edited_as_the_guide_says(template: dict[str, Any]) -> None:

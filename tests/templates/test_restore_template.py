@@ -44,27 +44,6 @@ ALLOWED = {
     "RestoreMode": ["Mirror", "Merge", "NewDirectory"],
     "DryRun": ["No", "Yes"],
 }
-# Resources of v1.5, by logical id. The launch configuration has become a launch template.
-RESOURCES = {
-    "EFSSecurityGroup": "AWS::EC2::SecurityGroup",
-    "EFSIngressRule": "AWS::EC2::SecurityGroupIngress",
-    "RestoreAutoScalingGroup": "AWS::AutoScaling::AutoScalingGroup",
-    "EC2Role": "AWS::IAM::Role",
-    "EC2RolePolicies": "AWS::IAM::Policy",
-    "InstanceProfile": "AWS::IAM::InstanceProfile",
-    "HelperRole": "AWS::IAM::Role",
-    "AMIInfoFunction": "AWS::Lambda::Function",
-    "AMIInfo": "Custom::AMIInfo",
-    "SolutionHelper": "AWS::Lambda::Function",
-    "CreateUniqueID": "Custom::CreateUniqueID",
-    "SendAnonymousMetrics": "Custom::SendAnonymousMetrics",
-    "CWDashboard": "AWS::CloudWatch::Dashboard",
-    "SNSTopic": "AWS::SNS::Topic",
-}
-ADDED_BY_US = {
-    "RestoreInstanceLaunchTemplate": "AWS::EC2::LaunchTemplate",
-    "HelperLogs": "AWS::Logs::LogGroup",
-}
 FILE_SYSTEM = "arn:${AWS::Partition}:elasticfilesystem:${AWS::Region}:${AWS::AccountId}:file-system"
 
 
@@ -84,20 +63,6 @@ def test_parameters_are_those_of_the_guide(template: dict[str, Any]) -> None:
     assert found == GUIDE
     assert {n: p["AllowedValues"] for n, p in parameters.items() if "AllowedValues" in p} == ALLOWED
     assert all(parameter["Description"] for parameter in parameters.values())
-
-
-def test_resources_of_v15_keep_their_ids_and_types(resources: dict[str, Any]) -> None:
-    assert {name: r["Type"] for name, r in resources.items()} == {**RESOURCES, **ADDED_BY_US}
-
-
-def test_outputs_are_those_of_v15(template: dict[str, Any]) -> None:
-    assert set(template["Outputs"]) == {
-        "SNSTopic",
-        "DashboardView",
-        "LogBucket",
-        "AmiId",
-        "EFSSecurityGroup",
-    }
 
 
 @pytest.mark.parametrize(
