@@ -15,7 +15,6 @@ from tests.templates.reading import (
     actions,
     launch_data,
     load,
-    of_type,
     statements,
     user_data,
     wrongly_judged,
@@ -281,13 +280,6 @@ class TestCommonBlocks:
         read = ("elasticfilesystem:ClientMount", "elasticfilesystem:ClientRootAccess")
         assert read_from(ours).replace("SrcEFS", "DstEFS") == read_from(theirs)
         assert (*read, "elasticfilesystem:ClientWrite") in set(ours) & set(theirs)
-
-    def test_dashboard(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
-        ours, theirs = (
-            json.loads(of_type(template, "AWS::CloudWatch::Dashboard")["DashboardBody"]["Fn::Sub"])
-            for template in (backup, restore)
-        )
-        assert ours["widgets"][:2] == theirs["widgets"]
 
     def test_outputs(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
         for name in ("SNSTopic", "DashboardView", "AmiId"):
