@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the project needs: Debian packages, then .venv with the pinned Python packages.
-#   tools/setup.sh demo   what the demo and the build need
+#   tools/setup.sh admin  .venv alone: what it takes to build, publish, deploy and operate
+#   tools/setup.sh demo   that, and what the demo needs
 #   tools/setup.sh        that, and what the tests and the linters need
 # Exit 2: something is missing that this user may not install; says which command would.
 set -Eeuo pipefail
@@ -37,6 +38,7 @@ missing_packages() {
 }
 
 install_packages() {
+  ((${#DEBIAN_PACKAGES[@]} > 0)) || return 0
   command -v dpkg-query >/dev/null ||
     refuse "Debian 12 or newer, or Ubuntu 24.04 or newer, is needed: dpkg-query is not here."
   local missing
@@ -91,12 +93,13 @@ make_venv() {
 
 main() {
   case ${1:-all} in
+    admin) DEBIAN_PACKAGES=() ;;
     demo) ;;
     all)
       DEBIAN_PACKAGES+=(shellcheck shfmt)
       REQUIREMENTS+=(requirements-dev.txt)
       ;;
-    *) refuse "usage: tools/setup.sh [demo]" ;;
+    *) refuse "usage: tools/setup.sh [admin | demo]" ;;
   esac
   local python
   python=$(find_python)
