@@ -19,6 +19,7 @@ from orchestrator.actions import (
     BeginRun,
     CloseRun,
     CompleteHook,
+    NoteSnapshot,
     Notify,
     ReleaseLock,
     RemoveSchedule,
@@ -27,8 +28,18 @@ from orchestrator.actions import (
     StopInstance,
 )
 from orchestrator.core import Group, World
-from orchestrator.events import Close, Event, Start, Stop, Terminating
-from orchestrator.record import KEY, LOCK_KEY, RUNNING, Item, Lock, Record
+from orchestrator.events import Check, Close, Event, Start, Stop, Terminating
+from orchestrator.record import (
+    CLOSING,
+    KEY,
+    LOCK_KEY,
+    NEWEST_KEY,
+    RUNNING,
+    Item,
+    Lock,
+    NewestSnapshot,
+    Record,
+)
 from orchestrator.settings import Settings
 
 RETRIES = Config(
@@ -69,7 +80,10 @@ class Account:
             named.add(lock.run)
         items = {run: self._item(run) for run in named}
         records = {run: Record.from_item(item) for run, item in items.items() if item}
-        return World(lock, records, self._group())
+        newest = self._item(NEWEST_KEY) if isinstance(event, Check) else None
+        return World(
+            lock, records, self._group(), NewestSnapshot.from_item(newest) if newest else None
+        )
 
     def apply(self, action: Action) -> None:
         """Carry out one action; doing it again does no harm.
@@ -95,6 +109,8 @@ class Account:
                 self._close_run(record)
             case Notify(subject, body):
                 self._sns.publish(TopicArn=self._settings.topic_arn, Subject=subject, Message=body)
+            case NoteSnapshot(snapshot):
+                self._note_snapshot(snapshot)
             case RemoveSchedule(run):
                 self._remove_schedule(run)
             case ReleaseLock(run):
@@ -138,24 +154,38 @@ class Account:
             raise
 
     def _close_run(self, record: Record) -> None:
-        names = ("BackupStatus", "Message", "BackupStopTime")
         item = record.to_item()
         try:
             self._dynamodb.update_item(
                 TableName=self._settings.table,
                 Key={KEY: item[KEY]},
-                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in names),
+                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in CLOSING),
                 ConditionExpression="#BackupStatus = :running",
-                ExpressionAttributeNames={f"#{name}": name for name in names},
+                ExpressionAttributeNames={f"#{name}": name for name in CLOSING},
                 ExpressionAttributeValues={
                     ":running": {"S": RUNNING},
-                    **{f":{name}": item[name] for name in names},
+                    **{f":{name}": item[name] for name in CLOSING},
                 },
             )
         except ClientError as error:
             if _code(error) == "ConditionalCheckFailedException":
                 raise WorldChanged(f"run {record.backup_id} has reported meanwhile") from error
             raise
+
+    def _note_snapshot(self, snapshot: NewestSnapshot) -> None:
+        item = snapshot.to_item()
+        try:
+            self._dynamodb.put_item(
+                TableName=self._settings.table,
+                Item=item,
+                ConditionExpression=f"attribute_not_exists({KEY}) OR #time < :time",
+                ExpressionAttributeNames={"#time": "Time"},
+                ExpressionAttributeValues={":time": item["Time"]},
+            )
+        except ClientError as error:
+            if _code(error) != "ConditionalCheckFailedException":
+                raise
+            logger.info("a snapshot that is as new as that of run %s is noted", snapshot.run)
 
     def _release_lock(self, run: str) -> None:
         try:

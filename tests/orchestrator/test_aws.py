@@ -16,6 +16,7 @@ from orchestrator.actions import (
     BeginRun,
     CloseRun,
     CompleteHook,
+    NoteSnapshot,
     Notify,
     ReleaseLock,
     RemoveSchedule,
@@ -25,8 +26,8 @@ from orchestrator.actions import (
 )
 from orchestrator.aws import Account, WorldChanged
 from orchestrator.core import Group, World
-from orchestrator.events import Start, Stop, Terminated, Terminating
-from orchestrator.record import Lock, Record
+from orchestrator.events import Check, Start, Stop, Terminated, Terminating
+from orchestrator.record import Lock, NewestSnapshot, Record
 from orchestrator.settings import Settings
 from tests.orchestrator.cloud import FUNCTION_ARN, REGION, Cloud
 from tests.orchestrator.test_settings import ENV
@@ -34,7 +35,7 @@ from tests.orchestrator.test_settings import ENV
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 LOCK = Lock("run-a", NOW + timedelta(hours=3))
 RECORD = Record({"BackupId": "run-a", "BackupStatus": "Running", "RetainPeriod": 7})
-CLOSED = RECORD.closed("Unknown", "No report", NOW)
+CLOSED = RECORD.closed("Unknown", "No report", "See the logs", NOW)
 STOP = Schedule("run-a", "stop", NOW + timedelta(minutes=165))
 CLOSE = Schedule("run-a", "close", NOW + timedelta(minutes=180))
 TOKEN = "630aa23f-48eb-45e7-aba6-799ea6093a0f"
@@ -73,8 +74,10 @@ class TestLoad:
             "Odd": "True",
         }
 
-    def test_a_record_with_lines_of_text_survives_the_table(self, account: Account) -> None:
-        record = Record({**RECORD.attributes, "Warnings": ["vanished: 'a\\nb'", "… 漢字"]})
+    def test_a_record_with_lines_and_progress_survives_the_table(self, account: Account) -> None:
+        lines: dict[str, Any] = {"Warnings": ["vanished: 'a\\nb'", "… 漢字"]}
+        progress = {"Phase": "copy", "Done": 3, "Total": 7, "Unit": "parts"}
+        record = Record({**RECORD.attributes, **lines, "Progress": progress})
         account.apply(BeginRun(record, LOCK))
         assert account.load(Start("run-a")).records == {"run-a": record}
 
@@ -134,6 +137,36 @@ class TestRun:
         account.apply(ReleaseLock("run-a"))
         account.apply(ReleaseLock("run-a"))
         assert cloud.item("lock") is None
+
+
+class TestNewestSnapshot:
+    @pytest.fixture(autouse=True)
+    def noted(self, account: Account) -> None:
+        account.apply(NoteSnapshot(NewestSnapshot("run-a", NOW)))
+
+    def test_is_an_item_that_only_a_check_reads(self, account: Account, cloud: Cloud) -> None:
+        assert cloud.item("newest-snapshot") == {
+            "BackupId": {"S": "newest-snapshot"},
+            "Time": {"N": str(int(NOW.timestamp()))},
+            "Run": {"S": "run-a"},
+        }
+        assert account.load(Check()).newest == NewestSnapshot("run-a", NOW)
+        assert account.load(Start("run-b")).newest is None
+
+    @pytest.mark.parametrize(("hours", "run"), [(-1, "run-a"), (0, "run-a"), (1, "run-b")])
+    def test_is_never_replaced_by_an_older_one(
+        self, account: Account, hours: int, run: str
+    ) -> None:
+        account.apply(NoteSnapshot(NewestSnapshot("run-b", NOW + timedelta(hours=hours))))
+        newest = account.load(Check()).newest
+        assert newest
+        assert newest.run == run
+
+    def test_may_be_that_there_is_none(self, account: Account) -> None:
+        account.apply(NoteSnapshot(NewestSnapshot("", NOW + timedelta(hours=1))))
+        newest = account.load(Check()).newest
+        assert newest
+        assert newest.run == ""
 
 
 class TestSchedule:
@@ -273,6 +306,7 @@ class TestInstance:
     [
         ("dynamodb", "transact_write_items", BeginRun(RECORD, LOCK)),
         ("dynamodb", "update_item", CloseRun(CLOSED)),
+        ("dynamodb", "put_item", NoteSnapshot(NewestSnapshot("run-a", NOW))),
         ("dynamodb", "delete_item", ReleaseLock("run-a")),
         ("scheduler", "create_schedule", STOP),
         ("scheduler", "delete_schedule", RemoveSchedule("run-a")),

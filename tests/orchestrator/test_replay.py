@@ -1,5 +1,6 @@
 """A function may die between any two actions, and any event may come twice, late or never."""
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -14,6 +15,7 @@ from orchestrator.actions import (
     BeginRun,
     CloseRun,
     CompleteHook,
+    NoteSnapshot,
     Notify,
     ReleaseLock,
     RemoveSchedule,
@@ -22,8 +24,8 @@ from orchestrator.actions import (
     StopInstance,
 )
 from orchestrator.core import Group, World, decide
-from orchestrator.events import Close, Event, Start, Stop, Terminated
-from orchestrator.record import Lock, Record
+from orchestrator.events import Check, Close, Event, Start, Stop, Terminated
+from orchestrator.record import Lock, NewestSnapshot, Record, timestamp
 from tests.orchestrator.test_core import CASES, SETTINGS, at, body
 
 
@@ -38,9 +40,12 @@ class Account:
     entries: dict[str, Schedule] = field(default_factory=dict)
     notified: set[tuple[str, str]] = field(default_factory=set)
     hooks: set[str] = field(default_factory=set)
+    newest: NewestSnapshot | None = None
 
     def deliver(self, event: Event, now: datetime, die_after: int | None = None) -> None:
-        world = World(self.lock, self.records, Group(self.desired, frozenset(self.instances)))
+        group = Group(self.desired, frozenset(self.instances))
+        newest = self.newest if isinstance(event, Check) else None
+        world = World(self.lock, self.records, group, newest)
         for action in decide(event, world, SETTINGS, now).actions[:die_after]:
             self.apply(action)
 
@@ -63,6 +68,9 @@ class Account:
                 self.records = {**self.records, record.backup_id: record}
             case Notify():
                 self.notified.add((body(action)["BackupId"], body(action)["BackupStatus"]))
+            case NoteSnapshot(snapshot):
+                if self.newest is None or self.newest.time < snapshot.time:
+                    self.newest = snapshot
             case RemoveSchedule(run):
                 self.entries = {k: e for k, e in self.entries.items() if e.run != run}
             case ReleaseLock(run):
@@ -73,7 +81,13 @@ class Account:
 
 
 def account(given: World) -> Account:
-    return Account(given.lock, dict(given.records), given.group.desired, set(given.group.instances))
+    return Account(
+        given.lock,
+        dict(given.records),
+        given.group.desired,
+        set(given.group.instances),
+        newest=given.newest,
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -114,6 +128,10 @@ class Life(RuleBasedStateMachine):
         self.starts += 1
         self.deliver(Start(f"run-{self.starts}"), die_after)
 
+    @rule(die_after=deaths)
+    def an_hour_has_passed(self, die_after: int | None) -> None:
+        self.deliver(Check(), die_after)
+
     @precondition(lambda self: self.past)
     @rule(data=st.data(), die_after=deaths)
     def an_event_comes_again(self, data: st.DataObject, die_after: int | None) -> None:
@@ -142,7 +160,7 @@ class Life(RuleBasedStateMachine):
     def the_instance_reports(self, status: str, scales_in: bool) -> None:
         lock = self.account.lock
         if lock and self.account.records[lock.run].running:
-            self.update(lock.run, BackupStatus=status)
+            self.update(lock.run, BackupStatus=status, BackupStopTime=timestamp(self.now))
             if scales_in:
                 self.account.desired = 0
 
@@ -177,9 +195,27 @@ class Life(RuleBasedStateMachine):
         for run, record in self.account.records.items():
             assert run == active or (run, record.status) in self.account.notified
 
+    @invariant()
+    def the_newest_snapshot_of_the_runs_that_are_over_is_noted(self) -> None:
+        active = self.account.lock.run if self.account.lock else None
+        made = [
+            record.time("BackupStopTime")
+            for run, record in self.account.records.items()
+            if record.status == "Success" and run != active
+        ]
+        for time in made:
+            assert time
+            assert self.account.newest
+            assert time <= self.account.newest.time
+
     def teardown(self) -> None:
-        """The next day's start leaves nothing open."""
+        """Neither a check after the window nor the next day's start leaves anything open."""
         self.now += timedelta(days=1)
+        checked = deepcopy(self.account)
+        checked.deliver(Check(), self.now)
+        assert checked.lock is None
+        assert not any(record.running for record in checked.records.values())
+        assert checked.newest
         self.account.deliver(Start("last"), self.now)
         assert self.account.lock == Lock("last", self.now + SETTINGS.window)
         self.only_the_active_run_is_running()
