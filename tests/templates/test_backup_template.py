@@ -89,7 +89,7 @@ def test_mappings_can_be_edited_as_the_guide_says(template: dict[str, Any]) -> N
 
 def test_every_stateful_resource_is_retained(resources: dict[str, Any]) -> None:
     for name in STATEFUL:
-        assert resources[name]["DeletionPolicy"] == "Retain", name
+        assert resources[name]["DeletionPolicy"] == "RetainExceptOnCreate", name
 
 
 def test_a_schedule_is_an_expression_of_eventbridge(template: dict[str, Any]) -> None:

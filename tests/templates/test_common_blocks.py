@@ -97,7 +97,9 @@ class TestEachTemplate:
     def test_what_is_kept_is_kept_always(self, resources: dict[str, Any]) -> None:
         for name, resource in resources.items():
             policies = (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy"))
-            assert policies[0] == policies[1], f"{name}: the two policies go together"
+            # What an attempt that failed has made goes again: the table's name and the bucket's
+            # policy would be in the way of the next one.
+            assert policies in ((None, None), ("RetainExceptOnCreate", "Retain")), name
 
     @pytest.mark.parametrize(
         ("name", "good", "bad"),

@@ -59,6 +59,9 @@ def _interface(v15: Tree, ours: Tree) -> Iterator[str]:
             yield f"condition {name} is not as it was"
 
 
+RETAINING = ("Retain", "RetainExceptOnCreate")
+
+
 def _resources(v15: Tree, ours: Tree) -> Iterator[str]:
     for name, before in v15.items():
         if name in GONE:
@@ -71,7 +74,7 @@ def _resources(v15: Tree, ours: Tree) -> Iterator[str]:
         elif after.get("Condition") != before.get("Condition"):
             yield f"{name} has another condition"
         else:
-            if "DeletionPolicy" in before and before["DeletionPolicy"] != after["DeletionPolicy"]:
+            if "DeletionPolicy" in before and after.get("DeletionPolicy") not in RETAINING:
                 yield f"{name} is not retained"
             changed = _fixed_properties_that_differ(before, after) - REPLACED.get(name, set())
             yield from (f"{name} is replaced: {key}" for key in sorted(changed))
