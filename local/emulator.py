@@ -13,6 +13,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -31,6 +32,7 @@ from local.fleet import Fleet, Machine, owner
 RECONCILE_SECONDS = 0.2
 SCHEDULE_TICK_SECONDS = 1
 TWO_YEARS = 2 * 365 * 86400
+GRAVITON_IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
 
 # What ministack reads while it is imported. AUTH makes it enforce the IAM policies.
 ENVIRONMENT = {
@@ -56,14 +58,15 @@ PRIVATE_NAMES = {
     ),
     "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_ec2_sg_permissions"),
     "services.ec2": (
-        "_security_groups", "_tags", "exec_in_instance_blocking", "instance_is_managed",
+        "_ACTION_MAP", "_security_groups", "_tags", "exec_in_instance_blocking",
+        "instance_is_managed",
     ),
     "services.eventbridge": (
         "_SCHEDULER_TICK_INTERVAL", "_put_events", "_rule_last_fired", "_rules",
     ),
     "services.s3": ("_delete_bucket_lifecycle", "_put_bucket_lifecycle"),
     "services.scheduler": ("_SCHEDULE_TICK_INTERVAL",),
-    "services.ssm": ("_commands", "_finish_invocation"),
+    "services.ssm": ("_PUBLIC_AMI_PARAMETERS", "_commands", "_finish_invocation"),
     "services.sts": ("register_session",),
 }  # fmt: skip
 
@@ -97,6 +100,7 @@ def install(home: Path) -> None:
     scaling = AutoScaling(_groups, _lifecycle_hooks, fleet.launch, _publish)
     _hook_authorization()
     _hook_cloudformation()
+    _hook_instance_types()
     _hook_autoscaling(scaling)
     _hook_run_command(scaling, fleet)
     _ministack("services.eventbridge")._SCHEDULER_TICK_INTERVAL = SCHEDULE_TICK_SECONDS
@@ -262,6 +266,24 @@ def _put_lifecycle(bucket: str, properties: Record) -> None:
         )
     else:
         s3._delete_bucket_lifecycle(bucket)
+
+
+# EC2: every instance type and every image of ministack has Intel's architecture.
+
+
+def _hook_instance_types() -> None:
+    actions = _ministack("services.ec2")._ACTION_MAP
+    actions["DescribeInstanceTypes"] = partial(_describe, actions["DescribeInstanceTypes"])
+    _ministack("services.ssm")._PUBLIC_AMI_PARAMETERS[GRAVITON_IMAGE] = "ami-0c2023a1b2c3d4e60"
+
+
+def _describe(describe: Any, parameters: Record) -> Any:
+    """The request names one type: those with a g after their generation are Graviton."""
+    status, headers, body = describe(parameters)
+    (name,) = parameters["InstanceType.1"]
+    if re.match(r"[a-z]+[0-9]+g", name):
+        body = body.replace(b"<item>x86_64</item>", b"<item>arm64</item>")
+    return status, headers, body
 
 
 # Auto Scaling: the groups of ministack have no real instances, no lifecycle and no events.

@@ -47,6 +47,15 @@ def test_signature(name):
     assert tuple(found.parameters) == SIGNATURES[name]
 
 
+def test_instance_types_and_images_are_still_all_of_one_architecture():
+    """When this fails, ministack has learned it: remove ours."""
+    images = importlib.import_module("ministack.services.ssm")._PUBLIC_AMI_PARAMETERS
+    assert emulator.GRAVITON_IMAGE not in images
+    ec2 = importlib.import_module("ministack.services.ec2")
+    status, _, body = ec2._ACTION_MAP["DescribeInstanceTypes"]({"InstanceType.1": ["c7g.large"]})
+    assert (status, body.count(b"<item>x86_64</item>")) == (200, 1)
+
+
 @pytest.mark.parametrize(
     "action",
     [

@@ -5,8 +5,10 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from local import api, deployment
+from ami_info.image import PARAMETER
+from local import api, deployment, sandbox
 
+RELEASE = sandbox.STATE / "test-release"
 ALARM = "SnapshotAgeAlarm"
 
 
@@ -64,3 +66,117 @@ def test_the_outputs_name_what_administrators_need(local_account, stack):
         f"https://{deployment.BUCKET}-{local_account.region}.s3.{local_account.region}.amazonaws.com/"
     )
     assert outputs["RestoreTemplate"].endswith(f"/{deployment.RESTORE_TEMPLATE}")
+
+
+# What the user edits and gets wrong.
+
+
+@pytest.fixture
+def create(local_account, stack, release_url):
+    """create(edits, parameters): a second stack for the same source, from an edited template."""
+    body = (RELEASE / "global-s3-assets" / deployment.BACKUP_TEMPLATE).read_text()
+
+    def create(edits=(), **parameters):
+        edited = body
+        for old, new in edits:
+            assert edited.count(old) == 1
+            edited = edited.replace(old, new)
+        local_account.client("s3").put_object(
+            Bucket=deployment.BUCKET, Key="edited.template", Body=edited.encode()
+        )
+        values = {
+            "SrcEFS": stack.source_id,
+            "VpcId": stack.network.vpc,
+            "Subnets": ",".join(stack.network.subnets),
+            "Email": deployment.EMAIL,
+            **parameters,
+        }
+        url = release_url.partition("/efs-to-efs-backup/")[0] + "/edited.template"
+        return deployment.create_stack(local_account, "second", url, values, lambda text: None)
+
+    yield create
+    cloudformation = local_account.client("cloudformation")
+    cloudformation.delete_stack(StackName="second")
+    cloudformation.get_waiter("stack_delete_complete").wait(
+        StackName="second", WaiterConfig={"Delay": 1}
+    )
+
+
+REGION_LINE = "    us-east-1: {InstanceSize: c5.xlarge}\n"
+NEW_TYPE = "    us-east-1: {InstanceSize: m8g.medium}\n"
+
+
+def test_another_instance_size_takes_two_lines(local_account, create):
+    """As Appendix A of the guide says."""
+    resources = create([(REGION_LINE, NEW_TYPE + "    m8g.medium: {Arch: ARM64}\n")])
+    ec2, ssm = local_account.client("ec2"), local_account.client("ssm")
+    (version,) = ec2.describe_launch_template_versions(
+        LaunchTemplateId=resources["BackupInstanceLaunchTemplate"]
+    )["LaunchTemplateVersions"]
+    image = ssm.get_parameter(Name=PARAMETER.format("arm64"))["Parameter"]["Value"]
+    data = version["LaunchTemplateData"]
+    assert (data["InstanceType"], data["ImageId"]) == ("m8g.medium", image)
+
+
+def test_a_wrong_architecture_is_explained(create):
+    with pytest.raises(deployment.DeploymentError) as error:
+        create([(REGION_LINE, NEW_TYPE + "    m8g.medium: {Arch: HVM64}\n")])
+    assert "AMIInfo: " in str(error.value)
+    assert "Make its line m8g.medium: {Arch: ARM64}" in str(error.value)
+
+
+def refused(create, *edits, **parameters):
+    """The message with which a stack is refused before anything is made."""
+    with pytest.raises(ClientError) as error:
+        create(edits, **parameters)
+    assert error.value.response["Error"]["Code"] == "ValidationError"
+    return error.value.response["Error"]["Message"]
+
+
+@pytest.mark.parametrize(
+    ("line", "missing"),
+    [(NEW_TYPE, "Map::m8g.medium::Arch"), ("", "Map::us-east-1::InstanceSize")],
+)
+def test_a_missing_line_of_the_mappings_is_named(create, line, missing):
+    """Here when the stack is made; AWS looks before."""
+    with pytest.raises((ClientError, deployment.DeploymentError), match=missing):
+        create([(REGION_LINE, line)])
+
+
+def test_a_subnet_of_another_vpc_is_refused(local_account, create, stack):
+    other = deployment.create_network(local_account).subnets[0]
+    message = refused(create, Subnets=f"{stack.network.subnets[0]},{other}")
+    assert "Each of the Subnet IDs must be a subnet of the VPC" in message
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"EFSMode": "maxIO"}, "EFS Mode generalPurpose"),
+        ({"EFSThroughputMode": "bursting"}, "EFS Throughput Mode elastic"),
+        ({"TransitionToIA": "None"}, "needs Transition to Infrequent Access"),
+    ],
+)
+def test_archive_where_efs_refuses_it(create, parameters, expected):
+    assert expected in refused(create, TransitionToArchive="AFTER_90_DAYS", **parameters)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "mode", "policies"),
+    [
+        ({"EFSMode": "maxIO"}, "bursting", [{"TransitionToIA": "AFTER_1_DAY"}]),
+        ({"TransitionToIA": "None"}, "elastic", []),
+        (
+            {"TransitionToArchive": "AFTER_180_DAYS"},
+            "elastic",
+            [{"TransitionToIA": "AFTER_1_DAY"}, {"TransitionToArchive": "AFTER_180_DAYS"}],
+        ),
+    ],
+)
+def test_what_the_backup_file_system_becomes(local_account, create, parameters, mode, policies):
+    backup = create(**parameters)["DstEFS"]
+    efs = local_account.client("efs")
+    (state,) = efs.describe_file_systems(FileSystemId=backup)["FileSystems"]
+    assert state["ThroughputMode"] == mode
+    found = efs.describe_lifecycle_configuration(FileSystemId=backup)["LifecyclePolicies"]
+    assert found == policies
