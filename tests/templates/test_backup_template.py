@@ -1,10 +1,12 @@
 """The backup template keeps v1.5's interface, refuses bad input, and is safe to deploy."""
 
+import json
+import re
 from typing import Any
 
 import pytest
 
-from tests.templates.reading import BACKUP, actions, load, statements, wrongly_judged
+from tests.templates.reading import BACKUP, ROOT, actions, load, statements, wrongly_judged
 
 STATEFUL = {"DstEFS", "EFSLogBucket", "EFSDynamoDB"}
 WINDOWS = [60, 90, 120, 150, 180, 240, 300, 360, 480, 600, 720, 840, 960, 1080, 1200, 1320]
@@ -127,3 +129,72 @@ def test_the_source_can_never_be_written(template: dict[str, Any]) -> None:
     for _, statement in statements(template):
         if "elasticfilesystem:ClientWrite" in actions(statement):
             assert statement["Resource"] == {"Fn::GetAtt": ["DstEFS", "Arn"]}
+
+
+def test_the_alarm_tells_after_two_intervals(template: dict[str, Any]) -> None:
+    alarm = template["Resources"]["SnapshotAgeAlarm"]["Properties"]
+    days = {
+        name: entry["TooOld"] / 86400 for name, entry in template["Mappings"]["Interval"].items()
+    }
+    assert days == {"daily": 2, "weekly": 14, "monthly": 62}
+    assert alarm["Threshold"] == {"Fn::FindInMap": ["Interval", {"Ref": "IntervalTag"}, "TooOld"]}
+    assert (alarm["ComparisonOperator"], alarm["Statistic"]) == ("GreaterThanThreshold", "Maximum")
+    assert alarm["Dimensions"] == [{"Name": "StackName", "Value": {"Ref": "AWS::StackName"}}]
+
+
+def test_the_alarm_tells_when_nobody_knows(template: dict[str, Any]) -> None:
+    alarm = template["Resources"]["SnapshotAgeAlarm"]["Properties"]
+    assert alarm["TreatMissingData"] == "missing"
+    for actions_on in ("AlarmActions", "OKActions", "InsufficientDataActions"):
+        assert alarm[actions_on] == [{"Ref": "SNSTopic"}]
+
+
+def test_the_alarm_hears_from_the_orchestrator_every_hour(resources: dict[str, Any]) -> None:
+    check = resources["CheckEvent"]["Properties"]
+    assert check["ScheduleExpression"] == "rate(1 hour)"
+    (target,) = check["Targets"]
+    assert json.loads(target["Input"]) == {"mode": "backup", "action": "check"}
+    assert resources["SnapshotAgeAlarm"]["Properties"]["Period"] == 3600
+
+
+def granted(document: dict[str, Any]) -> dict[str, tuple[set[str], Any]]:
+    """Principal -> what a resource policy lets it do, and on which condition."""
+    return {
+        str(next(iter(statement["Principal"].values()))): (
+            set(actions(statement)),
+            statement.get("Condition"),
+        )
+        for statement in document["Statement"]
+    }
+
+
+def test_the_alarm_can_publish(resources: dict[str, Any]) -> None:
+    topic = resources["SNSTopic"]["Properties"]
+    assert topic["KmsMasterKeyId"] == {"Ref": "TopicKey"}
+    ours = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    use = {"kms:Decrypt", "kms:GenerateDataKey*"}
+    key = granted(resources["TopicKey"]["Properties"]["KeyPolicy"])
+    assert key["cloudwatch.amazonaws.com"] == (use, ours)
+    assert key["events.amazonaws.com"] == (use, None), "EventBridge's requests have no such context"
+    policy = resources["TopicPolicy"]["Properties"]
+    assert policy["Topics"] == [{"Ref": "SNSTopic"}]
+    assert granted(policy["PolicyDocument"]) == {
+        "cloudwatch.amazonaws.com": ({"sns:Publish"}, ours)
+    }
+
+
+def test_whoever_publishes_may_use_the_key(template: dict[str, Any]) -> None:
+    key = {"Fn::GetAtt": ["TopicKey", "Arn"]}
+    may: dict[str, set[str]] = {action: set() for action in ("sns:Publish", "kms:Decrypt")}
+    for name, statement in statements(template):
+        for action in set(may) & set(actions(statement)):
+            may[action].add(name)
+            if action == "kms:Decrypt":
+                assert statement["Resource"] == key
+    assert may["sns:Publish"] == may["kms:Decrypt"] == {"OrchestratorRole", "EC2RolePolicies"}
+
+
+def test_the_orchestrator_knows_every_setting(resources: dict[str, Any]) -> None:
+    given = set(resources["Orchestrator"]["Properties"]["Environment"]["Variables"])
+    source = (ROOT / "src" / "orchestrator" / "settings.py").read_text()
+    assert given == set(re.findall(r'env, "([a-z_0-9]+)"', source))

@@ -3,11 +3,15 @@ every template has to be, both are."""
 
 import json
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from moto import mock_aws
 
+from tests.cloudformation import aws_environment
 from tests.templates.reading import (
     BACKUP,
     RESTORE,
@@ -88,11 +92,14 @@ class TestEachTemplate:
         grouped = [name for group in groups for name in group["Parameters"]]
         assert sorted(grouped) == sorted(template["Parameters"])
 
-    def test_each_instance_size_has_an_architecture(self, template: dict[str, Any]) -> None:
-        mapping = template["Mappings"]["Map"]
-        sizes = [entry["InstanceSize"] for entry in mapping.values() if "InstanceSize" in entry]
-        assert sizes
-        assert [size for size in sizes if "Arch" not in mapping[size]] == []
+    def test_every_parameter_says_what_it_wants(self, template: dict[str, Any]) -> None:
+        for name, parameter in template["Parameters"].items():
+            assert parameter["Description"], name
+            assert parameter["ConstraintDescription"].startswith("must be"), name
+            checks = {"AllowedPattern", "AllowedValues", "MinValue"} & set(parameter)
+            assert len(checks) == 1, name
+            if checks == {"MinValue"}:
+                assert (parameter["Type"], "MaxValue" in parameter) == ("Number", True)
 
     def test_what_is_kept_is_kept_always(self, resources: dict[str, Any]) -> None:
         for name, resource in resources.items():
@@ -119,6 +126,17 @@ class TestEachTemplate:
                 ["/", "/appdata", "/with space/ünd", "/a..b", "/home/"],
                 ["", "appdata", "/../etc", "/a/..", "/a\nb", "/a\n"],
             ),
+            (
+                "VpcId",
+                ["vpc-0a1b2c3d", "vpc-0123456789abcdef0"],
+                ["", "vpc-", "subnet-0a1b2c3d", "vpc-0a1b2c3d,vpc-0a1b2c3e", "vpc-0A1B"],
+            ),
+            (
+                # CloudFormation may match the whole list, or each of its members.
+                "Subnets",
+                ["subnet-0a1b2c3d", "subnet-0a1b2c3d,subnet-4e5f6a7b", "subnet-0a, subnet-4e"],
+                ["", "subnet-", "vpc-0a1b2c3d", "subnet-0a1b2c3d;subnet-4e5f6a7b"],
+            ),
             ("Email", ["a@b.example", "x.y+z@sub.b.example"], ["", "a", "a@b", "a b@c.d", "@b.c"]),
         ],
     )
@@ -127,7 +145,6 @@ class TestEachTemplate:
     ) -> None:
         (parameter,) = (p for key, p in template["Parameters"].items() if key.endswith(name))
         assert wrongly_judged(parameter, good, bad) == []
-        assert parameter["ConstraintDescription"].startswith("must be")
 
     def test_user_data_only_sets_variables_and_runs_one_script(
         self, path: Path, template: dict[str, Any]
@@ -190,6 +207,50 @@ class TestEachTemplate:
         assert {a for a in unlimited if not self.NO_RESOURCE_LEVEL.match(a)} == set()
 
 
+class TestInstanceSizes:
+    """The two templates have the same mappings: one is enough."""
+
+    @pytest.fixture
+    def sizes(self) -> dict[str, str]:
+        mapping = load(BACKUP)["Mappings"]["Map"]
+        return {n: entry["InstanceSize"] for n, entry in mapping.items() if "InstanceSize" in entry}
+
+    def test_every_region_with_efs_has_one(self, sizes: dict[str, str]) -> None:
+        partitions = ("aws", "aws-cn", "aws-us-gov", "aws-eusc")
+        regions = [boto3.Session().get_available_regions("efs", name) for name in partitions]
+        assert set(sizes) == set(chain.from_iterable(regions))
+
+    @mock_aws
+    def test_each_is_offered_in_its_region(
+        self, sizes: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        aws_environment(monkeypatch)
+        checked = set()
+        for region, size in sizes.items():
+            ec2 = boto3.client("ec2", region)
+            offered = ec2.describe_instance_type_offerings()["InstanceTypeOfferings"]
+            if offered:  # else moto does not know the region
+                assert size in {offer["InstanceType"] for offer in offered}, region
+                checked.add(region)
+        assert len(checked) > 20
+
+    @mock_aws
+    def test_each_line_has_the_right_architecture(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        aws_environment(monkeypatch)
+        mapping = load(BACKUP)["Mappings"]["Map"]
+        lines = {name: entry["Arch"] for name, entry in mapping.items() if "Arch" in entry}
+        ec2 = boto3.client("ec2", "us-east-1")
+        found = ec2.describe_instance_types(InstanceTypes=list(lines))["InstanceTypes"]
+        architectures = {
+            t["InstanceType"]: t["ProcessorInfo"]["SupportedArchitectures"] for t in found
+        }
+        right = {"HVM64": ["x86_64"], "ARM64": ["arm64"]}
+        assert {name: right[arch] for name, arch in lines.items()} == architectures
+        assert {
+            entry["InstanceSize"] for entry in mapping.values() if "InstanceSize" in entry
+        } <= set(lines)
+
+
 class TestCommonBlocks:
     def test_common_parameters(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
         ours, theirs = backup["Parameters"], restore["Parameters"]
@@ -221,7 +282,11 @@ class TestCommonBlocks:
         assert mappings == restore["Mappings"]
 
     def test_conditions(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
-        assert backup["Conditions"]["DashboardOpt"] == restore["Conditions"]["DashboardOpt"]
+        both = {name: backup["Conditions"][name] for name in restore["Conditions"]}
+        assert both == restore["Conditions"]
+
+    def test_rules(self, backup: dict[str, Any], restore: dict[str, Any]) -> None:
+        assert backup["Rules"]["Network"] == restore["Rules"]["Network"]
 
     @pytest.mark.parametrize("name", COMMON_RESOURCES)
     def test_resources(self, backup: dict[str, Any], restore: dict[str, Any], name: str) -> None:
