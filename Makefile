@@ -9,7 +9,7 @@ BIN := .venv/bin
 SHELL_FILES = $(shell shfmt --find .ci */)
 GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo build publish deploy status backup-now restore cost test lint lock clean
+.PHONY: help setup demo build publish preflight deploy status backup-now restore cost test lint lock clean
 
 ##@ Getting started
 help: ## explain the targets
@@ -32,6 +32,10 @@ build: ## write a release into dist/: VERSION=v2.0.0, optionally BUCKET=prefix
 publish: ## build, upload to prefix-region, write launch links: BUCKET=prefix REGIONS="eu-west-1 …" VERSION=v2.0.0
 	@tools/setup.sh admin
 	@$(BIN)/python -m tools.publish
+
+preflight: ## check the network before a deployment: SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… or STACK=name
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.preflight
 
 deploy: ## create or update a stack: STACK=name SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… Email=you@…
 	@tools/setup.sh admin

@@ -27,7 +27,7 @@ def main(given: Given) -> int:
     stack = Stack.backup(connect, name)
     answer = invoke(connect("lambda", config=ONCE), stack.resource("Orchestrator"), name)
     begun = has_begun(answer)
-    print(f"{'The backup has begun' if begun else 'No backup was started'}: {answer['reason']}.")
+    print(f"{'Started' if begun else 'Not started'}: {answer['reason']}.")
     if begun:
         print(f"To see how it gets on: make status STACK={name}")
     return 0 if begun else 1

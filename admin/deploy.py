@@ -48,9 +48,7 @@ def main(given: Given) -> int:
         )
     connect = clients(given.get("REGION"))
     region = connect("cloudformation").meta.region_name
-    stack = Stack.find(connect, name)
-    if stack:
-        check_state(stack)
+    stack = existing(connect, name)
     own_bucket = not given.get("BUCKET")
     prefix = given.get("BUCKET") or default_bucket(connect)
     version = given.get("VERSION") or build.source_version()
@@ -69,10 +67,12 @@ def main(given: Given) -> int:
     return 0
 
 
-def check_state(stack: Stack) -> None:
-    """Raises AdminError for a stack that cannot be updated."""
-    if stack.status == "REVIEW_IN_PROGRESS":
-        return  # an earlier deploy has got no further than to ask for it
+def existing(connect: Clients, name: str) -> Stack | None:
+    """The stack to update, if there is one. Raises AdminError for one that cannot be updated."""
+    stack = Stack.find(connect, name)
+    # Under review is what an earlier deployment only asked for.
+    if stack is None or stack.status in ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE"):
+        return None
     stack.check_kind()
     words = {"name": stack.name, "region": stack.region}
     delete = "aws cloudformation delete-stack --stack-name {name} --region {region}".format(**words)
@@ -82,6 +82,7 @@ def check_state(stack: Stack) -> None:
         )
     if stack.status.endswith("_IN_PROGRESS"):
         raise AdminError(f"The stack {stack.name} is {stack.status}. Wait until that has ended")
+    return stack
 
 
 def default_bucket(connect: Clients) -> str:

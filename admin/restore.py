@@ -39,6 +39,20 @@ TEMPLATE = "efs-to-efs-restore.template"
 LOGS = "efs-restore-logs/"
 POLL_SECONDS = 2
 
+SHOWN = (
+    "Target",
+    "SafetyDirectory",
+    "Warnings",
+    "Errors",
+    "Examples",
+    "MountCommand",
+    "UndoCommand",
+    "DeleteCommand",
+    "StartCommand",
+    "Logs",
+)
+"""What is shown of the notification, below its message."""
+
 
 def main(given: Given) -> int:
     name = given.required("STACK", "efs-backup")
@@ -218,14 +232,14 @@ def report(out: Console, message: Mapping[str, Any]) -> bool:
     good = status in ("Success", "Planned")
     out.print(f"\n{status}", style="bold green" if good else "bold red")
     out.print(message["Message"])
-    for name, value in message.items():
-        if name in ("Status", "Message", "Parameters"):
-            continue
+    for name in SHOWN:
+        value = message.get(name, [])
         if isinstance(value, dict):
             value = [f"{kind} {line}" for kind, lines in value.items() for line in lines]
-        lines = value if isinstance(value, list) else [value]
-        for line in lines:
+        for line in value if isinstance(value, list) else [value]:
             out.print(f"  {name}:  {printable(str(line))}", soft_wrap=True)
+    if status == "Planned":
+        out.print("\nTo restore, give the same command without DRYRUN.")
     return good
 
 

@@ -11,9 +11,8 @@ from botocore.exceptions import ClientError
 from admin.command import AdminError, Clients
 from admin.template import Template
 
-BACKUP, RESTORE = "(SO0031)", "(SO0031R)"
-"""How the descriptions of the two templates begin, those of version 1.5, too."""
-
+# What the backup template has always had, since version 1.
+RESOURCES = {"Orchestrator", "EFSDynamoDB", "EFSAutoScalingGroup", "DstEFS"}
 # A stack in such a state has never been whole, or is no more.
 UNUSABLE = {
     "CREATE_FAILED",
@@ -33,7 +32,6 @@ class Stack:
     name: str
     region: str
     status: str
-    description: str
     parameters: Mapping[str, str]
     outputs: Mapping[str, str]
     _client: Any
@@ -51,7 +49,6 @@ class Stack:
             found["StackName"],
             client.meta.region_name,
             found["StackStatus"],
-            found.get("Description", ""),
             {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])},
             {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])},
             client,
@@ -73,11 +70,9 @@ class Stack:
         return stack
 
     def check_kind(self) -> None:
-        if not self.description.startswith(BACKUP):
-            raise AdminError(
-                f"The stack {self.name} was not made from the backup template: its description is"
-                f" {self.description!r}"
-            )
+        """Raises AdminError for a stack of another template."""
+        if not self.template().content["Resources"].keys() >= RESOURCES:
+            raise AdminError(f"The stack {self.name} was not made from the backup template")
 
     def resource(self, logical_id: str) -> str:
         """The physical id of a resource."""

@@ -13,7 +13,7 @@ import argparse
 import hashlib
 import sys
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,18 @@ class Release:
     files: Mapping[str, bytes]
 
     @classmethod
-    def built(cls, version: str, bucket_prefix: str, dist: Path = build.ROOT / "dist") -> Release:
-        """Raises AdminError when it cannot be built."""
+    def built(cls, version: str, bucket_prefix: str) -> Release:
+        """A new one in dist/. Raises AdminError when it cannot be built."""
+        dist = build.ROOT / "dist"
         try:
             build.build(build.version(version), build.bucket(bucket_prefix), dist)
         except (argparse.ArgumentTypeError, build.BuildError, OSError) as error:
             raise AdminError(str(error)) from error
+        return cls.read(version, dist)
+
+    @classmethod
+    def read(cls, version: str, dist: Path) -> Release:
+        """One that was built into `dist`."""
         files = {path.name: path.read_bytes() for path in sorted(dist.glob("*-s3-assets/*"))}
         sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in files]
         return cls(version, {**files, "SHA256SUMS": "".join(sums).encode()})
@@ -186,7 +192,9 @@ def encoded(content: bytes) -> str:
     return b64encode(hashlib.sha256(content).digest()).decode()
 
 
-def publish(release: Release, buckets: Sequence[Bucket], create: bool) -> None:
+def publish(
+    release: Release, buckets: Sequence[Bucket], create: bool, say: Callable[[str], None] = print
+) -> None:
     """Has the release in all buckets. Raises AdminError, before the first upload if possible."""
     absent = [bucket for bucket in buckets if not bucket.exists()]
     if absent and not create:
@@ -199,14 +207,14 @@ def publish(release: Release, buckets: Sequence[Bucket], create: bool) -> None:
     missing = [(bucket, bucket.missing(release)) for bucket in buckets if bucket not in absent]
     for bucket in absent:
         bucket.create()
-        print(f"Created the bucket {bucket.name}")
+        say(f"Created the bucket {bucket.name}")
         missing.append((bucket, list(release.files)))
     for bucket, files in missing:
         for name in files:
             bucket.upload(release, name)
-            print(f"Uploaded s3://{bucket.name}/{release.folder}/{name}")
+            say(f"Uploaded s3://{bucket.name}/{release.folder}/{name}")
         if not files:
-            print(f"{release.version} is in {bucket.name} already")
+            say(f"{release.version} is in {bucket.name} already")
 
 
 def launch_url(
