@@ -47,9 +47,9 @@ class Unknown(Exception):
 class Unreadable(Unknown):
     """A fact that we may not read."""
 
-    def __init__(self, permission: str) -> None:
-        super().__init__(f"you may not call {permission}")
-        self.permission = permission
+    def __init__(self, call: str) -> None:
+        super().__init__(f"you may not call {call}")
+        self.call = call
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,13 @@ class Facts:
     offered_in: Fact[set[str]]
 
 
-DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
+DENIED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnauthorizedOperation",
+    "InvalidAction",  # by an endpoint that does not have the call, like the local account's
+    "UnsupportedOperation",
+}
 ABSENT = {"FileSystemNotFound", "PolicyNotFound"}
 
 
@@ -159,7 +165,7 @@ class Reader:
         try:
             return Fact(call())
         except Unreadable as error:
-            return Fact(missing=error.permission)
+            return Fact(missing=error.call)
         except ClientError as error:
             if error.response["Error"]["Code"] not in DENIED:
                 raise
@@ -626,10 +632,18 @@ def _gateway_problems(enclosed: list[Item], request: Request, facts: Facts) -> P
     for service in GATEWAYS:
         gateways = _endpoints(service, "Gateway", request, facts)
         joined = {table for gateway in gateways for table in gateway["RouteTableIds"]}
-        for subnet in enclosed:
-            table = route_table(facts.route_tables.get(), subnet["SubnetId"])
-            if table is None or table["RouteTableId"] not in joined:
-                yield f"{service} has no gateway endpoint for {subnet['SubnetId']}", False
+        without = {
+            subnet["SubnetId"]
+            for subnet in enclosed
+            if _table_id(facts, subnet["SubnetId"]) not in joined
+        }
+        if without:
+            yield f"{service} has no gateway endpoint for {_list(without)}", False
+
+
+def _table_id(facts: Facts, subnet: str) -> str | None:
+    table = route_table(facts.route_tables.get(), subnet)
+    return str(table["RouteTableId"]) if table else None
 
 
 def _interface_problems(enclosed: list[Item], request: Request, facts: Facts) -> Problems:

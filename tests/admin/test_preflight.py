@@ -11,6 +11,7 @@ from unittest import mock
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from moto import mock_aws
 from rich.console import Console
@@ -499,6 +500,16 @@ OPERATIONS = {
         "describe_instance_type_offerings",
     ],
 }
+
+
+@pytest.mark.parametrize("code", ["RequestLimitExceeded", "AuthFailure"])
+def test_an_error_that_is_no_missing_permission_is_no_result(network: Network, code: str) -> None:
+    ec2 = boto3.client("ec2", REGION)
+    stubber = Stubber(ec2)
+    stubber.add_client_error("describe_vpcs", code)
+    stubber.activate()
+    with pytest.raises(ClientError, match=code):
+        Reader(network.efs, ec2).facts(network.request())
 
 
 def test_one_missing_permission_hides_only_what_depends_on_it(network: Network) -> None:
