@@ -53,9 +53,11 @@ def test_a_backup_shows_its_parts_and_its_phases(slow: Backup) -> None:  # noqa:
         while True:
             yield path.exists() and "total" in read(path)
 
-    wait_for("the number of parts", one_part_known())
-    assert read(path) == {"phase": "copy", "done": 0, "total": 1, "unit": "parts"}
-    (slow.home / "go").touch()
+    try:
+        wait_for("the number of parts", one_part_known())
+        assert read(path) == {"phase": "copy", "done": 0, "total": 1, "unit": "parts"}
+    finally:
+        (slow.home / "go").touch()
     assert slow.finish(process).exit_code == 0
     assert read(path)["phase"] == "expire"
 
