@@ -206,6 +206,15 @@ class TestEachTemplate:
         assert unlimited
         assert {a for a in unlimited if not self.NO_RESOURCE_LEVEL.match(a)} == set()
 
+    def test_it_names_no_partition(self, path: Path) -> None:
+        text = path.read_text()
+        assert "arn:aws" not in text
+        # Names of services are the same in all partitions, but for EC2's in China.
+        services = re.findall(r"(?:Principal|Service|PassedToService): (\w+\.amazonaws\.com)", text)
+        china = "!If [China, ec2.amazonaws.com.cn, ec2.amazonaws.com]"
+        assert text.count(china) == 1
+        assert text.replace(china, "").count("amazonaws") == len(services)
+
 
 class TestInstanceSizes:
     """The two templates have the same mappings: one is enough."""
