@@ -10,6 +10,7 @@ import pytest
 from admin import cost
 from admin.command import AdminError, Given
 from admin.cost import Case, Prices
+from tests.templates.reading import BACKUP, load
 
 DOCUMENT = Path("docs/cost.md")
 MEBIBYTE_FILES = Case(files=1024 * 1000, gb=1000)
@@ -168,3 +169,17 @@ def test_the_table_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = capsys.readouterr()
     assert "1,000,000 files, 1,024 GB, 100 % churn, 1 daily snapshots" in out
     assert "Total a month" in out
+
+
+def test_what_is_assumed_is_what_the_template_does_by_default() -> None:
+    parameters = load(BACKUP)["Parameters"]
+    names = ("Retain", "IntervalTag", "TransitionToIA", "TransitionToArchive")
+    assert [parameters[name]["Default"] for name in names] == [7, "daily", "AFTER_1_DAY", "None"]
+    case = cost.parsed_case(given(FILES="1", GB="1"))
+    assert (case.retain, case.interval, case.ia_days, case.archive_days) == (
+        7,
+        "daily",
+        1,
+        math.inf,
+    )
+    assert case == Case(files=1, gb=1)

@@ -565,13 +565,23 @@ def test_bad_input_is_named(network: Network, wrong: dict[str, str], named: str)
 
 
 def test_a_stack_that_exists_gives_the_request() -> None:
+    parameters = {"SrcEFS": "fs-01234567", "VpcId": "vpc-01234567", "Subnets": "subnet-1, subnet-2"}
+    described = {
+        "StackName": "efs-backup",
+        "StackStatus": "CREATE_COMPLETE",
+        "Parameters": [
+            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+        ],
+        "Outputs": [{"OutputKey": "EFSSecurityGroup", "OutputValue": GROUP}],
+    }
     client = mock.Mock()
+    client.meta.region_name = REGION
+    client.describe_stacks.return_value = {"Stacks": [described]}
     client.get_template.return_value = {
         "TemplateBody": "Mappings: {Map: {us-east-1: {InstanceSize: c6g.large}}}\nX: !Ref Y"
     }
-    parameters = {"SrcEFS": "fs-01234567", "VpcId": "vpc-01234567", "Subnets": "subnet-1, subnet-2"}
-    outputs = {"EFSSecurityGroup": GROUP}
-    stack = Stack("efs-backup", REGION, "CREATE_COMPLETE", "", parameters, outputs, client)
+    stack = Stack.find(lambda service: client, "efs-backup")
+    assert stack
     assert preflight.of_stack(stack) == Request(
         "fs-01234567", "vpc-01234567", ("subnet-1", "subnet-2"), REGION, "c6g.large", GROUP
     )
@@ -596,3 +606,21 @@ def test_the_checklist_in_the_documentation_has_the_same_checks_in_the_same_orde
     text = DOCUMENT.read_text()
     section = text.partition("## Checklist")[2].partition("\n## ")[0]
     assert re.findall(r"^\d+\. \*\*(.+?)\*\*", section, re.MULTILINE) == list(preflight.CHECKS)
+
+
+def test_the_documented_permissions_are_those_of_the_calls(network: Network) -> None:
+    """CloudFormation's come from the class that finds a stack."""
+    endpoints_but()(network)
+    called = set()
+
+    def note(model: Any, **_: Any) -> None:
+        called.add(f"{model.service_model.signing_name}:{model.name}")
+
+    for client in (network.ec2, network.efs):
+        client.meta.events.register("before-call.*.*", note)
+    network.results()
+    section = DOCUMENT.read_text().partition("## Checklist")[2]
+    documented = json.loads(section.partition("```json")[2].partition("```")[0])
+    (statement,) = documented["Statement"]
+    of_stacks = {a for a in statement["Action"] if a.startswith("cloudformation:")}
+    assert set(statement["Action"]) - of_stacks == called
