@@ -56,7 +56,7 @@ class Given(Mapping[str, str]):
         return len(self._values)
 
     def required(self, name: str, example: str) -> str:
-        if value := self.get(name):
+        if (value := self.get(name, "")).strip():
             return value
         raise AdminError(f"{name} is missing. Give it like this: {name}={example}")
 
