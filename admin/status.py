@@ -36,7 +36,7 @@ Attributes = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """A run's item in the table; version 1.5's have the same attributes."""
+    """A run's item in the table; version 1.5's have the same attributes, but no status at first."""
 
     attributes: Attributes
 
@@ -46,7 +46,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        return str(self.attributes["BackupStatus"])
+        return str(self.attributes.get("BackupStatus", "Unknown"))
 
     @property
     def running(self) -> bool:
@@ -109,7 +109,7 @@ def plain(item: Mapping[str, Any]) -> Attributes:
 
 def runs_of(items: Iterable[Attributes]) -> list[Run]:
     """The runs among the items, the newest first."""
-    runs = [Run(item) for item in items if "BackupStatus" in item]
+    runs = [Run(item) for item in items if "BackupStartTime" in item]
     oldest = datetime.min.replace(tzinfo=UTC)
     return sorted(runs, key=lambda run: run.started or oldest, reverse=True)
 

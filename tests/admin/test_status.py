@@ -34,9 +34,12 @@ RUNNING = {
     "BackupStartTime": "2026-03-04T05:00:00Z",
     "BackupWindow": 180,
 }
+# As version 1.5 wrote it: no status before the end, no time zone, numbers as strings.
+V15_RUNNING = {"BackupId": "0", "BackupStartTime": "2019-03-02T02:00:00", "BackupWindow": "180"}
 V15 = {
     "BackupId": "a",
     "BackupStatus": "Incomplete",
+    "BackupWindow": "180",
     "BackupStartTime": "2019-03-03T02:00:00",
     "BackupStopTime": "2019-03-03T05:00:00",
     "NumberOfFiles": "unknown",
@@ -57,7 +60,7 @@ def shown(*records: dict[str, Any], width: int = 120) -> list[list[str]]:
 
 
 def test_a_run_is_a_row() -> None:
-    assert shown(SUCCESS, RUNNING, V15) == [
+    assert shown(SUCCESS, RUNNING, V15, V15_RUNNING) == [
         [
             "2026-03-03 02:00",
             "Success",
@@ -69,6 +72,7 @@ def test_a_run_is_a_row() -> None:
         ],
         ["2026-03-04 05:00", "Running", "30 min", "", "", "", ""],
         ["2019-03-03 02:00", "Incomplete", "3 h", "", "", "", ""],
+        ["2019-03-02 02:00", "Unknown", "", "", "", "", ""],
     ]
 
 
@@ -80,8 +84,8 @@ def test_a_message_is_cut_and_harmless() -> None:
 
 
 def test_the_newest_comes_first_and_what_is_no_run_not_at_all() -> None:
-    runs = status.runs_of([V15, *NO_RUNS, RUNNING, SUCCESS])
-    assert [run.backup_id for run in runs] == ["c", "b", "a"]
+    runs = status.runs_of([V15, *NO_RUNS, RUNNING, V15_RUNNING, SUCCESS])
+    assert [run.backup_id for run in runs] == ["c", "b", "a", "0"]
 
 
 @pytest.mark.parametrize(
