@@ -9,6 +9,7 @@ from functools import cache, partial
 from typing import Any, Protocol
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator import events
 from orchestrator.aws import RETRIES, Account, WorldChanged
@@ -71,8 +72,10 @@ def observe(decision: Decision, observer: Observer) -> None:
     for observation in decision.observations:
         try:
             observer.observe(observation)
+        except (BotoCoreError, ClientError, OSError) as error:
+            logger.warning("left out, which changes no backup: %s: %s", observation, error)
         except Exception:
-            logger.exception("this is left out, and changes no backup: %s", observation)
+            logger.exception("left out, which changes no backup: %s", observation)
 
 
 @cache

@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from orchestrator import anonymous
@@ -226,6 +227,7 @@ def test_the_anonymous_metric_has_every_item_of_the_guide_and_no_other(
     }
 
 
+@hypothesis_settings(derandomize=True, database=None)
 @given(st.dictionaries(st.sampled_from([*SENT, *SECRETS]) | st.text(), st.text() | st.integers()))
 def test_only_listed_names_are_ever_sent(attributes: dict[str, Value]) -> None:
     data = anonymous.payload(Record(attributes), SETTINGS, NOW)["Data"]
