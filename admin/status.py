@@ -207,17 +207,15 @@ class Position:
 
     @classmethod
     def of(cls, run: Run, now: datetime) -> Position:
+        past = run.duration(now) or timedelta()
+        elapsed = f"{spoken(past)} of the window of {spoken(run.window)}"
         progress = run.attributes.get("Progress")
         if not progress:
-            past = run.duration(now) or timedelta()
-            text = f"starting, {spoken(past)} of the window of {spoken(run.window)}"
-            return cls(text, past.total_seconds(), run.window.total_seconds())
-        done, total = (progress.get(name) for name in ("Done", "Total"))
-        of = f" of {int(total):,}" if total else ""
-        count = f", {int(done):,}{of} {progress.get('Unit', '')}" if done or total else ""
-        return cls(
-            f"{progress.get('Phase', '')}{count}", float(done or 0), float(total) if total else None
-        )
+            return cls(f"under way; {elapsed}", past.total_seconds(), run.window.total_seconds())
+        done, total = (int(progress.get(name, 0)) for name in ("Done", "Total"))
+        of = f" of {total:,}" if total else ""
+        count = f", {done:,}{of} {progress.get('Unit', '')}" if done or total else ""
+        return cls(f"{progress.get('Phase', '')}{count}; {elapsed}", done, total or None)
 
     def __str__(self) -> str:
         return f"It is running: {self.text}."

@@ -122,13 +122,19 @@ def test_durations(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("progress", "position"),
     [
-        (None, Position("starting, 30 min of the window of 3 h", 1800, 10800)),
+        (None, Position("under way; 30 min of the window of 3 h", 1800, 10800)),
         (
             {"Phase": "copy", "Done": 1200, "Total": 4000, "Unit": "parts", "Updated": "…"},
-            Position("copy, 1,200 of 4,000 parts", 1200, 4000),
+            Position("copy, 1,200 of 4,000 parts; 30 min of the window of 3 h", 1200, 4000),
         ),
-        ({"Phase": "copy", "Done": 12, "Unit": "files"}, Position("copy, 12 files", 12, None)),
-        ({"Phase": "publish", "Done": 0, "Unit": "files"}, Position("publish", 0, None)),
+        (
+            {"Phase": "copy", "Done": 12, "Unit": "files"},
+            Position("copy, 12 files; 30 min of the window of 3 h", 12, None),
+        ),
+        (
+            {"Phase": "publish", "Done": 0, "Unit": "files"},
+            Position("publish; 30 min of the window of 3 h", 0, None),
+        ),
     ],
 )
 def test_how_far_a_run_is(progress: dict[str, Any] | None, position: Position) -> None:

@@ -63,7 +63,7 @@ def test_the_outputs_name_what_administrators_need(local_account, stack):
     assert outputs["BackupTable"] == stack.resources["EFSDynamoDB"]
     assert outputs["OrchestratorFunction"] == stack.resources["Orchestrator"]
     assert outputs["RestoreTemplate"].startswith(
-        f"https://{deployment.BUCKET}-{local_account.region}.s3.{local_account.region}.amazonaws.com/"
+        f"https://{deployment.BUCKET}.s3.{local_account.region}.amazonaws.com/"
     )
     assert outputs["RestoreTemplate"].endswith(f"/{deployment.RESTORE_TEMPLATE}")
 
