@@ -30,7 +30,7 @@ GUIDE: dict[str, tuple[Any, list[Any] | None]] = {
     "Dashboard": ("Yes", ["Yes", "No"]),
     "EFSEncryption": ("Yes", ["Yes", "No"]),
     # ours
-    "EFSThroughputMode": ("elastic", ["elastic", "bursting"]),
+    "EFSThroughputMode": ("bursting", ["bursting", "elastic"]),
     "TransitionToIA": ("AFTER_1_DAY", ["None", *(f"AFTER_{n}" for n in IA_DAYS)]),
     "TransitionToArchive": ("None", ["None", *(f"AFTER_{n}_DAYS" for n in ARCHIVE_DAYS)]),
     "LogRetentionDays": (365, None),

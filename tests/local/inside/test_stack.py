@@ -52,7 +52,7 @@ def test_the_backup_moves_to_cheap_storage(local_account, stack):
     found = efs.describe_lifecycle_configuration(FileSystemId=backup)["LifecyclePolicies"]
     assert found == [{"TransitionToIA": "AFTER_1_DAY"}]
     (state,) = efs.describe_file_systems(FileSystemId=backup)["FileSystems"]
-    assert state["ThroughputMode"] == "elastic"
+    assert state["ThroughputMode"] == "bursting"
 
 
 def test_the_outputs_name_what_administrators_need(local_account, stack):
@@ -153,7 +153,7 @@ def test_a_subnet_of_another_vpc_is_refused(local_account, create, stack):
     ("parameters", "expected"),
     [
         ({"EFSMode": "maxIO"}, "EFS Mode generalPurpose"),
-        ({"EFSThroughputMode": "bursting"}, "EFS Throughput Mode elastic"),
+        ({}, "EFS Throughput Mode elastic"),
         ({"TransitionToIA": "None"}, "needs Transition to Infrequent Access"),
     ],
 )
@@ -165,9 +165,15 @@ def test_archive_where_efs_refuses_it(create, parameters, expected):
     ("parameters", "mode", "policies"),
     [
         ({"EFSMode": "maxIO"}, "bursting", [{"TransitionToIA": "AFTER_1_DAY"}]),
-        ({"TransitionToIA": "None"}, "elastic", []),
         (
-            {"TransitionToArchive": "AFTER_180_DAYS"},
+            {"EFSMode": "maxIO", "EFSThroughputMode": "elastic"},
+            "bursting",
+            [{"TransitionToIA": "AFTER_1_DAY"}],
+        ),
+        ({"TransitionToIA": "None"}, "bursting", []),
+        ({"EFSThroughputMode": "elastic", "TransitionToIA": "None"}, "elastic", []),
+        (
+            {"TransitionToArchive": "AFTER_180_DAYS", "EFSThroughputMode": "elastic"},
             "elastic",
             [{"TransitionToIA": "AFTER_1_DAY"}, {"TransitionToArchive": "AFTER_180_DAYS"}],
         ),
