@@ -70,6 +70,18 @@ def test_action_to_replace_exists(action):
     assert action in actions
 
 
+@pytest.mark.parametrize(
+    ("resource_type", "operation"),
+    [
+        ("AWS::AutoScaling::LaunchConfiguration", "create"),
+        ("AWS::AutoScaling::AutoScalingGroup", "update"),
+    ],
+)
+def test_resource_handler_to_extend_exists(resource_type, operation):
+    provisioners = importlib.import_module("ministack.services.cloudformation.provisioners")
+    assert operation in provisioners._RESOURCE_HANDLERS[resource_type]
+
+
 def test_the_missing_resource_type_is_still_missing():
     """When this fails, ministack has learned it: remove ours."""
     provisioners = importlib.import_module("ministack.services.cloudformation.provisioners")
