@@ -131,7 +131,10 @@ def _resume(lock: Lock, world: World, settings: Settings, now: datetime) -> Deci
 
 def _stop(event: Stop, world: World, settings: Settings, now: datetime) -> Decision:
     lock = world.lock
-    if not lock or lock.run != event.backup_id:
+    if not lock:
+        # What still runs is a run of version 1.5 that an update met: it has no other stop.
+        return Decision(_scale_in(world), f"run {event.backup_id} is not one of ours, or is over")
+    if lock.run != event.backup_id:
         return Decision((), f"run {event.backup_id} is over; nothing to stop")
     if not world.group.instances or now >= lock.until:
         return _finalise("no instance to stop, or no time for it:", lock, world, settings, now)

@@ -246,6 +246,12 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
     ),
     # stop
     "stop of a run that is over": (Stop("a"), world(REPORTED), "04:45", []),
+    "stop of a run of version 1.5 that an update met": (
+        Stop("v1.5"),
+        world(desired=1, instances="i-1"),
+        "04:45",
+        ["desired 0"],
+    ),
     "stop of another run than the active one": (
         Stop("z"),
         world(BOOTED, lock="a", desired=1, instances="i-1"),
