@@ -117,6 +117,8 @@ def run(main: Callable[[Given], int], interrupted: str = "Interrupted") -> int:
         say(explained(error))
     except exceptions.BotoCoreError as error:
         say(f"{sentence(error)}. Check the name of the region, and the network")
+    except OSError as error:
+        say(error)
     except KeyboardInterrupt:
         say(f"\n{interrupted}")
         return 130

@@ -140,7 +140,11 @@ def confirm(given: Given, parameters: Mapping[str, str], can_ask: bool) -> None:
     if not can_ask:
         raise AdminError(f"This replaces files. {advice}. To restore without a question, add YES=1")
     print(f"This replaces files; what they were is kept beside them. {advice}.")
-    if input("Type yes to restore: ").strip().lower() != "yes":
+    try:
+        answer = input("Type yes to restore: ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() != "yes":
         raise AdminError("Nothing was done")
 
 
@@ -236,8 +240,11 @@ def report(out: Console, message: Mapping[str, Any]) -> bool:
         value = message.get(name, [])
         if isinstance(value, dict):
             value = [f"{kind} {line}" for kind, lines in value.items() for line in lines]
-        for line in value if isinstance(value, list) else [value]:
-            out.print(f"  {name}:  {printable(str(line))}", soft_wrap=True)
+        if not isinstance(value, list):
+            out.print(f"  {name}:  {printable(str(value))}", soft_wrap=True)
+        elif value:
+            lines = (f"    {printable(str(line))}" for line in value)
+            out.print("\n".join([f"  {name}:", *lines]), soft_wrap=True)
     if status == "Planned":
         out.print("\nTo restore, give the same command without DRYRUN.")
     return good

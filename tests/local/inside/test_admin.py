@@ -132,6 +132,11 @@ def backed_up(deployed, make, refused):
     return said
 
 
+def test_the_documentation_copies_what_the_commands_need():
+    words = ["cp", "-r", *FILES, *ROOMS, ".local/try"]
+    assert " ".join(words) in (sandbox.REPOSITORY / "docs" / "local-account.md").read_text()
+
+
 def test_a_release_is_published_with_its_checksums(published, run, project):
     listed = run(AWS, "s3", "ls", "s3://my-backups-us-east-1/efs-to-efs-backup/v2.0.0/").stdout
     found = {line.split()[-1] for line in listed.splitlines()}
@@ -210,7 +215,7 @@ def test_a_restore_is_planned_and_done(backed_up, deployed, make):
     (source / "docs" / "file").write_text("overwritten since")
     planned = make("restore", STACK="office", DRYRUN="yes", SUBDIR="/docs/")
     assert "\nPlanned\n" in planned
-    assert "Examples:  replace file" in planned
+    assert "  Examples:\n    replace file\n" in planned
     assert (source / "docs" / "file").read_text() == "overwritten since"
 
     restored = make("restore", STACK="office", YES="1", SUBDIR="/docs/")
