@@ -76,6 +76,11 @@ class Given(Mapping[str, str]):
             )
 
 
+def same_stack(given: Given) -> str:
+    """How to name the stack in another command."""
+    return " ".join(f"{name}={given[name]}" for name in ("STACK", "REGION") if given.get(name))
+
+
 def clients(region: str | None) -> Clients:
     """The clients of the user's session, in a region or in the session's own."""
     session = boto3.Session(region_name=region or None)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from admin.command import AdminError, Clients, Given, clients, console, run
+from admin.command import AdminError, Clients, Given, clients, console, run, same_stack
 from admin.stack import Stack
 from tools import build, publish
 
@@ -63,7 +63,11 @@ def main(given: Given) -> int:
     if status:
         explain(connect, name)
         return 1
-    show(Stack.backup(connect, name), new=stack is None)
+    show(Stack.backup(connect, name))
+    if stack is None:
+        print(f"Confirm the subscription that Amazon SNS sends to {parameters['Email']}.")
+    print(f"A backup at once:  make backup-now {same_stack(given)}")
+    print(f"The last backups:  make status {same_stack(given)}")
     return 0
 
 
@@ -112,18 +116,13 @@ def explain(connect: Clients, name: str) -> None:
         print(f"  {failure}", file=sys.stderr)
 
 
-def show(stack: Stack, new: bool) -> None:
-    out = console()
+def show(stack: Stack) -> None:
     table = Table(title=f"{stack.name} in {stack.region}", title_justify="left")
     table.add_column("Output")
     table.add_column("Value", overflow="fold")
     for key, value in sorted(stack.outputs.items()):
         table.add_row(key, value)
-    out.print(table)
-    if new:
-        out.print(f"Confirm the subscription that Amazon SNS sends to {stack.parameters['Email']}.")
-    out.print(f"A backup at once:  make backup-now STACK={stack.name}")
-    out.print(f"The last backups:  make status STACK={stack.name}")
+    console().print(table)
 
 
 if __name__ == "__main__":

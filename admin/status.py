@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from admin import command
-from admin.command import AdminError, Clients, Given, clients, console, printable
+from admin.command import AdminError, Clients, Given, clients, console, printable, same_stack
 from admin.stack import Stack
 
 NEWEST_SNAPSHOT = "newest-snapshot"
@@ -135,7 +135,9 @@ def main(given: Given) -> int:
     runs = runs_of(items)
     now = datetime.now(UTC)
     if not runs:
-        out.print(f"{name} has made no backup yet. To start one: make backup-now STACK={name}")
+        out.print(
+            f"{name} has made no backup yet. To start one: make backup-now {same_stack(given)}"
+        )
         return 0
     show(out, f"The last backups of {name}", runs[: int(count)], now)
     out.print(newest_snapshot(items, runs, now))

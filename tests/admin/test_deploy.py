@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,6 +82,29 @@ def test_an_unusable_stack_is_used_by_no_command(status: str) -> None:
 def test_a_stack_that_is_not_there_may_be_in_another_region() -> None:
     with pytest.raises(AdminError, match=r"no stack backup in eu-west-1.*REGION="):
         Stack.backup(CloudFormation(None), "backup")
+
+
+def event(resource: str, status: str, reason: str = "") -> dict[str, str]:
+    return {
+        "LogicalResourceId": resource,
+        "ResourceStatus": status,
+        **({"ResourceStatusReason": reason} if reason else {}),
+    }
+
+
+def test_only_the_failures_of_the_last_update_are_told() -> None:
+    newest_first = [
+        event("backup", "UPDATE_ROLLBACK_COMPLETE"),
+        event("EFSDynamoDB", "UPDATE_FAILED", "cancelled"),
+        event("AMIInfo", "UPDATE_FAILED", "no image"),
+        event("backup", "UPDATE_IN_PROGRESS"),
+        event("AMIInfo", "CREATE_FAILED", "of an earlier attempt"),
+    ]
+    pages = [{"StackEvents": newest_first[:2]}, {"StackEvents": newest_first[2:]}]
+    paginator = SimpleNamespace(paginate=lambda **_: pages)
+    client = SimpleNamespace(get_paginator=lambda operation: paginator)
+    stack = Stack("backup", "eu-west-1", "UPDATE_ROLLBACK_COMPLETE", {}, {}, client)
+    assert list(stack.failures()) == ["AMIInfo: no image", "EFSDynamoDB: cancelled"]
 
 
 def test_each_value_is_one_word_of_the_command() -> None:
