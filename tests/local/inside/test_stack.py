@@ -152,9 +152,12 @@ def test_a_subnet_of_another_vpc_is_refused(local_account, create, stack):
 @pytest.mark.parametrize(
     ("parameters", "expected"),
     [
-        ({"EFSMode": "maxIO"}, "EFS Mode generalPurpose"),
+        ({"EFSMode": "maxIO", "EFSThroughputMode": "elastic"}, "EFS Mode generalPurpose"),
         ({}, "EFS Throughput Mode elastic"),
-        ({"TransitionToIA": "None"}, "needs Transition to Infrequent Access"),
+        (
+            {"EFSThroughputMode": "elastic", "TransitionToIA": "None"},
+            "needs Transition to Infrequent Access",
+        ),
     ],
 )
 def test_archive_where_efs_refuses_it(create, parameters, expected):
