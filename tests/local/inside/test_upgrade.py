@@ -8,8 +8,10 @@ tests/templates/.
 """
 
 import json
+import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -293,6 +295,18 @@ class TestUpdate:
         (new,) = items.keys() - before["state"]["items"].keys() - {"newest-snapshot"}
         assert items[new]["BackupStatus"] == {"S": "Success"}
         assert "N" in items[new]["ExpireItem"]
+
+    def test_the_status_lists_old_records_beside_the_new(self, v15, updated):
+        given = {"GIVEN": "STACK", "STACK": v15.name}
+        done = subprocess.run(
+            [sys.executable, "-m", "admin.status"],
+            env={**os.environ, **v15.account.environment, **given},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        for seen in ("2019-12-21", "Success", "Unknown"):
+            assert seen in done.stdout
 
     def test_an_old_snapshot_is_restored(self, updated, release_url):
         """daily.3 is from before the first change, and has the file that was deleted."""
