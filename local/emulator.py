@@ -32,6 +32,7 @@ from local.fleet import Fleet, Machine, owner
 RECONCILE_SECONDS = 0.2
 SCHEDULE_TICK_SECONDS = 1
 TWO_YEARS = 2 * 365 * 86400
+TERMINATE = "TerminateInstanceInAutoScalingGroup"
 GRAVITON_IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
 
 # What ministack reads while it is imported. AUTH makes it enforce the IAM policies.
@@ -142,12 +143,24 @@ def _hook_authorization() -> None:
             return f"arn:aws:scheduler:{region}:{account}:schedule/{group}/{name}"
         if target == "GetParameter" and request["Name"].startswith("/aws/service/"):
             return f"arn:aws:ssm:{region}::parameter{request['Name']}"
+        if service == "autoscaling" and query.get("Action") == [TERMINATE]:
+            return _group_of(query["InstanceId"][0])
         if target == "SendCommand":
             return _resource_of_command(request, headers, region, account)
         return str(derive(service, method, path, headers, body, query, region, account))
 
     actions.extract_resource_arn = resource
     actions.request_tag_context = partial(_context, actions.request_tag_context)
+
+
+def _group_of(instance_id: str) -> str:
+    """The ARN of the group of an instance."""
+    arns = (
+        str(group["AutoScalingGroupARN"])
+        for group in _groups()
+        if any(i["InstanceId"] == instance_id for i in group["Instances"])
+    )
+    return next(arns, "*")
 
 
 def _context(
@@ -337,6 +350,7 @@ def _hook_autoscaling(scaling: AutoScaling) -> None:
         ("RecordLifecycleActionHeartbeat", scaling.heartbeat),
     ):
         actions[action] = partial(_answer_lifecycle_action, service, action, act)
+    actions[TERMINATE] = partial(_answer_termination, service, scaling.end)
     for action in ("SetDesiredCapacity", "UpdateAutoScalingGroup"):
         actions[action] = partial(_answer_capacity_change, service, actions[action])
 
@@ -351,6 +365,14 @@ def _answer_lifecycle_action(
     except ValidationError as error:
         return service._error("ValidationError", str(error))
     return service._xml(200, f"{action}Response", f"<{action}Result/>")
+
+
+def _answer_termination(service: Any, end: Callable[[str], None], parameters: Record) -> Any:
+    try:
+        end(service._p(parameters, "InstanceId"))
+    except ValidationError as error:
+        return service._error("ValidationError", str(error))
+    return service._xml(200, f"{TERMINATE}Response", f"<{TERMINATE}Result/>")
 
 
 def _answer_capacity_change(service: Any, answer: Any, parameters: Record) -> Any:

@@ -38,6 +38,13 @@ class SetDesired:
 
 
 @dataclass(frozen=True)
+class EndInstance:
+    """Have the group end this instance, whatever its capacity."""
+
+    instance: str
+
+
+@dataclass(frozen=True)
 class StopInstance:
     """Ask the instance to stop its backup, to report, and then to complete the hook itself."""
 
@@ -89,6 +96,7 @@ Action = (
     BeginRun
     | Schedule
     | SetDesired
+    | EndInstance
     | StopInstance
     | CompleteHook
     | CloseRun

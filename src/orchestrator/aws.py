@@ -19,6 +19,7 @@ from orchestrator.actions import (
     BeginRun,
     CloseRun,
     CompleteHook,
+    EndInstance,
     NoteSnapshot,
     Notify,
     ReleaseLock,
@@ -101,6 +102,8 @@ class Account:
                     DesiredCapacity=capacity,
                     HonorCooldown=False,
                 )
+            case EndInstance(instance):
+                self._end_instance(instance)
             case StopInstance(terminating):
                 self._stop_instance(terminating)
             case CompleteHook(terminating):
@@ -131,8 +134,9 @@ class Account:
         if not response["AutoScalingGroups"]:
             raise LookupError(f"Auto Scaling group {name} does not exist; check the stack")
         group = response["AutoScalingGroups"][0]
-        instances = frozenset(instance["InstanceId"] for instance in group["Instances"])
-        return Group(group["DesiredCapacity"], instances)
+        states = {i["InstanceId"]: i["LifecycleState"] for i in group["Instances"]}
+        ending = {i for i, state in states.items() if state.startswith("Terminat")}
+        return Group(group["DesiredCapacity"], frozenset(states), frozenset(ending))
 
     def _begin_run(self, record: Record, lock: Lock) -> None:
         puts = [
@@ -231,6 +235,16 @@ class Account:
             except ClientError as error:
                 if _code(error) != "ResourceNotFoundException":
                     raise
+
+    def _end_instance(self, instance: str) -> None:
+        try:
+            self._autoscaling.terminate_instance_in_auto_scaling_group(
+                InstanceId=instance, ShouldDecrementDesiredCapacity=False
+            )
+        except ClientError as error:
+            if _code(error) != "ValidationError":
+                raise
+            logger.info("instance %s is gone already, or about to be: %s", instance, error)
 
     def _stop_instance(self, terminating: Terminating) -> None:
         command = [

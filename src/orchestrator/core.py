@@ -16,6 +16,7 @@ from orchestrator.actions import (
     CloseRun,
     CompleteHook,
     Datum,
+    EndInstance,
     Measure,
     NoteSnapshot,
     Notify,
@@ -40,10 +41,12 @@ SAME_TICK = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Group:
-    """The Auto Scaling group: its desired capacity and the ids of all its instances."""
+    """The Auto Scaling group: its desired capacity, and the ids of all its instances and of those
+    of them that it is ending."""
 
     desired: int
     instances: frozenset[str]
+    ending: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,11 @@ def _start(event: Start, world: World, settings: Settings, now: datetime) -> Dec
     if lock and active and active.running and now < lock.until:
         return _refuse(run, lock, active, settings, now)
     begun = Lock(run, now + settings.window)
-    begin = (BeginRun(_new_record(begun, settings, now), begun), *_launch(begun))
+    begin = (
+        *_end_instances(world),
+        BeginRun(_new_record(begun, settings, now), begun),
+        *_launch(begun),
+    )
     measure = Measure(run, "start")
     if not lock:
         return Decision(begin, f"run {run} begins", (measure,))
@@ -166,13 +173,13 @@ def _check(world: World, settings: Settings, now: datetime) -> Decision:
 
 
 def _terminating(event: Terminating, world: World) -> Decision:
-    if world.active and world.active.running:
+    if world.active and world.active.running and world.active.instance == event.instance:
         return Decision(
             (StopInstance(event),),
             f"instance {event.instance} terminates while run {world.active.backup_id} is running",
         )
     return Decision(
-        (CompleteHook(event),), f"instance {event.instance} terminates with no run to stop"
+        (CompleteHook(event),), f"instance {event.instance} terminates and works on no active run"
     )
 
 
@@ -251,6 +258,12 @@ def _scale_in(world: World) -> tuple[SetDesired, ...]:
     """The group must not replace the instance of a run that ends. Silent when the instance
     has done it: a needless call could hit the instance of a start that came in between."""
     return (SetDesired(0),) if world.group.desired else ()
+
+
+def _end_instances(world: World) -> tuple[EndInstance, ...]:
+    """An instance of an earlier run is ended by name. When the capacity goes to 0 and at once back
+    to 1, the group may notice neither: it would keep that instance, and launch none for the run."""
+    return tuple(map(EndInstance, sorted(world.group.instances - world.group.ending)))
 
 
 def _launch(lock: Lock) -> tuple[Action, ...]:

@@ -70,9 +70,14 @@ class Record:
         return value if isinstance(value, int | float) else None
 
     @property
+    def instance(self) -> str:
+        """The instance that works on this run, '' if none has said so."""
+        return str(self.attributes.get("InstanceId", ""))
+
+    @property
     def booted(self) -> bool:
         """Whether an instance ever reported that it works on this run."""
-        return "InstanceId" in self.attributes
+        return bool(self.instance)
 
     def closed(self, status: str, message: str, what_to_do: str, now: datetime) -> "Record":
         """This record with a final status, as the orchestrator closes it."""

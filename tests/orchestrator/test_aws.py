@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import boto3
 import pytest
@@ -16,6 +17,7 @@ from orchestrator.actions import (
     BeginRun,
     CloseRun,
     CompleteHook,
+    EndInstance,
     NoteSnapshot,
     Notify,
     ReleaseLock,
@@ -86,6 +88,17 @@ class TestLoad:
         group = account.load(Start("run-a")).group
         assert group == Group(1, frozenset(cloud.instances()))
         assert len(group.instances) == 1
+
+    def test_an_instance_that_is_ended(self, account: Account, cloud: Cloud) -> None:
+        account.apply(SetDesired(1))
+        (instance,) = cloud.instances()
+        waiting = {"InstanceId": instance, "LifecycleState": "Terminating:Wait"}
+        answer = {"AutoScalingGroups": [{"DesiredCapacity": 1, "Instances": [waiting]}]}
+        with mock.patch.object(
+            account._autoscaling, "describe_auto_scaling_groups", return_value=answer
+        ):
+            group = account.load(Start("run-a")).group
+        assert group == Group(1, frozenset({instance}), frozenset({instance}))
 
     def test_a_group_that_does_not_exist_is_named(self, cloud: Cloud) -> None:
         settings = replace(cloud.settings, group="gone")
@@ -258,6 +271,20 @@ def stubbed() -> Iterator[Stubbed]:
 
 
 class TestInstance:
+    def test_is_ended_whatever_the_capacity(self, stubbed: Stubbed) -> None:
+        expected = {"InstanceId": "i-1", "ShouldDecrementDesiredCapacity": False}
+        call = "terminate_instance_in_auto_scaling_group"
+        stubbed.stubbers["autoscaling"].add_response(call, {}, expected)
+        stubbed.account.apply(EndInstance("i-1"))
+
+    def test_need_not_be_ended_when_it_is_gone(self, stubbed: Stubbed) -> None:
+        stubbed.stubbers["autoscaling"].add_client_error(
+            "terminate_instance_in_auto_scaling_group",
+            "ValidationError",
+            "Instance Id not found - No managed instance found for instance ID i-1",
+        )
+        stubbed.account.apply(EndInstance("i-1"))
+
     def test_is_asked_to_stop_with_quoted_values(self, stubbed: Stubbed) -> None:
         command = (
             "/opt/efs-backup/ec2/ssm.sh --hook 'hook; rm -rf /' --group backup-group "
@@ -311,6 +338,7 @@ class TestInstance:
         ("scheduler", "create_schedule", STOP),
         ("scheduler", "delete_schedule", RemoveSchedule("run-a")),
         ("autoscaling", "set_desired_capacity", SetDesired(1)),
+        ("autoscaling", "terminate_instance_in_auto_scaling_group", EndInstance("i-1")),
         ("sns", "publish", Notify("subject", "body")),
     ],
 )

@@ -12,6 +12,7 @@ from orchestrator.actions import (
     BeginRun,
     CloseRun,
     CompleteHook,
+    EndInstance,
     Measure,
     NoteSnapshot,
     Notify,
@@ -71,12 +72,13 @@ def world(
     lock: str | None = None,
     desired: int = 0,
     instances: str = "",
+    ending: str = "",
     newest: str = "",
 ) -> World:
     return World(
         Lock(lock, at("05:00")) if lock else None,
         {record.backup_id: record for record in records},
-        Group(desired, frozenset(instances.split())),
+        Group(desired, frozenset(f"{instances} {ending}".split()), frozenset(ending.split())),
         NewestSnapshot("z", at(newest)) if newest else None,
     )
 
@@ -90,6 +92,8 @@ def text(action: Action) -> str:
             return f"schedule {name} of {run} at {moment:%H:%M}"
         case SetDesired(capacity):
             return f"desired {capacity}"
+        case EndInstance(instance):
+            return f"end {instance}"
         case StopInstance(terminating):
             return f"stop {terminating.instance}"
         case CompleteHook(terminating):
@@ -184,7 +188,25 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
         Start("b"),
         world(BOOTED, lock="a", desired=1, instances="i-1"),
         "05:00",
-        ["desired 0", "close a as Unknown", *finalised("Unknown"), *BEGIN_B],
+        ["desired 0", "close a as Unknown", *finalised("Unknown"), "end i-1", *BEGIN_B],
+    ),
+    "start while the group has not yet noticed that a reported run is scaled in": (
+        Start("b"),
+        world(REPORTED, lock="a", instances="i-1"),
+        "05:00",
+        [*finalised("Success"), "end i-1", *BEGIN_B],
+    ),
+    "start while the instance of the run before is being ended": (
+        Start("b"),
+        world(REPORTED, lock="a", ending="i-1"),
+        "05:00",
+        [*finalised("Success"), *BEGIN_B],
+    ),
+    "start with an instance that belongs to no run": (
+        Start("a"),
+        world(desired=1, instances="i-9"),
+        "02:00",
+        ["end i-9", "begin a until 05:00", "schedule stop of a at 04:45", "desired 1"],
     ),
     "start after the window of a run that never had an instance": (
         Start("b"),
@@ -370,6 +392,18 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
         world(BOOTED, lock="a", instances="i-1"),
         "04:45",
         ["stop i-1"],
+    ),
+    "terminating before it said that it works on the run": (
+        TERMINATING,
+        world(RUNNING, lock="a", desired=1, ending="i-1"),
+        "02:02",
+        ["complete the hook of i-1"],
+    ),
+    "terminating while another instance works on the run": (
+        TERMINATING,
+        world(record("a", InstanceId="i-2"), lock="a", desired=1, instances="i-2", ending="i-1"),
+        "02:02",
+        ["complete the hook of i-1"],
     ),
     "terminating after the run reported": (
         TERMINATING,

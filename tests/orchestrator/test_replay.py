@@ -15,6 +15,7 @@ from orchestrator.actions import (
     BeginRun,
     CloseRun,
     CompleteHook,
+    EndInstance,
     NoteSnapshot,
     Notify,
     ReleaseLock,
@@ -37,13 +38,14 @@ class Account:
     records: dict[str, Record] = field(default_factory=dict)
     desired: int = 0
     instances: set[str] = field(default_factory=set)
+    ending: set[str] = field(default_factory=set)
     entries: dict[str, Schedule] = field(default_factory=dict)
     notified: set[tuple[str, str]] = field(default_factory=set)
     hooks: set[str] = field(default_factory=set)
     newest: NewestSnapshot | None = None
 
     def deliver(self, event: Event, now: datetime, die_after: int | None = None) -> None:
-        group = Group(self.desired, frozenset(self.instances))
+        group = Group(self.desired, frozenset(self.instances), frozenset(self.ending))
         newest = self.newest if isinstance(event, Check) else None
         world = World(self.lock, self.records, group, newest)
         for action in decide(event, world, SETTINGS, now).actions[:die_after]:
@@ -61,6 +63,9 @@ class Account:
             case SetDesired(capacity):
                 assert capacity == 0 or (self.lock and self.records[self.lock.run].running)
                 self.desired = capacity
+            case EndInstance(instance):
+                assert self.lock is None, "before the run begins, or it could be that run's"
+                self.ending.add(instance)
             case StopInstance(terminating) | CompleteHook(terminating):
                 self.hooks.add(terminating.instance)
             case CloseRun(record):
@@ -86,6 +91,7 @@ def account(given: World) -> Account:
         dict(given.records),
         given.group.desired,
         set(given.group.instances),
+        set(given.group.ending),
         newest=given.newest,
     )
 
@@ -112,6 +118,7 @@ class Life(RuleBasedStateMachine):
         self.starts = 0
         self.past: list[Event] = []
         self.launched = 0
+        self.launched_for: dict[str, str] = {}
 
     def deliver(self, event: Event, die_after: int | None) -> None:
         self.past.append(event)
@@ -147,13 +154,17 @@ class Life(RuleBasedStateMachine):
             kind = Stop if entry.action == "stop" else Close
             self.deliver(kind(entry.run), die_after)
 
-    @precondition(lambda self: len(self.account.instances) < self.account.desired)
+    @precondition(
+        lambda self: len(self.account.instances - self.account.ending) < self.account.desired
+    )
     @rule(registers=st.booleans())
     def an_instance_boots(self, registers: bool) -> None:
         self.launched += 1
         self.account.instances.add(f"i-{self.launched}")
-        if registers and (lock := self.account.lock):
-            self.update(lock.run, InstanceId=f"i-{self.launched}")
+        assert self.account.lock
+        self.launched_for[f"i-{self.launched}"] = self.account.lock.run
+        if registers:
+            self.update(self.account.lock.run, InstanceId=f"i-{self.launched}")
 
     @precondition(lambda self: self.account.instances and self.account.lock)
     @rule(status=st.sampled_from(["Success", "Incomplete"]), scales_in=st.booleans())
@@ -169,6 +180,7 @@ class Life(RuleBasedStateMachine):
     def the_instance_ends(self, lost: bool, die_after: int | None) -> None:
         instance = sorted(self.account.instances)[0]
         self.account.instances.remove(instance)
+        self.account.ending.discard(instance)
         if not lost:
             self.deliver(Terminated(SETTINGS.group, instance), die_after)
 
@@ -188,6 +200,12 @@ class Life(RuleBasedStateMachine):
     def nothing_runs_without_a_run(self) -> None:
         assert self.account.lock or not self.account.desired
         assert self.account.lock or not self.account.entries
+
+    @invariant()
+    def a_run_has_an_instance_of_its_own_or_none(self) -> None:
+        if lock := self.account.lock:
+            working = self.account.instances - self.account.ending
+            assert {self.launched_for[instance] for instance in working} <= {lock.run}
 
     @invariant()
     def every_run_that_is_over_was_notified_with_its_status(self) -> None:
