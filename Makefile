@@ -1,16 +1,21 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-export SOURCE VERSION BUCKET
-export ARGS FILES GB CHURN RETAIN INTERVAL IA ARCHIVE
+
+# The variables of the command line are data: programs get them through the environment, as typed.
+export GIVEN := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
+$(foreach v,$(GIVEN),$(eval override export $v := $$(value $v)))
 
 BIN := .venv/bin
 SHELL_FILES = $(shell shfmt --find .ci */)
 GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo build cost test test-nfs bench lint lock clean
+.PHONY: help setup demo build publish preflight deploy status backup-now restore cost test test-nfs bench lint lock clean
 
+##@ Getting started
 help: ## explain the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' \
+	  '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	   /^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install all that is needed: Debian packages, .venv
 	@tools/setup.sh
@@ -19,14 +24,41 @@ demo: ## three backups in a local account, of a copy of a system directory; of y
 	@tools/setup.sh demo
 	@$(BIN)/python -m local.demo $(if $(SOURCE),--source "$$SOURCE")
 
-build: ## write a release into dist/: VERSION=v2.0.0, optionally BUCKET=name
-	@tools/setup.sh demo
+##@ Releasing and deploying
+build: ## write a release into dist/: VERSION=v2.0.0, optionally BUCKET=prefix
+	@tools/setup.sh admin
 	@$(BIN)/python tools/build.py --version "$$VERSION" $(if $(BUCKET),--bucket "$$BUCKET")
 
+publish: ## build, upload to prefix-region, write launch links: BUCKET=prefix REGIONS="eu-west-1 …" VERSION=v2.0.0
+	@tools/setup.sh admin
+	@$(BIN)/python -m tools.publish
+
+preflight: ## check the network before a deployment: SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… or STACK=name
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.preflight
+
+deploy: ## create or update a stack: STACK=name SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… Email=you@…
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.deploy
+
 cost: ## what backups cost a month: FILES=1000000 GB=1024, optionally CHURN=2 RETAIN=7 INTERVAL=daily IA=1 ARCHIVE=none
-	@tools/setup.sh demo
+	@tools/setup.sh admin
 	@$(BIN)/python -m admin.cost
 
+##@ Operating a stack
+status: ## the last runs, and the progress of the one that is running: STACK=name
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.status
+
+backup-now: ## start a backup: STACK=name
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.backup_now
+
+restore: ## restore a snapshot: STACK=name DRYRUN=Yes, optionally NUMBER=0 SUBDIR=/a/ MODE=Mirror
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.restore
+
+##@ Developing
 test: setup ## run all tests; those of the local account use sudo
 	@$(BIN)/python -m pytest
 

@@ -1,26 +1,24 @@
 """What the backups of a file system cost a month, beside AWS Backup and version 1.5.
 
-    python -m admin.cost --files 1000000 --gb 1024 --churn 2 --retain 7
-    python -m admin.cost --update docs/cost.md
+    make cost FILES=1000000 GB=1024 CHURN=2 RETAIN=7
+    make cost UPDATE=docs/cost.md
 
 The model and its assumptions are explained in docs/cost.md, whose tables this program computes.
-Exit code 2: an argument was refused.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
+
+from admin.command import AdminError, Given, console, run
 
 KIB, GIB = 2**10, 2**30
 DAYS_PER_MONTH = 365 / 12
@@ -425,18 +423,14 @@ def updated(text: str, tables: Mapping[str, str]) -> str:
 # --- Command line -----------------------------------------------------------------------------
 
 
-class Refused(Exception):
-    """An argument is not usable; the message names it and says what would be."""
-
-
 def number(name: str, text: str, low: float, high: float, whole: bool = False) -> float:
     try:
         value = float(text.replace(",", "").replace("_", ""))
     except ValueError:
-        raise Refused(f"{name}={text} is not a number") from None
+        raise AdminError(f"{name}={text} is not a number") from None
     if not low <= value <= high or (whole and value != int(value)):
         kind = "a whole number" if whole else "a number"
-        raise Refused(f"{name}={text} must be {kind} from {low:,g} to {high:,g}")
+        raise AdminError(f"{name}={text} must be {kind} from {low:,g} to {high:,g}")
     return value
 
 
@@ -444,48 +438,28 @@ def days(name: str, text: str) -> float:
     return math.inf if text.lower() == "none" else number(name, text, 1, 365, whole=True)
 
 
-def parsed_case(options: argparse.Namespace) -> Case:
-    missing = [name for name in ("files", "gb") if not getattr(options, name)]
-    if missing:
-        raise Refused(
-            f"{' and '.join(m.upper() for m in missing)} must be given, for example: "
-            "make cost FILES=1000000 GB=1024 CHURN=2 RETAIN=7"
-        )
-    if options.interval not in INTERVALS:
-        raise Refused(f"INTERVAL={options.interval} must be daily, weekly or monthly")
-    ia, archive = days("IA", options.ia), days("ARCHIVE", options.archive)
-    if archive <= ia and not math.isinf(archive):
-        raise Refused(f"ARCHIVE={options.archive} must be later than IA, which is {options.ia}")
+DEFAULTS = {"CHURN": "2", "RETAIN": "7", "INTERVAL": "daily", "IA": "1", "ARCHIVE": "none"}
+
+
+def parsed_case(given: Given) -> Case:
+    given.only("FILES", "GB", *DEFAULTS)
+    values = {**DEFAULTS, **{name: value for name, value in given.items() if value}}
+    interval, ia, archive = values["INTERVAL"], values["IA"], values["ARCHIVE"]
+    if interval not in INTERVALS:
+        raise AdminError(f"INTERVAL={interval} must be daily, weekly or monthly")
+    ia_days, archive_days = days("IA", ia), days("ARCHIVE", archive)
+    if archive_days <= ia_days and not math.isinf(archive_days):
+        raise AdminError(f"ARCHIVE={archive} must be later than IA, which is {ia}")
+    files = given.required("FILES", "1000000 GB=1024 CHURN=2 RETAIN=7")
     return Case(
-        files=int(number("FILES", options.files, 1, 1e12, whole=True)),
-        gb=number("GB", options.gb, 0.001, 1e9),
-        churn=number("CHURN", options.churn, 0, 100) / 100,
-        retain=int(number("RETAIN", options.retain, 1, 99_999, whole=True)),
-        interval=options.interval,
-        ia_days=ia,
-        archive_days=archive,
+        files=int(number("FILES", files, 1, 1e12, whole=True)),
+        gb=number("GB", given.required("GB", "1024"), 0.001, 1e9),
+        churn=number("CHURN", values["CHURN"], 0, 100) / 100,
+        retain=int(number("RETAIN", values["RETAIN"], 1, 99_999, whole=True)),
+        interval=interval,
+        ia_days=ia_days,
+        archive_days=archive_days,
     )
-
-
-OPTIONS = {
-    "files": ("", "number of files"),
-    "gb": ("", "size of all files in GB"),
-    "churn": ("2", "per cent of them that change from one backup to the next"),
-    "retain": ("7", "snapshots to keep"),
-    "interval": ("daily", "daily, weekly or monthly"),
-    "ia": ("1", "days before files go to Infrequent Access, or none"),
-    "archive": ("none", "days before they go to Archive, or none"),
-}
-"""Each is also a variable of make and of the environment, in capitals."""
-
-
-def arguments(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cost", description=(__doc__ or "").splitlines()[0])
-    for name, (default, explanation) in OPTIONS.items():
-        value = environment.get(name.upper()) or default
-        parser.add_argument(f"--{name}", default=value, help=explanation)
-    parser.add_argument("--update", type=Path, metavar="FILE", help="rewrite a document's tables")
-    return parser
 
 
 def shown(case: Case, prices: Prices) -> Iterator[Table | str]:
@@ -507,23 +481,16 @@ def shown(case: Case, prices: Prices) -> Iterator[Table | str]:
     yield "An estimate, with the list prices in admin/prices.toml. docs/cost.md explains each line."
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    options = arguments(os.environ).parse_args(words)
+def main(given: Given) -> int:
     prices = load_prices()
-    if options.update:
-        text = options.update.read_text()
-        options.update.write_text(updated(text, document_tables(prices)))
+    if document := given.get("UPDATE"):
+        text = Path(document).read_text()
+        Path(document).write_text(updated(text, document_tables(prices)))
         return 0
-    try:
-        case = parsed_case(options)
-    except Refused as error:
-        print(f"cost: {error}", file=sys.stderr)
-        return 2
-    console = Console(highlight=False)
-    for part in shown(case, prices):
-        console.print(part)
+    for part in shown(parsed_case(given), prices):
+        console().print(part)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

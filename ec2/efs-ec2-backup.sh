@@ -16,19 +16,24 @@ HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=lib/run.sh
 . "$HERE/lib/run.sh"
 
-readonly TASK=backup LOGS=/var/log/efs-backup RESULT=$STATE/result.json
+readonly TASK=backup LOGS=/var/log/efs-backup RESULT=$STATE/result.json PROGRESS=$STATE/progress.json
+PROGRESS_SECONDS=${PROGRESS_SECONDS:-20}
 
-# The lock item names the run that this instance was launched for.
+# The lock item names the run that this instance was launched for. Its record says from now on where
+# the logs will be: this instance may not live to report.
 claim_run() {
-  local run
+  local run values
   run=$(aws dynamodb get-item --table-name "$TABLE_NAME" --consistent-read \
     --key '{"BackupId": {"S": "lock"}}' --query 'Item.Run.S' --output text)
   [[ $run != None ]] || fail "No backup run is registered in the table $TABLE_NAME; was the group's capacity changed by hand?"
   BACKUP_ID=$run
+  RUN_LABEL="$(date -u +%Y%m%d-%H%M%S)-$BACKUP_ID"
+  printf -v values '{":instance": {"S": "%s"}, ":logs": {"S": "%s"}, ":running": {"S": "Running"}}' \
+    "$INSTANCE_ID" "s3://$LOG_BUCKET/ec2-logs/$RUN_LABEL/"
   aws dynamodb update-item --table-name "$TABLE_NAME" --key "{\"BackupId\": {\"S\": \"$BACKUP_ID\"}}" \
-    --update-expression 'SET InstanceId = :instance' \
-    --condition-expression 'BackupStatus = :running' \
-    --expression-attribute-values "{\":instance\": {\"S\": \"$INSTANCE_ID\"}, \":running\": {\"S\": \"Running\"}}"
+    --update-expression 'SET InstanceId = :instance, EC2Logs = :logs' \
+    --condition-expression 'BackupStatus = :running' --expression-attribute-values "$values" ||
+    fail "The EFS backup was unsuccessful. The record of the backup $BACKUP_ID in the table $TABLE_NAME cannot be updated, or the backup is over"
   log "backup $BACKUP_ID on instance $INSTANCE_ID"
 }
 
@@ -37,18 +42,47 @@ mount_both() {
   mount_efs backup "$BACKUP_EFS" / /mnt/backup tls,iam
 }
 
+# What the engine says of its progress goes into the record, for whoever watches. Nothing waits for
+# this and nothing comes of its failure: each request is made once, and its errors have a log of their own.
+watch_progress() {
+  set +e
+  export AWS_MAX_ATTEMPTS=1
+  while sleep "$PROGRESS_SECONDS" && kill -0 "$$"; do # the script's process, not this one
+    [[ -e $PROGRESS ]] || continue
+    python3 -B "$HERE/lib/progress_report.py" --progress "$PROGRESS" --table "$TABLE_NAME" \
+      --backup-id "$BACKUP_ID" --request "$STATE/progress-update.json" &&
+      aws dynamodb update-item --cli-connect-timeout 5 --cli-read-timeout 5 \
+        --cli-input-json "file://$STATE/progress-update.json"
+  done
+}
+
 # Exit statuses of the engine are no errors of this script: its result says what happened.
 make_snapshot() {
+  local engine
   [[ ! -e $STATE/stop ]] || return 0
   "$HERE/efs-backup-fpsync.sh" --source /mnt/source --backup /mnt/backup --folder "$FOLDER_LABEL" \
-    --interval "$INTERVAL_TAG" --retain "$RETAIN" --log-dir "$LOGS" --result "$RESULT" &
-  printf '%s\n' "$!" >"$STATE/engine.pid"
+    --interval "$INTERVAL_TAG" --retain "$RETAIN" --log-dir "$LOGS" --result "$RESULT" \
+    --progress "$PROGRESS" &
+  engine=$!
+  printf '%s\n' "$engine" >"$STATE/engine.pid"
   # A stop that came before the engine could be signalled.
-  [[ ! -e $STATE/stop ]] || kill -TERM "$!"
-  wait "$!" || log "the engine ended with exit status $?"
+  [[ ! -e $STATE/stop ]] || kill -TERM "$engine"
+  watch_progress >"$LOGS/progress.log" 2>&1 &
+  WATCHER=$!
+  wait "$engine" || log "the engine ended with exit status $?"
+}
+
+# An engine that was killed left its logs where it worked.
+collect_logs() {
+  local log
+  for log in "${TMPDIR:-/var/tmp}"/efs-backup.*/*.log; do
+    [[ ! -s $log ]] || cp -- "$log" "$LOGS/"
+  done
+  [[ -s $LOGS/progress.log ]] || rm -f -- "$LOGS/progress.log"
 }
 
 ship_logs() {
+  collect_logs
   ship "$LOGS" "efs-backup-log/$RUN_LABEL/" --recursive
   ship /var/log/cloud-init-output.log "ec2-logs/$RUN_LABEL/cloud-init-output.log"
 }
@@ -56,8 +90,8 @@ ship_logs() {
 write_report() {
   [[ ! -e $STATE/stop ]] || REPORT_OPTIONS+=(--stopped)
   python3 -B "$HERE/lib/report.py" --result "$RESULT" --failure "$FAILURE" --table "$TABLE_NAME" \
-    --backup-id "$BACKUP_ID" --logs "s3://$LOG_BUCKET/ec2-logs/$RUN_LABEL/" "${REPORT_OPTIONS[@]}" \
-    --request "$STATE/update.json" --message "$STATE/message.json"
+    --backup-id "$BACKUP_ID" --logs "s3://$LOG_BUCKET/ec2-logs/$RUN_LABEL/" --topic "$TOPIC_ARN" \
+    "${REPORT_OPTIONS[@]}" --request "$STATE/update.json" --message "$STATE/message.json"
 }
 
 # What the record does not say, the topic must.
@@ -75,7 +109,9 @@ on_exit() {
   local status=$?
   set +e
   explain "$status"
-  RUN_LABEL="$(date -u +%Y%m%d-%H%M%S)-${BACKUP_ID:-$INSTANCE_ID}"
+  [[ -z $WATCHER ]] || kill "$WATCHER"
+  [[ -n $GROUP ]] || identify
+  : "${RUN_LABEL:=$(date -u +%Y%m%d-%H%M%S)-$INSTANCE_ID}"
   ship_logs
   report
   touch "$STATE/reported"
@@ -83,12 +119,12 @@ on_exit() {
 }
 
 main() {
-  BACKUP_ID='' INSTANCE_ID='' GROUP='' FAILURE='' REPORT_OPTIONS=()
+  BACKUP_ID='' INSTANCE_ID='' GROUP='' RUN_LABEL='' WATCHER='' FAILURE='' REPORT_OPTIONS=()
   mkdir -p -- "$STATE" "$LOGS"
   export PATH=/usr/local/bin:$PATH
   read_config /etc/efs-backup.conf
-  identify
   trap on_exit EXIT
+  identify
   claim_run
   install_programs
   mount_both

@@ -5,6 +5,7 @@ DescribeAutoScalingGroups gives their fields.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -95,6 +96,17 @@ class AutoScaling:
         """CompleteLifecycleAction: CONTINUE and ABANDON both end a termination."""
         self._waiting(group_name, hook_name, instance_id, token).deadline = self._clock()
 
+    def end(self, instance_id: str) -> None:
+        """TerminateInstanceInAutoScalingGroup, with the desired capacity left as it is."""
+        member = self._members.get(instance_id)
+        if member is None:
+            raise ValidationError(
+                f"Instance Id not found - No managed instance found for instance ID {instance_id}"
+            )
+        if member.state == "InService":
+            member.deadline = math.inf  # nothing ends it before its hook has been asked
+            member.record["LifecycleState"] = "Terminating"
+
     def heartbeat(self, group_name: str, hook_name: str, instance_id: str, token: str) -> None:
         """RecordLifecycleActionHeartbeat: the hook's timeout starts again."""
         member = self._waiting(group_name, hook_name, instance_id, token)
@@ -120,6 +132,8 @@ class AutoScaling:
 
     def _replace_dead(self, group: Record) -> None:
         for member in self._of(group):
+            if member.state == "Terminating":
+                self._begin_termination(group, member)
             if member.state == "InService" and not member.machine.running:
                 member.record["HealthStatus"] = "Unhealthy"
                 self._begin_termination(group, member)

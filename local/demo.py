@@ -115,8 +115,8 @@ def _deploy(local_account: Account, directory: Path | None) -> tuple[Deployment,
     source_id = create_file_system(local_account, network)
     with console.step(f"Copying {directory or source.DEFAULT} to the file system {source_id}"):
         source.copy(directory, local_account.file_system(source_id))
-    with console.step("Uploading the release to S3"):
-        url = upload(local_account, RELEASE, VERSION)
+    with console.step("Publishing the release in S3, as make publish does") as progress:
+        url = upload(local_account, RELEASE, VERSION, progress)
     with console.step("Creating the CloudFormation stack") as progress:
         return Deployment.create(local_account, network, source_id, url, progress), url
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from local.account import Account
+from local import api
+from local.account import REGION, Account
 from local.api import Record
+from tools import publish
 
 Progress = Callable[[str], None]
 
-BUCKET = "efs-backup-solution"
+BUCKET = f"efs-backup-solution-{REGION}"
 BACKUP_TEMPLATE = "efs-to-efs-backup.template"
 RESTORE_TEMPLATE = "efs-to-efs-restore.template"
 STACK = "efs-backup"
@@ -47,25 +49,23 @@ def create_network(account: Account) -> Network:
 def create_file_system(account: Account, network: Network) -> str:
     """An empty EFS file system that instances in the network can mount; returns its id."""
     efs = account.client("efs")
-    file_system = str(efs.create_file_system(CreationToken="source")["FileSystemId"])
+    token = f"source-{network.vpc}"
+    file_system = str(efs.create_file_system(CreationToken=token)["FileSystemId"])
     for subnet in network.subnets:
         efs.create_mount_target(FileSystemId=file_system, SubnetId=subnet)
     account.file_system(file_system).mkdir()
     return file_system
 
 
-def upload(account: Account, release: Path, version: str) -> str:
-    """Publishes a release that tools/build.py wrote; returns the URL of its folder."""
+def upload(
+    account: Account, release: Path, version: str, progress: Progress = lambda text: None
+) -> str:
+    """Publishes a release that was built, as make publish does; returns the URL of its folder."""
     s3 = account.client("s3")
-    prefix = f"efs-to-efs-backup/{version}"
-    for folder, bucket in (
-        ("global-s3-assets", BUCKET),
-        ("regional-s3-assets", f"{BUCKET}-{account.region}"),
-    ):
-        s3.create_bucket(Bucket=bucket)
-        for asset in (release / folder).iterdir():
-            s3.upload_file(str(asset), bucket, f"{prefix}/{asset.name}")
-    return f"{account.environment['AWS_ENDPOINT_URL']}/{BUCKET}/{prefix}"
+    published = publish.Release.read(version, release)
+    bucket = publish.Bucket(BUCKET, account.region, api.ACCOUNT_ID, s3)
+    publish.publish(published, [bucket], create=True, say=progress)
+    return publish.object_url(s3, BUCKET, published.folder)
 
 
 def create_stack(

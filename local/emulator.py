@@ -13,6 +13,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -31,6 +32,8 @@ from local.fleet import Fleet, Machine, owner
 RECONCILE_SECONDS = 0.2
 SCHEDULE_TICK_SECONDS = 1
 TWO_YEARS = 2 * 365 * 86400
+TERMINATE = "TerminateInstanceInAutoScalingGroup"
+GRAVITON_IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
 
 # What ministack reads while it is imported. AUTH makes it enforce the IAM policies.
 ENVIRONMENT = {
@@ -46,23 +49,26 @@ ENVIRONMENT = {
 }
 
 PRIVATE_NAMES = {
-    "core.iam_actions": ("extract_resource_arn",),
+    "core.iam_actions": ("extract_resource_arn", "request_tag_context"),
     "core.iam_evaluator": ("enforce",),
     "core.responses": ("request_scope",),
     "core.router": ("extract_access_key_id",),
     "core.tls": ("resolve_tls_material",),
     "services.autoscaling": (
-        "_ACTION_MAP", "_asgs", "_error", "_hooks", "_p", "_reconcile_instances", "_xml",
+        "_ACTION_MAP", "_asgs", "_error", "_hooks", "_launch_configs", "_p",
+        "_reconcile_instances", "_xml",
     ),
     "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_ec2_sg_permissions"),
     "services.ec2": (
-        "_security_groups", "_tags", "exec_in_instance_blocking", "instance_is_managed",
+        "_ACTION_MAP", "_security_groups", "_tags", "exec_in_instance_blocking",
+        "instance_is_managed",
     ),
     "services.eventbridge": (
         "_SCHEDULER_TICK_INTERVAL", "_put_events", "_rule_last_fired", "_rules",
     ),
+    "services.s3": ("_delete_bucket_lifecycle", "_put_bucket_lifecycle"),
     "services.scheduler": ("_SCHEDULE_TICK_INTERVAL",),
-    "services.ssm": ("_commands", "_finish_invocation"),
+    "services.ssm": ("_PUBLIC_AMI_PARAMETERS", "_commands", "_finish_invocation"),
     "services.sts": ("register_session",),
 }  # fmt: skip
 
@@ -92,10 +98,11 @@ def main(home: Path) -> None:
 def install(home: Path) -> None:
     """Puts everything in place that runs inside ministack."""
     metadata = imds.MetadataService()
-    fleet = Fleet(home, metadata, _open_session)
+    fleet = Fleet(home, metadata, _open_session, _launch_configuration)
     scaling = AutoScaling(_groups, _lifecycle_hooks, fleet.launch, _publish)
     _hook_authorization()
     _hook_cloudformation()
+    _hook_instance_types()
     _hook_autoscaling(scaling)
     _hook_run_command(scaling, fleet)
     _ministack("services.eventbridge")._SCHEDULER_TICK_INTERVAL = SCHEDULE_TICK_SECONDS
@@ -116,7 +123,8 @@ def _trust_own_certificate(certificate: Path) -> None:
         os.environ[name] = str(certificate)
 
 
-# IAM: ministack derives the resource of some requests too coarsely for precise policies.
+# IAM: ministack derives the resource of some requests too coarsely for precise policies, and does
+# not know the namespace of a metric.
 
 
 def _hook_authorization() -> None:
@@ -135,11 +143,34 @@ def _hook_authorization() -> None:
             return f"arn:aws:scheduler:{region}:{account}:schedule/{group}/{name}"
         if target == "GetParameter" and request["Name"].startswith("/aws/service/"):
             return f"arn:aws:ssm:{region}::parameter{request['Name']}"
+        if service == "autoscaling" and query.get("Action") == [TERMINATE]:
+            return _group_of(query["InstanceId"][0])
         if target == "SendCommand":
             return _resource_of_command(request, headers, region, account)
         return str(derive(service, method, path, headers, body, query, region, account))
 
     actions.extract_resource_arn = resource
+    actions.request_tag_context = partial(_context, actions.request_tag_context)
+
+
+def _group_of(instance_id: str) -> str:
+    """The ARN of the group of an instance."""
+    arns = (
+        str(group["AutoScalingGroupARN"])
+        for group in _groups()
+        if any(i["InstanceId"] == instance_id for i in group["Instances"])
+    )
+    return next(arns, "*")
+
+
+def _context(
+    derive: Any, service: str, action: str, body: bytes, parameters: Record
+) -> dict[str, Any]:
+    """The condition keys of a request."""
+    context: dict[str, Any] = derive(service, action, body, parameters)
+    if action == "cloudwatch:PutMetricData":
+        context["cloudwatch:namespace"] = json.loads(body)["Namespace"]
+    return context
 
 
 def _resource_of_command(request: Record, headers: Record, region: str, account: str) -> str:
@@ -168,15 +199,24 @@ def _open_session(account: str, role: str, session: str, credentials: Credential
     )
 
 
-# CloudFormation: a resource type of the backup template is missing.
+# CloudFormation: a resource type of the backup template is missing, buckets have no lifecycle, and
+# an update from version 1.5 needs more of two others.
 
 
 def _hook_cloudformation() -> None:
-    provisioners = _ministack("services.cloudformation.provisioners")
-    provisioners._RESOURCE_HANDLERS["AWS::EC2::SecurityGroupIngress"] = {
+    handlers = _ministack("services.cloudformation.provisioners")._RESOURCE_HANDLERS
+    handlers["AWS::EC2::SecurityGroupIngress"] = {
         "create": _create_ingress_rule,
         "delete": _delete_ingress_rule,
     }
+    for resource_type, operation, replacement in (
+        ("AWS::AutoScaling::LaunchConfiguration", "create", _create_launch_configuration),
+        ("AWS::AutoScaling::AutoScalingGroup", "update", _update_group),
+        ("AWS::S3::Bucket", "create", _create_bucket),
+        ("AWS::S3::Bucket", "update", _update_bucket),
+    ):
+        handler = handlers[resource_type]
+        handler[operation] = partial(replacement, handler[operation])
 
 
 def _ingress_rules(properties: Record) -> tuple[list[Record], list[Record]]:
@@ -201,6 +241,103 @@ def _delete_ingress_rule(physical_id: str, properties: Record) -> None:
         rules.remove(rule)
 
 
+def _create_launch_configuration(
+    create: Any, logical_id: str, properties: Record, stack: str
+) -> tuple[str, dict[str, str]]:
+    """Keeps the instance profile, too, which is a name or an ARN."""
+    name, attributes = create(logical_id, properties, stack)
+    profile = properties["IamInstanceProfile"].rpartition("/")[2]
+    kept = _ministack("services.autoscaling")._launch_configs[name]
+    kept["IamInstanceProfile"] = {"Name": profile}
+    return name, attributes
+
+
+def _launch_configuration(group: Record) -> Record:
+    """What the group launches, in the terms of a launch template."""
+    with _ministack("core.responses").request_scope(*owner(group)):
+        configurations = _ministack("services.autoscaling")._launch_configs
+        found: Record = configurations[group["LaunchConfigurationName"]]
+    return found
+
+
+def _update_group(
+    update: Any, name: str, old: Record, new: Record, stack: str, logical_id: str
+) -> Any:
+    """Leaves the desired capacity as it is, unless the template changes it.
+
+    In AWS that is so with the update policy IgnoreUnmodifiedGroupSizeProperties, which the handler
+    of a type does not see: tests/templates/ checks that the templates have it.
+    """
+    group = _ministack("services.autoscaling")._asgs[name]
+    desired = group["DesiredCapacity"]
+    answer = update(name, old, new, stack, logical_id)
+    if old.get("DesiredCapacity") == new.get("DesiredCapacity"):
+        group["DesiredCapacity"] = desired
+    return answer
+
+
+def _create_bucket(
+    create: Any, logical_id: str, properties: Record, stack: str
+) -> tuple[str, dict[str, str]]:
+    name, attributes = create(logical_id, properties, stack)
+    _put_lifecycle(name, properties)
+    return name, attributes
+
+
+def _update_bucket(update: Any, name: str, old: Record, new: Record, stack: str) -> Any:
+    answer = update(name, old, new, stack)
+    _put_lifecycle(name, new)
+    return answer
+
+
+# What CloudFormation calls the parts of a lifecycle rule -> what S3 does.
+LIFECYCLE = {
+    "Status": "<Status>{}</Status>",
+    "ExpirationInDays": "<Expiration><Days>{}</Days></Expiration>",
+    "NoncurrentVersionExpiration": (
+        "<NoncurrentVersionExpiration><NoncurrentDays>{[NoncurrentDays]}</NoncurrentDays>"
+        "</NoncurrentVersionExpiration>"
+    ),
+    "AbortIncompleteMultipartUpload": (
+        "<AbortIncompleteMultipartUpload><DaysAfterInitiation>{[DaysAfterInitiation]}"
+        "</DaysAfterInitiation></AbortIncompleteMultipartUpload>"
+    ),
+}
+
+
+def _put_lifecycle(bucket: str, properties: Record) -> None:
+    rules = properties.get("LifecycleConfiguration", {}).get("Rules", [])
+    written = [
+        "".join(LIFECYCLE[part].format(value) for part, value in rule.items()) for rule in rules
+    ]
+    body = "".join(f"<Rule><Filter><Prefix/></Filter>{rule}</Rule>" for rule in written)
+    s3 = _ministack("services.s3")
+    if rules:
+        s3._put_bucket_lifecycle(
+            bucket, f"<LifecycleConfiguration>{body}</LifecycleConfiguration>".encode()
+        )
+    else:
+        s3._delete_bucket_lifecycle(bucket)
+
+
+# EC2: every instance type and every image of ministack has Intel's architecture.
+
+
+def _hook_instance_types() -> None:
+    actions = _ministack("services.ec2")._ACTION_MAP
+    actions["DescribeInstanceTypes"] = partial(_describe, actions["DescribeInstanceTypes"])
+    _ministack("services.ssm")._PUBLIC_AMI_PARAMETERS[GRAVITON_IMAGE] = "ami-0c2023a1b2c3d4e60"
+
+
+def _describe(describe: Any, parameters: Record) -> Any:
+    """The request names one type: those with a g after their generation are Graviton."""
+    status, headers, body = describe(parameters)
+    (name,) = parameters["InstanceType.1"]
+    if re.match(r"[a-z]+[0-9]+g", name):
+        body = body.replace(b"<item>x86_64</item>", b"<item>arm64</item>")
+    return status, headers, body
+
+
 # Auto Scaling: the groups of ministack have no real instances, no lifecycle and no events.
 
 
@@ -213,6 +350,7 @@ def _hook_autoscaling(scaling: AutoScaling) -> None:
         ("RecordLifecycleActionHeartbeat", scaling.heartbeat),
     ):
         actions[action] = partial(_answer_lifecycle_action, service, action, act)
+    actions[TERMINATE] = partial(_answer_termination, service, scaling.end)
     for action in ("SetDesiredCapacity", "UpdateAutoScalingGroup"):
         actions[action] = partial(_answer_capacity_change, service, actions[action])
 
@@ -227,6 +365,14 @@ def _answer_lifecycle_action(
     except ValidationError as error:
         return service._error("ValidationError", str(error))
     return service._xml(200, f"{action}Response", f"<{action}Result/>")
+
+
+def _answer_termination(service: Any, end: Callable[[str], None], parameters: Record) -> Any:
+    try:
+        end(service._p(parameters, "InstanceId"))
+    except ValidationError as error:
+        return service._error("ValidationError", str(error))
+    return service._xml(200, f"{TERMINATE}Response", f"<{TERMINATE}Result/>")
 
 
 def _answer_capacity_change(service: Any, answer: Any, parameters: Record) -> Any:

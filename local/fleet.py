@@ -1,4 +1,4 @@
-"""The instances of the account: launches them from launch templates, and ends them."""
+"""The instances of the account: launches them as their group says, and ends them."""
 
 import base64
 import secrets
@@ -41,21 +41,26 @@ class Machine:
 
 
 class Fleet:
+    """launch_configuration(group): what a group without a launch template launches, in the terms
+    of one."""
+
     def __init__(
-        self, home: Path, metadata: imds.MetadataService, open_session: OpenSession
+        self,
+        home: Path,
+        metadata: imds.MetadataService,
+        open_session: OpenSession,
+        launch_configuration: Callable[[Record], Record],
     ) -> None:
         self._home = home
         self._metadata = metadata
         self._open_session = open_session
+        self._launch_configuration = launch_configuration
 
     def launch(self, group: Record) -> Machine:
-        """Boots an instance as the launch template of an Auto Scaling group says."""
+        """Boots an instance as its Auto Scaling group says."""
         account, region = owner(group)
         ec2 = self.client("ec2", region)
-        template = group["LaunchTemplate"]
-        data = ec2.describe_launch_template_versions(
-            LaunchTemplateId=template["LaunchTemplateId"], Versions=[template["Version"]]
-        )["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+        data = self._launch_data(ec2, group)
         subnet_id = group["VPCZoneIdentifier"].split(",")[0]
         zone = ec2.describe_subnets(SubnetIds=[subnet_id])["Subnets"][0]["AvailabilityZone"]
         instance_id = ec2.run_instances(
@@ -97,6 +102,16 @@ class Fleet:
 
     def client(self, service: str, region: str, credentials: Credentials = api.ROOT_USER) -> Any:
         return api.client(service, region, api.certificate(self._home), credentials)
+
+    def _launch_data(self, ec2: Any, group: Record) -> Record:
+        template = group["LaunchTemplate"]
+        if not template:
+            return self._launch_configuration(group)
+        versions = ec2.describe_launch_template_versions(
+            LaunchTemplateId=template["LaunchTemplateId"], Versions=[template["Version"]]
+        )["LaunchTemplateVersions"]
+        data: Record = versions[0]["LaunchTemplateData"]
+        return data
 
     def _role(self, region: str, profile: Record) -> str:
         name = profile.get("Name") or profile["Arn"].rpartition("/")[2]

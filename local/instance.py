@@ -18,13 +18,14 @@ from local import sandbox
 # Where a login shell on Amazon Linux looks first, so the commands that Debian lacks go there.
 _OWN_COMMANDS = "opt/aws/bin"
 _PATH = f"/{_OWN_COMMANDS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_DIRECTORIES = ("etc", "mnt", "root", "run/efs", "sbin", "var/lib/cloud", "var/log", "var/tmp")
+_DIRECTORIES = ("etc", "mnt", "root", "run/efs", "sbin", "var/lib/cloud/data", "var/log", "var/tmp")
 _HOST_SETTINGS = (
     "alternatives", "debian_version", "group", "hosts", "ld.so.cache", "ld.so.conf",
     "ld.so.conf.d", "localtime", "nsswitch.conf", "os-release", "passwd", "ssl",
 )  # fmt: skip
 _MOUNT_HELPER = Path(__file__).parent / "mount.efs"
 _USER_DATA = "var/lib/cloud/user-data"
+_INSTANCE_ID = "var/lib/cloud/data/instance-id"
 _CERTIFICATE = "/etc/local-account.crt"
 
 # As cloud-init names them.
@@ -52,6 +53,7 @@ class Instance:
         self.instance_id = instance_id
         self._log = disk / LOG
         _make_disk(disk, user_data)
+        (disk / _INSTANCE_ID).write_text(f"{instance_id}\n")
         self._environment = {
             "PATH": _PATH,
             "LANG": "C.UTF-8",

@@ -80,6 +80,15 @@ def build(version: str, bucket: str, dist: Path, root: Path = ROOT) -> None:
         new.rename(dist)
 
 
+def source_version(root: Path = ROOT) -> str:
+    """A version for what has none: other sources, other version."""
+    digest = hashlib.sha256((root / "tools" / "fpart.toml").read_bytes())
+    for folder in ("ec2", "src", "templates"):
+        for name, (content, mode) in sorted(files_of(root / folder, f"{folder}/").items()):
+            digest.update(f"{name} {mode} {len(content)}\n".encode() + content)
+    return f"v0.0.0-source.{digest.hexdigest()[:12]}"
+
+
 def write_templates(source: Path, target: Path, placeholders: Mapping[str, str]) -> None:
     templates = sorted(source.glob("*.template"))
     if not templates:

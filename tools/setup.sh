@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the project needs: Debian packages, then .venv with the pinned Python packages.
-#   tools/setup.sh demo   what the demo and the build need
+#   tools/setup.sh admin  .venv alone: what it takes to build, publish, deploy and operate
+#   tools/setup.sh demo   that, and what the demo needs
 #   tools/setup.sh bench  that, and what the bench needs
 #   tools/setup.sh        what the demo, the tests and the linters need
 # Exit 2: something is missing that this user may not install; says which command would.
@@ -46,6 +47,7 @@ missing_packages() {
 }
 
 install_packages() {
+  ((${#DEBIAN_PACKAGES[@]} > 0)) || return 0
   command -v dpkg-query >/dev/null ||
     refuse "Debian 12 or newer, or Ubuntu 24.04 or newer, is needed: dpkg-query is not here."
   local missing
@@ -100,6 +102,7 @@ make_venv() {
 
 main() {
   case ${1:-all} in
+    admin) DEBIAN_PACKAGES=() ;;
     demo) ;;
     bench)
       add_rig
@@ -110,7 +113,7 @@ main() {
       DEBIAN_PACKAGES+=(shellcheck shfmt)
       REQUIREMENTS+=(requirements-dev.txt)
       ;;
-    *) refuse "usage: tools/setup.sh [demo|bench]" ;;
+    *) refuse "usage: tools/setup.sh [admin | demo | bench]" ;;
   esac
   local python
   python=$(find_python)

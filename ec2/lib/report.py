@@ -12,14 +12,42 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 SUCCESS = "The EFS was backed up successfully"
+MOUNT = "unable to find the mount IP OR mount EFS"
 INCOMPLETE = (
     "The EFS backup was incomplete. Either backup window expired before full backup "
     "or fpsync process was not completed."
 )
 FPSYNC_FAILED = "fpsync process in backup script failed or did not start"
 UNSUCCESSFUL = "The EFS backup was unsuccessful."
+
+UNTOUCHED = "The snapshots that exist were not touched."
+AGAIN = f"then start a backup or wait for the next one. {UNTOUCHED}"
+# What to do, by the engine's cause or by how the run ended.
+ADVICE = {
+    "published": "Nothing.",
+    "warnings": "See Warnings: the snapshot holds everything but what they name.",
+    "stopped": "Nothing if there was much to copy: the next backup continues with what is left. "
+    "If it happens again, use a longer backup window or a larger instance.",
+    "mount": "Check mount targets, security groups, DNS and the prefix as the message says, "
+    + AGAIN,
+    "files": "See Errors, put right what they name, " + AGAIN,
+    "empty-source": "Check that Source EFS and Backup Prefix of the stack are the right ones, and "
+    "that its files are not lost: if they are, restore the newest snapshot. An empty source is "
+    f"never backed up; if this one is meant to be empty, put a file into it. {UNTOUCHED}",
+    "refused": "Change what the message names in the parameters of the stack, " + AGAIN,
+    "died": "See the logs. If the instance ran out of memory, use a larger one; " + AGAIN,
+    "other": "See the logs, put right what they name, " + AGAIN,
+}
+CONSOLES = {
+    "aws": "console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+    "aws-eusc": "console.amazonaws-eusc.eu",
+}
+NOTE = "The DynamoDB record of this backup could not be updated. It may say something else."
 
 COUNTS = {
     "number_of_files": "NumberOfFiles",
@@ -31,34 +59,35 @@ PHASES = {"copy": "CreateHardlinks", "directories": "RsyncDelete", "expire": "Re
 LINES_KEPT = 20
 
 
-def verdict(result: dict[str, Any], failure: str, stopped: bool) -> tuple[str, str]:
-    """Status and message of a run: from the engine's result, or from why it never got that far."""
+def verdict(result: dict[str, Any], failure: str, stopped: bool) -> tuple[str, str, str]:
+    """Status and message of a run, and what to do: from the engine's result, or from why it never
+    got that far."""
     if failure:
-        return "Unsuccessful", failure
+        return "Unsuccessful", failure, ADVICE["mount" if MOUNT in failure else "other"]
     if not result:
         if stopped:
-            return "Incomplete", INCOMPLETE
-        return "Unsuccessful", f"{UNSUCCESSFUL} The engine ended without a result; see the logs"
+            return "Incomplete", INCOMPLETE, ADVICE["stopped"]
+        text = f"{UNSUCCESSFUL} The engine ended without a result; see the logs"
+        return "Unsuccessful", text, ADVICE["died"]
     if result["outcome"] == "published":
         warnings = len(result["warnings"])
-        return "Success", SUCCESS + (f", with {warnings} warning(s)" if warnings else "")
+        if warnings:
+            return "Success", f"{SUCCESS}, with {warnings} warning(s)", ADVICE["warnings"]
+        return "Success", SUCCESS, ADVICE["published"]
     if result["outcome"] == "stopped":
-        return "Incomplete", INCOMPLETE
+        return "Incomplete", INCOMPLETE, ADVICE["stopped"]
     if result["cause"] == "walk":
-        return "fpsync failed", f"{FPSYNC_FAILED}: {result['message']}"
-    return "Unsuccessful", f"{UNSUCCESSFUL} {result['message']}"
+        return "fpsync failed", f"{FPSYNC_FAILED}: {result['message']}", ADVICE["died"]
+    advice = ADVICE.get(result["cause"] or result["outcome"], ADVICE["other"])
+    return "Unsuccessful", f"{UNSUCCESSFUL} {result['message']}", advice
 
 
 def attributes(
-    result: dict[str, Any], status: str, message: str, logs: str, now: str
+    result: dict[str, Any], outcome: tuple[str, str, str], logs: str, now: str
 ) -> dict[str, Any]:
     """The record's attributes at the end of a run, as plain values."""
-    found: dict[str, Any] = {
-        "BackupStatus": status,
-        "Message": message,
-        "BackupStopTime": now,
-        "EC2Logs": logs,
-    }
+    found: dict[str, Any] = dict(zip(("BackupStatus", "Message", "WhatToDo"), outcome))
+    found.update(BackupStopTime=now, EC2Logs=logs)
     for key, name in COUNTS.items():
         if key in result:
             found[name] = result[key]
@@ -72,22 +101,42 @@ def attributes(
     return found
 
 
+def message(found: dict[str, Any], backup_id: str, topic: str) -> dict[str, Any]:
+    """The notification for when the record cannot say it, in the order in which it is read."""
+    first = {name: found[name] for name in ("BackupStatus", "Message", "WhatToDo")}
+    link = console_link(found["EC2Logs"], topic)
+    return {**first, "Logs": link, "Note": NOTE, "BackupId": backup_id, **found}
+
+
+def console_link(place: str, topic: str) -> str:
+    """``s3://bucket/prefix/`` in the console, in the region and partition of the topic's ARN."""
+    _, partition, _, region = topic.split(":")[:4]
+    bucket, _, prefix = place[len("s3://") :].partition("/")
+    host = f"{region}.{CONSOLES.get(partition, CONSOLES['aws'])}"
+    return f"https://{host}/s3/buckets/{bucket}?region={region}&prefix={quote(prefix)}"
+
+
 def dynamodb_value(value: Any) -> dict[str, Any]:
-    if isinstance(value, int):
+    if isinstance(value, (int, float)):
         return {"N": str(value)}
     if isinstance(value, list):
         return {"L": [dynamodb_value(item) for item in value]}
+    if isinstance(value, dict):
+        return {"M": {name: dynamodb_value(item) for name, item in value.items()}}
     return {"S": str(value)}
 
 
 def update_request(table: str, backup_id: str, found: dict[str, Any]) -> dict[str, Any]:
-    """Input of DynamoDB's UpdateItem. A run that was already closed keeps its status."""
+    """Input of DynamoDB's UpdateItem. A run that was already closed stays as it is."""
     values = {f":v{n}": dynamodb_value(value) for n, value in enumerate(found.values())}
+    expression = "SET " + ", ".join(f"#a{n} = :v{n}" for n in range(len(found)))
+    if found.get("BackupStatus") == "Success":
+        expression += " REMOVE Progress"  # of a run that failed, it says how far that came
     return {
         "TableName": table,
         "Key": {"BackupId": {"S": backup_id}},
-        "UpdateExpression": "SET " + ", ".join(f"#a{n} = :v{n}" for n in range(len(found))),
-        "ConditionExpression": "#a0 = :running",
+        "UpdateExpression": expression,
+        "ConditionExpression": "BackupStatus = :running",
         "ExpressionAttributeNames": {f"#a{n}": name for n, name in enumerate(found)},
         "ExpressionAttributeValues": {**values, ":running": {"S": "Running"}},
     }
@@ -101,6 +150,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--table", required=True)
     parser.add_argument("--backup-id", required=True)
     parser.add_argument("--logs", required=True, help="where the logs are")
+    parser.add_argument("--topic", required=True, help="ARN of the topic for notifications")
     parser.add_argument("--warning", action="append", default=[])
     parser.add_argument("--request", type=Path, required=True, help="UpdateItem input to write")
     parser.add_argument("--message", type=Path, required=True, help="the same as text, to write")
@@ -109,11 +159,12 @@ def main(words: list[str]) -> int:
     if result:
         result["warnings"] = result["warnings"] + options.warning
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    status, message = verdict(result, options.failure, options.stopped)
-    found = attributes(result, status, message, options.logs, now)
+    outcome = verdict(result, options.failure, options.stopped)
+    found = attributes(result, outcome, options.logs, now)
     request = update_request(options.table, options.backup_id, found)
     options.request.write_text(json.dumps(request))
-    text = json.dumps({**found, "BackupId": options.backup_id}, indent=2, ensure_ascii=False)
+    notification = message(found, options.backup_id, options.topic)
+    text = json.dumps(notification, indent=4, ensure_ascii=False)
     options.message.write_text(text, encoding="utf-8", errors="backslashreplace")
     return 0
 

@@ -1,6 +1,5 @@
 """From an instance type to the newest Amazon Linux 2023 image for its architecture."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -17,38 +16,43 @@ class UnknownInstanceType(ValueError):
 def image_id(ec2: Any, ssm: Any, instance_type: str, arch: str) -> str:
     """The image for an instance type; `arch` is what the template's Mappings say of it, or "".
 
-    Raises UnknownInstanceType, and botocore's ClientError when EC2 or SSM refuses.
+    Raises UnknownInstanceType, also when the Mappings are wrong: an instance would fail to launch,
+    at the first backup and not while somebody looks. Raises botocore's ClientError when EC2 or SSM
+    refuses.
     """
-    architecture = ARCHITECTURES.get(arch.upper()) or _ask_for(ec2, instance_type, arch)
+    architecture = _architecture(ec2, instance_type)
+    if arch and ARCHITECTURES.get(arch.upper()) != architecture:
+        right = next(name for name, image in ARCHITECTURES.items() if image == architecture)
+        raise UnknownInstanceType(
+            f"The Mappings of the template say Arch {arch!r} of {instance_type!r}, which is"
+            f" {architecture}. Make its line {instance_type}: {{Arch: {right}}}"
+        )
     name = PARAMETER.format(architecture)
     try:
         return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
     except ssm.exceptions.ParameterNotFound as error:
-        raise _unknown(f"This region has no parameter {name}", instance_type, arch) from error
+        raise _unknown(f"This region has no parameter {name}", instance_type) from error
 
 
-def supported(architectures: Sequence[str]) -> str | None:
-    """The first architecture that Amazon Linux 2023 has images for."""
-    return next((name for name in architectures if name in ARCHITECTURES.values()), None)
-
-
-def _ask_for(ec2: Any, instance_type: str, arch: str) -> str:
+def _architecture(ec2: Any, instance_type: str) -> str:
+    """The first architecture of an instance type that Amazon Linux 2023 has images for."""
     if not instance_type:
-        raise _unknown("InstanceType is missing", instance_type, arch)
+        raise _unknown("InstanceType is missing", instance_type)
     try:
-        found = ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]
+        (found,) = ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]
     except ClientError as error:
         if not error.response["Error"]["Code"].startswith("InvalidInstanceType"):
             raise
-        raise _unknown("EC2 has no such instance type here", instance_type, arch) from error
-    if architecture := supported(found[0]["ProcessorInfo"]["SupportedArchitectures"]):
-        return architecture
-    raise _unknown("Amazon Linux 2023 does not run on it", instance_type, arch)
+        raise _unknown("EC2 has no such instance type in this region", instance_type) from error
+    for architecture in found["ProcessorInfo"]["SupportedArchitectures"]:
+        if architecture in ARCHITECTURES.values():
+            return str(architecture)
+    raise _unknown("Amazon Linux 2023 does not run on it", instance_type)
 
 
-def _unknown(problem: str, instance_type: str, arch: str) -> UnknownInstanceType:
+def _unknown(problem: str, instance_type: str) -> UnknownInstanceType:
     # Short, because CloudFormation gets the last 240 characters at most.
     return UnknownInstanceType(
-        f"{problem}: instance type {instance_type!r}, Arch {arch!r}."
-        " Edit InstanceSize and Arch in the Mappings of the template."
+        f"{problem}: {instance_type!r}. In the Mappings of the template, choose another"
+        " InstanceSize for the region, and give that instance type a line with its Arch."
     )

@@ -1,12 +1,16 @@
-"""What a decision can ask for. Every action may be applied twice with the effect of once;
-only a notification is then sent twice."""
+"""What a decision can ask for.
+
+Every action may be applied twice with the effect of once; only a notification is then sent twice.
+Observations come after all actions. They tell about runs and do nothing to them: one that fails is
+left out.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from orchestrator.events import Terminating
-from orchestrator.record import Lock, Record
+from orchestrator.record import Lock, NewestSnapshot, Record
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,13 @@ class SetDesired:
     """Set the desired capacity of the Auto Scaling group."""
 
     capacity: int
+
+
+@dataclass(frozen=True)
+class EndInstance:
+    """Have the group end this instance, whatever its capacity."""
+
+    instance: str
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,13 @@ class Notify:
 
 
 @dataclass(frozen=True)
+class NoteSnapshot:
+    """Write when the newest snapshot was made, unless a newer one is noted already."""
+
+    snapshot: NewestSnapshot
+
+
+@dataclass(frozen=True)
 class RemoveSchedule:
     """Remove what Schedule made for this run."""
 
@@ -78,10 +96,45 @@ Action = (
     BeginRun
     | Schedule
     | SetDesired
+    | EndInstance
     | StopInstance
     | CompleteHook
     | CloseRun
     | Notify
+    | NoteSnapshot
     | RemoveSchedule
     | ReleaseLock
 )
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Add what AWS says about the file systems and the log bucket to the run's record."""
+
+    run: str
+    moment: Literal["start", "end"]
+
+
+@dataclass(frozen=True)
+class Datum:
+    name: str
+    unit: Literal["Seconds", "Count", "Bytes"]
+    value: float
+
+
+@dataclass(frozen=True)
+class PublishMetrics:
+    """Put custom metrics of this deployment into CloudWatch, as of a moment."""
+
+    data: tuple[Datum, ...]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class SendAnonymousMetric:
+    """Send how the run went to where all deployments do, naming nobody."""
+
+    run: str
+
+
+Observation = Measure | PublishMetrics | SendAnonymousMetric

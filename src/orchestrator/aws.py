@@ -19,6 +19,8 @@ from orchestrator.actions import (
     BeginRun,
     CloseRun,
     CompleteHook,
+    EndInstance,
+    NoteSnapshot,
     Notify,
     ReleaseLock,
     RemoveSchedule,
@@ -27,8 +29,18 @@ from orchestrator.actions import (
     StopInstance,
 )
 from orchestrator.core import Group, World
-from orchestrator.events import Close, Event, Start, Stop, Terminating
-from orchestrator.record import KEY, LOCK_KEY, RUNNING, Item, Lock, Record
+from orchestrator.events import Check, Close, Event, Start, Stop, Terminating
+from orchestrator.record import (
+    CLOSING,
+    KEY,
+    LOCK_KEY,
+    NEWEST_KEY,
+    RUNNING,
+    Item,
+    Lock,
+    NewestSnapshot,
+    Record,
+)
 from orchestrator.settings import Settings
 
 RETRIES = Config(
@@ -69,7 +81,10 @@ class Account:
             named.add(lock.run)
         items = {run: self._item(run) for run in named}
         records = {run: Record.from_item(item) for run, item in items.items() if item}
-        return World(lock, records, self._group())
+        newest = self._item(NEWEST_KEY) if isinstance(event, Check) else None
+        return World(
+            lock, records, self._group(), NewestSnapshot.from_item(newest) if newest else None
+        )
 
     def apply(self, action: Action) -> None:
         """Carry out one action; doing it again does no harm.
@@ -87,6 +102,8 @@ class Account:
                     DesiredCapacity=capacity,
                     HonorCooldown=False,
                 )
+            case EndInstance(instance):
+                self._end_instance(instance)
             case StopInstance(terminating):
                 self._stop_instance(terminating)
             case CompleteHook(terminating):
@@ -95,6 +112,8 @@ class Account:
                 self._close_run(record)
             case Notify(subject, body):
                 self._sns.publish(TopicArn=self._settings.topic_arn, Subject=subject, Message=body)
+            case NoteSnapshot(snapshot):
+                self._note_snapshot(snapshot)
             case RemoveSchedule(run):
                 self._remove_schedule(run)
             case ReleaseLock(run):
@@ -115,8 +134,9 @@ class Account:
         if not response["AutoScalingGroups"]:
             raise LookupError(f"Auto Scaling group {name} does not exist; check the stack")
         group = response["AutoScalingGroups"][0]
-        instances = frozenset(instance["InstanceId"] for instance in group["Instances"])
-        return Group(group["DesiredCapacity"], instances)
+        states = {i["InstanceId"]: i["LifecycleState"] for i in group["Instances"]}
+        ending = {i for i, state in states.items() if state.startswith("Terminat")}
+        return Group(group["DesiredCapacity"], frozenset(states), frozenset(ending))
 
     def _begin_run(self, record: Record, lock: Lock) -> None:
         puts = [
@@ -138,24 +158,38 @@ class Account:
             raise
 
     def _close_run(self, record: Record) -> None:
-        names = ("BackupStatus", "Message", "BackupStopTime")
         item = record.to_item()
         try:
             self._dynamodb.update_item(
                 TableName=self._settings.table,
                 Key={KEY: item[KEY]},
-                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in names),
+                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in CLOSING),
                 ConditionExpression="#BackupStatus = :running",
-                ExpressionAttributeNames={f"#{name}": name for name in names},
+                ExpressionAttributeNames={f"#{name}": name for name in CLOSING},
                 ExpressionAttributeValues={
                     ":running": {"S": RUNNING},
-                    **{f":{name}": item[name] for name in names},
+                    **{f":{name}": item[name] for name in CLOSING},
                 },
             )
         except ClientError as error:
             if _code(error) == "ConditionalCheckFailedException":
                 raise WorldChanged(f"run {record.backup_id} has reported meanwhile") from error
             raise
+
+    def _note_snapshot(self, snapshot: NewestSnapshot) -> None:
+        item = snapshot.to_item()
+        try:
+            self._dynamodb.put_item(
+                TableName=self._settings.table,
+                Item=item,
+                ConditionExpression=f"attribute_not_exists({KEY}) OR #time < :time",
+                ExpressionAttributeNames={"#time": "Time"},
+                ExpressionAttributeValues={":time": item["Time"]},
+            )
+        except ClientError as error:
+            if _code(error) != "ConditionalCheckFailedException":
+                raise
+            logger.info("a snapshot that is as new as that of run %s is noted", snapshot.run)
 
     def _release_lock(self, run: str) -> None:
         try:
@@ -201,6 +235,16 @@ class Account:
             except ClientError as error:
                 if _code(error) != "ResourceNotFoundException":
                     raise
+
+    def _end_instance(self, instance: str) -> None:
+        try:
+            self._autoscaling.terminate_instance_in_auto_scaling_group(
+                InstanceId=instance, ShouldDecrementDesiredCapacity=False
+            )
+        except ClientError as error:
+            if _code(error) != "ValidationError":
+                raise
+            logger.info("instance %s is gone already, or about to be: %s", instance, error)
 
     def _stop_instance(self, terminating: Terminating) -> None:
         command = [

@@ -1,8 +1,8 @@
 """Decides what to do about an event. Pure: no AWS, no environment, no clock.
 
 The order of the actions is part of the decision: whatever prefix of it was applied when a
-function died, the same event delivered again, the run's stop or close, or the next start
-finishes the work.
+function died, the same event delivered again, the run's stop or close, the next check, or the next
+start finishes the work.
 """
 
 from collections.abc import Mapping
@@ -15,39 +15,52 @@ from orchestrator.actions import (
     BeginRun,
     CloseRun,
     CompleteHook,
+    Datum,
+    EndInstance,
+    Measure,
+    NoteSnapshot,
     Notify,
+    Observation,
+    PublishMetrics,
     ReleaseLock,
     RemoveSchedule,
     Schedule,
+    SendAnonymousMetric,
     SetDesired,
     StopInstance,
 )
-from orchestrator.events import Close, Event, Start, Stop, Terminated, Terminating
-from orchestrator.record import RUNNING, SUCCESS, UNKNOWN, UNSUCCESSFUL, Lock, Record, timestamp
+from orchestrator.events import Check, Close, Event, Start, Stop, Terminated, Terminating
+from orchestrator.record import RUNNING, SUCCESS, Lock, NewestSnapshot, Record, timestamp
 from orchestrator.settings import Settings
 
 STOP_BEFORE_END = timedelta(minutes=15)
 KEEP_RECORD = timedelta(days=90)
+# EventBridge may deliver one tick of a rule twice, seconds apart and with two request ids.
+SAME_TICK = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class Group:
-    """The Auto Scaling group: its desired capacity and the ids of all its instances."""
+    """The Auto Scaling group: its desired capacity, and the ids of all its instances and of those
+    of them that it is ending."""
 
     desired: int
     instances: frozenset[str]
+    ending: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class World:
     """What is known when an event arrives.
 
-    records: the records, by backup id, of the runs that the event and the lock name.
+    records: the records, by backup id, of the runs that the event and the lock name. newest: read
+    for a check only.
     """
 
     lock: Lock | None
     records: Mapping[str, Record]
     group: Group
+    newest: NewestSnapshot | None = None
 
     @property
     def active(self) -> Record | None:
@@ -57,10 +70,11 @@ class World:
 
 @dataclass(frozen=True)
 class Decision:
-    """Actions to apply in this order, and why."""
+    """Actions to apply in this order, and why; then, if that can be done, observations."""
 
     actions: tuple[Action, ...]
     reason: str
+    observations: tuple[Observation, ...] = ()
 
 
 def decide(event: Event, world: World, settings: Settings, now: datetime) -> Decision:
@@ -72,6 +86,8 @@ def decide(event: Event, world: World, settings: Settings, now: datetime) -> Dec
             return _stop(event, world, settings, now)
         case Close():
             return _close(event, world, settings, now)
+        case Check():
+            return _check(world, settings, now)
         case Terminating() | Terminated() if event.group != settings.group:
             return Decision((), f"group {event.group} is not ours ({settings.group})")
         case Terminating():
@@ -87,39 +103,48 @@ def _start(event: Start, world: World, settings: Settings, now: datetime) -> Dec
     if run in world.records:
         return Decision((), f"run {run} has begun before; its start is not repeated")
     if lock and active and active.running and now < lock.until:
-        return Decision(
-            (messages.start_refused(run, lock, active, settings),),
-            f"run {run} refused: run {lock.run} may run until {timestamp(lock.until)}",
-        )
-    ended = _finalise(lock, world, settings, now) if lock else ()
+        return _refuse(run, lock, active, settings, now)
     begun = Lock(run, now + settings.window)
-    return Decision(
-        (*ended, BeginRun(_new_record(begun, settings, now), begun), *_launch(begun)),
-        f"run {run} begins" + (f" after run {lock.run} was finalised" if lock else ""),
+    begin = (
+        *_end_instances(world),
+        BeginRun(_new_record(begun, settings, now), begun),
+        *_launch(begun),
     )
+    measure = Measure(run, "start")
+    if not lock:
+        return Decision(begin, f"run {run} begins", (measure,))
+    ended = _finalise(f"run {run} begins;", lock, world, settings, now)
+    return Decision((*ended.actions, *begin), ended.reason, (measure, *ended.observations))
+
+
+def _refuse(run: str, lock: Lock, active: Record, settings: Settings, now: datetime) -> Decision:
+    reason = f"run {run} refused: run {lock.run} may run until {timestamp(lock.until)}"
+    begun = active.time("BackupStartTime")
+    if begun and now - begun < SAME_TICK:
+        # Most likely the same tick again. If not, nothing is missed either: the backup that was
+        # wanted has just begun.
+        return Decision((), f"{reason}, and has just begun; nobody needs to know")
+    return Decision((messages.start_refused(run, lock, active, settings),), reason)
 
 
 def _resume(lock: Lock, world: World, settings: Settings, now: datetime) -> Decision:
     """The start of the active run was delivered again: do what is left of it."""
     if not world.active or now >= _stop_time(lock):
-        return Decision(
-            _finalise(lock, world, settings, now),
-            f"run {lock.run} cannot be resumed so late; finalised",
-        )
+        return _finalise("it is too late to resume:", lock, world, settings, now)
     if not world.active.running:
         return Decision((), f"run {lock.run} has reported already; its start is not repeated")
-    return Decision(_launch(lock), f"run {lock.run} is resumed")
+    return Decision(_launch(lock), f"run {lock.run} is resumed", (Measure(lock.run, "start"),))
 
 
 def _stop(event: Stop, world: World, settings: Settings, now: datetime) -> Decision:
     lock = world.lock
-    if not lock or lock.run != event.backup_id:
+    if not lock:
+        # What still runs is a run of version 1.5 that an update met: it has no other stop.
+        return Decision(_scale_in(world), f"run {event.backup_id} is not one of ours, or is over")
+    if lock.run != event.backup_id:
         return Decision((), f"run {event.backup_id} is over; nothing to stop")
     if not world.group.instances or now >= lock.until:
-        return Decision(
-            _finalise(lock, world, settings, now),
-            f"run {lock.run} has no instance to stop, or no time for it; finalised",
-        )
+        return _finalise("no instance to stop, or no time for it:", lock, world, settings, now)
     return Decision(
         (*_scale_in(world), Schedule(lock.run, "close", lock.until)),
         f"run {lock.run} has reached its stop time; its instance is stopped",
@@ -130,21 +155,31 @@ def _close(event: Close, world: World, settings: Settings, now: datetime) -> Dec
     lock = world.lock
     if not lock or lock.run != event.backup_id:
         return Decision((), f"run {event.backup_id} is over; nothing to close")
-    return Decision(
-        # A close is scheduled only for a run that had an instance at its stop time.
-        _finalise(lock, world, settings, now, instance_seen=True),
-        f"the window of run {lock.run} is over; finalised",
-    )
+    # A close is scheduled only for a run that had an instance at its stop time.
+    return _finalise("the window is over:", lock, world, settings, now, instance_seen=True)
+
+
+def _check(world: World, settings: Settings, now: datetime) -> Decision:
+    """End a run whose close never came, and tell the age of the newest snapshot."""
+    ended = Decision((), "no run is overdue")
+    if world.lock and now >= world.lock.until:
+        ended = _finalise("nobody closed it:", world.lock, world, settings, now)
+    noted = [action.snapshot for action in ended.actions if isinstance(action, NoteSnapshot)]
+    newest = noted[0] if noted else world.newest
+    first = () if newest else (NoteSnapshot(NewestSnapshot("", now)),)
+    age = now - newest.time if newest else timedelta()
+    published = PublishMetrics((Datum("SnapshotAge", "Seconds", age.total_seconds()),), now)
+    return Decision((*ended.actions, *first), ended.reason, (*ended.observations, published))
 
 
 def _terminating(event: Terminating, world: World) -> Decision:
-    if world.active and world.active.running:
+    if world.active and world.active.running and world.active.instance == event.instance:
         return Decision(
             (StopInstance(event),),
             f"instance {event.instance} terminates while run {world.active.backup_id} is running",
         )
     return Decision(
-        (CompleteHook(event),), f"instance {event.instance} terminates with no run to stop"
+        (CompleteHook(event),), f"instance {event.instance} terminates and works on no active run"
     )
 
 
@@ -157,32 +192,42 @@ def _terminated(event: Terminated, world: World, settings: Settings, now: dateti
             return Decision((), f"run {lock.run} goes on: the group has another instance")
         if world.group.desired and now < _stop_time(lock):
             return Decision((), f"run {lock.run} goes on: the group replaces {event.instance}")
-    return Decision(
-        _finalise(lock, world, settings, now, instance_seen=True),
-        f"instance {event.instance} of run {lock.run} is gone; finalised",
-    )
+    return _finalise("its instance is gone:", lock, world, settings, now, instance_seen=True)
 
 
 def _finalise(
-    lock: Lock, world: World, settings: Settings, now: datetime, instance_seen: bool = False
-) -> tuple[Action, ...]:
+    why: str,
+    lock: Lock,
+    world: World,
+    settings: Settings,
+    now: datetime,
+    instance_seen: bool = False,
+) -> Decision:
     """End the run that holds the lock. The lock goes last: while it is there, any later event
     can finish what was left undone."""
     record = world.active or messages.record_lost(lock.run, settings)
     close: tuple[Action, ...] = ()
     if record.running:
-        if instance_seen or record.booted or world.group.instances:
-            record = record.closed(UNKNOWN, record.message or messages.NOT_REPORTED, now)
-        else:
-            record = record.closed(UNSUCCESSFUL, messages.no_instance(settings), now)
+        seen = instance_seen or record.booted or bool(world.group.instances)
+        record = messages.closed(record, seen, settings, now)
         close = (CloseRun(record),)
-    return (
+    actions = (
         *_scale_in(world),
         *close,
+        *_note_snapshot(record, now),
         *_report(record, settings),
         RemoveSchedule(lock.run),
         ReleaseLock(lock.run),
     )
+    reason = f"{why} run {lock.run} is finalised as {record.status}"
+    return Decision(actions, reason, _observe_end(record, settings) if world.active else ())
+
+
+def _note_snapshot(record: Record, now: datetime) -> tuple[NoteSnapshot, ...]:
+    if record.status != SUCCESS:
+        return ()
+    made = record.time("BackupStopTime") or now
+    return (NoteSnapshot(NewestSnapshot(record.backup_id, min(made, now))),)
 
 
 def _report(record: Record, settings: Settings) -> tuple[Notify, ...]:
@@ -191,10 +236,34 @@ def _report(record: Record, settings: Settings) -> tuple[Notify, ...]:
     return (messages.run_ended(record, settings),)
 
 
+def _observe_end(record: Record, settings: Settings) -> tuple[Observation, ...]:
+    """The measurement comes first: it is a part of what is sent."""
+    send = (SendAnonymousMetric(record.backup_id),) if settings.send_anonymous_data else ()
+    return (Measure(record.backup_id, "end"), *_run_metrics(record), *send)
+
+
+def _run_metrics(record: Record) -> tuple[PublishMetrics, ...]:
+    begun, ended = record.time("BackupStartTime"), record.time("BackupStopTime")
+    if not begun or not ended:
+        return ()
+    data = [Datum("BackupDuration", "Seconds", (ended - begun).total_seconds())]
+    if (files := record.number("NumberOfFilesTransferred")) is not None:
+        data.append(Datum("FilesTransferred", "Count", files))
+    if (size := record.number("TotalTransferredFileSize")) is not None:
+        data.append(Datum("BytesTransferred", "Bytes", size))
+    return (PublishMetrics(tuple(data), ended),)
+
+
 def _scale_in(world: World) -> tuple[SetDesired, ...]:
     """The group must not replace the instance of a run that ends. Silent when the instance
     has done it: a needless call could hit the instance of a start that came in between."""
     return (SetDesired(0),) if world.group.desired else ()
+
+
+def _end_instances(world: World) -> tuple[EndInstance, ...]:
+    """An instance of an earlier run is ended by name. When the capacity goes to 0 and at once back
+    to 1, the group may notice neither: it would keep that instance, and launch none for the run."""
+    return tuple(map(EndInstance, sorted(world.group.instances - world.group.ending)))
 
 
 def _launch(lock: Lock) -> tuple[Action, ...]:
@@ -218,6 +287,7 @@ def _new_record(lock: Lock, settings: Settings, now: datetime) -> Record:
             "BackupPrefix": settings.backup_prefix,
             "SourceEfsId": settings.source_efs,
             "DestinationEfsId": settings.destination_efs,
+            "DestinationPerformanceMode": settings.efs_mode,
             "InstanceType": settings.instance_type,
             "BackupStartTime": timestamp(now),
             "ExpireItem": int((now + KEEP_RECORD).timestamp()),

@@ -26,6 +26,11 @@ class Close(RunEvent):
 
 
 @dataclass(frozen=True)
+class Check:
+    """An hour has passed: see that no run was forgotten, and how old the newest snapshot is."""
+
+
+@dataclass(frozen=True)
 class InstanceEvent:
     """Something happened to an instance of an Auto Scaling group."""
 
@@ -45,7 +50,7 @@ class Terminated(InstanceEvent):
     """The instance is gone."""
 
 
-Event = Start | Stop | Close | Terminating | Terminated
+Event = Start | Stop | Close | Check | Terminating | Terminated
 
 
 class UnknownEvent(ValueError):
@@ -65,6 +70,8 @@ def parse(event: Mapping[str, Any], request_id: str) -> Event:
             return Stop(backup_id)
         case {"mode": "backup", "action": "close", "backup_id": str(backup_id)}:
             return Close(backup_id)
+        case {"mode": "backup", "action": "check"}:
+            return Check()
         case {
             "source": "aws.autoscaling",
             "detail-type": "EC2 Instance-terminate Lifecycle Action",
@@ -84,6 +91,6 @@ def parse(event: Mapping[str, Any], request_id: str) -> Event:
             return Terminated(group, instance)
     raise UnknownEvent(
         f"event not understood: {json.dumps(event, default=str)[:1000]}; expected "
-        '{"mode": "backup", "action": "start"}, a "stop" or "close" with its "backup_id", '
-        "or a terminate event of the Auto Scaling group"
+        '{"mode": "backup", "action": "start"}, a "check", a "stop" or "close" with its '
+        '"backup_id", or a terminate event of the Auto Scaling group'
     )

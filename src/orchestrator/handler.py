@@ -1,4 +1,4 @@
-"""The Lambda entry point: parse, load, decide, apply."""
+"""The Lambda entry point: parse, load, decide, apply; then observe."""
 
 import json
 import logging
@@ -9,10 +9,12 @@ from functools import cache, partial
 from typing import Any, Protocol
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator import events
 from orchestrator.aws import RETRIES, Account, WorldChanged
 from orchestrator.core import Decision, decide
+from orchestrator.observer import BRIEFLY, Observer
 from orchestrator.settings import Settings
 
 ATTEMPTS = 3
@@ -29,21 +31,25 @@ class Context(Protocol):
 
 
 def lambda_handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    """Act on one event and return what was done: {"reason": text, "actions": [names]}.
+    """Act on one event; return {"reason": text, "actions": [names], "observations": [names]}.
 
-    Every error is logged and raised, so that Lambda delivers the event again.
+    Every error is logged and raised, so that Lambda delivers the event again. Observations are
+    tried when all is done, and fail nothing.
     """
     try:
         parsed = events.parse(event, context.aws_request_id)
-        decision = handle(parsed, *_connect(context.invoked_function_arn))
+        settings, account, observer = _connect(context.invoked_function_arn)
+        decision = handle(parsed, settings, account)
     except Exception:
         logger.exception("event failed: %s", json.dumps(event, default=str))
         raise
     done = {
         "reason": decision.reason,
         "actions": [type(action).__name__ for action in decision.actions],
+        "observations": [type(observation).__name__ for observation in decision.observations],
     }
     logger.info(json.dumps({"event": event, **done}, default=str))
+    observe(decision, observer)
     return done
 
 
@@ -62,8 +68,19 @@ def handle(event: events.Event, settings: Settings, account: Account) -> Decisio
     return decision
 
 
+def observe(decision: Decision, observer: Observer) -> None:
+    for observation in decision.observations:
+        try:
+            observer.observe(observation)
+        except (BotoCoreError, ClientError, OSError) as error:
+            logger.warning("left out, which changes no backup: %s: %s", observation, error)
+        except Exception:
+            logger.exception("left out, which changes no backup: %s", observation)
+
+
 @cache
-def _connect(function_arn: str) -> tuple[Settings, Account]:
+def _connect(function_arn: str) -> tuple[Settings, Account, Observer]:
     """Settings and clients, made once per cold start."""
     settings = Settings.from_env(os.environ)
-    return settings, Account(settings, function_arn, partial(boto3.client, config=RETRIES))
+    account = Account(settings, function_arn, partial(boto3.client, config=RETRIES))
+    return settings, account, Observer(settings, partial(boto3.client, config=BRIEFLY))

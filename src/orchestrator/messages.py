@@ -1,7 +1,9 @@
-"""The texts that people read: the sentence for each outcome, and the notification."""
+"""The texts that people read: for each outcome what happened and what to do; the notification."""
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
+from urllib.parse import quote
 
 from orchestrator.actions import Notify
 from orchestrator.record import (
@@ -31,15 +33,39 @@ OUTCOME = {
     UNKNOWN: NOT_REPORTED,
 }
 
+# For records in which the instance did not say it: it knows more.
+WHAT_TO_DO = {
+    SUCCESS: "Nothing.",
+    INCOMPLETE: "Nothing if there was much to copy: the next backup continues with what is left. "
+    "If it happens again, use a longer backup window or a larger instance.",
+    UNSUCCESSFUL: "See the logs, put right what they name, and start a backup or wait for the next "
+    "one. The snapshots that exist were not touched.",
+    FPSYNC_FAILED: "See fpsync.log in the log bucket under efs-backup-log, then start a backup or "
+    "wait for the next one. The snapshots that exist were not touched.",
+}
+LOOK_FURTHER = (
+    "See the logs. If this run left none, its instance ended early or could not reach S3 and "
+    "DynamoDB: check its subnets' route to them. The snapshots that exist were not touched, and "
+    "the next backup continues."
+)
+CONSOLES = {
+    "aws": "console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+    "aws-eusc": "console.amazonaws-eusc.eu",
+}
+
 REFUSED = "Refused"
 
 # SNS takes fewer than 100 characters.
 SUBJECT_LENGTH = 99
 
-# The order in which a person asks: what happened, to what, when, how much, where is more.
+# The order in which a person asks: what happened, what now, to what, when, how much, what else.
 ORDER = (
     "BackupStatus",
     "Message",
+    "WhatToDo",
+    "Logs",
     "BackupId",
     "SourceEfsId",
     "BackupPrefix",
@@ -56,6 +82,7 @@ ORDER = (
     "TotalTransferredFileSize",
     "Errors",
     "Warnings",
+    "Progress",
     "InstanceType",
     "InstanceId",
     "EC2Logs",
@@ -63,36 +90,53 @@ ORDER = (
 )
 
 
-def no_instance(settings: Settings) -> str:
-    return (
-        "The EFS backup was unsuccessful. No EC2 instance ran within the backup window. Please "
-        f"check the activity history of the Auto Scaling group {settings.group}: instance type "
-        "available in the subnets, service quotas, launch template, instance profile."
+def closed(record: Record, instance_seen: bool, settings: Settings, now: datetime) -> Record:
+    """The record of a run that nobody reported."""
+    if instance_seen:
+        return record.closed(UNKNOWN, record.message or NOT_REPORTED, LOOK_FURTHER, now)
+    return record.closed(
+        UNSUCCESSFUL,
+        "The EFS backup was unsuccessful. No EC2 instance ran within the backup window.",
+        f"See the activity history of the Auto Scaling group {settings.group}, which says why. "
+        "Check instance type (available in the subnets?), service quotas, launch template, and "
+        "instance profile. The next backup starts as scheduled.",
+        now,
     )
 
 
 def record_lost(run: str, settings: Settings) -> Record:
     """Stands in for a record that someone removed from the table while its run was active."""
     text = f"Could not find the backup id {run} in the DynamoDB table {settings.table}."
-    return Record({"BackupId": run, "BackupStatus": UNKNOWN, "Message": text})
+    return Record(
+        {"BackupId": run, "BackupStatus": UNKNOWN, "Message": text, "WhatToDo": LOOK_FURTHER}
+    )
 
 
 def run_ended(record: Record, settings: Settings) -> Notify:
-    """Says how a run ended: in the record's own words, or else with the sentence for its status."""
-    text = record.message or OUTCOME.get(record.status, NOT_REPORTED)
-    return _notify({**record.attributes, "Message": text}, settings)
+    """Says how a run ended: in the record's own words, or else with those for its status."""
+    return _notify(
+        {
+            "WhatToDo": WHAT_TO_DO.get(record.status, LOOK_FURTHER),
+            **record.attributes,
+            "Message": record.message or OUTCOME.get(record.status, NOT_REPORTED),
+            "Logs": _where_it_says_why(record, settings),
+        },
+        settings,
+    )
 
 
 def start_refused(backup_id: str, lock: Lock, running: Record, settings: Settings) -> Notify:
     text = (
         f"The EFS backup was not started: backup {lock.run} has been running since "
-        f"{running.started} and may run until {timestamp(lock.until)}. Nothing was changed. "
-        "If this happens often, use a shorter backup window or a longer interval."
+        f"{running.started} and may run until {timestamp(lock.until)}. Nothing was changed."
     )
     return _notify(
         {
             "BackupStatus": REFUSED,
             "Message": text,
+            "WhatToDo": "Nothing. If this happens often, use a shorter backup window or a longer "
+            "interval.",
+            "Logs": _where_it_says_why(running, settings),
             "BackupId": backup_id,
             "RunningBackupId": lock.run,
             "SourceEfsId": settings.source_efs,
@@ -101,6 +145,23 @@ def start_refused(backup_id: str, lock: Lock, running: Record, settings: Setting
         },
         settings,
     )
+
+
+def _where_it_says_why(record: Record, settings: Settings) -> str:
+    """A link to the console: to the logs of the run's instance, or to why there was none."""
+    if record.status == UNSUCCESSFUL and not record.booted:
+        group = quote(settings.group, safe="")
+        return _console(settings, "ec2/home", f"#AutoScalingGroupDetails:id={group};view=activity")
+    place = str(record.attributes.get("EC2Logs", ""))
+    folder = place.removeprefix(f"s3://{settings.log_bucket}/")
+    prefix = f"&prefix={quote(folder)}" if folder != place else ""
+    return _console(settings, f"s3/buckets/{settings.log_bucket}", prefix)
+
+
+def _console(settings: Settings, page: str, rest: str) -> str:
+    # A notification is never lost for a link: unknown partitions get the common one.
+    console = CONSOLES.get(settings.partition, CONSOLES["aws"])
+    return f"https://{settings.region}.{console}/{page}?region={settings.region}{rest}"
 
 
 def _notify(attributes: Mapping[str, Value], settings: Settings) -> Notify:

@@ -1,4 +1,4 @@
-"""The run record and the lock, and how the DynamoDB table keeps them."""
+"""The items of the DynamoDB table: the runs' records, the lock, and the newest snapshot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 KEY = "BackupId"
 LOCK_KEY = "lock"
+NEWEST_KEY = "newest-snapshot"
 
 RUNNING = "Running"
 SUCCESS = "Success"
@@ -15,14 +16,20 @@ UNSUCCESSFUL = "Unsuccessful"
 FPSYNC_FAILED = "fpsync failed"
 UNKNOWN = "Unknown"
 
-# The lists are the instance's warnings and errors, one line each.
-Value = str | int | float | list[str]
+# What the orchestrator writes when it closes a run that did not report.
+CLOSING = ("BackupStatus", "Message", "WhatToDo", "BackupStopTime")
+
+# The lists are the instance's warnings and errors, one line each; the map is its progress.
+Value = str | int | float | list[str] | dict[str, str | int | float]
 Item = dict[str, dict[str, Any]]
+
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def timestamp(moment: datetime) -> str:
     """The table's way of writing a time: UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).strftime(TIME_FORMAT)
 
 
 @dataclass(frozen=True)
@@ -51,18 +58,34 @@ class Record:
     def started(self) -> str:
         return str(self.attributes.get("BackupStartTime", "an unknown time"))
 
+    def time(self, name: str) -> datetime | None:
+        """The time in this attribute; None if there is none that can be read."""
+        try:
+            return datetime.strptime(str(self.attributes[name]), TIME_FORMAT).replace(tzinfo=UTC)
+        except (KeyError, ValueError):
+            return None
+
+    def number(self, name: str) -> int | float | None:
+        value = self.attributes.get(name)
+        return value if isinstance(value, int | float) else None
+
+    @property
+    def instance(self) -> str:
+        """The instance that works on this run, '' if none has said so."""
+        return str(self.attributes.get("InstanceId", ""))
+
     @property
     def booted(self) -> bool:
         """Whether an instance ever reported that it works on this run."""
-        return "InstanceId" in self.attributes
+        return bool(self.instance)
 
-    def closed(self, status: str, message: str, now: datetime) -> "Record":
+    def closed(self, status: str, message: str, what_to_do: str, now: datetime) -> "Record":
         """This record with a final status, as the orchestrator closes it."""
-        end = {"BackupStatus": status, "Message": message, "BackupStopTime": timestamp(now)}
-        return Record({**self.attributes, **end})
+        end = (status, message, what_to_do, timestamp(now))
+        return Record({**self.attributes, **dict(zip(CLOSING, end, strict=True))})
 
     def to_item(self) -> Item:
-        return {name: _to_dynamodb(value) for name, value in self.attributes.items()}
+        return {name: to_dynamodb(value) for name, value in self.attributes.items()}
 
     @classmethod
     def from_item(cls, item: Item) -> "Record":
@@ -85,9 +108,30 @@ class Lock:
         return cls(item["Run"]["S"], datetime.fromtimestamp(int(item["Until"]["N"]), UTC))
 
 
-def _to_dynamodb(value: Value) -> dict[str, Any]:
+@dataclass(frozen=True)
+class NewestSnapshot:
+    """The run that made the newest snapshot, '' if none has yet, and when it ended.
+
+    Without any snapshot the time is when somebody first asked: so long the deployment has none.
+    """
+
+    run: str
+    time: datetime
+
+    def to_item(self) -> Item:
+        time = str(int(self.time.timestamp()))
+        return {KEY: {"S": NEWEST_KEY}, "Time": {"N": time}, "Run": {"S": self.run}}
+
+    @classmethod
+    def from_item(cls, item: Item) -> "NewestSnapshot":
+        return cls(item["Run"]["S"], datetime.fromtimestamp(int(item["Time"]["N"]), UTC))
+
+
+def to_dynamodb(value: Value) -> dict[str, Any]:
     if isinstance(value, list):
         return {"L": [{"S": line} for line in value]}
+    if isinstance(value, dict):
+        return {"M": {name: to_dynamodb(inner) for name, inner in value.items()}}
     return {"S": value} if isinstance(value, str) else {"N": str(value)}
 
 
@@ -95,6 +139,12 @@ def _from_dynamodb(value: dict[str, Any]) -> Value:
     ((kind, raw),) = value.items()
     if kind == "L":
         return [str(_from_dynamodb(line)) for line in raw]
+    if kind == "M":
+        return {name: _plain(_from_dynamodb(inner)) for name, inner in raw.items()}
     if kind == "N":
         return int(raw) if raw.lstrip("-").isdigit() else float(raw)
     return str(raw)
+
+
+def _plain(value: Value) -> str | int | float:
+    return value if isinstance(value, str | int | float) else str(value)

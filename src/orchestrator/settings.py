@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 MINIMUM_WINDOW = timedelta(minutes=60)
+METRICS_URL = "https://metrics.awssolutionsbuilder.com/generic"
 
 
 class SettingsError(ValueError):
@@ -29,6 +30,18 @@ class Settings:
     window: timedelta
     instance_type: str
     notify_success: bool
+    efs_mode: str
+    uuid: str
+    send_anonymous_data: bool
+    metrics_url: str
+    version: str
+    stack: str
+    region: str
+
+    @property
+    def partition(self) -> str:
+        """aws, aws-cn, aws-us-gov, …"""
+        return self.topic_arn.partition(":")[2].partition(":")[0]
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -49,6 +62,13 @@ class Settings:
             window=_window(env, "backup_window_period"),
             instance_type=_text(env, "instance_type"),
             notify_success=_yes_or_no(env, "notification_on_success"),
+            efs_mode=_text(env, "efs_mode"),
+            uuid=_text(env, "uuid"),
+            send_anonymous_data=_yes_or_no(env, "send_anonymous_data"),
+            metrics_url=env.get("METRICS_URL", METRICS_URL),
+            version=_text(env, "solution_version"),
+            stack=_text(env, "stack_name"),
+            region=_text(env, "AWS_REGION"),
         )
 
 

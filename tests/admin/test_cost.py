@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from admin import cost
+from admin.command import AdminError, Given
 from admin.cost import Case, Prices
+from tests.templates.reading import BACKUP, load
 
 DOCUMENT = Path("docs/cost.md")
 MEBIBYTE_FILES = Case(files=1024 * 1000, gb=1000)
@@ -24,7 +26,7 @@ def test_the_document_has_the_tables_that_the_program_computes(prices: Prices) -
     tables = cost.document_tables(prices)
     for name in tables:
         assert f"<!-- table: {name} -->" in text
-    assert cost.updated(text, tables) == text, "run: python -m admin.cost --update docs/cost.md"
+    assert cost.updated(text, tables) == text, "run: make cost UPDATE=docs/cost.md"
 
 
 def test_a_changed_price_reaches_the_document(prices: Prices, tmp_path: Path) -> None:
@@ -33,7 +35,7 @@ def test_a_changed_price_reaches_the_document(prices: Prices, tmp_path: Path) ->
     document.write_text(
         document.read_text().replace("| EFS Standard | 0.3 |", "| EFS Standard | 9 |")
     )
-    assert cost.main(["--update", str(document)]) == 0
+    assert cost.main(given(UPDATE=str(document))) == 0
     assert document.read_text() == DOCUMENT.read_text()
 
 
@@ -123,47 +125,61 @@ def test_a_restore_from_a_colder_class_costs_more(prices: Prices) -> None:
     assert restore(1, 90) - warm == pytest.approx(1000 * 0.03)
 
 
-GOOD = {"files": "1000", "gb": "10"}
+def given(**values: str) -> Given:
+    return Given({"GIVEN": " ".join(values), **values})
 
 
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"files": ""}, "FILES"),
-        ({"files": "", "gb": ""}, "FILES and GB"),
-        ({"files": "0"}, "FILES"),
-        ({"files": "-5"}, "FILES"),
-        ({"files": "1.5"}, "FILES"),
-        ({"files": "many"}, "FILES"),
-        ({"files": "nan"}, "FILES"),
-        ({"files": "inf"}, "FILES"),
-        ({"gb": "0"}, "GB"),
-        ({"gb": "ten"}, "GB"),
-        ({"churn": "101"}, "CHURN"),
-        ({"churn": "-1"}, "CHURN"),
-        ({"churn": "2%"}, "CHURN"),
-        ({"retain": "0"}, "RETAIN"),
-        ({"retain": "100000"}, "RETAIN"),
-        ({"interval": "hourly"}, "INTERVAL"),
-        ({"ia": "0"}, "IA"),
-        ({"ia": "1.5"}, "IA"),
-        ({"ia": "7", "archive": "7"}, "ARCHIVE"),
-        ({"ia": "none", "archive": "90"}, "ARCHIVE"),
+        ({"FILES": ""}, "FILES"),
+        ({"GB": ""}, "GB"),
+        ({"FILES": "0"}, "FILES"),
+        ({"FILES": "-5"}, "FILES"),
+        ({"FILES": "1.5"}, "FILES"),
+        ({"FILES": "many"}, "FILES"),
+        ({"FILES": "nan"}, "FILES"),
+        ({"FILES": "inf"}, "FILES"),
+        ({"GB": "0"}, "GB"),
+        ({"GB": "ten"}, "GB"),
+        ({"CHURN": "101"}, "CHURN"),
+        ({"CHURN": "-1"}, "CHURN"),
+        ({"CHURN": "2%"}, "CHURN"),
+        ({"RETAIN": "0"}, "RETAIN"),
+        ({"RETAIN": "100000"}, "RETAIN"),
+        ({"INTERVAL": "hourly"}, "INTERVAL"),
+        ({"IA": "0"}, "IA"),
+        ({"IA": "1.5"}, "IA"),
+        ({"IA": "7", "ARCHIVE": "7"}, "ARCHIVE"),
+        ({"IA": "none", "ARCHIVE": "90"}, "ARCHIVE"),
     ],
 )
-def test_bad_input_is_named(
-    wrong: dict[str, str], named: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = [f"--{name}={value}" for name, value in {**GOOD, **wrong}.items()]
-    assert cost.main(words) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert named in err
-    assert err.count("\n") == 1
+def test_bad_input_is_named(wrong: dict[str, str], named: str) -> None:
+    with pytest.raises(AdminError, match=named):
+        cost.main(given(**{"FILES": "1000", "GB": "10", **wrong}))
+
+
+def test_an_unknown_variable_is_refused() -> None:
+    with pytest.raises(AdminError, match="FILE"):
+        cost.main(given(FILE="1000", GB="10"))
 
 
 def test_the_table_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cost.main(["--files=1,000,000", "--gb=1024", "--churn=100", "--retain=1"]) == 0
+    assert cost.main(given(FILES="1,000,000", GB="1024", CHURN="100", RETAIN="1")) == 0
     out, _ = capsys.readouterr()
     assert "1,000,000 files, 1,024 GB, 100 % churn, 1 daily snapshots" in out
     assert "Total a month" in out
+
+
+def test_what_is_assumed_is_what_the_template_does_by_default() -> None:
+    parameters = load(BACKUP)["Parameters"]
+    names = ("Retain", "IntervalTag", "TransitionToIA", "TransitionToArchive")
+    assert [parameters[name]["Default"] for name in names] == [7, "daily", "AFTER_1_DAY", "None"]
+    case = cost.parsed_case(given(FILES="1", GB="1"))
+    assert (case.retain, case.interval, case.ia_days, case.archive_days) == (
+        7,
+        "daily",
+        1,
+        math.inf,
+    )
+    assert case == Case(files=1, gb=1)

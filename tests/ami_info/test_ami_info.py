@@ -35,11 +35,10 @@ def newest(architecture: str) -> str:
         ("g4dn.xlarge", "HVMG2", "x86_64"),
         ("c7g.xlarge", "ARM64", "arm64"),
         ("c7g.xlarge", "arm64", "arm64"),
-        # not said, or not known: EC2 knows
+        # not said: EC2 knows
         ("c5.xlarge", None, "x86_64"),
         ("c6g.xlarge", None, "arm64"),
         ("c6g.xlarge", "", "arm64"),
-        ("c6g.xlarge", "RISCV", "arm64"),
         ("t2.micro", "", "x86_64"),  # also i386
     ],
 )
@@ -70,10 +69,9 @@ def test_the_architectures_have_different_images(cloudformation: CloudFormation)
 @pytest.mark.parametrize(
     ("properties", "named"),
     [
-        ({"InstanceType": "c9.huge", "Arch": "RISCV"}, ["'c9.huge'", "'RISCV'"]),
-        ({"InstanceType": "c9.huge"}, ["'c9.huge'"]),
+        ({"InstanceType": "c9.huge", "Arch": "HVM64"}, ["'c9.huge'", "in this region"]),
         ({"InstanceType": "mac1.metal"}, ["'mac1.metal'"]),
-        ({"InstanceType": "", "Arch": "RISCV"}, ["InstanceType is missing", "'RISCV'"]),
+        ({"InstanceType": "", "Arch": "HVM64"}, ["InstanceType is missing"]),
         ({}, ["InstanceType is missing"]),
     ],
 )
@@ -89,6 +87,24 @@ def test_what_has_no_image_fails_and_says_what_to_edit(
     assert not answer["Reason"].startswith("ERROR: (truncated)")
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "arch", "line"),
+    [
+        ("c6g.xlarge", "HVM64", "c6g.xlarge: {Arch: ARM64}"),
+        ("c5.xlarge", "ARM64", "c5.xlarge: {Arch: HVM64}"),
+        ("c5.xlarge", "RISCV", "c5.xlarge: {Arch: HVM64}"),
+    ],
+)
+def test_a_wrong_line_in_the_mappings_is_refused(
+    cloudformation: CloudFormation, instance_type: str, arch: str, line: str
+) -> None:
+    properties = {"InstanceType": instance_type, "Arch": arch}
+    answer = cloudformation.request("Create", TYPE, properties)
+    assert answer["Status"] == "FAILED"
+    assert repr(arch) in answer["Reason"]
+    assert answer["Reason"].endswith(f"Make its line {line}")
+
+
 def test_a_failed_update_keeps_the_resource(cloudformation: CloudFormation) -> None:
     answer = cloudformation.request(
         "Update", TYPE, {"InstanceType": "c9.huge"}, physical_id=PHYSICAL_ID
@@ -101,6 +117,11 @@ def test_delete_succeeds_whatever_was_asked_for(cloudformation: CloudFormation) 
         "Delete", TYPE, {"InstanceType": "c9.huge"}, physical_id=PHYSICAL_ID
     )
     assert answer["Status"] == "SUCCESS"
+
+
+def graviton() -> dict[str, Any]:
+    processor = {"SupportedArchitectures": ["arm64"]}
+    return {"InstanceTypes": [{"InstanceType": "c7g.xlarge", "ProcessorInfo": processor}]}
 
 
 class TestRefusals:
@@ -124,16 +145,15 @@ class TestRefusals:
         from ami_info.image import UnknownInstanceType, image_id
 
         ec2, ssm = clients
-        with Stubber(ssm) as stubber:
+        with Stubber(ec2) as ec2_stubber, Stubber(ssm) as stubber:
+            ec2_stubber.add_response("describe_instance_types", graviton())
             stubber.add_client_error("get_parameter", "ParameterNotFound")
             with pytest.raises(UnknownInstanceType, match="kernel-default-arm64"):
                 image_id(ec2, ssm, "c7g.xlarge", "ARM64")
 
-    @pytest.mark.parametrize(
-        ("arch", "denied"), [("", "DescribeInstanceTypes"), ("ARM64", "GetParameter")]
-    )
+    @pytest.mark.parametrize("denied", ["DescribeInstanceTypes", "GetParameter"])
     def test_what_is_not_allowed_is_not_called_unknown(
-        self, clients: tuple[Any, Any], arch: str, denied: str
+        self, clients: tuple[Any, Any], denied: str
     ) -> None:
         from botocore.exceptions import ClientError
 
@@ -141,7 +161,10 @@ class TestRefusals:
 
         ec2, ssm = clients
         with Stubber(ec2) as ec2_stubber, Stubber(ssm) as ssm_stubber:
-            ec2_stubber.add_client_error("describe_instance_types", "UnauthorizedOperation")
+            if denied == "GetParameter":
+                ec2_stubber.add_response("describe_instance_types", graviton())
+            else:
+                ec2_stubber.add_client_error("describe_instance_types", "UnauthorizedOperation")
             ssm_stubber.add_client_error("get_parameter", "AccessDeniedException")
             with pytest.raises(ClientError, match=denied):
-                image_id(ec2, ssm, "c7g.xlarge", arch)
+                image_id(ec2, ssm, "c7g.xlarge", "ARM64")

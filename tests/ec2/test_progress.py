@@ -58,11 +58,13 @@ def test_a_backup_shows_its_files_and_its_phases(slow: Backup) -> None:  # noqa:
         while True:
             yield path.exists() and read(path).get("total") == 1
 
-    wait_for("the number of files", file_seen())
-    found = read(path)
-    assert (found["phase"], found["done"], found["unit"]) == ("copy", 1, "files")
-    assert (found["directories"], found["copies"], found["bytes"]) == (1, 0, 0)
-    (slow.home / "go").touch()
+    try:
+        wait_for("the number of files", file_seen())
+        found = read(path)
+        assert (found["phase"], found["done"], found["unit"]) == ("copy", 1, "files")
+        assert (found["directories"], found["copies"], found["bytes"]) == (1, 0, 0)
+    finally:
+        (slow.home / "go").touch()
     assert slow.finish(process).exit_code == 0
     assert read(path)["phase"] == "expire"
 

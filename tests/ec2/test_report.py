@@ -34,6 +34,9 @@ INCOMPLETE = (
 )
 
 
+REMOVED = " REMOVE Progress"
+
+
 def report(home: Path, result: dict[str, Any] | None, *words: str) -> dict[str, Any]:
     """The UpdateItem request for a run that left ``result``."""
     if result is not None:
@@ -43,6 +46,7 @@ def report(home: Path, result: dict[str, Any] | None, *words: str) -> dict[str, 
         "table": "my-stack",
         "backup-id": "b-1",
         "logs": "s3://logs/ec2-logs/x/",
+        "topic": "arn:aws-cn:sns:cn-north-1:123456789012:topic",
         "request": "update.json",
         "message": "message.json",
     }
@@ -63,7 +67,8 @@ def plain(request: dict[str, Any]) -> dict[str, Any]:
 
     names = request["ExpressionAttributeNames"]
     values = request["ExpressionAttributeValues"]
-    pairs = request["UpdateExpression"].removeprefix("SET ").split(", ")
+    expression = request["UpdateExpression"].removeprefix("SET ").removesuffix(REMOVED)
+    pairs = expression.split(", ")
     return {
         names[name]: value(values[placeholder])
         for name, placeholder in (pair.split(" = ") for pair in pairs)
@@ -114,6 +119,7 @@ def test_status_and_message(
 ) -> None:
     found = plain(report(tmp_path, result, *words))
     assert (found["BackupStatus"], found["Message"]) == (status, message)
+    assert "not touched" in found["WhatToDo"] or status in ("Success", "Incomplete")
 
 
 def test_counts_times_and_logs(tmp_path: Path) -> None:
@@ -131,8 +137,7 @@ def test_counts_times_and_logs(tmp_path: Path) -> None:
 def test_a_run_that_was_already_closed_keeps_its_status(tmp_path: Path) -> None:
     request = report(tmp_path, PUBLISHED)
     assert request["Key"] == {"BackupId": {"S": "b-1"}}
-    assert request["ConditionExpression"] == "#a0 = :running"
-    assert request["ExpressionAttributeNames"]["#a0"] == "BackupStatus"
+    assert request["ConditionExpression"] == "BackupStatus = :running"
     assert request["ExpressionAttributeValues"][":running"] == {"S": "Running"}
 
 
@@ -142,10 +147,99 @@ def test_a_log_that_was_not_uploaded_is_a_warning(tmp_path: Path) -> None:
     assert found["Warnings"] == ["x could not be uploaded"]
 
 
-def test_the_notification_holds_the_same_as_the_record(tmp_path: Path) -> None:
-    found = plain(report(tmp_path, PUBLISHED))
+@pytest.mark.parametrize(
+    ("result", "words", "advice"),
+    [
+        (PUBLISHED, [], "Nothing."),
+        ({**PUBLISHED, "warnings": ["vanished: a"]}, [], "See Warnings"),
+        ({**PUBLISHED, "outcome": "stopped"}, [], "longer backup window"),
+        (None, ["--stopped"], "longer backup window"),
+        ({**PUBLISHED, "outcome": "failed", "cause": "walk"}, [], "use a larger one"),
+        ({**PUBLISHED, "outcome": "failed", "cause": "files"}, [], "See Errors"),
+        ({**PUBLISHED, "outcome": "failed", "cause": "empty-source"}, [], "Source EFS"),
+        ({**PUBLISHED, "outcome": "failed", "cause": "system"}, [], "See the logs"),
+        ({**PUBLISHED, "outcome": "failed", "cause": "new"}, [], "See the logs"),
+        ({**PUBLISHED, "outcome": "refused"}, [], "parameters of the stack"),
+        (
+            None,
+            ["--failure", "The EC2 instance was unable to find the mount IP OR mount EFS: x"],
+            "mount targets",
+        ),
+        (None, ["--failure", "could not be installed"], "See the logs"),
+        (None, [], "ran out of memory"),
+    ],
+)
+def test_what_to_do(
+    tmp_path: Path, result: dict[str, Any] | None, words: list[str], advice: str
+) -> None:
+    assert advice in plain(report(tmp_path, result, *words))["WhatToDo"]
+
+
+@pytest.mark.parametrize(("outcome", "removed"), [("published", True), ("stopped", False)])
+def test_how_far_it_came_is_kept_of_a_run_that_did_not_succeed(
+    tmp_path: Path, outcome: str, removed: bool
+) -> None:
+    request = report(tmp_path, {**PUBLISHED, "outcome": outcome})
+    assert request["UpdateExpression"].endswith(REMOVED) == removed
+
+
+def test_the_whole_notification_of_an_instance_that_cannot_update_its_record(
+    tmp_path: Path,
+) -> None:
+    found = plain(report(tmp_path, PUBLISHED, "--warning", "x could not be uploaded"))
     message = json.loads((tmp_path / "message.json").read_text())
-    assert message == {**found, "BackupId": "b-1"}
+    assert list(message)[:5] == ["BackupStatus", "Message", "WhatToDo", "Logs", "Note"]
+    assert message == {
+        **found,
+        "BackupId": "b-1",
+        "Logs": "https://cn-north-1.console.amazonaws.cn/s3/buckets/logs"
+        "?region=cn-north-1&prefix=ec2-logs/x/",
+        "Note": "The DynamoDB record of this backup could not be updated. It may say something "
+        "else.",
+    }
+    del found["BackupStopTime"]
+    assert found == {
+        "BackupStatus": "Success",
+        "Message": "The EFS was backed up successfully, with 1 warning(s)",
+        "WhatToDo": "See Warnings: the snapshot holds everything but what they name.",
+        "EC2Logs": "s3://logs/ec2-logs/x/",
+        "NumberOfFiles": 12,
+        "NumberOfFilesTransferred": 3,
+        "TotalFileSize": 4096,
+        "TotalTransferredFileSize": 99,
+        "CreateHardlinksStartTime": "2026-01-01T00:00:00Z",
+        "CreateHardlinksStopTime": "2026-01-01T00:01:00Z",
+        "RemoveSnapshotStartTime": "2026-01-01T00:02:00Z",
+        "RemoveSnapshotStopTime": "2026-01-01T00:03:00Z",
+        "Warnings": ["x could not be uploaded"],
+    }
+
+
+def test_progress_is_an_update_of_a_running_record(tmp_path: Path) -> None:
+    written = {"phase": "copy", "done": 3, "unit": "parts", "files_linked": 7, "updated": "now"}
+    (tmp_path / "progress.json").write_text(json.dumps(written))
+    command = [sys.executable, str(EC2 / "lib" / "progress_report.py")]
+    command += ["--progress", "progress.json", "--table", "t", "--backup-id", "b-1"]
+    subprocess.run([*command, "--request", "update.json"], cwd=tmp_path, check=True)
+    assert json.loads((tmp_path / "update.json").read_text()) == {
+        "TableName": "t",
+        "Key": {"BackupId": {"S": "b-1"}},
+        "UpdateExpression": "SET #a0 = :v0",
+        "ConditionExpression": "BackupStatus = :running",
+        "ExpressionAttributeNames": {"#a0": "Progress"},
+        "ExpressionAttributeValues": {
+            ":running": {"S": "Running"},
+            ":v0": {
+                "M": {
+                    "Phase": {"S": "copy"},
+                    "Done": {"N": "3"},
+                    "Unit": {"S": "parts"},
+                    "FilesLinked": {"N": "7"},
+                    "Updated": {"S": "now"},
+                }
+            },
+        },
+    }
 
 
 def test_hostile_file_names_reach_the_record_as_text(tmp_path: Path) -> None:

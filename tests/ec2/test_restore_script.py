@@ -28,13 +28,16 @@ DRY_RUN=No
 LOG_BUCKET=logs
 TOPIC_ARN=topic
 """
-# Notes each call, and fails those that FAILS matches.
+# Notes each call, and fails those that FAILS matches. The bucket is a directory.
 AWS = """
 printf '%s\\n' "$*" >>"$HOME/calls"
 [[ -z $FAILS || ! "$*" =~ $FAILS ]] || { echo "denied: $1 $2" >&2; exit 254; }
 case "$1 $2" in
   'autoscaling describe-auto-scaling-instances') [[ -n $4 ]] && echo my-group ;;
   'autoscaling set-desired-capacity') [[ -n $4 ]] ;;
+  's3 cp')
+    from=${*: -2:1} to=$HOME/bucket/${*: -1}
+    mkdir -p "$(dirname "$to")" && cp -r -T "$from" "$to" ;;
 esac
 """
 # Places that the script and its libraries use, and where they are here.
@@ -46,6 +49,9 @@ class Instance:
     """A copy of the scripts that finds everything below ``root``, and stand-ins for AWS."""
 
     root: Path
+    script = "efs-ec2-restore.sh"
+    settings = SETTINGS
+    aws = AWS
 
     def __post_init__(self) -> None:
         shutil.copytree(EC2, self.root / "ec2")
@@ -58,7 +64,7 @@ class Instance:
         for folder in ("etc", "run", "var/log", "mnt/target", "usr/local/bin"):
             (self.root / folder).mkdir(parents=True)
         for name, body in {
-            "aws": AWS,
+            "aws": self.aws,
             "curl": "[[ $FAILS != curl ]] && echo i-1",
             "mount": "[[ $FAILS != mount ]] || { echo 'Connection timed out'; exit 32; }",
             "mountpoint": "",
@@ -72,17 +78,32 @@ class Instance:
         (snapshot / "file").write_text("as backed up")
         (self.root / "mnt/target/file").write_text("overwritten since")
 
-    def boot(self, fails: str = "", **settings: str) -> None:
-        """Run the script. ``fails``: curl, mount, or an expression for calls of ``aws``."""
+    def start(self, fails: str = "", **settings: str) -> subprocess.Popen[bytes]:
+        """Start the script. ``fails``: curl, mount, or an expression for calls of ``aws``."""
         changed = "".join(f"{name}={value}\n" for name, value in settings.items())
-        (self.root / "etc/efs-backup.conf").write_text(SETTINGS + changed)
-        environment = {"HOME": str(self.root), "PATH": os.environ["PATH"], "FAILS": fails}
-        subprocess.run(
-            [str(self.root / "ec2/efs-ec2-restore.sh")],
-            env={**environment, "MOUNT_ATTEMPTS": "2", "MOUNT_PAUSE": "0"},
-            capture_output=True,
-            check=False,
+        (self.root / "etc/efs-backup.conf").write_text(self.settings + changed)
+        output = (self.root / "var/log/cloud-init-output.log").open("wb")
+        return subprocess.Popen(
+            [str(self.root / "ec2" / self.script)],
+            env=self.environment(fails),
+            stdout=output,
+            stderr=output,
         )
+
+    def environment(self, fails: str = "") -> dict[str, str]:
+        mounting = {"MOUNT_ATTEMPTS": "2", "MOUNT_PAUSE": "0"}
+        path = f"{self.root}/usr/local/bin:{os.environ['PATH']}"
+        return {**mounting, "HOME": str(self.root), "PATH": path, "FAILS": fails}
+
+    def boot(self, fails: str = "", **settings: str) -> None:
+        self.start(fails, **settings).wait(120)
+
+    @property
+    def logs(self) -> list[str]:
+        """What the bucket has, without the label of the run."""
+        top = self.root / "bucket/s3:/logs"
+        found = (path.relative_to(top) for path in top.rglob("*") if path.is_file())
+        return sorted(str(Path(path.parts[0], *path.parts[2:])) for path in found)
 
     def calls(self, beginning: str) -> list[str]:
         lines = (self.root / "calls").read_text().splitlines()
@@ -122,6 +143,13 @@ def test_a_restore(instance: Instance) -> None:
     keys = [line.split()[-1] for line in instance.calls("s3 cp")]
     assert all(key.startswith("s3://logs/efs-restore-logs/") for key in keys)
     assert keys[-1] == instance.message["Logs"] + "notification.json"
+    assert instance.logs == [
+        "efs-restore-logs/cloud-init-output.log",
+        "efs-restore-logs/notification.json",
+        "efs-restore-logs/replace.txt",
+        "efs-restore-logs/restore.log",
+        "efs-restore-logs/rsync.log",
+    ]
     assert instance.ended
 
 
@@ -153,7 +181,8 @@ def test_a_restore_that_cannot_begin(
     assert says in instance.message["Message"]
     assert "othing was changed" in instance.message["Message"]
     assert (instance.root / "mnt/target/file").read_text() == "overwritten since"
-    assert instance.calls("s3 cp"), "the logs of a failure are kept"
+    assert "efs-restore-logs/cloud-init-output.log" in instance.logs
+    assert "efs-restore-logs/notification.json" in instance.logs
     assert instance.ended
 
 

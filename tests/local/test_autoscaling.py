@@ -212,3 +212,22 @@ def test_a_capacity_within_the_bounds(capacity):
 def test_a_capacity_beyond_the_bounds(capacity, message):
     with pytest.raises(ValidationError, match=message):
         validate_capacity({"DesiredCapacity": capacity, "MinSize": 0, "MaxSize": 1})
+
+
+def test_an_instance_that_is_ended_by_name_is_replaced_if_the_capacity_says_so(world):
+    world.desire(1)
+    world.scaling.end("i-1")
+    world.scaling.reconcile()
+    assert world.states() == [("i-1", "Terminating:Wait"), ("i-2", "InService")]
+    world.scaling.end("i-1")
+    assert world.kinds().count(HOOK_EVENT) == 1
+    with pytest.raises(ValidationError, match="No managed instance found"):
+        world.scaling.end("i-9")
+
+
+def test_a_capacity_of_0_and_at_once_1_ends_nothing(world):
+    """Why backups end the instance of an earlier run by name."""
+    world.desire(1)
+    world.group["DesiredCapacity"] = 0
+    world.desire(1)
+    assert world.states() == [("i-1", "InService")]

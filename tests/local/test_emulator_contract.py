@@ -14,6 +14,7 @@ SIGNATURES = {
     "core.iam_actions.extract_resource_arn": (
         "service", "method", "path", "headers", "body", "query_params", "region", "account_id",
     ),
+    "core.iam_actions.request_tag_context": ("service", "iam_action", "body", "params"),
     "core.iam_evaluator.enforce": (
         "access_key_id", "iam_action", "service", "region", "resource_arn", "service_context",
     ),
@@ -25,6 +26,8 @@ SIGNATURES = {
     "services.ec2.exec_in_instance_blocking": ("instance_id", "argv"),
     "services.ec2.instance_is_managed": ("instance_id",),
     "services.eventbridge._put_events": ("data", "allow_aws_source"),
+    "services.s3._delete_bucket_lifecycle": ("name",),
+    "services.s3._put_bucket_lifecycle": ("name", "body"),
     "services.ssm._finish_invocation": ("command_id", "instance_id", "argv"),
     "services.sts.register_session": ("access_key", "session"),
 }  # fmt: skip
@@ -44,6 +47,15 @@ def test_signature(name):
     assert tuple(found.parameters) == SIGNATURES[name]
 
 
+def test_instance_types_and_images_are_still_all_of_one_architecture():
+    """When this fails, ministack has learned it: remove ours."""
+    images = importlib.import_module("ministack.services.ssm")._PUBLIC_AMI_PARAMETERS
+    assert emulator.GRAVITON_IMAGE not in images
+    ec2 = importlib.import_module("ministack.services.ec2")
+    status, _, body = ec2._ACTION_MAP["DescribeInstanceTypes"]({"InstanceType.1": ["c7g.large"]})
+    assert (status, body.count(b"<item>x86_64</item>")) == (200, 1)
+
+
 @pytest.mark.parametrize(
     "action",
     [
@@ -56,6 +68,18 @@ def test_signature(name):
 def test_action_to_replace_exists(action):
     actions = importlib.import_module("ministack.services.autoscaling")._ACTION_MAP
     assert action in actions
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "operation"),
+    [
+        ("AWS::AutoScaling::LaunchConfiguration", "create"),
+        ("AWS::AutoScaling::AutoScalingGroup", "update"),
+    ],
+)
+def test_resource_handler_to_extend_exists(resource_type, operation):
+    provisioners = importlib.import_module("ministack.services.cloudformation.provisioners")
+    assert operation in provisioners._RESOURCE_HANDLERS[resource_type]
 
 
 def test_the_missing_resource_type_is_still_missing():

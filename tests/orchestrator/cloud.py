@@ -16,14 +16,16 @@ IMAGE = "ami-12c6146b"  # one that moto knows
 
 
 class Cloud:
-    """Create inside mock_aws: table, topic, schedule group, Auto Scaling group 0/0/1."""
+    """Create inside mock_aws. The Auto Scaling group has capacities 0/0/1."""
 
     def __init__(self) -> None:
         self._dynamodb = boto3.client("dynamodb", REGION)
         self._scheduler = boto3.client("scheduler", REGION)
         self._autoscaling = boto3.client("autoscaling", REGION)
         topic = boto3.client("sns", REGION).create_topic(Name="topic")["TopicArn"]
-        self.env = {**ENV, "topic_arn": topic}
+        source, destination = (self._create_file_system(name) for name in ("source", "backup"))
+        ids = {"source_efs": source, "destination_efs": destination}
+        self.env = {**ENV, **ids, "topic_arn": topic}
         self.settings = Settings.from_env(self.env)
         self._scheduler.create_schedule_group(Name=self.settings.schedule_group)
         self._create_table()
@@ -59,6 +61,11 @@ class Cloud:
             AutoScalingGroupNames=[self.settings.group]
         )
         return [i["InstanceId"] for i in groups["AutoScalingGroups"][0]["Instances"]]
+
+    def _create_file_system(self, name: str) -> str:
+        efs = boto3.client("efs", REGION)
+        made = efs.create_file_system(CreationToken=name, PerformanceMode="maxIO")
+        return str(made["FileSystemId"])
 
     def _create_table(self) -> None:
         self._dynamodb.create_table(

@@ -5,7 +5,10 @@ from unittest import mock
 import pytest
 from moto import mock_aws
 
+from tests.metrics_endpoint import endpoint
 from tests.orchestrator.cloud import Cloud
+
+__all__ = ["endpoint"]
 
 
 @pytest.fixture(autouse=True)

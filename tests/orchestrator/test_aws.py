@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import boto3
 import pytest
@@ -16,6 +17,8 @@ from orchestrator.actions import (
     BeginRun,
     CloseRun,
     CompleteHook,
+    EndInstance,
+    NoteSnapshot,
     Notify,
     ReleaseLock,
     RemoveSchedule,
@@ -25,8 +28,8 @@ from orchestrator.actions import (
 )
 from orchestrator.aws import Account, WorldChanged
 from orchestrator.core import Group, World
-from orchestrator.events import Start, Stop, Terminated, Terminating
-from orchestrator.record import Lock, Record
+from orchestrator.events import Check, Start, Stop, Terminated, Terminating
+from orchestrator.record import Lock, NewestSnapshot, Record
 from orchestrator.settings import Settings
 from tests.orchestrator.cloud import FUNCTION_ARN, REGION, Cloud
 from tests.orchestrator.test_settings import ENV
@@ -34,7 +37,7 @@ from tests.orchestrator.test_settings import ENV
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 LOCK = Lock("run-a", NOW + timedelta(hours=3))
 RECORD = Record({"BackupId": "run-a", "BackupStatus": "Running", "RetainPeriod": 7})
-CLOSED = RECORD.closed("Unknown", "No report", NOW)
+CLOSED = RECORD.closed("Unknown", "No report", "See the logs", NOW)
 STOP = Schedule("run-a", "stop", NOW + timedelta(minutes=165))
 CLOSE = Schedule("run-a", "close", NOW + timedelta(minutes=180))
 TOKEN = "630aa23f-48eb-45e7-aba6-799ea6093a0f"
@@ -73,8 +76,10 @@ class TestLoad:
             "Odd": "True",
         }
 
-    def test_a_record_with_lines_of_text_survives_the_table(self, account: Account) -> None:
-        record = Record({**RECORD.attributes, "Warnings": ["vanished: 'a\\nb'", "… 漢字"]})
+    def test_a_record_with_lines_and_progress_survives_the_table(self, account: Account) -> None:
+        lines: dict[str, Any] = {"Warnings": ["vanished: 'a\\nb'", "… 漢字"]}
+        progress = {"Phase": "copy", "Done": 3, "Total": 7, "Unit": "parts"}
+        record = Record({**RECORD.attributes, **lines, "Progress": progress})
         account.apply(BeginRun(record, LOCK))
         assert account.load(Start("run-a")).records == {"run-a": record}
 
@@ -83,6 +88,17 @@ class TestLoad:
         group = account.load(Start("run-a")).group
         assert group == Group(1, frozenset(cloud.instances()))
         assert len(group.instances) == 1
+
+    def test_an_instance_that_is_ended(self, account: Account, cloud: Cloud) -> None:
+        account.apply(SetDesired(1))
+        (instance,) = cloud.instances()
+        waiting = {"InstanceId": instance, "LifecycleState": "Terminating:Wait"}
+        answer = {"AutoScalingGroups": [{"DesiredCapacity": 1, "Instances": [waiting]}]}
+        with mock.patch.object(
+            account._autoscaling, "describe_auto_scaling_groups", return_value=answer
+        ):
+            group = account.load(Start("run-a")).group
+        assert group == Group(1, frozenset({instance}), frozenset({instance}))
 
     def test_a_group_that_does_not_exist_is_named(self, cloud: Cloud) -> None:
         settings = replace(cloud.settings, group="gone")
@@ -134,6 +150,36 @@ class TestRun:
         account.apply(ReleaseLock("run-a"))
         account.apply(ReleaseLock("run-a"))
         assert cloud.item("lock") is None
+
+
+class TestNewestSnapshot:
+    @pytest.fixture(autouse=True)
+    def noted(self, account: Account) -> None:
+        account.apply(NoteSnapshot(NewestSnapshot("run-a", NOW)))
+
+    def test_is_an_item_that_only_a_check_reads(self, account: Account, cloud: Cloud) -> None:
+        assert cloud.item("newest-snapshot") == {
+            "BackupId": {"S": "newest-snapshot"},
+            "Time": {"N": str(int(NOW.timestamp()))},
+            "Run": {"S": "run-a"},
+        }
+        assert account.load(Check()).newest == NewestSnapshot("run-a", NOW)
+        assert account.load(Start("run-b")).newest is None
+
+    @pytest.mark.parametrize(("hours", "run"), [(-1, "run-a"), (0, "run-a"), (1, "run-b")])
+    def test_is_never_replaced_by_an_older_one(
+        self, account: Account, hours: int, run: str
+    ) -> None:
+        account.apply(NoteSnapshot(NewestSnapshot("run-b", NOW + timedelta(hours=hours))))
+        newest = account.load(Check()).newest
+        assert newest
+        assert newest.run == run
+
+    def test_may_be_that_there_is_none(self, account: Account) -> None:
+        account.apply(NoteSnapshot(NewestSnapshot("", NOW + timedelta(hours=1))))
+        newest = account.load(Check()).newest
+        assert newest
+        assert newest.run == ""
 
 
 class TestSchedule:
@@ -225,6 +271,20 @@ def stubbed() -> Iterator[Stubbed]:
 
 
 class TestInstance:
+    def test_is_ended_whatever_the_capacity(self, stubbed: Stubbed) -> None:
+        expected = {"InstanceId": "i-1", "ShouldDecrementDesiredCapacity": False}
+        call = "terminate_instance_in_auto_scaling_group"
+        stubbed.stubbers["autoscaling"].add_response(call, {}, expected)
+        stubbed.account.apply(EndInstance("i-1"))
+
+    def test_need_not_be_ended_when_it_is_gone(self, stubbed: Stubbed) -> None:
+        stubbed.stubbers["autoscaling"].add_client_error(
+            "terminate_instance_in_auto_scaling_group",
+            "ValidationError",
+            "Instance Id not found - No managed instance found for instance ID i-1",
+        )
+        stubbed.account.apply(EndInstance("i-1"))
+
     def test_is_asked_to_stop_with_quoted_values(self, stubbed: Stubbed) -> None:
         command = (
             "/opt/efs-backup/ec2/ssm.sh --hook 'hook; rm -rf /' --group backup-group "
@@ -273,10 +333,12 @@ class TestInstance:
     [
         ("dynamodb", "transact_write_items", BeginRun(RECORD, LOCK)),
         ("dynamodb", "update_item", CloseRun(CLOSED)),
+        ("dynamodb", "put_item", NoteSnapshot(NewestSnapshot("run-a", NOW))),
         ("dynamodb", "delete_item", ReleaseLock("run-a")),
         ("scheduler", "create_schedule", STOP),
         ("scheduler", "delete_schedule", RemoveSchedule("run-a")),
         ("autoscaling", "set_desired_capacity", SetDesired(1)),
+        ("autoscaling", "terminate_instance_in_auto_scaling_group", EndInstance("i-1")),
         ("sns", "publish", Notify("subject", "body")),
     ],
 )

@@ -12,22 +12,28 @@ from orchestrator.actions import (
     BeginRun,
     CloseRun,
     CompleteHook,
+    EndInstance,
+    Measure,
+    NoteSnapshot,
     Notify,
+    Observation,
+    PublishMetrics,
     ReleaseLock,
     RemoveSchedule,
     Schedule,
+    SendAnonymousMetric,
     SetDesired,
     StopInstance,
 )
 from orchestrator.core import Decision, Group, World, decide
-from orchestrator.events import Close, Event, Start, Stop, Terminated, Terminating
-from orchestrator.record import Lock, Record, Value
+from orchestrator.events import Check, Close, Event, Start, Stop, Terminated, Terminating
+from orchestrator.record import Lock, NewestSnapshot, Record, Value
 from orchestrator.settings import Settings
 
 SETTINGS = Settings(
     table="table",
     group="group",
-    topic_arn="topic",
+    topic_arn="arn:aws:sns:eu-west-1:123456789012:topic",
     schedule_group="schedules",
     scheduler_role_arn="role",
     log_bucket="log-bucket",
@@ -40,6 +46,13 @@ SETTINGS = Settings(
     window=timedelta(minutes=180),
     instance_type="c5.xlarge",
     notify_success=True,
+    efs_mode="generalPurpose",
+    uuid="8b5cf5b0-9d0c-4a57-8f43-3c1c1c8f5a11",
+    send_anonymous_data=True,
+    metrics_url="https://metrics.example",
+    version="v2.0.0",
+    stack="stack",
+    region="eu-west-1",
 )
 QUIET = Settings(**{**vars(SETTINGS), "notify_success": False})
 
@@ -55,12 +68,18 @@ def record(run: str, status: str = "Running", **more: Value) -> Record:
 
 
 def world(
-    *records: Record, lock: str | None = None, desired: int = 0, instances: str = ""
+    *records: Record,
+    lock: str | None = None,
+    desired: int = 0,
+    instances: str = "",
+    ending: str = "",
+    newest: str = "",
 ) -> World:
     return World(
         Lock(lock, at("05:00")) if lock else None,
         {record.backup_id: record for record in records},
-        Group(desired, frozenset(instances.split())),
+        Group(desired, frozenset(f"{instances} {ending}".split()), frozenset(ending.split())),
+        NewestSnapshot("z", at(newest)) if newest else None,
     )
 
 
@@ -73,6 +92,8 @@ def text(action: Action) -> str:
             return f"schedule {name} of {run} at {moment:%H:%M}"
         case SetDesired(capacity):
             return f"desired {capacity}"
+        case EndInstance(instance):
+            return f"end {instance}"
         case StopInstance(terminating):
             return f"stop {terminating.instance}"
         case CompleteHook(terminating):
@@ -81,6 +102,8 @@ def text(action: Action) -> str:
             return f"close {record.backup_id} as {record.status}"
         case Notify():
             return f"notify {body(action)['BackupId']} {body(action)['BackupStatus']}"
+        case NoteSnapshot(snapshot):
+            return f"note snapshot of {snapshot.run or 'nobody'} at {snapshot.time:%H:%M}"
         case RemoveSchedule(run):
             return f"unschedule {run}"
         case ReleaseLock(run):
@@ -104,13 +127,39 @@ def the_notification(decision: Decision) -> Notify:
     return notify
 
 
+def observed(decision: Decision) -> list[str]:
+    return [observation_text(observation) for observation in decision.observations]
+
+
+def observation_text(observation: Observation) -> str:
+    match observation:
+        case Measure(run, moment):
+            return f"measure the {moment} of {run}"
+        case PublishMetrics(data, moment):
+            figures = (f"{d.name} {d.value:g} {d.unit}" for d in data)
+            return f"publish {', '.join(figures)} at {moment:%H:%M}"
+        case SendAnonymousMetric(run):
+            return f"send the metric of {run}"
+        case _:
+            assert_never(observation)
+
+
 def finalised(status: str) -> list[str]:
-    return [f"notify a {status}", "unschedule a", "release a"]
+    noted = ["note snapshot of a at 02:30"] if status == "Success" else []
+    return [*noted, f"notify a {status}", "unschedule a", "release a"]
 
 
 RUNNING = record("a")
 BOOTED = record("a", InstanceId="i-1")
-REPORTED = record("a", "Success", InstanceId="i-1", Message="All is well")
+REPORTED = record(
+    "a",
+    "Success",
+    InstanceId="i-1",
+    Message="All is well",
+    BackupStopTime="2026-03-01T02:30:00Z",
+    NumberOfFilesTransferred=12,
+    TotalTransferredFileSize=3456,
+)
 BEGIN_B = ["begin b until 08:00", "schedule stop of b at 07:45", "desired 1"]
 TERMINATING = Terminating("group", "i-1", "hook", "token")
 TERMINATED = Terminated("group", "i-1")
@@ -139,7 +188,25 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
         Start("b"),
         world(BOOTED, lock="a", desired=1, instances="i-1"),
         "05:00",
-        ["desired 0", "close a as Unknown", *finalised("Unknown"), *BEGIN_B],
+        ["desired 0", "close a as Unknown", *finalised("Unknown"), "end i-1", *BEGIN_B],
+    ),
+    "start while the group has not yet noticed that a reported run is scaled in": (
+        Start("b"),
+        world(REPORTED, lock="a", instances="i-1"),
+        "05:00",
+        [*finalised("Success"), "end i-1", *BEGIN_B],
+    ),
+    "start while the instance of the run before is being ended": (
+        Start("b"),
+        world(REPORTED, lock="a", ending="i-1"),
+        "05:00",
+        [*finalised("Success"), *BEGIN_B],
+    ),
+    "start with an instance that belongs to no run": (
+        Start("a"),
+        world(desired=1, instances="i-9"),
+        "02:00",
+        ["end i-9", "begin a until 05:00", "schedule stop of a at 04:45", "desired 1"],
     ),
     "start after the window of a run that never had an instance": (
         Start("b"),
@@ -201,6 +268,12 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
     ),
     # stop
     "stop of a run that is over": (Stop("a"), world(REPORTED), "04:45", []),
+    "stop of a run of version 1.5 that an update met": (
+        Stop("v1.5"),
+        world(desired=1, instances="i-1"),
+        "04:45",
+        ["desired 0"],
+    ),
     "stop of another run than the active one": (
         Stop("z"),
         world(BOOTED, lock="a", desired=1, instances="i-1"),
@@ -281,12 +354,56 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
         "05:00",
         finalised("Incomplete"),
     ),
+    # check
+    "check with no run": (Check(), world(newest="01:00"), "03:00", []),
+    "the first check after a deployment, or an upgrade of version 1.5": (
+        Check(),
+        world(),
+        "03:00",
+        ["note snapshot of nobody at 03:00"],
+    ),
+    "check inside the window of a run leaves it alone": (
+        Check(),
+        world(BOOTED, lock="a", desired=1, instances="i-1", newest="01:00"),
+        "04:59",
+        [],
+    ),
+    "check after the window of a run whose close was lost": (
+        Check(),
+        world(BOOTED, lock="a", desired=1, instances="i-1", newest="01:00"),
+        "05:00",
+        ["desired 0", "close a as Unknown", *finalised("Unknown")],
+    ),
+    "check after the window of a run that never had an instance, before any snapshot": (
+        Check(),
+        world(RUNNING, lock="a"),
+        "05:00",
+        ["close a as Unsuccessful", *finalised("Unsuccessful"), "note snapshot of nobody at 05:00"],
+    ),
+    "check after the window of a run that reported and was never finalised": (
+        Check(),
+        world(REPORTED, lock="a"),
+        "05:00",
+        finalised("Success"),
+    ),
     # instance terminating
     "terminating while the run is running": (
         TERMINATING,
         world(BOOTED, lock="a", instances="i-1"),
         "04:45",
         ["stop i-1"],
+    ),
+    "terminating before it said that it works on the run": (
+        TERMINATING,
+        world(RUNNING, lock="a", desired=1, ending="i-1"),
+        "02:02",
+        ["complete the hook of i-1"],
+    ),
+    "terminating while another instance works on the run": (
+        TERMINATING,
+        world(record("a", InstanceId="i-2"), lock="a", desired=1, instances="i-2", ending="i-1"),
+        "02:02",
+        ["complete the hook of i-1"],
     ),
     "terminating after the run reported": (
         TERMINATING,
@@ -399,6 +516,7 @@ def test_the_new_record_has_the_attributes_of_the_table() -> None:
         "BackupPrefix": "/",
         "SourceEfsId": "fs-source",
         "DestinationEfsId": "fs-backup",
+        "DestinationPerformanceMode": "generalPurpose",
         "InstanceType": "c5.xlarge",
         "BackupStartTime": "2026-03-01T02:00:00Z",
         "ExpireItem": int(datetime(2026, 5, 30, 2, 0, tzinfo=UTC).timestamp()),
@@ -428,7 +546,8 @@ SENTENCES = {
 def test_failures_always_notify_and_success_when_asked(status: str, settings: Settings) -> None:
     decision = decide(TERMINATED, world(record("a", status), lock="a"), settings, at("02:31"))
     if status == "Success" and settings is QUIET:
-        assert texts(decision) == ["unschedule a", "release a"]
+        assert "notify a Success" not in texts(decision)
+        assert texts(decision)[-2:] == ["unschedule a", "release a"]
     else:
         assert body(the_notification(decision))["Message"] == SENTENCES[status]
 
@@ -438,19 +557,19 @@ def test_the_message_of_the_instance_is_kept() -> None:
     assert body(the_notification(decision))["Message"] == "All is well"
 
 
-def test_a_run_without_report_is_closed_and_says_where_the_logs_are() -> None:
-    decision = decide(TERMINATED, world(BOOTED, lock="a"), SETTINGS, at("04:50"))
-    (close,) = [action for action in decision.actions if isinstance(action, CloseRun)]
-    assert close.record.message == SENTENCES["Unknown"]
-    assert close.record.attributes["BackupStopTime"] == "2026-03-01T04:50:00Z"
-    assert body(the_notification(decision))["LogBucket"] == "log-bucket"
+LOGS = "s3://log-bucket/ec2-logs/20260301-020200-a/"
+INSIDE = "https://eu-west-1.console.aws.amazon.com/s3/buckets/log-bucket?region=eu-west-1"
 
 
-def test_a_run_without_instance_says_what_to_check() -> None:
+def test_a_run_without_instance_says_what_to_check_and_links_to_it() -> None:
     decision = decide(Stop("a"), world(RUNNING, lock="a"), SETTINGS, at("04:45"))
-    message = body(the_notification(decision))["Message"]
-    assert "No EC2 instance ran within the backup window" in message
-    assert "activity history of the Auto Scaling group group" in message
+    message = body(the_notification(decision))
+    assert "No EC2 instance ran within the backup window" in message["Message"]
+    assert "activity history of the Auto Scaling group group" in message["WhatToDo"]
+    assert message["Logs"] == (
+        "https://eu-west-1.console.aws.amazon.com/ec2/home?region=eu-west-1"
+        "#AutoScalingGroupDetails:id=group;view=activity"
+    )
 
 
 def test_a_refused_start_says_which_run_is_still_going() -> None:
@@ -460,9 +579,129 @@ def test_a_refused_start_says_which_run_is_still_going() -> None:
         assert part in message
 
 
+@pytest.mark.parametrize(("time", "notified"), [("02:00:59", False), ("02:01:00", True)])
+def test_the_same_tick_delivered_twice_bothers_nobody(time: str, notified: bool) -> None:
+    given = world(BOOTED, lock="a", desired=1, instances="i-1")
+    decision = decide(Start("b"), given, SETTINGS, at(time))
+    assert texts(decision) == (["notify b Refused"] if notified else [])
+    assert decision.observations == ()
+
+
 def test_a_removed_record_is_named() -> None:
     notify = the_notification(decide(Close("a"), world(lock="a"), SETTINGS, at("05:00")))
     assert body(notify)["Message"] == "Could not find the backup id a in the DynamoDB table table."
+
+
+def whole(decision: Decision) -> dict[str, Any]:
+    """The notification, with what it begins with checked."""
+    message = body(the_notification(decision))
+    assert list(message)[:4] == ["BackupStatus", "Message", "WhatToDo", "Logs"]
+    return message
+
+
+def test_the_whole_notification_of_a_run_that_the_instance_reported() -> None:
+    given = {
+        "BackupWindow": 180,
+        "IntervalTag": "daily",
+        "RetainPeriod": 7,
+        "FolderLabel": "efs-backup",
+        "BackupPrefix": "/größe",
+        "SourceEfsId": "fs-source",
+        "DestinationEfsId": "fs-backup",
+        "DestinationPerformanceMode": "generalPurpose",
+        "InstanceType": "c5.xlarge",
+        "InstanceId": "i-1",
+        "EC2Logs": LOGS,
+        "BackupStopTime": "2026-03-01T02:30:00Z",
+        "Message": "fpsync process in backup script failed or did not start: fpart died",
+        "WhatToDo": "Look into fpsync.log",
+        "Warnings": ["vanished: a"],
+        "Progress": {"Phase": "copy", "Done": 3, "Unit": "parts"},
+        "SourceBurstCreditBalance": 2308974418330,
+        "ExpireItem": 1780106400,
+    }
+    reported = record("a", "fpsync failed", **given)
+    decision = decide(TERMINATED, world(reported, lock="a"), SETTINGS, at("02:31"))
+    assert whole(decision) == {
+        "BackupStatus": "fpsync failed",
+        "BackupId": "a",
+        "BackupStartTime": "2026-03-01T02:00:00Z",
+        **given,
+        "Logs": f"{INSIDE}&prefix=ec2-logs/20260301-020200-a/",
+        "LogBucket": "log-bucket",
+    }
+    assert "/größe" in the_notification(decision).body
+
+
+@pytest.mark.parametrize("status", SENTENCES)
+def test_the_whole_notification_of_a_bare_record(status: str) -> None:
+    """What an instance of version 1.5 wrote before an update has no words of its own."""
+    bare = record("a", status, EC2Logs="https://s3.amazonaws.com/log-bucket/x.log", InstanceId="i")
+    message = whole(decide(TERMINATED, world(bare, lock="a"), SETTINGS, at("02:31")))
+    advice = message.pop("WhatToDo")
+    assert len(advice.split()) > 10 or (status, advice) == ("Success", "Nothing.")
+    assert message == {
+        **bare.attributes,
+        "Message": SENTENCES[status],
+        "Logs": INSIDE,
+        "LogBucket": "log-bucket",
+    }
+
+
+def test_the_whole_notification_of_a_run_that_nobody_reported() -> None:
+    booted = record("a", InstanceId="i-1", EC2Logs=LOGS)
+    decision = decide(TERMINATED, world(booted, lock="a"), SETTINGS, at("04:50"))
+    (close,) = [action for action in decision.actions if isinstance(action, CloseRun)]
+    message = whole(decision)
+    assert message == {
+        "BackupStatus": "Unknown",
+        "Message": SENTENCES["Unknown"],
+        "WhatToDo": close.record.attributes["WhatToDo"],
+        "Logs": f"{INSIDE}&prefix=ec2-logs/20260301-020200-a/",
+        "BackupId": "a",
+        "BackupStartTime": "2026-03-01T02:00:00Z",
+        "BackupStopTime": "2026-03-01T04:50:00Z",
+        "InstanceId": "i-1",
+        "EC2Logs": LOGS,
+        "LogBucket": "log-bucket",
+    }
+    assert "See the logs" in message["WhatToDo"]
+
+
+def test_the_whole_notification_of_a_refused_start() -> None:
+    running = record("a", InstanceId="i-1", EC2Logs=LOGS)
+    given = world(running, lock="a", desired=1, instances="i-1")
+    message = whole(decide(Start("b"), given, SETTINGS, at("03:00")))
+    del message["Message"]
+    assert message == {
+        "BackupStatus": "Refused",
+        "WhatToDo": "Nothing. If this happens often, use a shorter backup window or a longer "
+        "interval.",
+        "Logs": f"{INSIDE}&prefix=ec2-logs/20260301-020200-a/",
+        "BackupId": "b",
+        "RunningBackupId": "a",
+        "SourceEfsId": "fs-source",
+        "DestinationEfsId": "fs-backup",
+        "IntervalTag": "daily",
+        "LogBucket": "log-bucket",
+    }
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "host"),
+    [
+        ("aws", "eu-west-1", "eu-west-1.console.aws.amazon.com"),
+        ("aws-cn", "cn-north-1", "cn-north-1.console.amazonaws.cn"),
+        ("aws-us-gov", "us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
+        ("aws-eusc", "eusc-de-east-1", "eusc-de-east-1.console.amazonaws-eusc.eu"),
+        ("aws-new", "new-1", "new-1.console.aws.amazon.com"),
+    ],
+)
+def test_links_lead_to_the_console_of_the_partition(partition: str, region: str, host: str) -> None:
+    arn = f"arn:{partition}:sns:{region}:123456789012:topic"
+    settings = Settings(**{**vars(SETTINGS), "topic_arn": arn, "region": region})
+    link = body(messages.run_ended(REPORTED, settings))["Logs"]
+    assert link == f"https://{host}/s3/buckets/log-bucket?region={region}"
 
 
 def test_the_notification_reads_well() -> None:
@@ -471,6 +710,8 @@ def test_the_notification_reads_well() -> None:
     assert list(body(notify)) == [
         "BackupStatus",
         "Message",
+        "WhatToDo",
+        "Logs",
         "BackupId",
         "BackupStartTime",
         "NumberOfFiles",
@@ -481,6 +722,66 @@ def test_the_notification_reads_well() -> None:
     assert "Größe: ok" in notify.body
     assert notify.body.count("\n") > 5
     assert notify.subject == "EFS backup Success: fs-source (daily)"
+
+
+PUBLISH = (
+    "publish BackupDuration 1800 Seconds, FilesTransferred 12 Count, BytesTransferred 3456 Bytes"
+)
+ENDED = ["measure the end of a", f"{PUBLISH} at 02:30", "send the metric of a"]
+OBSERVED: dict[str, list[str]] = {
+    "start with nothing active begins a run": ["measure the start of a"],
+    "start delivered again while the run is on": ["measure the start of a"],
+    "start delivered again after the run is over": [],
+    "start inside the window of another run is refused": [],
+    "start after a run reported but its termination was lost": ["measure the start of b", *ENDED],
+    "start after the record of the active run was removed": ["measure the start of b"],
+    "stop of a copying run": [],
+    "terminated after the run reported": ENDED,
+    "close of a run whose instance does not end": [
+        "measure the end of a",
+        "publish BackupDuration 10800 Seconds at 05:00",
+        "send the metric of a",
+    ],
+    "check with no run": ["publish SnapshotAge 7200 Seconds at 03:00"],
+    "the first check after a deployment, or an upgrade of version 1.5": [
+        "publish SnapshotAge 0 Seconds at 03:00"
+    ],
+    "check inside the window of a run leaves it alone": [
+        "publish SnapshotAge 14340 Seconds at 04:59"
+    ],
+    "check after the window of a run that reported and was never finalised": [
+        *ENDED,
+        "publish SnapshotAge 9000 Seconds at 05:00",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", OBSERVED)
+def test_observations(name: str) -> None:
+    event, given, time, _ = CASES[name]
+    assert observed(decide(event, given, SETTINGS, at(time))) == OBSERVED[name]
+
+
+def test_the_anonymous_metric_can_be_opted_out_of() -> None:
+    settings = Settings(**{**vars(SETTINGS), "send_anonymous_data": False})
+    decision = decide(TERMINATED, world(REPORTED, lock="a"), settings, at("02:31"))
+    assert observed(decision) == ENDED[:-1]
+
+
+@pytest.mark.parametrize("stop", ["2026-03-01T02:30:00", "yesterday", 7])
+def test_a_record_that_someone_edited_is_finalised_all_the_same(stop: Value) -> None:
+    odd = record("a", "Success", BackupStopTime=stop)
+    decision = decide(TERMINATED, world(odd, lock="a"), SETTINGS, at("02:31"))
+    assert texts(decision)[0] == "note snapshot of a at 02:31"
+    assert texts(decision)[-1] == "release a"
+    assert observed(decision) == ["measure the end of a", "send the metric of a"]
+
+
+def test_a_snapshot_is_never_from_the_future() -> None:
+    """An instance whose clock is wrong would silence the alarm."""
+    odd = record("a", "Success", BackupStopTime="2036-03-01T02:30:00Z")
+    decision = decide(TERMINATED, world(odd, lock="a"), SETTINGS, at("02:31"))
+    assert texts(decision)[0] == "note snapshot of a at 02:31"
 
 
 @pytest.mark.parametrize("source", ["fs-\n1", "fs-é", "x" * 300])

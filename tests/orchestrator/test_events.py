@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.events import Close, Start, Stop, Terminated, Terminating, UnknownEvent, parse
+from orchestrator.events import (
+    Check,
+    Close,
+    Start,
+    Stop,
+    Terminated,
+    Terminating,
+    UnknownEvent,
+    parse,
+)
 
 EVENTS = Path(__file__).parents[1] / "events"
 RUN = "5f1c2f0e-8a53-4c5e-9f0e-2f8d6b1f7a11"
@@ -21,6 +30,7 @@ def sample(name: str) -> Any:
         ("start", Start("request-1")),
         ("stop", Stop(RUN)),
         ("close", Close(RUN)),
+        ("check", Check()),
         (
             "instance-terminating",
             Terminating(

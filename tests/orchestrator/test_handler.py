@@ -13,10 +13,13 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from orchestrator import handler
+from orchestrator import anonymous, handler
 from orchestrator.aws import Account, WorldChanged
 from orchestrator.events import UnknownEvent
+from orchestrator.observer import Observer
+from orchestrator.record import timestamp
 from orchestrator.settings import SettingsError
+from tests.metrics_endpoint import Endpoint
 from tests.orchestrator.cloud import FUNCTION_ARN, REGION, Cloud
 
 EVENTS = Path(__file__).parents[1] / "events"
@@ -42,7 +45,10 @@ def invoke(name: str, request_id: str = RUN) -> Any:
 
 def report(cloud: Cloud, status: str) -> None:
     """What the instance does at its end."""
-    cloud.instance_writes(RUN, BackupStatus={"S": status}, NumberOfFiles={"N": "12"})
+    now = {"S": timestamp(datetime.now(UTC))}
+    cloud.instance_writes(
+        RUN, BackupStatus={"S": status}, BackupStopTime=now, NumberOfFiles={"N": "12"}
+    )
     boto3.client("autoscaling").set_desired_capacity(
         AutoScalingGroupName=cloud.settings.group, DesiredCapacity=0
     )
@@ -57,10 +63,14 @@ def test_a_backup_from_start_to_success(cloud: Cloud) -> None:
     assert timedelta(minutes=164) < stop.replace(tzinfo=UTC) - before < timedelta(minutes=166)
 
     report(cloud, "Success")
-    assert invoke("instance-terminated")["actions"] == ["Notify", "RemoveSchedule", "ReleaseLock"]
+    ended = ["NoteSnapshot", "Notify", "RemoveSchedule", "ReleaseLock"]
+    assert invoke("instance-terminated")["actions"] == ended
     ((subject, body),) = cloud.mails()
-    assert subject == "EFS backup Success: fs-source (daily)"
+    assert subject == f"EFS backup Success: {cloud.settings.source_efs} (daily)"
     assert body["NumberOfFiles"] == 12
+    newest = cloud.item("newest-snapshot")
+    assert newest
+    assert newest["Run"] == {"S": RUN}
     assert cloud.entries() == []
     assert cloud.item("lock") is None
 
@@ -79,6 +89,7 @@ def test_a_backup_that_reaches_the_end_of_its_window(cloud: Cloud) -> None:
 
 def test_a_second_start_is_refused_and_changes_nothing(cloud: Cloud) -> None:
     invoke("start")
+    cloud.instance_writes(RUN, BackupStartTime={"S": "2026-03-01T02:00:00Z"})
     instances = cloud.instances()
     assert invoke("start", "second")["actions"] == ["Notify"]
     assert [body["BackupStatus"] for _, body in cloud.mails()] == ["Refused"]
@@ -93,6 +104,63 @@ def test_the_same_start_twice_is_one_run(cloud: Cloud) -> None:
     assert invoke("start")["actions"] == ["Schedule", "SetDesired"]
     assert cloud.instances() == instances
     assert cloud.mails() == []
+
+
+def test_the_same_tick_twice_is_one_run_and_no_mail(cloud: Cloud) -> None:
+    invoke("start")
+    assert invoke("start", "second")["actions"] == []
+    assert cloud.mails() == []
+
+
+def test_a_run_that_everybody_forgot_is_ended_by_the_hourly_check(cloud: Cloud) -> None:
+    invoke("start")
+    lock = cloud.item("lock") or {}
+    cloud.instance_writes("lock", **{**lock, "Until": {"N": "1"}})
+    assert invoke("check")["observations"][-1] == "PublishMetrics"
+    assert cloud.item("lock") is None
+    assert [body["BackupStatus"] for _, body in cloud.mails()] == ["Unknown"]
+    assert invoke("check")["actions"] == []
+
+
+def test_observations_are_made_after_all_actions(cloud: Cloud) -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    def look(*_: object) -> None:
+        seen.append((bool(cloud.instances()), bool(cloud.item("lock"))))
+
+    with mock.patch.object(Observer, "observe", side_effect=look):
+        invoke("start")
+        report(cloud, "Incomplete")
+        invoke("instance-terminated")
+    assert seen == [(True, True), (False, False), (False, False)]
+    assert len(cloud.mails()) == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), TimeoutError("slow")])
+def test_observations_that_fail_change_nothing(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    with mock.patch.object(Observer, "observe", side_effect=error):
+        assert invoke("start")["actions"] == ["BeginRun", "Schedule", "SetDesired"]
+        report(cloud, "Success")
+        invoke("instance-terminated")
+    assert cloud.item("lock") is None
+    assert [body["BackupStatus"] for _, body in cloud.mails()] == ["Success"]
+    assert str(error) in caplog.text
+
+
+def test_a_metrics_endpoint_that_hangs_delays_nothing_and_fails_nothing(
+    cloud: Cloud, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("send_anonymous_data", "Yes")
+    monkeypatch.setattr(anonymous, "TIMEOUT_SECONDS", 0.2)
+    endpoint.stuck.clear()
+    invoke("start")
+    report(cloud, "Success")
+    assert invoke("instance-terminated")["observations"][-1] == "SendAnonymousMetric"
+    ((_, metric),) = endpoint.received
+    assert metric["Data"]["BackupStatus"] == "Success"
+    assert cloud.item("lock") is None
 
 
 def test_a_report_that_comes_between_load_and_close_wins(cloud: Cloud) -> None:
@@ -152,7 +220,6 @@ def test_clients_are_made_once_and_retry(cloud: Cloud) -> None:
     with mock.patch("boto3.client", wraps=boto3.client) as client:
         invoke("start")
         invoke("start")
-    services = [call.args[0] for call in client.call_args_list]
-    assert sorted(services) == sorted(set(services))
+    assert len(client.call_args_list) == 5 + 3  # of the account, and of the observer
     for call in client.call_args_list:
         assert call.kwargs["config"].retries["mode"] == "standard"

@@ -1,5 +1,6 @@
 """A function may die between any two actions, and any event may come twice, late or never."""
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -14,6 +15,8 @@ from orchestrator.actions import (
     BeginRun,
     CloseRun,
     CompleteHook,
+    EndInstance,
+    NoteSnapshot,
     Notify,
     ReleaseLock,
     RemoveSchedule,
@@ -22,8 +25,8 @@ from orchestrator.actions import (
     StopInstance,
 )
 from orchestrator.core import Group, World, decide
-from orchestrator.events import Close, Event, Start, Stop, Terminated
-from orchestrator.record import Lock, Record
+from orchestrator.events import Check, Close, Event, Start, Stop, Terminated
+from orchestrator.record import Lock, NewestSnapshot, Record, timestamp
 from tests.orchestrator.test_core import CASES, SETTINGS, at, body
 
 
@@ -35,12 +38,16 @@ class Account:
     records: dict[str, Record] = field(default_factory=dict)
     desired: int = 0
     instances: set[str] = field(default_factory=set)
+    ending: set[str] = field(default_factory=set)
     entries: dict[str, Schedule] = field(default_factory=dict)
     notified: set[tuple[str, str]] = field(default_factory=set)
     hooks: set[str] = field(default_factory=set)
+    newest: NewestSnapshot | None = None
 
     def deliver(self, event: Event, now: datetime, die_after: int | None = None) -> None:
-        world = World(self.lock, self.records, Group(self.desired, frozenset(self.instances)))
+        group = Group(self.desired, frozenset(self.instances), frozenset(self.ending))
+        newest = self.newest if isinstance(event, Check) else None
+        world = World(self.lock, self.records, group, newest)
         for action in decide(event, world, SETTINGS, now).actions[:die_after]:
             self.apply(action)
 
@@ -56,6 +63,9 @@ class Account:
             case SetDesired(capacity):
                 assert capacity == 0 or (self.lock and self.records[self.lock.run].running)
                 self.desired = capacity
+            case EndInstance(instance):
+                assert self.lock is None, "before the run begins, or it could be that run's"
+                self.ending.add(instance)
             case StopInstance(terminating) | CompleteHook(terminating):
                 self.hooks.add(terminating.instance)
             case CloseRun(record):
@@ -63,6 +73,9 @@ class Account:
                 self.records = {**self.records, record.backup_id: record}
             case Notify():
                 self.notified.add((body(action)["BackupId"], body(action)["BackupStatus"]))
+            case NoteSnapshot(snapshot):
+                if self.newest is None or self.newest.time < snapshot.time:
+                    self.newest = snapshot
             case RemoveSchedule(run):
                 self.entries = {k: e for k, e in self.entries.items() if e.run != run}
             case ReleaseLock(run):
@@ -73,7 +86,14 @@ class Account:
 
 
 def account(given: World) -> Account:
-    return Account(given.lock, dict(given.records), given.group.desired, set(given.group.instances))
+    return Account(
+        given.lock,
+        dict(given.records),
+        given.group.desired,
+        set(given.group.instances),
+        set(given.group.ending),
+        newest=given.newest,
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -98,6 +118,7 @@ class Life(RuleBasedStateMachine):
         self.starts = 0
         self.past: list[Event] = []
         self.launched = 0
+        self.launched_for: dict[str, str] = {}
 
     def deliver(self, event: Event, die_after: int | None) -> None:
         self.past.append(event)
@@ -114,6 +135,10 @@ class Life(RuleBasedStateMachine):
         self.starts += 1
         self.deliver(Start(f"run-{self.starts}"), die_after)
 
+    @rule(die_after=deaths)
+    def an_hour_has_passed(self, die_after: int | None) -> None:
+        self.deliver(Check(), die_after)
+
     @precondition(lambda self: self.past)
     @rule(data=st.data(), die_after=deaths)
     def an_event_comes_again(self, data: st.DataObject, die_after: int | None) -> None:
@@ -129,20 +154,24 @@ class Life(RuleBasedStateMachine):
             kind = Stop if entry.action == "stop" else Close
             self.deliver(kind(entry.run), die_after)
 
-    @precondition(lambda self: len(self.account.instances) < self.account.desired)
+    @precondition(
+        lambda self: len(self.account.instances - self.account.ending) < self.account.desired
+    )
     @rule(registers=st.booleans())
     def an_instance_boots(self, registers: bool) -> None:
         self.launched += 1
         self.account.instances.add(f"i-{self.launched}")
-        if registers and (lock := self.account.lock):
-            self.update(lock.run, InstanceId=f"i-{self.launched}")
+        assert self.account.lock
+        self.launched_for[f"i-{self.launched}"] = self.account.lock.run
+        if registers:
+            self.update(self.account.lock.run, InstanceId=f"i-{self.launched}")
 
     @precondition(lambda self: self.account.instances and self.account.lock)
     @rule(status=st.sampled_from(["Success", "Incomplete"]), scales_in=st.booleans())
     def the_instance_reports(self, status: str, scales_in: bool) -> None:
         lock = self.account.lock
         if lock and self.account.records[lock.run].running:
-            self.update(lock.run, BackupStatus=status)
+            self.update(lock.run, BackupStatus=status, BackupStopTime=timestamp(self.now))
             if scales_in:
                 self.account.desired = 0
 
@@ -151,6 +180,7 @@ class Life(RuleBasedStateMachine):
     def the_instance_ends(self, lost: bool, die_after: int | None) -> None:
         instance = sorted(self.account.instances)[0]
         self.account.instances.remove(instance)
+        self.account.ending.discard(instance)
         if not lost:
             self.deliver(Terminated(SETTINGS.group, instance), die_after)
 
@@ -172,14 +202,38 @@ class Life(RuleBasedStateMachine):
         assert self.account.lock or not self.account.entries
 
     @invariant()
+    def a_run_has_an_instance_of_its_own_or_none(self) -> None:
+        if lock := self.account.lock:
+            working = self.account.instances - self.account.ending
+            assert {self.launched_for[instance] for instance in working} <= {lock.run}
+
+    @invariant()
     def every_run_that_is_over_was_notified_with_its_status(self) -> None:
         active = self.account.lock.run if self.account.lock else None
         for run, record in self.account.records.items():
             assert run == active or (run, record.status) in self.account.notified
 
+    @invariant()
+    def the_newest_snapshot_of_the_runs_that_are_over_is_noted(self) -> None:
+        active = self.account.lock.run if self.account.lock else None
+        made = [
+            record.time("BackupStopTime")
+            for run, record in self.account.records.items()
+            if record.status == "Success" and run != active
+        ]
+        for time in made:
+            assert time
+            assert self.account.newest
+            assert time <= self.account.newest.time
+
     def teardown(self) -> None:
-        """The next day's start leaves nothing open."""
+        """Neither a check after the window nor the next day's start leaves anything open."""
         self.now += timedelta(days=1)
+        checked = deepcopy(self.account)
+        checked.deliver(Check(), self.now)
+        assert checked.lock is None
+        assert not any(record.running for record in checked.records.values())
+        assert checked.newest
         self.account.deliver(Start("last"), self.now)
         assert self.account.lock == Lock("last", self.now + SETTINGS.window)
         self.only_the_active_run_is_running()

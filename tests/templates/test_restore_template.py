@@ -2,8 +2,6 @@
 restores."""
 
 import json
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,27 +42,6 @@ ALLOWED = {
     "RestoreMode": ["Mirror", "Merge", "NewDirectory"],
     "DryRun": ["No", "Yes"],
 }
-# Resources of v1.5, by logical id. The launch configuration has become a launch template.
-RESOURCES = {
-    "EFSSecurityGroup": "AWS::EC2::SecurityGroup",
-    "EFSIngressRule": "AWS::EC2::SecurityGroupIngress",
-    "RestoreAutoScalingGroup": "AWS::AutoScaling::AutoScalingGroup",
-    "EC2Role": "AWS::IAM::Role",
-    "EC2RolePolicies": "AWS::IAM::Policy",
-    "InstanceProfile": "AWS::IAM::InstanceProfile",
-    "HelperRole": "AWS::IAM::Role",
-    "AMIInfoFunction": "AWS::Lambda::Function",
-    "AMIInfo": "Custom::AMIInfo",
-    "SolutionHelper": "AWS::Lambda::Function",
-    "CreateUniqueID": "Custom::CreateUniqueID",
-    "SendAnonymousMetrics": "Custom::SendAnonymousMetrics",
-    "CWDashboard": "AWS::CloudWatch::Dashboard",
-    "SNSTopic": "AWS::SNS::Topic",
-}
-ADDED_BY_US = {
-    "RestoreInstanceLaunchTemplate": "AWS::EC2::LaunchTemplate",
-    "HelperLogs": "AWS::Logs::LogGroup",
-}
 FILE_SYSTEM = "arn:${AWS::Partition}:elasticfilesystem:${AWS::Region}:${AWS::AccountId}:file-system"
 
 
@@ -84,20 +61,6 @@ def test_parameters_are_those_of_the_guide(template: dict[str, Any]) -> None:
     assert found == GUIDE
     assert {n: p["AllowedValues"] for n, p in parameters.items() if "AllowedValues" in p} == ALLOWED
     assert all(parameter["Description"] for parameter in parameters.values())
-
-
-def test_resources_of_v15_keep_their_ids_and_types(resources: dict[str, Any]) -> None:
-    assert {name: r["Type"] for name, r in resources.items()} == {**RESOURCES, **ADDED_BY_US}
-
-
-def test_outputs_are_those_of_v15(template: dict[str, Any]) -> None:
-    assert set(template["Outputs"]) == {
-        "SNSTopic",
-        "DashboardView",
-        "LogBucket",
-        "AmiId",
-        "EFSSecurityGroup",
-    }
 
 
 @pytest.mark.parametrize(
@@ -166,43 +129,6 @@ def test_every_parameter_of_a_restore_reaches_the_instance(template: dict[str, A
     written = {line.partition("=")[2] for line in settings}
     network = {"VpcId", "Subnets", "SecurityGroupId", "Email", "Dashboard"}
     assert {f"${{{name}}}" for name in set(GUIDE) - network} - written == set()
-
-
-@pytest.fixture
-def boot(template: dict[str, Any], tmp_path: Path) -> Any:
-    """boot(command): what is published when ``command`` follows on the trap in the user data."""
-    text, values = launch_data(template)["UserData"]["Fn::Base64"]["Fn::Sub"]
-    commands = text.split("END-OF-SETTINGS\n")[1].split("mkdir -p")[0]
-    message = values["NotBegun"]["Fn::Sub"].replace("${AWS::StackName}", "my-stack")
-    script = commands.replace("${NotBegun}", message).replace("${AWS::Region}", "eu-west-1")
-    aws = tmp_path / "aws"
-    aws.write_text('#!/bin/bash\nprintf "%s\\n" "${@: -1}"\n')
-    aws.chmod(0o755)
-
-    def run(command: str) -> str:
-        process = subprocess.run(
-            ["bash", "-c", f"set -Eeuo pipefail\n{script}\n{command}"],
-            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "SNSTopic": "topic"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert process.stderr == ""
-        return process.stdout
-
-    return run
-
-
-@pytest.mark.parametrize("command", ["false", "false && exec true", "exit 3"])
-def test_a_restore_that_never_begins_is_notified(boot: Any, command: str) -> None:
-    notification = json.loads(boot(command))
-    assert notification["Status"] == "Unsuccessful"
-    assert "nothing was changed" in notification["Message"]
-    assert "my-stack" in notification["Message"]
-
-
-def test_a_restore_that_begins_notifies_by_itself(boot: Any) -> None:
-    assert boot("exec true") == ""
 
 
 def test_only_the_target_can_be_written(template: dict[str, Any]) -> None:

@@ -187,6 +187,23 @@ class TestSameBytes:
         assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
+class TestSourceVersion:
+    def test_is_a_version(self, project: Path) -> None:
+        assert build.version(build.source_version(project))
+
+    def test_follows_the_sources_and_nothing_else(
+        self, make_project: Callable[[str], Path], project: Path
+    ) -> None:
+        before = build.source_version(project)
+        make(project)
+        write(project / "README.md", "other")
+        assert build.source_version(project) == build.source_version(make_project("b")) == before
+        (project / "ec2/lib/common.sh").chmod(0o755)
+        executable = build.source_version(project)
+        write(project / "templates/efs-to-efs-backup.template", "other")
+        assert len({before, executable, build.source_version(project)}) == 3
+
+
 class TestRefusals:
     @pytest.fixture(autouse=True)
     def old_dist(self, dist: Path) -> Iterator[None]:

@@ -1,7 +1,9 @@
 """What the Makefile promises about the directory it is in."""
 
+import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def make(project: Path, *arguments: str) -> str:
-    command = ["make", "-C", str(project), *arguments]
+    command = ["make", "--no-print-directory", "-C", str(project), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -27,6 +29,31 @@ def test_help_is_the_default_and_explains_every_target(project: Path) -> None:
     output = make(project)
     for target in phony.split()[1:]:
         assert f"make {target} " in output
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        """it's "daily" $(shell echo x) $HOME $$ ${CURDIR} `echo x` ünï, [a] # 100% \\""",
+        "two\nlines",
+        "",
+        "file://a; echo b = c",
+    ],
+)
+def test_values_reach_the_programs_as_they_were_typed(project: Path, value: str) -> None:
+    program = project / ".venv/bin/python"
+    program.parent.mkdir(parents=True)
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import json, os\n"
+        "print(json.dumps({name: os.environ[name] for name in os.environ['GIVEN'].split()}))\n"
+    )
+    (project / "tools").mkdir()
+    (project / "tools/setup.sh").write_text("#!/bin/sh\n")
+    for script in (program, project / "tools/setup.sh"):
+        script.chmod(0o755)
+    output = make(project, "deploy", f"FolderLabel={value}", "STACK=efs-backup")
+    assert json.loads(output) == {"FolderLabel": value, "STACK": "efs-backup"}
 
 
 def test_clean_removes_what_was_made_and_nothing_else(project: Path, tmp_path: Path) -> None:

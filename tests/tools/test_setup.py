@@ -148,6 +148,12 @@ class TestPackages:
         assert result.returncode == 2
         assert "Debian 12" in result.stderr
 
+    def test_administration_needs_none(self, machine: Machine) -> None:
+        (machine.bin / "dpkg-query").unlink()
+        result = machine.run("admin")
+        assert result.returncode == 0, result.stderr
+        assert machine.venv.exists()
+
 
 class TestPython:
     def test_one_that_is_too_old_is_passed_over(self, machine: Machine) -> None:

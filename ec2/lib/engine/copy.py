@@ -46,7 +46,7 @@ class Copying:
         self._failure: Exception | None = None
         self._cancelled = False
         self._lock = threading.Lock()
-        self._log = (work / "rsync.log").open("ab")
+        self._log = (work / "rsync.log").open("ab", buffering=0)
         self.tally = Tally()
         self.submitted = self.done = 0
 
@@ -84,6 +84,7 @@ class Copying:
                 start_new_session=True,  # a terminal's Ctrl-C is not for it
             )
             self._running.add(process.pid)
+            self._log.write(f"== rsync job {number} begins\n".encode())
         statistics, messages = process.communicate()
         listed = names.read_bytes().split(b"\0")[:-1]
         with self._lock:

@@ -1,17 +1,15 @@
 """The backup stack in the account, where the demo does not lead."""
 
 import os
-from datetime import UTC, datetime, timedelta
 
 from local import tree
+from tests.local.inside.window import copying, make_large_files, reach_stop_time
 
 INCOMPLETE = (
     "The EFS backup was incomplete. Either backup window expired before full backup "
     "or fpsync process was not completed."
 )
-# Each is a job of its own for the engine, which runs four per processor at a time.
 LARGE_FILES = 10 * (os.cpu_count() or 1)
-LARGE = 1 << 30
 
 
 def run(stack, inbox):
@@ -19,22 +17,6 @@ def run(stack, inbox):
     backup_id = stack.start()
     stack.wait_until_idle(180)
     return stack.item(backup_id), inbox.wait().message
-
-
-def reach_stop_time(stack, backup_id):
-    """Moves the entry that ends the run to now, as the window's end would."""
-    scheduler = stack.account.client("scheduler")
-    group = stack.resources["ScheduleGroup"]
-    entry = scheduler.get_schedule(Name=backup_id, GroupName=group)
-    now = (datetime.now(UTC) - timedelta(seconds=1)).strftime("at(%Y-%m-%dT%H:%M:%S)")
-    names = ("Name", "GroupName", "FlexibleTimeWindow", "Target", "ActionAfterCompletion")
-    scheduler.update_schedule(**{name: entry[name] for name in names}, ScheduleExpression=now)
-
-
-def copying(stack):
-    """Whether a large file is on its way into the stage of the engine."""
-    names = (name for _, _, files in os.walk(stack.snapshots) for name in files)
-    return any("large" in name for name in names)
 
 
 def attributes(tree_root):
@@ -50,9 +32,7 @@ def test_a_run_that_the_window_end_stops_is_continued_by_the_next(stack, inbox, 
     assert record["BackupStatus"] == "Success"
     first = attributes(stack.snapshots / "daily.0")
 
-    for number in range(LARGE_FILES):
-        with (stack.source / f"large.{number}").open("wb") as file:
-            file.truncate(LARGE)
+    make_large_files(stack.source, LARGE_FILES)
     backup_id = stack.start()
     wait_until(lambda: copying(stack), 60)
     reach_stop_time(stack, backup_id)
@@ -75,6 +55,13 @@ def test_a_run_that_the_window_end_stops_is_continued_by_the_next(stack, inbox, 
 
 def test_a_start_while_a_run_is_active_is_refused(stack, inbox):
     backup_id = stack.start()
+    # A start within the first minute would be taken for the same tick.
+    stack.account.client("dynamodb").update_item(
+        TableName=stack.resources["EFSDynamoDB"],
+        Key={"BackupId": {"S": backup_id}},
+        UpdateExpression="SET BackupStartTime = :earlier",
+        ExpressionAttributeValues={":earlier": {"S": "2026-01-01T00:00:00Z"}},
+    )
     stack.account.fire(stack.resources["EFSBackupStartEvent"])
     refused = inbox.wait().message
     assert refused["BackupStatus"] == "Refused"

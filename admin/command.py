@@ -1,0 +1,142 @@
+"""The edge of each command: what the user gave to make, and errors as one plain sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import boto3
+from botocore import exceptions
+from rich.console import Console
+
+Clients = Callable[..., Any]
+"""boto3's way to make the client of a service; typed Any, as its methods are made at run time."""
+
+WIDTH_ELSEWHERE = 120
+BAD_CREDENTIALS = {
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+NO_CREDENTIALS = (
+    exceptions.NoCredentialsError,
+    exceptions.PartialCredentialsError,
+    exceptions.CredentialRetrievalError,
+    exceptions.TokenRetrievalError,
+    exceptions.SSOError,
+    exceptions.LoginError,
+)
+SET_CREDENTIALS = "Run `aws configure`, or set AWS_PROFILE to a profile of yours"
+
+
+class AdminError(Exception):
+    """The command cannot be carried out; the message says why, and what to do."""
+
+
+class Given(Mapping[str, str]):
+    """The variables of make's command line, as they were typed."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._values = {name: environment[name] for name in environment.get("GIVEN", "").split()}
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def required(self, name: str, example: str) -> str:
+        if (value := self.get(name, "")).strip():
+            return value
+        raise AdminError(f"{name} is missing. Give it like this: {name}={example}")
+
+    def yes(self, name: str, default: bool = False) -> bool:
+        value = self.get(name, "").lower()
+        if value in ("", "yes", "y", "true", "1"):
+            return default if not value else True
+        if value in ("no", "n", "false", "0"):
+            return False
+        raise AdminError(f"{name} is {self[name]!r}; it must be yes or no")
+
+    def only(self, *names: str) -> None:
+        """Raises AdminError for a variable that is none of these."""
+        if unknown := sorted(self.keys() - set(names)):
+            raise AdminError(
+                f"Unknown: {', '.join(unknown)}. This command takes: {', '.join(names)}"
+            )
+
+
+def same_stack(given: Given) -> str:
+    """How to name the stack in another command."""
+    return " ".join(f"{name}={given[name]}" for name in ("STACK", "REGION") if given.get(name))
+
+
+def clients(region: str | None) -> Clients:
+    """The clients of the user's session, in a region or in the session's own."""
+    session = boto3.Session(region_name=region or None)
+    if not session.region_name:
+        raise exceptions.NoRegionError()
+    connect: Clients = session.client
+    return connect
+
+
+def console() -> Console:
+    """On a terminal as wide as that; elsewhere of a fixed width and without colours."""
+    width = None if sys.stdout.isatty() else WIDTH_ELSEWHERE
+    return Console(width=width, highlight=False, markup=False)
+
+
+def printable(text: str) -> str:
+    """The text on one line, without what no terminal should get, as in the name of a file."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def run(main: Callable[[Given], int], interrupted: str = "Interrupted") -> int:
+    """The exit code of a command: what main returns, or 1 after an error.
+
+    interrupted: what to say at Ctrl-C, when something goes on without this command.
+    """
+    say = partial(print, file=sys.stderr)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    try:
+        return main(Given(os.environ))
+    except AdminError as error:
+        say(error)
+    except exceptions.NoRegionError:
+        say("No region is set. Give one, REGION=eu-west-1, or set AWS_REGION")
+    except exceptions.ProfileNotFound as error:
+        say(f"{error}. {SET_CREDENTIALS}")
+    except NO_CREDENTIALS as error:
+        say(f"There are no usable AWS credentials ({sentence(error)}). {SET_CREDENTIALS}")
+    except exceptions.ClientError as error:
+        say(explained(error))
+    except exceptions.BotoCoreError as error:
+        say(f"{sentence(error)}. Check the name of the region, and the network")
+    except OSError as error:
+        say(error)
+    except KeyboardInterrupt:
+        say(f"\n{interrupted}")
+        return 130
+    return 1
+
+
+def explained(error: exceptions.ClientError) -> str:
+    code, message = (error.response["Error"].get(key, "") for key in ("Code", "Message"))
+    if code in BAD_CREDENTIALS:
+        return f"AWS refused the credentials ({code}: {message}). {SET_CREDENTIALS}"
+    return f"AWS refused {error.operation_name} ({code}): {message}"
+
+
+def sentence(error: Exception) -> str:
+    """A message without the full stop and the line breaks that it may have."""
+    return " ".join(str(error).split()).rstrip(".")

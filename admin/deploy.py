@@ -1,0 +1,129 @@
+"""Creates or updates a backup stack from the sources that are here.
+
+    make deploy STACK=name SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… Email=you@example.com
+                [any other parameter] [REGION=eu-west-1] [BUCKET=prefix] [VERSION=v2.0.0]
+
+Builds a release, publishes it in the stack's region and has the AWS CLI deploy its template. An
+existing stack, one of version 1.5, too, keeps the values of the parameters that are not given.
+Without BUCKET, the release goes to a bucket of the account's own, which is created if need be.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.table import Table
+
+from admin.command import AdminError, Clients, Given, clients, console, run, same_stack
+from admin.stack import Stack
+from tools import build, publish
+
+OPTIONS = ("STACK", "REGION", "BUCKET", "VERSION")
+TEMPLATE, _ = publish.TEMPLATES["Backup"]
+TEMPLATE_FILE = build.ROOT / "dist" / "global-s3-assets" / TEMPLATE
+# A longer template must come from a bucket.
+LARGEST_BODY = 51_200
+# What has to be done before a stack in this state can be updated.
+REMEDIES = {
+    "ROLLBACK_COMPLETE": "Its creation failed, so it can only be deleted: {delete}",
+    "ROLLBACK_FAILED": "Its creation failed, so it can only be deleted: {delete}",
+    "CREATE_FAILED": "Its creation failed, so it can only be deleted: {delete}",
+    "DELETE_FAILED": "Its deletion failed: look at its events, and delete it again: {delete}",
+    "UPDATE_ROLLBACK_FAILED": (
+        "Look at its events, put that right, and run: aws cloudformation"
+        " continue-update-rollback --stack-name {name} --region {region}"
+    ),
+}
+
+
+def main(given: Given) -> int:
+    name = given.required("STACK", "efs-backup")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,127}", name):
+        raise AdminError(
+            f"STACK {name!r} is no name for a stack: letters, digits and hyphens, a letter first"
+        )
+    connect = clients(given.get("REGION"))
+    region = connect("cloudformation").meta.region_name
+    stack = existing(connect, name)
+    own_bucket = not given.get("BUCKET")
+    prefix = given.get("BUCKET") or default_bucket(connect)
+    version = given.get("VERSION") or build.source_version()
+    parameters = {key: value for key, value in given.items() if key not in OPTIONS}
+
+    release = publish.Release.built(version, prefix)
+    release.template(TEMPLATE).check(parameters, stack.parameters if stack else ())
+    buckets = publish.buckets_of(connect, prefix, [region])
+    publish.publish(release, buckets, create=own_bucket)
+    bucket = buckets[0].name if TEMPLATE_FILE.stat().st_size > LARGEST_BODY else None
+    status = subprocess.run(command(name, region, parameters, bucket)).returncode
+    if status:
+        explain(connect, name)
+        return 1
+    show(Stack.backup(connect, name))
+    if stack is None:
+        print(f"Confirm the subscription that Amazon SNS sends to {parameters['Email']}.")
+    print(f"A backup at once:  make backup-now {same_stack(given)}")
+    print(f"The last backups:  make status {same_stack(given)}")
+    return 0
+
+
+def existing(connect: Clients, name: str) -> Stack | None:
+    """The stack to update, if there is one. Raises AdminError for one that cannot be updated."""
+    stack = Stack.find(connect, name)
+    # Under review is what an earlier deployment only asked for.
+    if stack is None or stack.status in ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE"):
+        return None
+    stack.check_kind()
+    words = {"name": stack.name, "region": stack.region}
+    delete = "aws cloudformation delete-stack --stack-name {name} --region {region}".format(**words)
+    if remedy := REMEDIES.get(stack.status):
+        raise AdminError(
+            f"The stack {stack.name} is {stack.status}. {remedy.format(**words, delete=delete)}"
+        )
+    if stack.status.endswith("_IN_PROGRESS"):
+        raise AdminError(f"The stack {stack.name} is {stack.status}. Wait until that has ended")
+    return stack
+
+
+def default_bucket(connect: Clients) -> str:
+    return f"efs-backup-{connect('sts').get_caller_identity()['Account']}"
+
+
+def command(name: str, region: str, parameters: Mapping[str, str], bucket: str | None) -> list[str]:
+    """What the AWS CLI is called with. No shell is between: the values arrive as they are."""
+    # fmt: off
+    words = [
+        str(Path(sys.executable).with_name("aws")), "cloudformation", "deploy",
+        "--region", region, "--stack-name", name, "--template-file", str(TEMPLATE_FILE),
+        "--capabilities", "CAPABILITY_IAM", "--no-fail-on-empty-changeset",
+    ]
+    # fmt: on
+    if bucket:
+        words += ["--s3-bucket", bucket, "--s3-prefix", f"{build.SOLUTION_NAME}/deployed"]
+    if parameters:
+        words += ["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())]
+    return words
+
+
+def explain(connect: Clients, name: str) -> None:
+    """Shows what CloudFormation says about the resources that failed."""
+    stack = Stack.find(connect, name)
+    for failure in stack.failures() if stack else ():
+        print(f"  {failure}", file=sys.stderr)
+
+
+def show(stack: Stack) -> None:
+    table = Table(title=f"{stack.name} in {stack.region}", title_justify="left")
+    table.add_column("Output")
+    table.add_column("Value", overflow="fold")
+    for key, value in sorted(stack.outputs.items()):
+        table.add_row(key, value)
+    console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, "Interrupted. What CloudFormation has begun, it goes on with"))

@@ -1,0 +1,79 @@
+"""What a CloudFormation template says about its parameters and its release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from admin.command import AdminError
+
+
+class _Loader(yaml.SafeLoader):
+    """Leaves intrinsic functions in the short form out: no parameter and no mapping has any."""
+
+
+_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+
+
+@dataclass(frozen=True)
+class Release:
+    """Where the release is that a template belongs to."""
+
+    bucket_prefix: str
+    folder: str
+
+    @property
+    def version(self) -> str:
+        return self.folder.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Template:
+    content: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, body: str | Mapping[str, Any]) -> Template:
+        """body: as a file holds it, or as CloudFormation gives it, where JSON is parsed already."""
+        return cls(yaml.load(body, _Loader) if isinstance(body, str) else body)
+
+    @property
+    def parameters(self) -> Mapping[str, Mapping[str, Any]]:
+        found: Mapping[str, Mapping[str, Any]] = self.content["Parameters"]
+        return found
+
+    @property
+    def release(self) -> Release:
+        """Raises AdminError for a template that is of no release of this project's."""
+        source = self.content.get("Mappings", {}).get("SourceCode", {}).get("General", {})
+        if "BundleSHA256" not in source:
+            raise AdminError(
+                "The stack's template is of version 1 or unknown, so there is no restore template"
+                " for it. Update the stack first: make deploy"
+            )
+        return Release(source["S3Bucket"], source["KeyPrefix"])
+
+    def check(self, values: Mapping[str, str], previous: Iterable[str] = ()) -> None:
+        """Raises AdminError for a name that is no parameter, a value that is not among the allowed
+        ones, and a parameter without a value.
+
+        previous: the parameters of the existing stack, which keep their values.
+        """
+        if unknown := sorted(values.keys() - self.parameters.keys()):
+            raise AdminError(
+                f"The template has no parameter {', '.join(unknown)}. It has these: "
+                + ", ".join(self.parameters)
+            )
+        for name, value in values.items():
+            allowed = [str(v) for v in self.parameters[name].get("AllowedValues", [])]
+            if allowed and value not in allowed:
+                raise AdminError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
+        known = {*values, *previous}
+        missing = [n for n, p in self.parameters.items() if "Default" not in p and n not in known]
+        if missing:
+            raise AdminError(
+                f"Missing: {', '.join(missing)}\n"
+                + "\n".join(f"  {n}: {self.parameters[n].get('Description', '')}" for n in missing)
+            )

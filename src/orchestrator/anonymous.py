@@ -1,0 +1,67 @@
+"""The anonymous metric of a run: how it went, nothing about whose it is."""
+
+import json
+import urllib.request
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from orchestrator.record import Record
+from orchestrator.settings import Settings
+
+SOLUTION = "SO0031"
+TIMEOUT_SECONDS = 5
+# Attributes of the record. Everything else (file systems, directories, messages, file names, the
+# instance, where the logs are) stays in the account.
+SENT = (
+    "BackupStatus",
+    "BackupStartTime",
+    "BackupStopTime",
+    "BackupWindow",
+    "SourceEfsSize",
+    "DestinationEfsSize",
+    "InstanceType",
+    "RetainPeriod",
+    "S3BucketSize",
+    "SourceBurstCreditBalance",
+    "SourceBurstCreditBalancePostBackup",
+    "SourcePerformanceMode",
+    "DestinationPerformanceMode",
+    "NumberOfFiles",
+    "NumberOfFilesTransferred",
+    "TotalFileSize",
+    "TotalTransferredFileSize",
+    "CreateHardlinksStartTime",
+    "CreateHardlinksStopTime",
+    "RemoveSnapshotStartTime",
+    "RemoveSnapshotStopTime",
+    "RsyncDeleteStartTime",
+    "RsyncDeleteStopTime",
+)
+
+
+def payload(record: Record, settings: Settings, now: datetime) -> dict[str, Any]:
+    """What is sent about a run that has ended.
+
+    The backup id is interval and number, as the guide has it: the record's own is the id of a
+    request, by which AWS could find the account.
+    """
+    return {
+        "Solution": SOLUTION,
+        "UUID": settings.uuid,
+        "TimeStamp": now.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
+        "Data": {
+            "BackupId": f"{settings.interval}.0",
+            "Region": settings.region,
+            "Version": settings.version,
+            **{name: record.attributes[name] for name in SENT if name in record.attributes},
+        },
+    }
+
+
+def send(url: str, metric: Mapping[str, Any]) -> None:
+    """POST the metric as JSON; OSError when it cannot be delivered."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(metric).encode(), headers)
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
+        pass

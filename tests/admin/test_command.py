@@ -1,0 +1,94 @@
+"""The edge of the commands: what they take, and errors as one sentence without a traceback."""
+
+from collections.abc import Callable
+
+import boto3
+import pytest
+from botocore import exceptions
+
+from admin.command import AdminError, Given, clients, run
+
+
+def refused(code: str, message: str) -> exceptions.ClientError:
+    error = {"Error": {"Code": code, "Message": message}}
+    return exceptions.ClientError(error, "DescribeStacks")
+
+
+def fail(error: BaseException) -> Callable[[Given], int]:
+    def main(given: Given) -> int:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (AdminError("There is no stack x"), 1, "There is no stack x"),
+        (exceptions.NoCredentialsError(), 1, "no usable AWS credentials"),
+        (exceptions.UnauthorizedSSOTokenError(), 1, "no usable AWS credentials"),
+        (refused("ExpiredToken", "The token has expired"), 1, "refused the credentials (Expired"),
+        (refused("AccessDenied", "not authorized"), 1, "DescribeStacks (AccessDenied): not auth"),
+        (exceptions.NoRegionError(), 1, "REGION=eu-west-1"),
+        (exceptions.ProfileNotFound(profile="x"), 1, "AWS_PROFILE"),
+        (exceptions.EndpointConnectionError(endpoint_url="https://x"), 1, "name of the region"),
+        (PermissionError(13, "Permission denied", "README.md"), 1, "denied: 'README.md'"),
+        (KeyboardInterrupt(), 130, "The backup goes on"),
+    ],
+)
+def test_an_error_is_a_sentence(
+    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(fail(error), "The backup goes on") == code
+    shown = capsys.readouterr().err.strip()
+    assert said in shown
+    assert len(shown.splitlines()) == 1
+
+
+def test_a_bug_is_not_hidden() -> None:
+    with pytest.raises(KeyError):
+        run(fail(KeyError("bug")))
+
+
+def test_only_what_make_was_given_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Given({"GIVEN": "STACK  Email", "STACK": "a", "Email": "b", "RETAIN": "of the shell"})
+    assert dict(given) == {"STACK": "a", "Email": "b"}
+    assert dict(Given({"STACK": "a"})) == {}
+
+
+def test_what_is_missing_is_named_with_an_example() -> None:
+    for environment in ({}, {"GIVEN": "STACK", "STACK": " "}):
+        with pytest.raises(AdminError, match=r"STACK is missing.*STACK=efs-backup"):
+            Given(environment).required("STACK", "efs-backup")
+
+
+def test_what_is_unknown_is_named_with_what_there_is() -> None:
+    given = Given({"GIVEN": "STAK RUNS", "STAK": "a", "RUNS": "3"})
+    with pytest.raises(AdminError, match=r"STAK.*takes: STACK, RUNS"):
+        given.only("STACK", "RUNS")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("Yes", True), ("1", True), ("no", False), ("0", False), ("", True)]
+)
+def test_yes_and_no(value: str, expected: bool) -> None:
+    assert Given({"GIVEN": "WATCH", "WATCH": value}).yes("WATCH", default=True) is expected
+
+
+def test_maybe() -> None:
+    with pytest.raises(AdminError, match="YES is 'maybe'"):
+        Given({"GIVEN": "YES", "YES": "maybe"}).yes("YES")
+
+
+def test_the_region_that_is_given_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert clients("eu-west-1")("s3").meta.region_name == "eu-west-1"
+    assert clients("")("s3").meta.region_name == "us-east-1"
+
+
+def test_without_any_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    assert boto3.Session().region_name is None
+    with pytest.raises(exceptions.NoRegionError):
+        clients(None)

@@ -1,0 +1,66 @@
+"""What templates tell the commands, those of this project and others."""
+
+from pathlib import Path
+
+import pytest
+
+from admin.command import AdminError
+from admin.template import Release, Template
+
+BACKUP = Template.parse(Path("templates/efs-to-efs-backup.template").read_text())
+REQUIRED = {"SrcEFS": "fs-1", "VpcId": "vpc-1", "Subnets": "a,b", "Email": "you@example.com"}
+
+
+def source_code(**general: str) -> Template:
+    return Template({"Mappings": {"SourceCode": {"General": general}}})
+
+
+def test_all_that_is_required_is_enough() -> None:
+    BACKUP.check(REQUIRED)
+
+
+def test_what_is_missing_is_explained() -> None:
+    with pytest.raises(AdminError) as error:
+        BACKUP.check({"Email": "you@example.com", "VpcId": "vpc-1"})
+    lines = str(error.value).splitlines()
+    assert lines[0] == "Missing: SrcEFS, Subnets"
+    assert [line.split(": ")[0].strip() for line in lines[1:]] == ["SrcEFS", "Subnets"]
+    assert all(len(line) > 30 for line in lines[1:])
+
+
+def test_an_existing_stack_has_its_values() -> None:
+    BACKUP.check({"Retain": "3"}, previous=REQUIRED)
+
+
+def test_an_unknown_parameter_is_refused_with_the_list() -> None:
+    with pytest.raises(AdminError, match=r"no parameter Retian\..*Retain, "):
+        BACKUP.check({**REQUIRED, "Retian": "3"})
+
+
+def test_a_value_that_is_not_allowed_is_refused_with_the_list() -> None:
+    with pytest.raises(AdminError, match=r"BackupWindow is '61'; .* 60, 90, "):
+        BACKUP.check({**REQUIRED, "BackupWindow": "61"})
+    BACKUP.check({**REQUIRED, "BackupWindow": "60"})
+
+
+def test_the_release_of_a_template() -> None:
+    template = source_code(S3Bucket="my", KeyPrefix="efs-to-efs-backup/v2.0.0", BundleSHA256="ab")
+    assert template.release == Release("my", "efs-to-efs-backup/v2.0.0")
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        source_code(S3Bucket="solutions", KeyPrefix="efs-backup/v1.5"),
+        Template({"Resources": {}}),
+        Template({"Mappings": {"Map": {}}}),
+    ],
+)
+def test_version_1_and_others_have_no_restore_template(template: Template) -> None:
+    with pytest.raises(AdminError, match="make deploy"):
+        _ = template.release
+
+
+def test_cloudformation_gives_json_as_a_tree() -> None:
+    tree = {"Parameters": {"Email": {"Type": "String"}}}
+    assert Template.parse(tree).parameters == tree["Parameters"]

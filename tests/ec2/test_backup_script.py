@@ -1,0 +1,288 @@
+"""The backup instance's own script, from its start to the end of its instance, without AWS."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .test_restore_script import AWS, Instance
+
+SETTINGS = """\
+REGION=eu-west-1
+SOURCE_EFS=fs-01234567
+BACKUP_EFS=fs-89abcdef
+BACKUP_PREFIX=/
+INTERVAL_TAG=daily
+RETAIN=7
+FOLDER_LABEL=efs-backup
+TABLE_NAME=table
+LOG_BUCKET=logs
+TOPIC_ARN=arn:aws:sns:eu-west-1:123456789012:topic
+"""
+# The lock names run-a. Requests are kept under their files' names.
+LOCK_AND_REQUESTS = """
+case "$*" in
+  'dynamodb get-item '*) [[ -e $HOME/no-lock ]] && echo None || echo run-a ;;
+  *' --cli-input-json '*)
+    last=${*: -1}
+    cp -- "${last#file://}" "$HOME/requests/.new"
+    mv -- "$HOME/requests/.new" "$HOME/requests/${last##*/}"
+    ;;
+esac
+"""
+# rsync jobs say that they run, and wait for the file `go`.
+SLOW_RSYNC = """
+if [[ $* == *--files-from=* ]]; then
+  touch "$HOME/running"
+  until [[ -e $HOME/go ]]; do sleep 0.05; done
+fi
+exec {rsync} "$@"
+"""
+
+
+@dataclass
+class BackupInstance(Instance):
+    script = "efs-ec2-backup.sh"
+    settings = SETTINGS
+    aws = AWS + LOCK_AND_REQUESTS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for folder in ("requests", "mnt/source", "tmp"):
+            (self.root / folder).mkdir()
+        shutil.rmtree(self.root / "mnt/backup/efs-backup")
+        (self.root / "mnt/source/file").write_text("content")
+
+    def environment(self, fails: str = "") -> dict[str, str]:
+        quick = {"PROGRESS_SECONDS": "0.1", "TMPDIR": str(self.root / "tmp")}
+        return {**super().environment(fails), **quick}
+
+    def slow_down(self) -> None:
+        rsync = self.root / "usr/local/bin/rsync"
+        rsync.write_text("#!/bin/bash\n" + SLOW_RSYNC.format(rsync=shutil.which("rsync")))
+        rsync.chmod(0o755)
+
+    def request(self, name: str) -> dict[str, Any]:
+        """The attributes that an UpdateItem request sets, without type tags but for maps."""
+        request = json.loads((self.root / "requests" / name).read_text())
+        assert request["Key"] == {"BackupId": {"S": "run-a"}}
+        assert request["ConditionExpression"] == "BackupStatus = :running"
+        names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
+        return {name: next(iter(values[f":v{key[2:]}"].values())) for key, name in names.items()}
+
+    def calls_of(self, word: str) -> bool:
+        calls = self.root / "calls"
+        return calls.exists() and word in calls.read_text()
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return self.request("update.json")
+
+    @property
+    def published(self) -> bool:
+        return (self.root / "mnt/backup/efs-backup/daily.0/file").exists()
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> BackupInstance:
+    return BackupInstance(tmp_path / "root")
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+def test_a_backup(instance: BackupInstance) -> None:
+    instance.boot()
+    assert instance.published
+    record = instance.record
+    assert (record["BackupStatus"], record["NumberOfFiles"]) == ("Success", "1")
+    assert instance.logs[0] == "ec2-logs/cloud-init-output.log"
+    assert "efs-backup-log/rsync.log" in instance.logs
+    assert "efs-backup-log/progress.log" not in instance.logs
+    (claim,) = instance.calls("dynamodb update-item --table-name")
+    assert f'":logs": {{"S": "{record["EC2Logs"]}"}}' in claim
+    assert (instance.root / "bucket" / record["EC2Logs"].replace("//", "/")).is_dir()
+    assert instance.subjects == []
+    assert instance.ended
+
+
+@pytest.mark.parametrize(
+    ("fails", "settings", "status", "says"),
+    [
+        ("mount", {}, "Unsuccessful", "unable to find the mount IP OR mount EFS: the source"),
+        ("", {"FOLDER_LABEL": "a/b"}, "Unsuccessful", "'a/b' contains '/'"),
+        ("", {"RETAIN": "1.5"}, "Unsuccessful", "not '1.5'"),
+    ],
+)
+def test_the_logs_of_a_failure_are_kept(
+    instance: BackupInstance, fails: str, settings: dict[str, str], status: str, says: str
+) -> None:
+    instance.boot(fails, **settings)
+    assert instance.record["BackupStatus"] == status
+    assert says in instance.record["Message"]
+    assert says.partition(": ")[0] in (
+        (instance.root / "bucket" / instance.record["EC2Logs"].replace("//", "/"))
+        .joinpath("cloud-init-output.log")
+        .read_text()
+    )
+    assert not instance.published
+    assert instance.ended
+
+
+def test_a_file_that_cannot_be_copied_is_in_the_logs(instance: BackupInstance) -> None:
+    rsync = instance.root / "usr/local/bin/rsync"
+    rsync.write_text('#!/bin/bash\necho "no such luck" >&2\nexit 23\n')
+    rsync.chmod(0o755)
+    instance.boot()
+    assert instance.record["BackupStatus"] == "Unsuccessful"
+    assert "ec2-logs/cloud-init-output.log" in instance.logs
+    assert "efs-backup-log/rsync.log" in instance.logs
+    (log,) = (instance.root / "bucket/s3:/logs/efs-backup-log").glob("*/rsync.log")
+    assert "no such luck" in log.read_text()
+    assert instance.ended
+
+
+def test_the_logs_of_an_engine_that_is_killed_are_kept(instance: BackupInstance) -> None:
+    instance.slow_down()
+    script = instance.start()
+    wait_for((instance.root / "running").exists, "a job")
+    os.kill(int((instance.root / "run/efs-backup/engine.pid").read_text()), signal.SIGKILL)
+    script.wait(60)
+    (instance.root / "go").touch()
+    wait_for(lambda: not processes(str(instance.root / "tmp/efs-backup.")), "the end of rsync")
+    assert instance.record["BackupStatus"] == "Unsuccessful"
+    assert "ended without a result" in instance.record["Message"]
+    assert instance.logs == ["ec2-logs/cloud-init-output.log", "efs-backup-log/rsync.log"]
+    assert instance.ended
+
+
+def stop(instance: BackupInstance) -> subprocess.Popen[str]:
+    command = ["--hook", "h", "--group", "my-group", "--instance", "i-1", "--token", "t"]
+    return subprocess.Popen(
+        [str(instance.root / "ec2/ssm.sh"), *command],
+        env=instance.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_run_that_is_stopped_keeps_its_logs_and_says_how_far_it_came(
+    instance: BackupInstance,
+) -> None:
+    instance.slow_down()
+    script = instance.start()
+    wait_for((instance.root / "running").exists, "a job")
+    end = stop(instance)
+    assert end.stderr
+    assert any("told the engine" in line for line in end.stderr)
+    (instance.root / "go").touch()
+    assert end.wait(60) == 0
+    script.wait(60)
+    assert instance.record["BackupStatus"] == "Incomplete"
+    assert "ec2-logs/cloud-init-output.log" in instance.logs
+    assert "efs-backup-log/rsync.log" in instance.logs
+    assert not instance.published
+    assert instance.calls(
+        "autoscaling complete-lifecycle-action --lifecycle-action-result CONTINUE"
+    )
+
+
+def test_progress_reaches_the_record_while_the_run_works(instance: BackupInstance) -> None:
+    instance.slow_down()
+    script = instance.start()
+
+    def counted() -> bool:
+        path = instance.root / "requests/progress-update.json"
+        return path.exists() and '"copy"' in path.read_text()
+
+    wait_for(counted, "the copy in the record")
+    progress = instance.request("progress-update.json")["Progress"]
+    assert progress["Phase"] == {"S": "copy"}
+    assert progress["Done"] == {"N": "0"}
+    assert progress["Unit"]["S"] in ("files", "parts")
+    assert "Updated" in progress
+    (instance.root / "go").touch()
+    script.wait(60)
+    assert instance.record["BackupStatus"] == "Success"
+    assert instance.ended, "nothing is written after the end"
+
+
+def test_a_record_that_takes_no_progress_changes_nothing(instance: BackupInstance) -> None:
+    instance.slow_down()
+    script = instance.start(fails="progress-update")
+    wait_for(lambda: instance.calls_of("progress-update"), "an attempt")
+    (instance.root / "go").touch()
+    script.wait(60)
+    assert instance.record["BackupStatus"] == "Success"
+    assert "Warnings" not in instance.record
+    (log,) = (instance.root / "bucket/s3:/logs/efs-backup-log").glob("*/progress.log")
+    assert "denied: dynamodb update-item" in log.read_text()
+
+
+def test_nobody_watches_a_script_that_was_killed(instance: BackupInstance) -> None:
+    instance.slow_down()
+    script = instance.start()
+    wait_for(lambda: instance.calls_of("progress-update"), "an update")
+    script.kill()
+    script.wait(10)
+    path = str(instance.root / "ec2/efs-ec2-backup.sh")
+    wait_for(lambda: not processes(path), "the end of what the script had started")
+    (instance.root / "go").touch()
+    wait_for(lambda: not processes(str(instance.root / "mnt/source")), "the end of the engine")
+
+
+def processes(words: str) -> str:
+    return subprocess.run(
+        ["pgrep", "--full", "--", words], capture_output=True, text=True, check=False
+    ).stdout
+
+
+@pytest.mark.parametrize("fails", ["dynamodb", "dynamodb update-item"])
+def test_a_record_that_cannot_be_updated_is_notified(instance: BackupInstance, fails: str) -> None:
+    instance.boot(fails)
+    assert instance.subjects == ["EFS backup: the DynamoDB record could not be updated"]
+    assert list(instance.message)[:5] == ["BackupStatus", "Message", "WhatToDo", "Logs", "Note"]
+    assert instance.message["BackupStatus"] == "Unsuccessful"
+    assert not instance.published
+    assert instance.ended
+
+
+def test_a_result_that_cannot_be_recorded_is_notified(instance: BackupInstance) -> None:
+    instance.boot("/update.json")
+    assert instance.subjects == ["EFS backup: the DynamoDB record could not be updated"]
+    message = instance.message
+    assert message["BackupStatus"] == "Success"
+    assert message["BackupId"] == "run-a"
+    assert message["Logs"].startswith("https://eu-west-1.console.aws.amazon.com/s3/buckets/logs?")
+    assert message["Logs"].endswith(message["EC2Logs"].removeprefix("s3://logs/"))
+    assert instance.published
+    assert instance.ended
+
+
+def test_an_instance_that_nobody_asked_for_says_so(instance: BackupInstance) -> None:
+    (instance.root / "no-lock").touch()
+    instance.boot()
+    assert "was the group's capacity changed by hand?" in instance.message["Message"]
+    assert instance.logs == ["ec2-logs/cloud-init-output.log"]
+    assert not instance.published
+    assert instance.ended
+
+
+def test_an_instance_that_does_not_know_itself_says_so(instance: BackupInstance) -> None:
+    instance.boot("curl")
+    assert "EFS backup: the DynamoDB record could not be updated" in instance.subjects
+    assert "ec2-logs/cloud-init-output.log" in instance.logs

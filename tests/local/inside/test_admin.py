@@ -1,0 +1,253 @@
+"""The commands of an administrator, as make runs them, with the real AWS CLI."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+
+from local import deployment, sandbox
+
+ROOMS = ("admin", "ec2", "src", "templates", "tools")
+FILES = ("Makefile", "README.md", "requirements.txt", "requirements-dev.txt")
+AWS = ".venv/bin/aws"
+V15 = Path(__file__).parent / "v15.template"
+# What a shell, make or the AWS CLI could take for its own.
+LABEL = """it's "daily" $(echo x) $HOME, ünï, [a] # 100%"""
+PUBLICATION = {"BUCKET": "my-backups", "REGIONS": "us-east-1", "VERSION": "v2.0.0"}
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """A checkout that commands may write into."""
+    project = tmp_path_factory.mktemp("project")
+    for room in ROOMS:
+        shutil.copytree(sandbox.REPOSITORY / room, project / room)
+    for file in FILES:
+        shutil.copy(sandbox.REPOSITORY / file, project)
+    for made in (".venv", ".cache"):
+        (project / made).symlink_to(sandbox.REPOSITORY / made)
+    return project
+
+
+@pytest.fixture(scope="session")
+def run(project, local_account):
+    """run(command, …): how a command ends in the project, and what it prints."""
+    environment = {**os.environ, **local_account.environment}
+
+    def run(*words, **variables):
+        return subprocess.run(
+            words,
+            cwd=project,
+            env={**environment, **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def make(run):
+    """make(target, NAME=value, …): what it prints, when it ends well."""
+
+    def make(target, **variables):
+        done = run("make", target, *(f"{name}={value}" for name, value in variables.items()))
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def refused(run):
+    """refused(target, NAME=value, …): what it says, when it ends with an error."""
+
+    def refused(target, **variables):
+        done = run("make", target, *(f"{name}={value}" for name, value in variables.items()))
+        assert done.returncode != 0, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    return refused
+
+
+@pytest.fixture(scope="session")
+def published(make, refused):
+    """What the first publication says."""
+    assert "aws s3 mb s3://my-backups-us-east-1" in refused("publish", **PUBLICATION)
+    return make("publish", **PUBLICATION, CREATE="yes", Email="ops+efs@example.com")
+
+
+@pytest.fixture(scope="session")
+def network(local_account):
+    return deployment.create_network(local_account)
+
+
+@pytest.fixture(scope="session")
+def required(local_account, network):
+    """The parameters without a default, for a new source file system."""
+    source = deployment.create_file_system(local_account, network)
+    subnets = ",".join(network.subnets)
+    return {"SrcEFS": source, "VpcId": network.vpc, "Subnets": subnets, "Email": deployment.EMAIL}
+
+
+@pytest.fixture(scope="session")
+def describe(local_account):
+    """describe(stack): its parameters and its outputs."""
+
+    def describe(stack):
+        client = local_account.client("cloudformation")
+        (found,) = client.describe_stacks(StackName=stack)["Stacks"]
+        return (
+            {p["ParameterKey"]: p["ParameterValue"] for p in found["Parameters"]},
+            {o["OutputKey"]: o["OutputValue"] for o in found["Outputs"]},
+        )
+
+    return describe
+
+
+@pytest.fixture(scope="session")
+def deployed(make, required, describe, local_account):
+    """The stack `office`: its source and its backup file system."""
+    said = make("deploy", STACK="office", **required, FolderLabel=LABEL)
+    assert f"SNS sends to {deployment.EMAIL}" in said
+    _, outputs = describe("office")
+    return [local_account.file_system(outputs[name]) for name in ("SourceEFS", "BackupEFS")]
+
+
+@pytest.fixture(scope="session")
+def backed_up(deployed, make, refused):
+    source, _ = deployed
+    (source / "docs").mkdir()
+    (source / "docs" / "file").write_text("as backed up")
+    assert "Started: run" in make("backup-now", STACK="office")
+    refused("backup-now", STACK="office")
+    said = make("status", STACK="office", WATCH="yes")
+    return said
+
+
+def test_the_documentation_copies_what_the_commands_need():
+    words = ["cp", "-r", *FILES, *ROOMS, ".local/try"]
+    assert " ".join(words) in (sandbox.REPOSITORY / "docs" / "local-account.md").read_text()
+
+
+def test_a_release_is_published_with_its_checksums(published, run, project):
+    listed = run(AWS, "s3", "ls", "s3://my-backups-us-east-1/efs-to-efs-backup/v2.0.0/").stdout
+    found = {line.split()[-1] for line in listed.splitlines()}
+    built = {path.name for path in project.glob("dist/*/*")}
+    assert found == {*built, "SHA256SUMS"}
+    assert {"efs-to-efs-backup.template", "efs-to-efs-restore.template", "ec2.tar.gz"} < found
+    folder = "efs-to-efs-backup/v2.0.0"
+    place = ("--bucket", "my-backups-us-east-1", "--checksum-mode", "ENABLED")
+    for name in found:
+        head = run(AWS, "s3api", "head-object", *place, "--key", f"{folder}/{name}").stdout
+        assert json.loads(head)["ChecksumSHA256"]
+
+
+def test_the_links_launch_what_was_published(published, project, local_account):
+    urls = re.findall(r"^https://.*$", published, re.MULTILINE)
+    readme = (project / "README.md").read_text()
+    assert [url for url in urls if f"({url})" not in readme] == []
+    queries = [parse_qs(url.rpartition("?")[2]) for url in urls]
+    assert [query["stackName"] for query in queries] == [["efs-backup"], ["efs-restore"]]
+    for query in queries:
+        assert query["param_Email"] == ["ops+efs@example.com"]
+        local_account.client("cloudformation").validate_template(
+            TemplateURL=query["templateURL"][0]
+        )
+
+
+def test_what_is_published_is_not_changed(published, make, refused, project):
+    assert "v2.0.0 is in my-backups-us-east-1 already" in make("publish", **PUBLICATION)
+    script = project / "ec2" / "ssm.sh"
+    before = script.read_bytes()
+    script.write_bytes(before + b"# changed\n")
+    try:
+        assert "ec2.tar.gz" in refused("publish", **PUBLICATION)
+    finally:
+        script.write_bytes(before)
+    assert "v2.0.0 is in my-backups-us-east-1 already" in make("publish", **PUBLICATION)
+
+
+def test_values_arrive_as_they_were_typed(deployed, describe, required):
+    assert describe("office")[0].items() >= {**required, "FolderLabel": LABEL}.items()
+
+
+@pytest.mark.parametrize(
+    ("target", "variables", "said"),
+    [
+        ("deploy", {"STACK": "new", "Email": "you@example.com"}, "Missing: SrcEFS, VpcId, Subnets"),
+        ("deploy", {"STACK": "office", "Retian": "3"}, "no parameter Retian"),
+        ("deploy", {}, "STACK is missing"),
+        ("status", {"STACK": "office", "REGION": "eu-west-1"}, "no stack office in eu-west-1"),
+        ("backup-now", {"STACK": "nowhere"}, "no stack nowhere"),
+        ("restore", {"STACK": "nowhere"}, "no stack nowhere"),
+        ("restore", {"STACK": "office", "MODE": "mirror"}, "one of Mirror, Merge, NewDirectory"),
+        ("restore", {"STACK": "office"}, "DRYRUN=yes"),
+    ],
+)
+def test_bad_input_is_named(deployed, refused, target, variables, said):
+    assert said in refused(target, **variables)
+
+
+def test_without_credentials(run):
+    done = run("make", "status", "STACK=office", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+    assert done.returncode != 0
+    assert "no usable AWS credentials" in done.stderr
+
+
+def test_a_backup_is_started_and_watched(backed_up, deployed, make):
+    assert "It has ended" in backed_up
+    assert "Success" in backed_up
+    _, backup = deployed
+    assert (backup / LABEL / "daily.0" / "docs" / "file").read_text() == "as backed up"
+    assert re.search(r"The newest snapshot is \d+ (s|min)", make("status", STACK="office"))
+
+
+def test_a_restore_is_planned_and_done(backed_up, deployed, make):
+    source, _ = deployed
+    (source / "docs" / "file").write_text("overwritten since")
+    planned = make("restore", STACK="office", DRYRUN="yes", SUBDIR="/docs/")
+    assert "\nPlanned\n" in planned
+    assert "  Examples:\n    replace file\n" in planned
+    assert (source / "docs" / "file").read_text() == "overwritten since"
+
+    restored = make("restore", STACK="office", YES="1", SUBDIR="/docs/")
+    assert "\nSuccess\n" in restored
+    assert "UndoCommand" in restored
+    assert (source / "docs" / "file").read_text() == "as backed up"
+
+
+def test_a_restore_that_is_refused_says_why(backed_up, run):
+    done = run("make", "restore", "STACK=office", "NUMBER=9", "YES=1")
+    assert done.returncode != 0
+    assert "\nUnsuccessful\n" in done.stdout
+    assert "there is no snapshot daily.9" in " ".join(done.stdout.split())
+
+
+def test_a_stack_of_version_1_is_updated_and_keeps_its_values(
+    local_account, make, describe, required, refused
+):
+    values = {**required, "FolderLabel": LABEL, "Retain": "5"}
+    local_account.client("cloudformation").create_stack(
+        StackName="old",
+        TemplateBody=V15.read_text(),
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    local_account.client("cloudformation").get_waiter("stack_create_complete").wait(
+        StackName="old", WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+    )
+    before = describe("old")[1]["BackupEFS"]
+    assert "Update the stack first" in refused("restore", STACK="old")
+    make("deploy", STACK="old", Retain="3")
+    parameters, outputs = describe("old")
+    assert parameters.items() >= {**values, "Retain": "3"}.items()
+    assert outputs["BackupEFS"] == before
+    assert "has made no backup yet" in make("status", STACK="old")

@@ -1,0 +1,3 @@
+from tests.metrics_endpoint import endpoint
+
+__all__ = ["endpoint"]
