@@ -27,7 +27,7 @@ from types import TracebackType
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
 KERNEL = "linux.uml"
-BOOT_SECONDS = 60
+BOOT_SECONDS = 120
 # The machine itself ends a script at its timeout; silence for this much longer means that it hangs.
 GRACE_SECONDS = 30
 DISK = "16G"  # sparse
@@ -213,6 +213,11 @@ class Rig:
         if check and done.code:
             raise AssertionError(f"exit code {done.code}\n{done.stdout}{done.stderr}")
         return done
+
+    @property
+    def pid(self) -> int:
+        """The machine as a process."""
+        return self._process.pid
 
     def files(self) -> Path:
         """The working directory of the last script, as seen from outside."""
