@@ -50,6 +50,13 @@ class Machine(Rig):
         )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test of all waits for the machine's root file system to be made."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(900))
+
+
 def is_debian() -> bool:
     return "\nID=debian\n" in "\n" + Path("/etc/os-release").read_text()
 
