@@ -114,6 +114,20 @@ def test_a_change_that_only_the_ctime_tells_is_seen(backup: Backup) -> None:
     assert backup.must_publish().result["number_of_files_checked"] == 0
 
 
+def test_one_file_that_became_two_is_two_in_the_snapshot(backup: Backup) -> None:
+    one, other = backup.source / "one", backup.source / "other"
+    one.write_text("the same")
+    os.link(one, other)
+    backup.must_publish()
+    other.unlink()
+    shutil.copy2(one, other)
+    backup.must_publish()
+    assert not (backup.snapshot(0) / "one").samefile(backup.snapshot(0) / "other")
+    assert (backup.snapshot(1) / "one").samefile(backup.snapshot(1) / "other")
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+    assert backup.must_publish().result["number_of_files_transferred"] == 0
+
+
 def test_what_the_clocks_may_differ_by_is_checked_too(backup: Backup) -> None:
     """As if the source's clock were behind: its changes after a run seem to be before it."""
     path = backup.source / "file"

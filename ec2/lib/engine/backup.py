@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -15,8 +16,8 @@ from engine import arguments
 from engine.command import CommonOptions, Result, execute
 from engine.copy import Copying
 from engine.files import is_empty
-from engine.filling import RSYNC_OPTIONS, Filling
-from engine.outcome import EngineError, Failed
+from engine.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
+from engine.outcome import EngineError, Failed, Stopped
 from engine.pool import Pool
 from engine.process import StopSignals
 from engine.removal import remove_trees
@@ -159,6 +160,8 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         pool = stack.enter_context(Pool(PROCESSES, stop))
         make_snapshot(options, folder, trees, pool, work, stop, result)
         publish(folder, Run(started, result.number_of_files), stop, result)
+        if options.log_dir:
+            shutil.copyfile(work / CHANGES_FILE, options.log_dir / CHANGES_FILE)
         expire(options, folder, top, pool, result)
 
 
@@ -235,6 +238,8 @@ def expire(
     try:
         result.expired = folder.expire(options.retain, options.spare)
         errors = remove_trees(pool, top, [path.name for path in folder.leftovers()])
+    except Stopped:
+        errors = ["stopped"]
     except (OSError, EngineError) as error:
         errors = [str(error)]
     if errors:

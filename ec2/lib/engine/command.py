@@ -133,6 +133,6 @@ def result_path(words: list[str]) -> Path | None:
 
 def keep_logs(work: Path, log_dir: Path) -> None:
     """Copy the logs of a run."""
-    for path in [*work.glob("*.log"), *work.glob("*.txt"), *work.glob("*.gz")]:
+    for path in [*work.glob("*.log"), *work.glob("*.txt")]:
         if path.stat().st_size:
             shutil.copyfile(path, log_dir / path.name)

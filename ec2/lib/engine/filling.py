@@ -21,7 +21,7 @@ from engine.pool import STOPPED, Pool, Task
 from engine.process import StopSignals
 from engine.progress import Progress
 from engine.sharing import SharedNames, is_settled
-from engine.stage import TOP, Directory, Finish, Report, Share, Trees, Visit
+from engine.stage import TOP, Directory, Finish, Report, Separate, Share, Trees, Visit
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 # renaming. The directories are there already and get their attributes last.
 RSYNC_OPTIONS = ["--ignore-missing-args", "--whole-file", "--inplace", "--no-implied-dirs"]
 
+CHANGES_FILE = "changes.txt.gz"
 DIRECTORIES_PER_TASK = 50
 LOG_SECONDS = 60
 MESSAGES_KEPT = 50
@@ -60,9 +61,10 @@ class Filling:
         self._singles = Lists(copying, work, jobs)
         self._sparse = Lists(copying, work, jobs, "--sparse")
         self._groups = Lists(copying, work, jobs, "--hard-links", "--sparse")
-        self._shared = SharedNames(work)
+        self._shared = SharedNames(work / "shared")
+        self._doubtful = SharedNames(work / "doubtful")
         self._directories = (work / "directories").open("wb")
-        compressed = gzip.GzipFile(work / "changes.txt.gz", "wb", compresslevel=1)
+        compressed = gzip.GzipFile(work / CHANGES_FILE, "wb", compresslevel=1)
         self._changes = io.TextIOWrapper(compressed, encoding="utf-8")
         self._progress = progress
         self._expected = expected
@@ -75,6 +77,7 @@ class Filling:
         try:
             self._run([Visit(self._trees, TOP, in_previous, True)])
             self._run(self._to_share())
+            self._run(self._to_separate())
             self._singles.finish()
             self._sparse.finish()
             self._groups.finish()
@@ -107,6 +110,7 @@ class Filling:
         if report.together:
             self._groups.add(report.together)
         self._shared.add(report.shared)
+        self._doubtful.add(report.doubtful)
         for directory in report.directories:
             path, *numbers = directory
             line = " ".join([*map(str, map(int, numbers)), path])
@@ -122,6 +126,11 @@ class Filling:
                     self._singles.add([(names[0].path, names[0].size)])
             elif not is_settled(names):
                 yield Share(self._trees, names)
+
+    def _to_separate(self) -> Iterator[Task]:
+        for names in self._doubtful.groups():
+            for inode in {name.inode for name in names} - {names[0].inode}:
+                yield Separate(self._trees, [name for name in names if name.inode == inode])
 
     def _to_finish(self) -> Iterator[Task]:
         lines = map(_parse_directory, nul_separated(Path(self._directories.name)))

@@ -1,4 +1,4 @@
-"""Names of the source that share an inode, brought together though a walk meets them apart."""
+"""Names that share an inode, brought together though a walk meets them apart."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from engine.stage import AT_LIMIT, MISSING, SharedName
 class SharedNames:
     """A file of all such names, sorted outside of memory: they may be as many as the files."""
 
-    def __init__(self, work: Path) -> None:
-        self._path = work / "shared"
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = self._path.open("wb")
 
     def add(self, names: Iterable[SharedName]) -> None:

@@ -76,9 +76,10 @@ class Directory(NamedTuple):
 
 
 class SharedName(NamedTuple):
-    """A name in the source whose inode has others.
+    """A name in the source whose inode may have others.
 
-    key: tells that inode from all others. inode: what the stage has under that name so far.
+    key: tells from all others what inode it is that they share. inode: in :attr:`Report.shared`,
+    what the stage has under that name so far; in :attr:`Report.doubtful`, what the source has.
     """
 
     key: str
@@ -112,7 +113,8 @@ class Report:
     copies: list[tuple[str, int]] = field(default_factory=list)  # paths and sizes
     sparse: list[tuple[str, int]] = field(default_factory=list)  # likewise, of sparse files
     together: list[tuple[str, int]] = field(default_factory=list)  # likewise, as one inode
-    shared: list[SharedName] = field(default_factory=list)
+    shared: list[SharedName] = field(default_factory=list)  # by the source's inode
+    doubtful: list[SharedName] = field(default_factory=list)  # by the previous snapshot's
     directories: list[Directory] = field(default_factory=list)
     changes: list[Changed] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -323,6 +325,10 @@ class Settle(NamedTuple):
             report.counts["checked"] += 1
             same = same_content(source, previous, name, now.mode, worker)
             verdict = Verdict.LINK if same else Verdict.COPY
+            if same and before:
+                # Names that were one file in the previous snapshot may have become two files.
+                name_of_two = SharedName(str(before.inode), now.bytes, now.inode, path)
+                report.doubtful.append(name_of_two)
         inode = MISSING
         if verdict is Verdict.LINK and before and previous is not None:
             inode = before.inode
@@ -393,7 +399,7 @@ class Share(NamedTuple):
         if there and not at_limit and self._link_all(there[0], report):
             return
         for name in self.names:
-            self._drop(name.path, report)
+            unlink(self.trees, name.path, report)
         report.together = [(name.path, name.size) for name in self.names]
 
     def _link_all(self, leader: SharedName, report: Report) -> bool:
@@ -402,21 +408,37 @@ class Share(NamedTuple):
             for name in self.names:
                 if name.inode == leader.inode:
                     continue
-                self._drop(name.path, report)
+                unlink(self.trees, name.path, report)
                 folder, other = os.path.split(name.path)
                 with opened(self.trees.stage, folder) as its_directory:
                     if not linked(first, directory, other, its_directory, report):
                         return False
         return True
 
-    def _drop(self, path: str, report: Report) -> None:
-        """Unlink what the stage has under ``path``, if it has anything."""
-        folder, name = os.path.split(path)
-        with opened(self.trees.stage, folder) as directory:
-            writable(directory)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=directory)
-        note_directory(self.trees, folder, report)
+
+class Separate(NamedTuple):
+    """Have a file of the source copied that shares an inode in the stage with others by mistake."""
+
+    trees: Trees
+    names: list[SharedName]
+
+    def perform(self, worker: Worker) -> Report:
+        report = Report()
+        with report.failing(self.names[0].path):
+            for name in self.names:
+                unlink(self.trees, name.path, report)
+            report.together = [(name.path, name.size) for name in self.names]
+        return report
+
+
+def unlink(trees: Trees, path: str, report: Report) -> None:
+    """Unlink what the stage has under ``path``, if it has anything."""
+    folder, name = os.path.split(path)
+    with opened(trees.stage, folder) as directory:
+        writable(directory)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory)
+    note_directory(trees, folder, report)
 
 
 class Finish(NamedTuple):
