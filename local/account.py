@@ -36,7 +36,8 @@ class Account:
     """A running account, with all its files below `home`.
 
     `efs/<file system id>` has the contents of a file system, `instances/<id>` the disk of an
-    instance, `emulator.log` what the APIs and the Lambda functions say.
+    instance, `emulator.log` what the APIs and the Lambda functions say, `authorizations.jsonl`
+    which role was allowed or denied what.
     """
 
     home: Path
