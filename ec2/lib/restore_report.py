@@ -246,7 +246,8 @@ def shortened(lines: list[str]) -> list[str]:
 
 def read_settings(path: Path) -> dict[str, str]:
     """KEY=value lines; the values are taken as they are."""
-    lines = path.read_text(errors="backslashreplace").splitlines()
+    # By line feeds alone, as the script reads them: a value may hold any other character.
+    lines = path.read_text(errors="backslashreplace").split("\n")
     return dict(line.split("=", 1) for line in lines if re.match("[A-Z_]+=", line))
 
 
