@@ -9,7 +9,7 @@ BIN := .venv/bin
 SHELL_FILES = $(shell shfmt --find .ci */)
 GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo build publish preflight deploy status backup-now restore cost test lint lock clean
+.PHONY: help setup demo build publish preflight deploy status backup-now restore cost test test-faults lint lock clean
 
 ##@ Getting started
 help: ## explain the targets
@@ -61,6 +61,9 @@ restore: ## restore a snapshot: STACK=name DRYRUN=Yes, optionally NUMBER=0 SUBDI
 ##@ Developing
 test: setup ## run all tests; those of the local account use sudo
 	@$(BIN)/python -m pytest
+
+test-faults: setup ## run of them those that break something
+	@$(BIN)/python -m pytest -k "faults or interruptions or replay"
 
 lint: setup ## run ruff, mypy, shellcheck, shfmt, cfn-lint and yamllint
 	$(BIN)/ruff check
