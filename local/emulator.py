@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from local import api, imds
+from local import api, imds, metrics
 from local.api import Credentials, Record
 from local.autoscaling import AutoScaling, ValidationError, validate_capacity
 from local.fleet import Fleet, Machine, owner
@@ -109,6 +109,8 @@ def install(home: Path) -> None:
     _ministack("services.eventbridge")._SCHEDULER_TICK_INTERVAL = SCHEDULE_TICK_SECONDS
     _ministack("services.scheduler")._SCHEDULE_TICK_INTERVAL = SCHEDULE_TICK_SECONDS
     metadata.start()
+    metrics.receive(home / metrics.JOURNAL)
+    os.environ["METRICS_URL"] = metrics.URL  # for the Lambda functions, which inherit it
     threading.Thread(target=_reconcile_for_ever, args=(scaling,), daemon=True).start()
 
 
