@@ -9,7 +9,7 @@ BIN := .venv/bin
 SHELL_FILES = $(shell shfmt --find .ci */)
 GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo build publish preflight deploy status backup-now restore cost test test-nfs bench lint lock clean
+.PHONY: help setup demo build publish preflight deploy status backup-now restore cost test test-nfs test-faults bench lint lock clean
 
 ##@ Getting started
 help: ## explain the targets
@@ -60,7 +60,7 @@ restore: ## restore a snapshot: STACK=name DRYRUN=Yes, optionally NUMBER=0 SUBDI
 
 ##@ Developing
 test: setup ## run all tests; those of the local account use sudo
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-nfs: setup ## run the tests on real NFS mounts alone
 	@$(BIN)/python -m pytest tests/nfs
@@ -68,6 +68,9 @@ test-nfs: setup ## run the tests on real NFS mounts alone
 bench: ## measure backups on real NFS mounts beside other ways to make them: ARGS="--files 10k --delay 1"
 	@tools/setup.sh bench
 	@$(BIN)/python -m bench $$ARGS
+
+test-faults: setup ## run the tests that break something on purpose
+	@$(BIN)/python -m pytest -k "faults or interruptions or replay"
 
 lint: setup ## run ruff, mypy, shellcheck, shfmt, cfn-lint and yamllint
 	$(BIN)/ruff check

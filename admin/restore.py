@@ -40,6 +40,7 @@ LOGS = "efs-restore-logs/"
 POLL_SECONDS = 2
 
 SHOWN = (
+    "WhatToDo",
     "Target",
     "SafetyDirectory",
     "Warnings",
@@ -50,6 +51,7 @@ SHOWN = (
     "DeleteCommand",
     "StartCommand",
     "Logs",
+    "EC2Logs",
 )
 """What is shown of the notification, below its message."""
 

@@ -42,9 +42,10 @@ write_report() {
     --logs "s3://$LOG_BUCKET/$LOG_PREFIX/" "${REPORT_OPTIONS[@]}" --message "$STATE/message.json"
 }
 
-# say MESSAGE: a notification that needs no report.
+# say MESSAGE WHAT_TO_DO: a notification that needs no report.
 say() {
-  printf '{"Status": "Unknown", "Message": "%s"}\n' "$1" >"$STATE/message.json"
+  printf '{\n    "Status": "Unknown",\n    "Message": "%s",\n    "WhatToDo": "%s",\n    "EC2Logs": "%s"\n}\n' \
+    "$1" "$2" "s3://$LOG_BUCKET/$LOG_PREFIX/" >"$STATE/message.json"
 }
 
 # The e-mail may have no confirmed subscriber yet: the logs hold its text, too.
@@ -52,7 +53,8 @@ report() {
   local status
   if ! status=$(write_report); then
     status=Unknown
-    say "The EFS restore has ended, but its report could not be written; see the logs in s3://$LOG_BUCKET/$LOG_PREFIX/"
+    say 'The EFS restore has ended, but its report could not be written.' \
+      'See the logs in EC2Logs: restore.log says how the restore ended.'
   fi
   notify "EFS restore: $status"
   ship "$STATE/message.json" "$LOG_PREFIX/notification.json"
@@ -61,7 +63,8 @@ report() {
 # An instance that nobody ends would run, and cost, for ever.
 scale_in() {
   end_instance "$GROUP" && return
-  say "The instance $INSTANCE_ID of the EFS restore could not end itself. Delete its stack, or set the desired capacity of its Auto Scaling group to 0."
+  say "The instance $INSTANCE_ID of the EFS restore could not end itself. It still runs, and costs." \
+    'Delete its stack, or set the desired capacity of its Auto Scaling group to 0. How the restore ended is in the notification before this one.'
   notify 'EFS restore: the instance is still running'
 }
 

@@ -6,6 +6,7 @@ starts one in a sandbox and runs a command there, a shell by default, set up for
 """
 
 import fcntl
+import json
 import os
 import shutil
 import ssl
@@ -20,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from local import api, emulator, instance, sandbox
+from local import api, emulator, instance, metrics, sandbox
 
 REGION = "us-east-1"
 START_SECONDS = 60
@@ -36,7 +37,8 @@ class Account:
     """A running account, with all its files below `home`.
 
     `efs/<file system id>` has the contents of a file system, `instances/<id>` the disk of an
-    instance, `emulator.log` what the APIs and the Lambda functions say.
+    instance, `emulator.log` what the APIs and the Lambda functions say, `authorizations.jsonl`
+    which role was allowed or denied what, `metrics.jsonl` the anonymous metrics.
     """
 
     home: Path
@@ -65,6 +67,12 @@ class Account:
     def instance_log(self, instance_id: str) -> Path:
         """What the user data of an instance has printed so far, if it has begun."""
         return self.home / "instances" / instance_id / instance.LOG
+
+    def metrics(self) -> list[api.Record]:
+        """The anonymous metrics that have been sent, of deployments and of runs."""
+        journal = self.home / metrics.JOURNAL
+        lines = journal.read_text().splitlines() if journal.exists() else []
+        return [json.loads(line) for line in lines]
 
     def boot_finished(self, instance_id: str) -> bool:
         """Whether the user data of an instance has ended, with or without success."""

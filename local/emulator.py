@@ -24,13 +24,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from local import api, imds
+from local import api, imds, metrics
 from local.api import Credentials, Record
 from local.autoscaling import AutoScaling, ValidationError, validate_capacity
 from local.fleet import Fleet, Machine, owner
 
 RECONCILE_SECONDS = 0.2
 SCHEDULE_TICK_SECONDS = 1
+AUTHORIZATIONS = "authorizations.jsonl"
 TWO_YEARS = 2 * 365 * 86400
 TERMINATE = "TerminateInstanceInAutoScalingGroup"
 GRAVITON_IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
@@ -69,7 +70,7 @@ PRIVATE_NAMES = {
     "services.s3": ("_delete_bucket_lifecycle", "_put_bucket_lifecycle"),
     "services.scheduler": ("_SCHEDULE_TICK_INTERVAL",),
     "services.ssm": ("_PUBLIC_AMI_PARAMETERS", "_commands", "_finish_invocation"),
-    "services.sts": ("register_session",),
+    "services.sts": ("_sessions", "register_session"),
 }  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def install(home: Path) -> None:
     metadata = imds.MetadataService()
     fleet = Fleet(home, metadata, _open_session, _launch_configuration)
     scaling = AutoScaling(_groups, _lifecycle_hooks, fleet.launch, _publish)
-    _hook_authorization()
+    _hook_authorization(home / AUTHORIZATIONS)
     _hook_cloudformation()
     _hook_instance_types()
     _hook_autoscaling(scaling)
@@ -108,6 +109,8 @@ def install(home: Path) -> None:
     _ministack("services.eventbridge")._SCHEDULER_TICK_INTERVAL = SCHEDULE_TICK_SECONDS
     _ministack("services.scheduler")._SCHEDULE_TICK_INTERVAL = SCHEDULE_TICK_SECONDS
     metadata.start()
+    metrics.receive(home / metrics.JOURNAL)
+    os.environ["METRICS_URL"] = metrics.URL  # for the Lambda functions, which inherit it
     threading.Thread(target=_reconcile_for_ever, args=(scaling,), daemon=True).start()
 
 
@@ -127,8 +130,9 @@ def _trust_own_certificate(certificate: Path) -> None:
 # not know the namespace of a metric.
 
 
-def _hook_authorization() -> None:
-    actions = _ministack("core.iam_actions")
+def _hook_authorization(journal: Path) -> None:
+    actions, evaluator = _ministack("core.iam_actions"), _ministack("core.iam_evaluator")
+    evaluator.enforce = partial(_decide_and_note, evaluator.enforce, journal)
     derive = actions.extract_resource_arn
 
     def resource(
@@ -145,12 +149,29 @@ def _hook_authorization() -> None:
             return f"arn:aws:ssm:{region}::parameter{request['Name']}"
         if service == "autoscaling" and query.get("Action") == [TERMINATE]:
             return _group_of(query["InstanceId"][0])
+        if service == "elasticfilesystem" and "FileSystemId" in query:
+            return f"arn:aws:{service}:{region}:{account}:file-system/{query['FileSystemId'][0]}"
         if target == "SendCommand":
             return _resource_of_command(request, headers, region, account)
         return str(derive(service, method, path, headers, body, query, region, account))
 
     actions.extract_resource_arn = resource
     actions.request_tag_context = partial(_context, actions.request_tag_context)
+
+
+def _decide_and_note(
+    enforce: Any, journal: Path, key: str, action: str, service: str, region: str,
+    resource_arn: str = "*", service_context: dict[str, Any] | None = None,
+) -> Any:  # fmt: skip
+    """Adds each decision about a role to the journal, a line of JSON."""
+    denied = enforce(key, action, service, region, resource_arn, service_context)
+    session = _ministack("services.sts")._sessions.get(key)
+    if session and ":assumed-role/" in session["Arn"]:
+        role = session["Arn"].split("/")[1]
+        entry = {"role": role, "action": action, "resource": resource_arn, "allowed": not denied}
+        with journal.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+    return denied
 
 
 def _group_of(instance_id: str) -> str:

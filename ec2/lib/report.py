@@ -12,10 +12,10 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+
+from notification import MOUNT, console_link, write
 
 SUCCESS = "The EFS was backed up successfully"
-MOUNT = "unable to find the mount IP OR mount EFS"
 INCOMPLETE = (
     "The EFS backup was incomplete. Either backup window expired before full backup "
     "or fpsync process was not completed."
@@ -40,12 +40,6 @@ ADVICE = {
     "refused": "Change what the message names in the parameters of the stack, " + AGAIN,
     "died": "See the logs. If the instance ran out of memory, use a larger one; " + AGAIN,
     "other": "See the logs, put right what they name, " + AGAIN,
-}
-CONSOLES = {
-    "aws": "console.aws.amazon.com",
-    "aws-cn": "console.amazonaws.cn",
-    "aws-us-gov": "console.amazonaws-us-gov.com",
-    "aws-eusc": "console.amazonaws-eusc.eu",
 }
 NOTE = "The DynamoDB record of this backup could not be updated. It may say something else."
 
@@ -108,14 +102,6 @@ def message(found: dict[str, Any], backup_id: str, topic: str) -> dict[str, Any]
     return {**first, "Logs": link, "Note": NOTE, "BackupId": backup_id, **found}
 
 
-def console_link(place: str, topic: str) -> str:
-    """``s3://bucket/prefix/`` in the console, in the region and partition of the topic's ARN."""
-    _, partition, _, region = topic.split(":")[:4]
-    bucket, _, prefix = place[len("s3://") :].partition("/")
-    host = f"{region}.{CONSOLES.get(partition, CONSOLES['aws'])}"
-    return f"https://{host}/s3/buckets/{bucket}?region={region}&prefix={quote(prefix)}"
-
-
 def dynamodb_value(value: Any) -> dict[str, Any]:
     if isinstance(value, (int, float)):
         return {"N": str(value)}
@@ -163,9 +149,7 @@ def main(words: list[str]) -> int:
     found = attributes(result, outcome, options.logs, now)
     request = update_request(options.table, options.backup_id, found)
     options.request.write_text(json.dumps(request))
-    notification = message(found, options.backup_id, options.topic)
-    text = json.dumps(notification, indent=4, ensure_ascii=False)
-    options.message.write_text(text, encoding="utf-8", errors="backslashreplace")
+    write(options.message, message(found, options.backup_id, options.topic))
     return 0
 
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from notification import MOUNT, console_link, write
+
 TARGET_MOUNT = "/mnt/target"
 REFUSED, STOPPED = 2, 3  # exit statuses of the engine
 
@@ -49,6 +51,31 @@ COUNTS = {
     **{f"size_{change}": f"Size{change.capitalize()}" for change in CHANGES},
 }
 PLACES = {"target": "Target", "safety_directory": "SafetyDirectory"}
+NOT_NEEDED = "The restore's stack is not needed any more: delete it."
+LAUNCH = "delete the restore's stack, and launch the template again"
+# What to do, by the engine's cause or by how the restore ended; how to undo it comes after that.
+ADVICE = {
+    "restored": NOT_NEEDED,
+    "warnings": f"See Warnings, and check what they name. {NOT_NEEDED}",
+    "planned": "See Examples; create.txt, replace.txt and remove.txt beside the logs name each "
+    "file. To restore, {launch} with Dry Run set to No.",
+    "refused": "Change what the message names in the parameters: {launch} with them.",
+    "snapshot": "Choose one that exists, by Backup EFS, Folder Label, Interval Label and Backup "
+    "Number: {launch} with them.",
+    "target": "Move away what the message names, and {again}; or {launch} with another Restore "
+    "Prefix or Restore Subdirectory.",
+    "busy": "Wait until the other restore has ended, and {again}.",
+    "mount": "Check mount targets, security groups, DNS and file system policy as the message "
+    "says, and {again}.",
+    "not started": "See the logs, put right what they name, and {again}.",
+    "stopped": "To go on, {again}.",
+    "space": "Make room on the target file system, and {again}; or {launch} with a Restore "
+    "Subdirectory, to restore less.",
+    "files": "See Errors, put right what they name, and {again}.",
+    "failed": "See the logs, put right what they name, and {again}.",
+    "died": "See the logs. If the instance ran out of memory, {launch} with a larger one in its "
+    "Mappings; otherwise {again}.",
+}
 # A notification has at most 256 KiB.
 LINES_KEPT = 20
 LINE_LENGTH = 500
@@ -80,6 +107,16 @@ class Run:
         return str(self.result.get("outcome") or known.get(self.exit_status, "died"))
 
     @property
+    def cause(self) -> str:
+        """The key of what to do."""
+        if self.failure:
+            return "mount" if MOUNT in self.failure else "not started"
+        if self.outcome == "restored":
+            return "warnings" if self.warnings else "restored"
+        cause = self.result.get("cause", "")
+        return cause if cause in ADVICE else self.outcome
+
+    @property
     def reason(self) -> str:
         return str(self.result.get("message") or self.last_words)
 
@@ -101,6 +138,11 @@ class Run:
         command = f"aws autoscaling set-desired-capacity --region {self.settings['REGION']}"
         group = shlex.quote(self.group)
         return f"{command} --auto-scaling-group-name {group} --desired-capacity 1"
+
+    @property
+    def again(self) -> str:
+        start = "run StartCommand, which starts the restore again with the same parameters"
+        return start if self.start_command else LAUNCH
 
 
 def because(text: str, reason: str = "") -> str:
@@ -124,9 +166,18 @@ def changes(result: dict[str, Any], words: Mapping[str, str]) -> str:
     return f"Files: {', '.join(map(''.join, zip(counts, sizes)))}."
 
 
+def what_to_do(run: Run) -> str:
+    return f"{ADVICE[run.cause].format(again=run.again, launch=LAUNCH)} {way_back(run)}".strip()
+
+
 def way_back(run: Run) -> str:
     """What can be undone, and how."""
     result = run.result
+    if run.outcome == "died" or (run.outcome == "stopped" and not result):
+        return (
+            "What it had moved aside by then is in .efs-restore-<id> below the prefix; the script "
+            "undo in .efs-restore-<id>.undo puts it back."
+        )
     words = []
     if result.get("safety_directory"):
         place = run.in_file_system(result["safety_directory"])
@@ -150,53 +201,46 @@ def restored(run: Run) -> list[str]:
     if run.result["mode"] == "NewDirectory":
         place = run.in_file_system(run.result["target"])
         words.append(f"The files are in {place}; nothing else was touched.")
-    return [*words, changes(run.result, DONE), way_back(run) or "Nothing had to be changed."]
+    words.append(changes(run.result, DONE))
+    if not run.result["delete_command"]:
+        words.append("Nothing had to be changed.")
+    return words
 
 
 def planned(run: Run) -> list[str]:
     return [
         "This was a dry run: nothing was changed. It tells what a restore would do.",
         changes(run.result, TO_DO),
-        "Each file is named in create.txt, replace.txt or remove.txt beside the logs.",
-        "To restore, launch the template again with Dry Run set to No.",
     ]
 
 
 def refused(run: Run) -> list[str]:
-    return [
-        because("The EFS restore was refused, and nothing was changed", run.reason),
-        "Delete this stack, and launch the template again when that is put right.",
-    ]
+    return [because("The EFS restore was refused, and nothing was changed", run.reason)]
 
 
 def not_started(run: Run) -> list[str]:
-    return [because(run.failure), "Nothing was changed.", start_again(run)]
+    return [because(run.failure), "Nothing was changed."]
 
 
 def failed(run: Run) -> list[str]:
-    return [because("The EFS restore was unsuccessful", run.reason), *aftermath(run)]
+    return [because("The EFS restore was unsuccessful", run.reason), *untouched(run)]
 
 
 def stopped(run: Run) -> list[str]:
-    return [because("The EFS restore is incomplete", run.reason), *aftermath(run)]
+    return [because("The EFS restore is incomplete", run.reason), *untouched(run)]
 
 
-def aftermath(run: Run) -> list[str]:
-    return [way_back(run) or "Nothing was replaced or removed.", start_again(run)]
+def untouched(run: Run) -> list[str]:
+    """Only a result tells: it has the undo command from before the first change."""
+    nothing = run.result and not run.result["undo_command"]
+    return ["Nothing was replaced or removed."] if nothing else []
 
 
 def died(run: Run) -> list[str]:
     return [
         "The EFS restore was unsuccessful.",
         because(f"The engine ended with exit status {run.exit_status} and no result", run.reason),
-        "What it had moved aside by then is in .efs-restore-<id> below the prefix; the script",
-        "undo in .efs-restore-<id>.undo puts it back.",
-        start_again(run),
     ]
-
-
-def start_again(run: Run) -> str:
-    return "StartCommand starts it again with the same parameters." if run.start_command else ""
 
 
 # Outcome -> status, and the sentences of the message.
@@ -217,7 +261,9 @@ def notification(run: Run, start: str, stop: str, logs: str) -> dict[str, Any]:
     status, message = OUTCOMES[run.outcome]
     found: dict[str, Any] = {
         "Status": status,
-        "Message": " ".join(words for words in message(run) if words),
+        "Message": " ".join(message(run)),
+        "WhatToDo": what_to_do(run),
+        "Logs": console_link(logs, run.settings["TOPIC_ARN"]),
         "StartTime": start,
         "StopTime": stop,
     }
@@ -229,14 +275,14 @@ def notification(run: Run, start: str, stop: str, logs: str) -> dict[str, Any]:
         found["MountCommand"] = run.mount_command
         found["UndoCommand"] = result["undo_command"]
         found["DeleteCommand"] = result["delete_command"]
-    if run.outcome in ("failed", "stopped", "not started", "died"):
+    if "StartCommand" in found["WhatToDo"]:
         found["StartCommand"] = run.start_command
     found["Warnings"] = shortened(run.warnings)
     found["Errors"] = shortened(result.get("errors", []))
     if run.outcome == "planned":
         found["Examples"] = {key: shortened(lines) for key, lines in result["examples"].items()}
     found["Parameters"] = {name: run.settings.get(key, "") for key, name in SETTINGS.items()}
-    found["Logs"] = logs
+    found["EC2Logs"] = logs
     return {name: value for name, value in found.items() if value not in ("", [])}
 
 
@@ -246,7 +292,8 @@ def shortened(lines: list[str]) -> list[str]:
 
 def read_settings(path: Path) -> dict[str, str]:
     """KEY=value lines; the values are taken as they are."""
-    lines = path.read_text(errors="backslashreplace").splitlines()
+    # By line feeds alone, as the script reads them: a value may hold any other character.
+    lines = path.read_text(errors="backslashreplace").split("\n")
     return dict(line.split("=", 1) for line in lines if re.match("[A-Z_]+=", line))
 
 
@@ -281,8 +328,7 @@ def main(words: list[str]) -> int:
     )
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     found = notification(run, options.start, now, options.logs)
-    text = json.dumps(found, indent=2, ensure_ascii=False)
-    options.message.write_text(text, encoding="utf-8", errors="backslashreplace")
+    write(options.message, found)
     print(found["Status"])
     return 0
 

@@ -233,13 +233,14 @@ def test_the_report_says_how_it_ended_and_what_is_left_to_do(status: str, good: 
     message = {
         "Status": status,
         "Message": "As it was.",
+        "WhatToDo": "Look.",
         "UndoCommand": command,
         "Warnings": ["one \x1b[2J", "[two]"],
         "Examples": {"replace": ["docs/file"]},
     }
     assert restore.report(out, message) is good
     lines = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert lines[1:3] == [status, "As it was."]
+    assert lines[1:4] == [status, "As it was.", "  WhatToDo:  Look."]
     assert f"  UndoCommand:  {command}" in lines
     assert lines[lines.index("  Warnings:") :][1:3] == ["    one  [2J", "    [two]"]
     assert lines[lines.index("  Examples:") + 1] == "    replace docs/file"

@@ -387,6 +387,7 @@ class TestRefusals:
             outcome = restore.run()
             assert outcome.exit_code == 2
             assert "another restore" in outcome.stderr
+            assert outcome.result["cause"] == "busy"
             assert read_tree(restore.target) == before
         finally:
             holder.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ RESTORE_SUBDIR=/x/
 RESTORE_MODE=Mirror
 DRY_RUN=No
 LOG_BUCKET=logs
-TOPIC_ARN=arn:aws:sns:eu-west-1:123456789012:topic
 """
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:topic"
 SAFE = "/mnt/target/a=b/.efs-restore-1"
 RESTORED: dict[str, Any] = {
     "outcome": "restored",
@@ -64,20 +65,25 @@ REFUSED = {
     **RESTORED,
     **UNTOUCHED,
     "outcome": "refused",
+    "cause": "snapshot",
     "message": "there is no snapshot weekly.2 in 'my label'; there are: weekly.0 (made yesterday)",
     "target": "",
     "examples": {},
 }
 FAILED = {**RESTORED, "outcome": "failed", "cause": "files", "message": "4 files are missing"}
-STOPPED = {**FAILED, "outcome": "stopped", "message": "stopped by a signal"}
-COMMANDS = {"MountCommand", "UndoCommand", "DeleteCommand"}
+STOPPED = {**FAILED, "outcome": "stopped", "cause": "", "message": "stopped by a signal"}
+MOUNT = "The EC2 instance was unable to find the mount IP OR mount EFS"
 
 
 def report(
-    home: Path, result: dict[str, Any] | None, *words: str, log: str | None = None
+    home: Path,
+    result: dict[str, Any] | None,
+    *words: str,
+    log: str | None = None,
+    topic: str = TOPIC,
 ) -> tuple[str, dict[str, Any]]:
     """The status and the notification of a run that left ``result`` and ``log``."""
-    (home / "config").write_text(SETTINGS)
+    (home / "config").write_text(f"{SETTINGS}TOPIC_ARN={topic}\n")
     if result is not None:
         (home / "result.json").write_text(json.dumps(result))
     if log is not None:
@@ -99,198 +105,289 @@ def report(
     return process.stdout.decode().strip(), notification
 
 
+UNDO = {
+    "MountCommand": "sudo mkdir -p /mnt/target && "
+    "sudo mount -t efs -o tls fs-01234567:/ /mnt/target",
+    "UndoCommand": "sudo python3 /mnt/target/a=b/.efs-restore-1.undo/undo",
+    "DeleteCommand": "sudo rm -rf /mnt/target/a=b/.efs-restore-1 "
+    "/mnt/target/a=b/.efs-restore-1.undo",
+}
+DELETE = {
+    "MountCommand": UNDO["MountCommand"],
+    "DeleteCommand": "sudo rm -rf /mnt/target/efs-restore_1",
+}
+AGAIN = {
+    "StartCommand": "aws autoscaling set-desired-capacity --region eu-west-1"
+    " --auto-scaling-group-name my-stack-RestoreAutoScalingGroup-1 --desired-capacity 1"
+}
+TARGET = {"Target": "fs-01234567:/a=b/x"}
+KEPT = {**TARGET, "SafetyDirectory": "fs-01234567:/a=b/.efs-restore-1"}
+NUMBERS = {
+    "NumberOfFilesCreated": 3,
+    "NumberOfFilesReplaced": 1,
+    "NumberOfFilesRemoved": 2,
+    "NumberOfFilesUnchanged": 4,
+    "SizeCreated": 12,
+    "SizeReplaced": 1536,
+    "SizeRemoved": 3 << 30,
+}
+DONE = "Files: 3 created (12 bytes), 1 replaced (1.5 KiB), 2 removed (3 GiB), 4 left as they were."
+DELETE_STACK = "The restore's stack is not needed any more: delete it."
+HOW_TO_UNDO = (
+    "What was replaced or removed is kept in fs-01234567:/a=b/.efs-restore-1. After MountCommand, "
+    "UndoCommand puts everything back as it was before, and DeleteCommand deletes what is kept "
+    "for that."
+)
+HOW_TO_FIND_IT = (
+    "What it had moved aside by then is in .efs-restore-<id> below the prefix; the script undo in "
+    ".efs-restore-<id>.undo puts it back."
+)
+START = "run StartCommand, which starts the restore again with the same parameters"
+LAUNCH = "delete the restore's stack, and launch the template again"
+
+
 @pytest.mark.parametrize(
-    ("result", "words", "log", "status", "says"),
+    ("result", "words", "log", "status", "message", "what_to_do", "more"),
     [
-        (RESTORED, [], None, "Success", "The EFS was restored successfully."),
-        (
-            {**RESTORED, "warnings": ["differs: a"]},
-            [],
-            None,
+        pytest.param(
+            RESTORED, [], None,
             "Success",
-            "restored successfully, with 1 warning(s).",
+            f"The EFS was restored successfully. {DONE}",
+            f"{DELETE_STACK} {HOW_TO_UNDO}",
+            {**NUMBERS, **KEPT, **UNDO},
+            id="restored",
         ),
-        (
-            RESTORED,
-            [],
-            None,
+        pytest.param(
+            {**RESTORED, "warnings": ["differs: a"]}, [], None,
             "Success",
-            "Files: 3 created (12 bytes), 1 replaced (1.5 KiB), 2 removed (3 GiB),"
-            " 4 left as they were.",
+            f"The EFS was restored successfully, with 1 warning(s). {DONE}",
+            f"See Warnings, and check what they name. {DELETE_STACK} {HOW_TO_UNDO}",
+            {**NUMBERS, **KEPT, **UNDO, "Warnings": ["differs: a"]},
+            id="warnings",
         ),
-        (RESTORED, [], None, "Success", "is kept in fs-01234567:/a=b/.efs-restore-1."),
-        (
-            RESTORED,
-            [],
-            None,
+        pytest.param(
+            {**RESTORED, **UNTOUCHED}, [], None,
             "Success",
-            "After MountCommand, UndoCommand puts everything back as it was before,"
-            " and DeleteCommand deletes",
+            f"The EFS was restored successfully. {DONE} Nothing had to be changed.",
+            DELETE_STACK,
+            {**NUMBERS, **TARGET},
+            id="nothing to do",
         ),
-        (
-            NEW_DIRECTORY,
-            [],
-            None,
+        pytest.param(
+            NEW_DIRECTORY, [], None,
             "Success",
-            "The files are in fs-01234567:/efs-restore_1; nothing else was touched.",
+            "The EFS was restored successfully. The files are in fs-01234567:/efs-restore_1; "
+            f"nothing else was touched. {DONE}",
+            f"{DELETE_STACK} After MountCommand, DeleteCommand deletes the new directory.",
+            {**NUMBERS, "Target": "fs-01234567:/efs-restore_1", **DELETE},
+            id="new directory",
         ),
-        (
-            NEW_DIRECTORY,
-            [],
-            None,
-            "Success",
-            "After MountCommand, DeleteCommand deletes the new directory.",
+        pytest.param(
+            PLANNED, [], None,
+            "Planned",
+            "This was a dry run: nothing was changed. It tells what a restore would do. Files: 3 "
+            "to create (12 bytes), 1 to replace (1.5 KiB), 2 to remove (3 GiB), 4 to leave as "
+            "they are.",
+            "See Examples; create.txt, replace.txt and remove.txt beside the logs name each file. "
+            f"To restore, {LAUNCH} with Dry Run set to No.",
+            {
+                **NUMBERS,
+                **TARGET,
+                "Examples": {"create": ["a", "b", "c"], "replace": ["d"], "remove": ["e", "f"]},
+            },
+            id="dry run",
         ),
-        (
-            {**RESTORED, **UNTOUCHED},
-            [],
-            None,
-            "Success",
-            "left as they were. Nothing had to be changed.",
+        pytest.param(
+            STOPPED, [], None,
+            "Incomplete",
+            "The EFS restore is incomplete: stopped by a signal.",
+            f"To go on, {START}. {HOW_TO_UNDO}",
+            {**KEPT, **UNDO, **AGAIN},
+            id="stopped",
         ),
-        (PLANNED, [], None, "Planned", "dry run: nothing was changed"),
-        (PLANNED, [], None, "Planned", "Files: 3 to create (12 bytes), 1 to replace (1.5 KiB)"),
-        (PLANNED, [], None, "Planned", "launch the template again with Dry Run set to No"),
-        (STOPPED, [], None, "Incomplete", "The EFS restore is incomplete: stopped by a signal."),
-        (None, ["--exit-status", "3"], None, "Incomplete", "The EFS restore is incomplete."),
-        (
-            FAILED,
-            [],
-            None,
+        pytest.param(
+            {**STOPPED, **UNTOUCHED}, [], None,
+            "Incomplete",
+            "The EFS restore is incomplete: stopped by a signal. Nothing was replaced or removed.",
+            f"To go on, {START}.",
+            {**TARGET, **AGAIN},
+            id="stopped early",
+        ),
+        pytest.param(
+            None, ["--exit-status", "3"], None,
+            "Incomplete",
+            "The EFS restore is incomplete.",
+            f"To go on, {START}. {HOW_TO_FIND_IT}",
+            AGAIN,
+            id="stopped without a result",
+        ),
+        pytest.param(
+            {**FAILED, "errors": ["not restored: a"]}, [], None,
             "Unsuccessful",
-            "The EFS restore was unsuccessful: 4 files are missing. What was replaced or removed"
-            " is kept in fs-01234567:/a=b/.efs-restore-1.",
+            "The EFS restore was unsuccessful: 4 files are missing.",
+            f"See Errors, put right what they name, and {START}. {HOW_TO_UNDO}",
+            {**KEPT, **UNDO, **AGAIN, "Errors": ["not restored: a"]},
+            id="failed copy",
         ),
-        (
-            {**FAILED, **UNTOUCHED, "cause": "space", "message": "too little space"},
-            [],
-            None,
+        pytest.param(
+            {**FAILED, **UNTOUCHED, "cause": "space", "message": "needs 9 bytes, but has 1"},
+            [], None,
             "Unsuccessful",
-            "too little space. Nothing was replaced or removed.",
+            "The EFS restore was unsuccessful: needs 9 bytes, but has 1. Nothing was replaced or "
+            "removed.",
+            f"Make room on the target file system, and {START}; or {LAUNCH} with a Restore "
+            "Subdirectory, to restore less.",
+            {**TARGET, **AGAIN},
+            id="not enough space",
         ),
-        (
-            REFUSED,
-            [],
-            None,
+        pytest.param(
+            {**FAILED, "cause": "system", "message": "[Errno 5] Input/output error"}, [], None,
             "Unsuccessful",
-            "refused, and nothing was changed: there is no snapshot weekly.2 in 'my label';"
-            " there are: weekly.0 (made yesterday).",
+            "The EFS restore was unsuccessful: [Errno 5] Input/output error.",
+            f"See the logs, put right what they name, and {START}. {HOW_TO_UNDO}",
+            {**KEPT, **UNDO, **AGAIN},
+            id="system error",
         ),
-        (
-            None,
-            ["--exit-status", "2"],
+        pytest.param(
+            REFUSED, [], None,
+            "Unsuccessful",
+            "The EFS restore was refused, and nothing was changed: there is no snapshot weekly.2 "
+            "in 'my label'; there are: weekly.0 (made yesterday).",
+            "Choose one that exists, by Backup EFS, Folder Label, Interval Label and Backup "
+            f"Number: {LAUNCH} with them.",
+            {},
+            id="no such snapshot",
+        ),
+        pytest.param(
+            {**REFUSED, "cause": "target", "message": "'/mnt/target/a' is not a directory"},
+            [], None,
+            "Unsuccessful",
+            "The EFS restore was refused, and nothing was changed: '/mnt/target/a' is not a "
+            "directory.",
+            f"Move away what the message names, and {START}; or {LAUNCH} with another Restore "
+            "Prefix or Restore Subdirectory.",
+            AGAIN,
+            id="unfit target",
+        ),
+        pytest.param(
+            {**REFUSED, "cause": "busy", "message": "another restore is working"}, [], None,
+            "Unsuccessful",
+            "The EFS restore was refused, and nothing was changed: another restore is working.",
+            f"Wait until the other restore has ended, and {START}.",
+            AGAIN,
+            id="another restore",
+        ),
+        pytest.param(
+            {**REFUSED, "cause": "", "message": "'/x/' does not exist"}, [], None,
+            "Unsuccessful",
+            "The EFS restore was refused, and nothing was changed: '/x/' does not exist.",
+            f"Change what the message names in the parameters: {LAUNCH} with them.",
+            {},
+            id="refused",
+        ),
+        pytest.param(
+            None, ["--exit-status", "2"],
             "2026-01-01T00:00:00Z  refused: --number must be a whole number, not '1.5'\n",
             "Unsuccessful",
-            "nothing was changed: --number must be a whole number, not '1.5'.",
+            "The EFS restore was refused, and nothing was changed: --number must be a whole "
+            "number, not '1.5'.",
+            f"Change what the message names in the parameters: {LAUNCH} with them.",
+            {},
+            id="refused without a result",
         ),
-        (
-            None,
-            ["--failure", "The EFS restore was unsuccessful. No mount (timed out)"],
-            None,
+        pytest.param(
+            None, ["--failure", f"The EFS restore was unsuccessful. {MOUNT}: x (timed out)"], None,
             "Unsuccessful",
-            "No mount (timed out). Nothing was changed.",
+            f"The EFS restore was unsuccessful. {MOUNT}: x (timed out). Nothing was changed.",
+            "Check mount targets, security groups, DNS and file system policy as the message "
+            f"says, and {START}.",
+            AGAIN,
+            id="mount",
         ),
-        (
-            None,
-            ["--exit-status", "137"],
-            "2026-01-01T00:00:00Z  copying\nMemoryError\n",
+        pytest.param(
+            None, ["--failure", "The programs could not be installed"], None,
             "Unsuccessful",
-            "ended with exit status 137 and no result: MemoryError. What it had moved aside",
+            "The programs could not be installed. Nothing was changed.",
+            f"See the logs, put right what they name, and {START}.",
+            AGAIN,
+            id="not started",
         ),
-        (
-            None,
-            ["--exit-status", "127"],
-            None,
+        pytest.param(
+            None, ["--failure", "No identity", "--group", ""], None,
             "Unsuccessful",
-            "ended with exit status 127 and no result.",
+            "No identity. Nothing was changed.",
+            f"See the logs, put right what they name, and {LAUNCH}.",
+            {},
+            id="not started, and of no known group",
+        ),
+        pytest.param(
+            None, ["--exit-status", "137"], "2026-01-01T00:00:00Z  copying\nMemoryError\n",
+            "Unsuccessful",
+            "The EFS restore was unsuccessful. The engine ended with exit status 137 and no "
+            "result: MemoryError.",
+            f"See the logs. If the instance ran out of memory, {LAUNCH} with a larger one in its "
+            f"Mappings; otherwise {START}. {HOW_TO_FIND_IT}",
+            AGAIN,
+            id="died",
         ),
     ],
-)
-def test_status_and_message(
+)  # fmt: skip
+def test_the_whole_notification(
     tmp_path: Path,
     result: dict[str, Any] | None,
     words: list[str],
     log: str | None,
     status: str,
-    says: str,
+    message: str,
+    what_to_do: str,
+    more: dict[str, Any],
 ) -> None:
     printed, notification = report(tmp_path, result, *words, log=log)
-    assert printed == notification["Status"] == status
-    assert says in notification["Message"]
+    assert printed == status
+    assert datetime.strptime(notification["StopTime"], "%Y-%m-%dT%H:%M:%SZ").year > 2025
+    expected = {
+        "Status": status,
+        "Message": message,
+        "WhatToDo": what_to_do,
+        "Logs": "https://eu-west-1.console.aws.amazon.com/s3/buckets/logs"
+        "?region=eu-west-1&prefix=efs-restore-logs/x/",
+        "StartTime": "2026-01-01T00:00:00Z",
+        "StopTime": notification["StopTime"],
+        **more,
+        "Parameters": {  # called as in the template
+            "SrcEFS": "fs-01234567",
+            "DstEFS": "fs-89abcdef",
+            "IntervalTag": "weekly",
+            "BackupNum": "2",
+            "FolderLabel": "my label",
+            "RestorePrefix": "/a=b",
+            "RestoreSubDir": "/x/",
+            "RestoreMode": "Mirror",
+            "DryRun": "No",
+        },
+        "EC2Logs": "s3://logs/efs-restore-logs/x/",
+    }
+    # In this order, so that it can be read from the top.
+    assert list(notification.items()) == list(expected.items())
 
 
 @pytest.mark.parametrize(
-    ("result", "words", "has", "has_not"),
+    ("partition", "region", "console"),
     [
-        (RESTORED, [], COMMANDS | {"SafetyDirectory", "Target"}, {"StartCommand", "Examples"}),
-        (FAILED, [], COMMANDS | {"SafetyDirectory", "StartCommand"}, {"NumberOfFilesCreated"}),
-        (STOPPED, [], COMMANDS | {"SafetyDirectory", "StartCommand"}, {"NumberOfFilesCreated"}),
-        (PLANNED, [], {"Examples", "NumberOfFilesCreated"}, COMMANDS | {"StartCommand"}),
-        (REFUSED, [], set(), COMMANDS | {"StartCommand", "NumberOfFilesCreated", "Target"}),
-        (None, ["--failure", "no mount"], {"StartCommand"}, COMMANDS),
-        (None, ["--exit-status", "137"], {"StartCommand"}, COMMANDS),
-        (None, ["--failure", "no identity", "--group", ""], set(), COMMANDS | {"StartCommand"}),
+        ("aws-cn", "cn-north-1", "cn-north-1.console.amazonaws.cn"),
+        ("aws-us-gov", "us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
+        ("aws-eusc", "eusc-de-east-1", "eusc-de-east-1.console.amazonaws-eusc.eu"),
+        ("aws-new", "new-1", "new-1.console.aws.amazon.com"),
     ],
 )
-def test_what_a_notification_offers(
-    tmp_path: Path,
-    result: dict[str, Any] | None,
-    words: list[str],
-    has: set[str],
-    has_not: set[str],
+def test_the_link_leads_to_the_console_of_the_partition(
+    tmp_path: Path, partition: str, region: str, console: str
 ) -> None:
-    _, notification = report(tmp_path, result, *words)
-    assert has - set(notification) == set()
-    assert has_not & set(notification) == set()
-    for command in ("StartCommand", "UndoCommand", "DeleteCommand", "MountCommand"):
-        assert (command in notification["Message"]) == (command in notification), command
-
-
-def test_it_can_be_read_from_the_top(tmp_path: Path) -> None:
-    _, notification = report(tmp_path, RESTORED)
-    assert list(notification)[:4] == ["Status", "Message", "StartTime", "StopTime"]
-    assert notification["StartTime"] == "2026-01-01T00:00:00Z"
-    assert notification["NumberOfFilesCreated"] == 3
-    assert notification["NumberOfFilesReplaced"] == 1
-    assert notification["NumberOfFilesRemoved"] == 2
-    assert notification["NumberOfFilesUnchanged"] == 4
-    assert notification["SizeCreated"] == 12
-    assert notification["SizeReplaced"] == 1536
-    assert notification["SizeRemoved"] == 3 << 30
-    assert notification["Logs"] == "s3://logs/efs-restore-logs/x/"
-
-
-def test_the_commands_can_be_pasted(tmp_path: Path) -> None:
-    _, notification = report(tmp_path, FAILED)
-    assert notification["MountCommand"] == (
-        "sudo mkdir -p /mnt/target && sudo mount -t efs -o tls fs-01234567:/ /mnt/target"
+    topic = f"arn:{partition}:sns:{region}:123456789012:topic"
+    _, notification = report(tmp_path, RESTORED, topic=topic)
+    assert notification["Logs"] == (
+        f"https://{console}/s3/buckets/logs?region={region}&prefix=efs-restore-logs/x/"
     )
-    assert notification["UndoCommand"] == RESTORED["undo_command"]
-    assert notification["DeleteCommand"] == RESTORED["delete_command"]
-    assert notification["StartCommand"] == (
-        "aws autoscaling set-desired-capacity --region eu-west-1"
-        " --auto-scaling-group-name my-stack-RestoreAutoScalingGroup-1 --desired-capacity 1"
-    )
-
-
-def test_parameters_are_called_as_in_the_template(tmp_path: Path) -> None:
-    _, notification = report(tmp_path, REFUSED)
-    assert notification["Parameters"] == {
-        "SrcEFS": "fs-01234567",
-        "DstEFS": "fs-89abcdef",
-        "IntervalTag": "weekly",
-        "BackupNum": "2",
-        "FolderLabel": "my label",
-        "RestorePrefix": "/a=b",
-        "RestoreSubDir": "/x/",
-        "RestoreMode": "Mirror",
-        "DryRun": "No",
-    }
-
-
-def test_a_dry_run_names_files(tmp_path: Path) -> None:
-    _, notification = report(tmp_path, PLANNED)
-    assert notification["Examples"] == RESTORED["examples"]
 
 
 @pytest.mark.parametrize("result", [RESTORED, None])

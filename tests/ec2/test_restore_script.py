@@ -26,7 +26,7 @@ RESTORE_SUBDIR=/
 RESTORE_MODE=Mirror
 DRY_RUN=No
 LOG_BUCKET=logs
-TOPIC_ARN=topic
+TOPIC_ARN=arn:aws-cn:sns:cn-north-1:123456789012:topic
 """
 # Notes each call, and fails those that FAILS matches. The bucket is a directory.
 AWS = """
@@ -142,7 +142,11 @@ def test_a_restore(instance: Instance) -> None:
     assert instance.message["SafetyDirectory"].startswith("fs-01234567:/.efs-restore-")
     keys = [line.split()[-1] for line in instance.calls("s3 cp")]
     assert all(key.startswith("s3://logs/efs-restore-logs/") for key in keys)
-    assert keys[-1] == instance.message["Logs"] + "notification.json"
+    assert keys[-1] == instance.message["EC2Logs"] + "notification.json"
+    prefix = instance.message["EC2Logs"].removeprefix("s3://logs/")
+    assert instance.message["Logs"] == (
+        f"https://cn-north-1.console.amazonaws.cn/s3/buckets/logs?region=cn-north-1&prefix={prefix}"
+    )
     assert instance.logs == [
         "efs-restore-logs/cloud-init-output.log",
         "efs-restore-logs/notification.json",
@@ -162,24 +166,26 @@ def test_a_dry_run(instance: Instance) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fails", "settings", "says"),
+    ("fails", "settings", "says", "what_to_do"),
     [
-        ("mount", {}, "The EC2 instance was unable to find the mount IP OR mount EFS"),
-        ("", {"BACKUP_NUM": "7"}, "there is no snapshot daily.7"),
-        ("", {"BACKUP_NUM": "-1"}, "not '-1'"),
-        ("", {"BACKUP_NUM": "1.5"}, "not '1.5'"),
-        ("", {"RESTORE_SUBDIR": "/x"}, "'/x' must end with a slash"),
-        ("", {"RESTORE_SUBDIR": "/file/"}, "'/file/' is a file in the snapshot"),
-        ("", {"FOLDER_LABEL": "other"}, "no folder 'other'; it has: efs-backup"),
+        ("mount", {}, "The EC2 instance was unable to find the mount IP OR mount EFS", "Check mo"),
+        ("", {"BACKUP_NUM": "7"}, "there is no snapshot daily.7", "Choose one that exists"),
+        ("", {"BACKUP_NUM": "-1"}, "not '-1'", "Change"),
+        ("", {"BACKUP_NUM": "1.5"}, "not '1.5'", "Change"),
+        ("", {"RESTORE_SUBDIR": "/x"}, "'/x' must end with a slash", "Change"),
+        ("", {"RESTORE_SUBDIR": "/file/"}, "'/file/' is a file in the snapshot", "Change"),
+        ("", {"FOLDER_LABEL": "other"}, "no folder 'other'; it has: efs-backup", "Choose one"),
+        ("", {"RESTORE_PREFIX": "/file"}, "file' in the target is not a directory", "Move away"),
     ],
 )
 def test_a_restore_that_cannot_begin(
-    instance: Instance, fails: str, settings: dict[str, str], says: str
+    instance: Instance, fails: str, settings: dict[str, str], says: str, what_to_do: str
 ) -> None:
     instance.boot(fails, **settings)
     assert instance.subjects == ["EFS restore: Unsuccessful"]
     assert says in instance.message["Message"]
     assert "othing was changed" in instance.message["Message"]
+    assert instance.message["WhatToDo"].startswith(what_to_do)
     assert (instance.root / "mnt/target/file").read_text() == "overwritten since"
     assert "efs-restore-logs/cloud-init-output.log" in instance.logs
     assert "efs-restore-logs/notification.json" in instance.logs
@@ -204,7 +210,13 @@ def test_a_restore_whose_report_fails_is_notified(instance: Instance) -> None:
     (instance.root / "ec2/lib/restore_report.py").write_text("raise SystemExit(1)")
     instance.boot()
     assert instance.subjects == ["EFS restore: Unknown"]
-    assert "see the logs in s3://logs/efs-restore-logs/" in instance.message["Message"]
+    assert instance.message == {
+        "Status": "Unknown",
+        "Message": "The EFS restore has ended, but its report could not be written.",
+        "WhatToDo": "See the logs in EC2Logs: restore.log says how the restore ended.",
+        "EC2Logs": instance.message["EC2Logs"],
+    }
+    assert instance.message["EC2Logs"].startswith("s3://logs/efs-restore-logs/")
     assert instance.ended
 
 
@@ -213,4 +225,5 @@ def test_an_instance_that_cannot_end_says_so(instance: Instance, fails: str) -> 
     instance.boot(fails)
     assert instance.subjects[0].startswith("EFS restore: ")
     assert instance.subjects[-1] == "EFS restore: the instance is still running"
-    assert "Delete its stack" in instance.message["Message"]
+    assert "could not end itself" in instance.message["Message"]
+    assert instance.message["WhatToDo"].startswith("Delete its stack")

@@ -69,7 +69,7 @@ class Result:
     def conclude(self, error: EngineError) -> None:
         log.error("%s: %s", error.outcome, error)
         self.outcome, self.exit_code, self.message = error.outcome, error.exit_code, str(error)
-        self.cause = error.cause if isinstance(error, Failed) else ""
+        self.cause = error.cause
 
 
 def utc_now() -> str:

@@ -6,10 +6,14 @@ PUBLISHED, FAILED, REFUSED, STOPPED = 0, 1, 2, 3
 
 
 class EngineError(Exception):
-    """A run that ends before its snapshot is published."""
+    """A run that ends before its snapshot is published. ``cause`` is one word for programs."""
 
     exit_code = FAILED
     outcome = "failed"
+
+    def __init__(self, message: str, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class Refused(EngineError):
@@ -20,11 +24,10 @@ class Refused(EngineError):
 
 
 class Failed(EngineError):
-    """The work was begun and cannot be finished. ``cause`` is one word for programs."""
+    """The work was begun and cannot be finished."""
 
     def __init__(self, cause: str, message: str) -> None:
-        super().__init__(message)
-        self.cause = cause
+        super().__init__(message, cause)
 
 
 class Stopped(EngineError):

@@ -76,7 +76,8 @@ def find_snapshot(options: Options) -> Path:
     if not folder.path.is_dir():
         there = sorted(path.name for path in options.backup.iterdir() if path.is_dir())
         raise Refused(
-            f"the backup has no folder {options.folder!r}; it has: {', '.join(there) or 'none'}"
+            f"the backup has no folder {options.folder!r}; it has: {', '.join(there) or 'none'}",
+            "snapshot",
         )
     path = folder.snapshot(options.number)
     if path.is_dir() and not path.is_symlink():
@@ -87,7 +88,8 @@ def find_snapshot(options: Options) -> Path:
     ]
     raise Refused(
         f"there is no snapshot {path.name} in {options.folder!r}; "
-        f"there are: {', '.join(there) or 'none'}"
+        f"there are: {', '.join(there) or 'none'}",
+        "snapshot",
     )
 
 
@@ -110,14 +112,16 @@ def find_root(options: Options) -> Path:
     """The directory that corresponds to the snapshot's top; it may not exist yet."""
     root = (options.target / options.prefix).resolve()
     if root != options.target and options.target not in root.parents:
-        raise Refused(f"the prefix '/{options.prefix}' leads out of the target, to {str(root)!r}")
+        raise Refused(
+            f"the prefix '/{options.prefix}' leads out of the target, to {str(root)!r}", "target"
+        )
     for folder in (root, *root.parents):
         if folder.exists() and not folder.is_dir():
-            raise Refused(f"{str(folder)!r} in the target is not a directory")
+            raise Refused(f"{str(folder)!r} in the target is not a directory", "target")
     if options.mode == "NewDirectory":
         root = root / time.strftime("efs-restore_%Y-%m-%dT%H-%M-%SZ", time.gmtime())
         if root.exists():
-            raise Refused(f"{str(root)!r} exists already; start again")
+            raise Refused(f"{str(root)!r} exists already; start again", "busy")
     return root
 
 
@@ -129,5 +133,6 @@ def check_way_in(place: Place) -> None:
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise Refused(
                 f"{str(path)!r} in the target is not a directory, as it is in the snapshot; "
-                "restore a directory above it, or move it away"
+                "restore a directory above it, or move it away",
+                "target",
             )

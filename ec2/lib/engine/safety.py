@@ -84,10 +84,12 @@ def target_lock(target: Path) -> Iterator[None]:
     with _kept_times(target):
         descriptor = locked(path)
     if descriptor is None:
-        raise Refused(f"another restore is working on {str(target)!r}; wait until it has finished")
+        raise Refused(
+            f"another restore is working on {str(target)!r}; wait until it has finished", "busy"
+        )
     if not path.exists() or path.stat().st_ino != os.fstat(descriptor).st_ino:
         os.close(descriptor)
-        raise Refused(f"another restore of {str(target)!r} has just ended; start again")
+        raise Refused(f"another restore of {str(target)!r} has just ended; start again", "busy")
     try:
         yield
     finally:

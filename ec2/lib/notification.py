@@ -1,0 +1,35 @@
+"""What the notifications of backups and restores have in common.
+
+Python 3.9, standard library only: this runs on Amazon Linux 2023's own python3.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+# How mount.sh says that a file system could not be mounted.
+MOUNT = "unable to find the mount IP OR mount EFS"
+
+CONSOLES = {
+    "aws": "console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+    "aws-eusc": "console.amazonaws-eusc.eu",
+}
+
+
+def console_link(place: str, topic: str) -> str:
+    """``s3://bucket/prefix/`` in the console, in the region and partition of the topic's ARN."""
+    _, partition, _, region = topic.split(":")[:4]
+    bucket, _, prefix = place[len("s3://") :].partition("/")
+    # A notification is never lost for a link: unknown partitions get the common console.
+    host = f"{region}.{CONSOLES.get(partition, CONSOLES['aws'])}"
+    return f"https://{host}/s3/buckets/{bucket}?region={region}&prefix={quote(prefix)}"
+
+
+def write(path: Path, found: dict[str, Any]) -> None:
+    text = json.dumps(found, indent=4, ensure_ascii=False)
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")

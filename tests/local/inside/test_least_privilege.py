@@ -1,0 +1,175 @@
+"""What the roles of the stacks may do is what they do: nothing less, and nothing more.
+
+The emulator evaluates the policies at each call and notes its decision. This compares the notes of
+some runs and a restore with the policies themselves.
+"""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+
+import pytest
+
+from local import emulator
+from local.deployment import Restoration
+
+# Each is a job of its own for the engine, which runs four per processor at a time.
+LARGE_FILES = 20 * (os.cpu_count() or 1)
+LARGE = 1 << 29
+
+BACKUP_ROLES = ("OrchestratorRole", "SchedulerRole", "EC2Role", "SolutionHelperRole")
+RESTORE_ROLES = ("EC2Role", "HelperRole")
+
+# What is granted and not seen here, and why it is needed all the same.
+AGENT = "by the SSM agent of a real instance, to receive a command"
+KEY = "by SNS in the name of who publishes to an encrypted topic"
+MOUNT = "by the mount helper; here it mounts a directory"
+LOGS = "by Lambda in the name of the function; here it writes to a file"
+UNSEEN = {
+    "* logs:CreateLogStream": LOGS,
+    "* logs:PutLogEvents": LOGS,
+    "* kms:Decrypt": KEY,
+    "* kms:GenerateDataKey[*]": KEY,
+    "* elasticfilesystem:Client*": MOUNT,
+    "backup OrchestratorRole iam:PassRole": "by Scheduler, before it takes an entry with a role",
+    "backup SchedulerRole lambda:InvokeFunction": "by Scheduler, when an entry is due",
+    "backup EC2Role sns:Publish": "to tell of a record that cannot be updated",
+    "backup EC2Role ssm:UpdateInstanceInformation": AGENT,
+    "backup EC2Role ssmmessages:*": AGENT,
+    "backup EC2Role ec2messages:*": AGENT,
+}
+
+
+def move_window_end_to_the_past(stack):
+    stack.account.client("dynamodb").update_item(
+        TableName=stack.resources["EFSDynamoDB"],
+        Key={"BackupId": {"S": "lock"}},
+        UpdateExpression="SET #until = :past",
+        ExpressionAttributeNames={"#until": "Until"},
+        ExpressionAttributeValues={":past": {"N": "1"}},
+    )
+
+
+def reach_stop_time(stack, backup_id):
+    """Moves the entry that ends the run to now, as the window's end would."""
+    scheduler = stack.account.client("scheduler")
+    entry = scheduler.get_schedule(Name=backup_id, GroupName=stack.resources["ScheduleGroup"])
+    now = (datetime.now(UTC) - timedelta(seconds=1)).strftime("at(%Y-%m-%dT%H:%M:%S)")
+    names = ("Name", "GroupName", "FlexibleTimeWindow", "Target", "ActionAfterCompletion")
+    scheduler.update_schedule(**{name: entry[name] for name in names}, ScheduleExpression=now)
+
+
+@pytest.fixture(scope="session")
+def copying(stack, wait_until):
+    """copying(): starts a run, and returns its id once large files are on their way."""
+
+    def large_files():
+        names = (name for _, _, files in os.walk(stack.snapshots) for name in files)
+        return any("large" in name for name in names)
+
+    def start():
+        for number in range(LARGE_FILES):
+            with (stack.source / f"large.{number}").open("wb") as file:
+                file.truncate(LARGE)
+        backup_id = stack.start()
+        wait_until(large_files, 60)
+        return backup_id
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def runs(stack, inbox, copying, wait_until):
+    """A run whose end is lost, one that is stopped, one that succeeds, in this order; a check."""
+    lost = copying()
+    move_window_end_to_the_past(stack)
+    old = stack.wait_for_instance()
+    stack.account.fire(stack.resources["EFSBackupStartEvent"])
+    stopped = wait_until(lambda: (run := stack.item("lock").get("Run")) != lost and run, 30)
+    wait_until(lambda: stack.item(stopped).get("InstanceId"), 60)
+    ended = inbox.wait().message
+    reach_stop_time(stack, stopped)
+    stack.wait_until_idle(180)
+    stopped_message = inbox.wait().message
+    for number in range(LARGE_FILES):
+        (stack.source / f"large.{number}").unlink()
+    (stack.source / "file").write_text("content")
+    stack.start()
+    stack.wait_until_idle(60)
+    stack.account.fire(stack.resources["CheckEvent"])
+    wait_until(lambda: stack.item("newest-snapshot"))
+    return {"old": old, "ended": ended, "stopped": stopped_message, "run": stack.item(stopped)}
+
+
+@pytest.fixture(scope="session")
+def restoration(runs, stack, inbox, release_url):
+    assert inbox.wait().message["BackupStatus"] == "Success"
+    restoration = Restoration.create(stack, "restored", release_url)
+    assert restoration.wait()["Status"] == "Success"
+    return restoration
+
+
+@pytest.fixture(scope="session")
+def decisions(local_account, restoration):
+    journal = local_account.home / emulator.AUTHORIZATIONS
+    return [json.loads(line) for line in journal.read_text().splitlines()]
+
+
+@pytest.fixture(scope="session")
+def roles(stack, restoration):
+    """What a role is called in the account -> in the templates."""
+    return {
+        **{stack.resources[name]: f"backup {name}" for name in BACKUP_ROLES},
+        **{restoration.resources[name]: f"restore {name}" for name in RESTORE_ROLES},
+    }
+
+
+def grants(account, role):
+    """Each (action, resource) that the policies of a role allow."""
+    iam = account.client("iam")
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for statement in document["Statement"]:
+            for action in listed(statement["Action"]):
+                for resource in listed(statement["Resource"]):
+                    yield action, resource
+
+
+def listed(value):
+    return [value] if isinstance(value, str) else value
+
+
+def test_a_run_whose_end_was_lost_gives_way_to_the_next(runs):
+    """Its instance still copied: the next run got one of its own."""
+    assert runs["ended"]["BackupStatus"] == "Unknown"
+    assert runs["run"]["InstanceId"] != runs["old"]
+
+
+def test_nothing_is_denied(decisions, roles):
+    denied = {
+        (roles[d["role"]], d["action"], d["resource"])
+        for d in decisions
+        if d["role"] in roles and not d["allowed"]
+    }
+    assert denied == set()
+
+
+def test_nothing_is_granted_that_is_never_used(local_account, decisions, roles):
+    used = {(d["role"], d["action"], d["resource"]) for d in decisions if d["allowed"]}
+    unused = {
+        (roles[role], action, resource)
+        for role in roles
+        for action, resource in grants(local_account, role)
+        if not any(
+            role == by and fnmatchcase(done, action) and fnmatchcase(to, resource)
+            for by, done, to in used
+        )
+    }
+    names = {grant: f"{grant[0]} {grant[1]}" for grant in unused}
+    unexplained = {
+        grant for grant in unused if not any(fnmatchcase(names[grant], n) for n in UNSEEN)
+    }
+    assert unexplained == set()
+    seen_all = {n for n in UNSEEN if not any(fnmatchcase(name, n) for name in names.values())}
+    assert seen_all == set(), "these are no exceptions"
