@@ -227,14 +227,15 @@ class Account:
             logger.info("the %s of run %s is scheduled already", schedule.action, schedule.run)
 
     def _remove_schedule(self, run: str) -> None:
+        """Tidying only: an entry that stays is due once, finds its run over, and is gone then.
+        For a failure here the whole event would come again, and with it the notification."""
         for action in ("stop", "close"):
             try:
                 self._scheduler.delete_schedule(
                     Name=_schedule_name(run, action), GroupName=self._settings.schedule_group
                 )
-            except ClientError as error:
-                if _code(error) != "ResourceNotFoundException":
-                    raise
+            except (BotoCoreError, ClientError) as error:
+                logger.info("the %s of run %s is not removed: %s", action, run, error)
 
     def _end_instance(self, instance: str) -> None:
         try:

@@ -336,7 +336,6 @@ class TestInstance:
         ("dynamodb", "put_item", NoteSnapshot(NewestSnapshot("run-a", NOW))),
         ("dynamodb", "delete_item", ReleaseLock("run-a")),
         ("scheduler", "create_schedule", STOP),
-        ("scheduler", "delete_schedule", RemoveSchedule("run-a")),
         ("autoscaling", "set_desired_capacity", SetDesired(1)),
         ("autoscaling", "terminate_instance_in_auto_scaling_group", EndInstance("i-1")),
         ("sns", "publish", Notify("subject", "body")),
