@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pytest
 
-# Tests in these folders share something of which there is one: the local account, a machine.
-ONE_AT_A_TIME = ("local", "nfs", "tools")
+# Tests that share something of which there is one: the demo, a machine with NFS, a build.
+ONE_AT_A_TIME = ("local/test_demo.py", "nfs", "tools")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of such a folder in one process, when there are several."""
+    """Keep them in one process each, when tests run in several."""
+    tests = Path(__file__).parent
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in ONE_AT_A_TIME:
-            item.add_marker(pytest.mark.xdist_group(folder))
+        path = item.path.relative_to(tests)
+        for group in ONE_AT_A_TIME:
+            if path.is_relative_to(group):
+                item.add_marker(pytest.mark.xdist_group(group))

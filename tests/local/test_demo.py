@@ -38,6 +38,10 @@ def left():
     return [command for command in commands if any(mark in command for mark in marks)]
 
 
+def made_by_demos():
+    return sorted(path for path in sandbox.STATE.iterdir() if not path.name.startswith("test-"))
+
+
 def command_line(process):
     try:
         return (process / "cmdline").read_bytes()
@@ -147,11 +151,11 @@ def test_a_kill_leaves_nothing_running(small, terminal):
 )
 def test_a_source_that_cannot_be_backed_up(directory, said):
     (sandbox.STATE / "release").mkdir(parents=True, exist_ok=True)
-    before = sorted(sandbox.STATE.iterdir())
+    before = made_by_demos()
     done = demo("--source", directory)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
-    assert sorted(sandbox.STATE.iterdir()) == before
+    assert made_by_demos() == before
 
 
 def test_a_source_that_cannot_be_read(tmp_path, monkeypatch):

@@ -11,18 +11,14 @@ from local import sandbox
 INSIDE = Path(__file__).parent / "inside"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def release():
-    """Inside there is no network for the build."""
-    sandbox.STATE.mkdir(exist_ok=True)
-    build = [sys.executable, "tools/build.py", "--version", "v0.0.0-test"]
-    build += ["--dist", sandbox.STATE / "test-release"]
-    subprocess.run(build, cwd=sandbox.REPOSITORY, check=True)
-
-
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("file", sorted(path.name for path in INSIDE.glob("test_*.py")))
 def test_inside_the_sandbox(file):
+    # Inside there is no network for the build.
+    release = sandbox.STATE / f"test-{Path(file).stem}-release"
+    release.parent.mkdir(exist_ok=True)
+    build = [sys.executable, "tools/build.py", "--version", "v0.0.0-test", "--dist", release]
+    subprocess.run(build, cwd=sandbox.REPOSITORY, check=True)
     command = [sys.executable, "-m", "local.sandbox", "pytest", "-p", "no:cacheprovider"]
     done = subprocess.run([*command, INSIDE / file], cwd=sandbox.REPOSITORY)
     assert done.returncode == 0, "see the output above"

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local import account, deployment, sandbox
 
-RELEASE = sandbox.STATE / "test-release"
 VERSION = "v0.0.0-test"
 
 if not sandbox.inside():
@@ -16,14 +16,25 @@ if not sandbox.inside():
 
 
 @pytest.fixture(scope="session")
-def local_account() -> Iterator[account.Account]:
-    with account.running(sandbox.STATE / "test") as running:
+def home(request: pytest.FixtureRequest) -> Path:
+    """Each file of tests has its own, so that several can be run at the same time."""
+    return sandbox.STATE / f"test-{request.session.items[0].path.stem}"
+
+
+@pytest.fixture(scope="session")
+def release(home: Path) -> Path:
+    return home.with_name(f"{home.name}-release")
+
+
+@pytest.fixture(scope="session")
+def local_account(home: Path) -> Iterator[account.Account]:
+    with account.running(home) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def release_url(local_account):
-    return deployment.upload(local_account, RELEASE, VERSION)
+def release_url(local_account, release):
+    return deployment.upload(local_account, release, VERSION)
 
 
 @pytest.fixture(scope="session")

@@ -39,9 +39,14 @@ def text(stack, key):
     return stack.account.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
 
 
+def snapshots(stack):
+    return sorted(path.name for path in stack.snapshots.glob("*"))
+
+
 @pytest.mark.parametrize("name", BUNDLES)
 def test_a_backup_without_its_scripts_ends_at_once_and_says_why(stack, inbox, bundle, name):
     change, cause = BUNDLES[name]
+    before = snapshots(stack)
     bundle(change)
     backup_id = stack.start()
     stack.wait_until_idle(60)
@@ -53,7 +58,7 @@ def test_a_backup_without_its_scripts_ends_at_once_and_says_why(stack, inbox, bu
     assert "ec2.tar.gz" in record["Message"]
     assert notification["WhatToDo"]
     assert stack.group()["DesiredCapacity"] == 0
-    assert not stack.snapshots.exists()
+    assert snapshots(stack) == before
     _, _, prefix = record["EC2Logs"].partition(f"{stack.resources['EFSLogBucket']}/")
     (log,) = stack.logs(prefix)
     assert "ec2.tar.gz" in text(stack, log["Key"])

@@ -4,19 +4,19 @@ The emulator evaluates the policies at each call and notes its decision. This co
 some runs and a restore with the policies themselves.
 """
 
+import gzip
 import json
 import os
-from datetime import UTC, datetime, timedelta
+import re
 from fnmatch import fnmatchcase
 
 import pytest
 
 from local import emulator
 from local.deployment import Restoration
+from tests.local.inside.window import copying, make_large_files, reach_stop_time
 
-# Each is a job of its own for the engine, which runs four per processor at a time.
-LARGE_FILES = 20 * (os.cpu_count() or 1)
-LARGE = 1 << 29
+LARGE_FILES = 10 * (os.cpu_count() or 1)
 
 BACKUP_ROLES = ("OrchestratorRole", "SchedulerRole", "EC2Role", "SolutionHelperRole")
 RESTORE_ROLES = ("EC2Role", "HelperRole")
@@ -51,38 +51,12 @@ def move_window_end_to_the_past(stack):
     )
 
 
-def reach_stop_time(stack, backup_id):
-    """Moves the entry that ends the run to now, as the window's end would."""
-    scheduler = stack.account.client("scheduler")
-    entry = scheduler.get_schedule(Name=backup_id, GroupName=stack.resources["ScheduleGroup"])
-    now = (datetime.now(UTC) - timedelta(seconds=1)).strftime("at(%Y-%m-%dT%H:%M:%S)")
-    names = ("Name", "GroupName", "FlexibleTimeWindow", "Target", "ActionAfterCompletion")
-    scheduler.update_schedule(**{name: entry[name] for name in names}, ScheduleExpression=now)
-
-
 @pytest.fixture(scope="session")
-def copying(stack, wait_until):
-    """copying(): starts a run, and returns its id once large files are on their way."""
-
-    def large_files():
-        names = (name for _, _, files in os.walk(stack.snapshots) for name in files)
-        return any("large" in name for name in names)
-
-    def start():
-        for number in range(LARGE_FILES):
-            with (stack.source / f"large.{number}").open("wb") as file:
-                file.truncate(LARGE)
-        backup_id = stack.start()
-        wait_until(large_files, 60)
-        return backup_id
-
-    return start
-
-
-@pytest.fixture(scope="session")
-def runs(stack, inbox, copying, wait_until):
+def runs(stack, inbox, wait_until):
     """A run whose end is lost, one that is stopped, one that succeeds, in this order; a check."""
-    lost = copying()
+    make_large_files(stack.source, LARGE_FILES)
+    lost = stack.start()
+    wait_until(lambda: copying(stack), 60)
     move_window_end_to_the_past(stack)
     old = stack.wait_for_instance()
     stack.account.fire(stack.resources["EFSBackupStartEvent"])
@@ -97,14 +71,15 @@ def runs(stack, inbox, copying, wait_until):
     (stack.source / "file").write_text("content")
     stack.start()
     stack.wait_until_idle(60)
+    assert inbox.wait().message["BackupStatus"] == "Success"
     stack.account.fire(stack.resources["CheckEvent"])
-    wait_until(lambda: stack.item("newest-snapshot"))
+    age = {"Namespace": "EFSBackup", "MetricName": "SnapshotAge"}
+    wait_until(lambda: stack.account.client("cloudwatch").list_metrics(**age)["Metrics"])
     return {"old": old, "ended": ended, "stopped": stopped_message, "run": stack.item(stopped)}
 
 
 @pytest.fixture(scope="session")
-def restoration(runs, stack, inbox, release_url):
-    assert inbox.wait().message["BackupStatus"] == "Success"
+def restoration(runs, stack, release_url):
     restoration = Restoration.create(stack, "restored", release_url)
     assert restoration.wait()["Status"] == "Success"
     return restoration
@@ -173,3 +148,25 @@ def test_nothing_is_granted_that_is_never_used(local_account, decisions, roles):
     assert unexplained == set()
     seen_all = {n for n in UNSEEN if not any(fnmatchcase(name, n) for name in names.values())}
     assert seen_all == set(), "these are no exceptions"
+
+
+CREDENTIALS = re.compile(
+    r"X-Amz-(Signature|Credential|Security-Token)|AWSAccessKeyId=|(AKIA|ASIA)[0-9A-Z]{16}", re.I
+)
+
+
+def test_nothing_that_is_kept_or_sent_has_credentials(local_account, stack, restoration):
+    s3, dynamodb = local_account.client("s3"), local_account.client("dynamodb")
+    bucket = stack.resources["EFSLogBucket"]
+    written = {}
+    for log in stack.logs(""):
+        content = s3.get_object(Bucket=bucket, Key=log["Key"])["Body"].read()
+        plain = gzip.decompress(content) if log["Key"].endswith(".gz") else content
+        written[log["Key"]] = plain.decode(errors="replace")
+    written["table"] = json.dumps(dynamodb.scan(TableName=stack.resources["EFSDynamoDB"])["Items"])
+    disks = local_account.home / "instances"
+    for path in [*disks.glob("*/var/log/*.log"), *disks.glob("*/run/efs-backup/*.json")]:
+        written[str(path)] = path.read_text()
+    for kind in ("cloud-init-output.log", "notification.json", "stderr", "table", "message.json"):
+        assert any(name.endswith(kind) and text for name, text in written.items()), kind
+    assert [name for name, text in written.items() if CREDENTIALS.search(text)] == []

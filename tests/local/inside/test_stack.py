@@ -6,9 +6,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ami_info.image import PARAMETER
-from local import api, deployment, sandbox
+from local import api, deployment
 
-RELEASE = sandbox.STATE / "test-release"
 ALARM = "SnapshotAgeAlarm"
 
 
@@ -72,9 +71,9 @@ def test_the_outputs_name_what_administrators_need(local_account, stack):
 
 
 @pytest.fixture
-def create(local_account, stack, release_url):
+def create(local_account, stack, release, release_url):
     """create(edits, parameters): a second stack for the same source, from an edited template."""
-    body = (RELEASE / "global-s3-assets" / deployment.BACKUP_TEMPLATE).read_text()
+    body = (release / "global-s3-assets" / deployment.BACKUP_TEMPLATE).read_text()
 
     def create(edits=(), **parameters):
         edited = body
