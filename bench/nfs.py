@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -46,19 +47,24 @@ def backup(rig: Rig, method: str, settings: Settings, over: str) -> float:
     return float(end) - float(begin)
 
 
+def change(rig: Rig, settings: Settings, seed: int) -> None:
+    arguments = f"{settings.changed_percent} {seed}"
+    rig.run(f"python3 {GUEST}/many.py change /srv/source {arguments}", timeout=HOUR)
+
+
 def measure(rig: Rig, files: int, delays_ms: list[float], settings: Settings) -> Iterator[Sample]:
     rig.fresh()
     rig.run(f"python3 {GUEST}/many.py make /srv/source {files}", timeout=HOUR)
-    # As many snapshots as are kept and, for this project, the spare; without NFS it is quicker.
+    seeds = itertools.count()
+    # As many snapshots as are kept, each with its changes, and the one that expired since. Without
+    # NFS, as that is quicker.
     for _ in range(settings.retain + 1):
+        change(rig, settings, next(seeds))
         for method in settings.methods:
             backup(rig, method, settings, over="/srv")
-    seed = 0
     for delay_ms in delays_ms:
         for _ in range(settings.rounds):
-            seed += 1
-            change = f"{settings.changed_percent} {seed}"
-            rig.run(f"python3 {GUEST}/many.py change /srv/source {change}", timeout=HOUR)
+            change(rig, settings, next(seeds))
             for method in settings.methods:
                 rig.delay(0)
                 rig.remount()

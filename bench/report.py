@@ -82,7 +82,6 @@ def bars(axes: Axes, samples: list[Sample], files: float, value: Callable[[Sampl
         ]
         drawn = axes.bar(places, heights, width, label=method)
         axes.bar_label(drawn, fmt="%.3g", fontsize=7)
-    axes.set_yscale("log")
     axes.set_xticks([place + 0.4 - width / 2 for place in range(len(delays))])
     axes.set_xticklabels([f"{delay_ms:g} ms" for delay_ms in delays])
     axes.set_xlabel("network round trip")
@@ -98,7 +97,8 @@ def plot_nfs(samples: list[Sample], path: Path) -> None:
         row[0].set_title(f"{files:,} files: seconds for one backup")
         bars(row[1], samples, files, calls_per_file)
         row[1].set_title(f"{files:,} files: NFS calls per file")
-    grid[0][0].legend(fontsize=8)
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     figure.savefig(path, dpi=110)
 
 

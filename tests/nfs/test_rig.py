@@ -50,14 +50,14 @@ def test_nothing_of_a_script_is_left_behind(rig: Machine) -> None:
     ]
 
 
-def test_a_script_that_takes_too_long_is_killed(rig: Machine) -> None:
-    done = rig.run("echo so far; sleep 1000", timeout=1, check=False)
+def test_a_script_that_takes_too_long_is_killed(booted: Machine) -> None:
+    done = booted.run("echo so far; sleep 1000", timeout=1, check=False)
     assert (done.code, done.stdout) == (137, "so far\n")
 
 
-def test_a_failing_script_shows_its_output(rig: Machine) -> None:
+def test_a_failing_script_shows_its_output(booted: Machine) -> None:
     with pytest.raises(AssertionError, match="exit code 3\nout\nerr"):
-        rig.run("echo out; echo err >&2; exit 3")
+        booted.run("echo out; echo err >&2; exit 3")
 
 
 def test_a_machine_that_hangs_is_ended(booted: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
