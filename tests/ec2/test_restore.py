@@ -66,8 +66,9 @@ class Restore:
         return outcome
 
     def undo(self) -> None:
-        """Undo all restores, the last one first."""
-        for script in sorted(self.target.rglob(".efs-restore-*.undo/undo"), reverse=True):
+        """Undo all restores, the last one first: names tell only those of different seconds apart."""
+        scripts = self.target.rglob(".efs-restore-*.undo/undo")
+        for script in sorted(scripts, key=lambda path: path.stat().st_mtime_ns, reverse=True):
             subprocess.run([sys.executable, str(script)], check=True, capture_output=True)
 
     def safety_directories(self) -> list[Path]:
