@@ -29,8 +29,8 @@ from engine.walk import (
     Verdict,
     change_between,
     file_of,
-    is_complete_copy,
     judge,
+    judge_staged,
 )
 
 TOP = ""
@@ -341,7 +341,7 @@ class Settle(NamedTuple):
         else:
             report.changed(change_between(now, before), now.bytes, path)
         if inode in (MISSING, AT_LIMIT):
-            if staged is not None and not self._is_complete(stage, name, staged, now):
+            if staged is not None and not self._is_complete(entry, source, stage, report, worker):
                 drop(self.trees, stage, name, staged)
                 staged = None
             if staged is not None:
@@ -353,12 +353,21 @@ class Settle(NamedTuple):
             copies = report.sparse if now.is_sparse else report.copies
             copies.append((path, now.bytes))
 
-    def _is_complete(self, stage: int, name: str, staged: int, now: File) -> bool:
+    def _is_complete(
+        self, entry: Entry, source: int, stage: int, report: Report, worker: Worker
+    ) -> bool:
         """Whether the stage's entry is a copy that a run which did not finish has made."""
-        if self.trees.resumed is None or staged == DIRECTORY:
+        name, now = entry.name, entry.now
+        if self.trees.resumed is None or entry.staged == DIRECTORY:
             return False
+        if entry.before and entry.staged == entry.before.inode:
+            return False  # the previous snapshot's, which is known to differ by now
         present = file_of(os.stat(name, dir_fd=stage, follow_symlinks=False))
-        return is_complete_copy(present, now, self.trees.resumed, self.trees.margin)
+        verdict = judge_staged(present, now, self.trees.resumed, self.trees.margin)
+        if verdict is Verdict.CHECK:
+            report.counts["checked"] += 1
+            return same_content(source, stage, name, now.mode, worker)
+        return verdict is Verdict.KEEP
 
 
 class Removed(NamedTuple):

@@ -97,18 +97,16 @@ def is_device(mode: int) -> bool:
     return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
 
 
-def is_complete_copy(staged: File, now: File, stage_started: int, margin: int) -> bool:
+def judge_staged(staged: File, now: File, stage_started: int, margin: int) -> Verdict:
     """Whether the stage's entry is what a run that did not finish copied from the source's ``now``.
 
     rsync sets an entry's times after it has written and closed it, and leaves half a file with the
     present time or, if told to keep it, with 0. NFS has the data on storage when a file is closed.
     So equal times and sizes tell that all was copied, if that run made the entry itself (it is not
-    older than the stage), and if the source did not change since the stage was begun.
+    older than the stage), and if the source did not change since the stage was begun. If it did,
+    only its content can tell.
     """
-    return (
-        staged[:5] == now[:5]
-        and staged.mtime_ns != 0
-        and staged.ctime_ns >= stage_started
-        and staged.links <= now.links
-        and now.ctime_ns < stage_started - margin
-    )
+    is_its_own = staged.ctime_ns >= stage_started and staged.links <= now.links
+    if staged[:5] != now[:5] or staged.mtime_ns == 0 or not is_its_own:
+        return Verdict.COPY
+    return Verdict.KEEP if now.ctime_ns < stage_started - margin else Verdict.CHECK
