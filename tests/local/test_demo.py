@@ -80,7 +80,7 @@ def start(small, terminal):
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     shown = read_until(user, b"executes its user data")
-    assert b"executes its user data" in shown
+    assert b"executes its user data" in shown, shown.decode(errors="replace")
     return process
 
 
