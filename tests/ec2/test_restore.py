@@ -66,7 +66,7 @@ class Restore:
         return outcome
 
     def undo(self) -> None:
-        """Undo all restores, the last one first: names tell only those of different seconds apart."""
+        """Undo all restores, the last one first; names do not tell those of one second apart."""
         scripts = self.target.rglob(".efs-restore-*.undo/undo")
         for script in sorted(scripts, key=lambda path: path.stat().st_mtime_ns, reverse=True):
             subprocess.run([sys.executable, str(script)], check=True, capture_output=True)
