@@ -13,7 +13,7 @@ main() {
   missing=$(missing_programs)
   [[ -n $missing ]] || return 0
   log "installing ${missing//$'\n'/, }"
-  install_packages "$HERE/fpart.tar.gz"
+  install_packages
   missing=$(missing_programs)
   [[ -z $missing ]] || fail "could not install ${missing//$'\n'/, }"
 }

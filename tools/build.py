@@ -1,4 +1,4 @@
-"""Builds a release into dist/: the templates, one zip per Lambda, one bundle of ec2/ and fpart.
+"""Builds a release into dist/: the templates, one zip per Lambda, one bundle of ec2/.
 
 The same sources give the same bytes, wherever and whenever they are built.
 """
@@ -11,16 +11,12 @@ import hashlib
 import io
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tarfile
 import tempfile
-import tomllib
-import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +24,6 @@ SOLUTION_NAME = "efs-to-efs-backup"
 LAMBDAS = ("orchestrator", "solution_helper", "ami_info")
 VERSION = re.compile(r"v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?", re.ASCII)
 BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,46}[a-z0-9]")
-DOWNLOAD_TIMEOUT_SECONDS = 30
 
 Files = Mapping[str, tuple[bytes, int]]
 """What goes into an archive: name -> content, mode (0o644 or 0o755)."""
@@ -36,19 +31,6 @@ Files = Mapping[str, tuple[bytes, int]]
 
 class BuildError(Exception):
     """The release cannot be built; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Fpart:
-    """Where the source of fpart comes from, and what it must be."""
-
-    version: str
-    url: str
-    sha256: str
-
-    @classmethod
-    def pinned(cls, root: Path) -> Fpart:
-        return cls(**tomllib.loads((root / "tools" / "fpart.toml").read_text()))
 
 
 def build(version: str, bucket: str, dist: Path, root: Path = ROOT) -> None:
@@ -65,8 +47,7 @@ def build(version: str, bucket: str, dist: Path, root: Path = ROOT) -> None:
         regional.mkdir(parents=True)
         for name in LAMBDAS:
             (regional / f"{name}.zip").write_bytes(zipped(lambda_files(root / "src" / name, cache)))
-        fpart = fpart_source(Fpart.pinned(root), cache, os.environ.get("FPART_TARBALL"))
-        bundle = tar_gz({**files_of(root / "ec2", "ec2/"), "ec2/fpart.tar.gz": (fpart, 0o644)})
+        bundle = tar_gz(files_of(root / "ec2", "ec2/"))
         (regional / "ec2.tar.gz").write_bytes(bundle)
         placeholders = {
             "BUCKET_NAME": bucket,
@@ -82,7 +63,7 @@ def build(version: str, bucket: str, dist: Path, root: Path = ROOT) -> None:
 
 def source_version(root: Path = ROOT) -> str:
     """A version for what has none: other sources, other version."""
-    digest = hashlib.sha256((root / "tools" / "fpart.toml").read_bytes())
+    digest = hashlib.sha256()
     for folder in ("ec2", "src", "templates"):
         for name, (content, mode) in sorted(files_of(root / folder, f"{folder}/").items()):
             digest.update(f"{name} {mode} {len(content)}\n".encode() + content)
@@ -130,62 +111,6 @@ def installed(requirements: Path, cache: Path) -> Path:
             raise BuildError(f"pip could not install {requirements}")
         Path(scratch, "packages").rename(target)
     return target
-
-
-def fpart_source(fpart: Fpart, cache: Path, override: str | None) -> bytes:
-    """The tarball, from `override` (a path or URL) if given, else from the cache or the net."""
-    if override:
-        return verified(fpart, override, fetched(override))
-    kept = cache / f"fpart-{fpart.version}.tar.gz"
-    if kept.exists():
-        return verified(fpart, str(kept), kept.read_bytes())
-    content = verified(fpart, *downloaded(fpart))
-    cache.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(".part")
-    part.write_bytes(content)
-    part.rename(kept)
-    return content
-
-
-def downloaded(fpart: Fpart) -> tuple[str, bytes]:
-    """The URL that answered, and what it gave: upstream's, or else Debian's."""
-    try:
-        return fpart.url, fetched(fpart.url)
-    except OSError as error:
-        upstream_error = error
-    try:
-        url = debian_url(fpart.version)
-        return url, fetched(url)
-    except (OSError, subprocess.CalledProcessError) as debian_error:
-        raise BuildError(
-            f"fpart {fpart.version} came neither from {fpart.url} ({upstream_error})"
-            f" nor from Debian ({debian_error}); set FPART_TARBALL to the path or URL of a copy"
-        ) from debian_error
-
-
-def verified(fpart: Fpart, origin: str, content: bytes) -> bytes:
-    found = hashlib.sha256(content).hexdigest()
-    if found != fpart.sha256:
-        raise BuildError(
-            f"{origin} is not fpart {fpart.version}: SHA-256 expected {fpart.sha256}, found {found}"
-        )
-    return content
-
-
-def fetched(location: str) -> bytes:
-    if "://" not in location:
-        return Path(location).read_bytes()
-    with urllib.request.urlopen(location, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:
-        content: bytes = response.read()
-        return content
-
-
-def debian_url(version: str) -> str:
-    """Upstream's tarball, which Debian keeps unchanged beside the packages of all its releases."""
-    command = ["apt-get", "download", "--print-uris", "fpart"]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    package_url = shlex.split(output)[0]
-    return f"{package_url.rsplit('/', 1)[0]}/fpart_{version}.orig.tar.gz"
 
 
 def files_of(directory: Path, prefix: str = "") -> Files:

@@ -9,8 +9,7 @@ set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly VENV=.venv
-# gcc, libc6-dev and make build fpart as on a backup instance; fpart itself is for the engine alone.
-DEBIAN_PACKAGES=(bubblewrap ca-certificates curl fpart gcc libc6-dev make openssl rsync util-linux)
+DEBIAN_PACKAGES=(bubblewrap ca-certificates curl openssl rsync util-linux)
 REQUIREMENTS=(requirements.txt)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -20,8 +19,10 @@ refuse() {
   exit 2
 }
 
-# What boots a machine for the NFS tests. Ubuntu does not have it, nor do other processors.
+# A compiler, and what boots a machine for the NFS tests. Ubuntu does not have the latter, nor do
+# other processors.
 add_rig() {
+  DEBIAN_PACKAGES+=(gcc libc6-dev)
   # shellcheck source=/dev/null
   if [[ $HOSTTYPE == x86_64 ]] && (. /etc/os-release && [[ $ID == debian ]]); then
     DEBIAN_PACKAGES+=(debootstrap user-mode-linux)
@@ -53,8 +54,6 @@ install_packages() {
   local missing
   mapfile -t missing < <(missing_packages)
   ((${#missing[@]} > 0)) || return 0
-  # fpart's package wants a mailer. Where there is none, apt would choose one that runs a server.
-  [[ " ${missing[*]} " != *' fpart '* || -e /usr/sbin/sendmail ]] || missing+=(dma)
 
   local -a sudo=() install=(env DEBIAN_FRONTEND=noninteractive
     apt-get install --yes --no-install-recommends "${missing[@]}")

@@ -40,7 +40,7 @@ WHAT_TO_DO = {
     "If it happens again, use a longer backup window or a larger instance.",
     UNSUCCESSFUL: "See the logs, put right what they name, and start a backup or wait for the next "
     "one. The snapshots that exist were not touched.",
-    FPSYNC_FAILED: "See fpsync.log in the log bucket under efs-backup-log, then start a backup or "
+    FPSYNC_FAILED: "See rsync.log in the log bucket under efs-backup-log, then start a backup or "
     "wait for the next one. The snapshots that exist were not touched.",
 }
 LOOK_FURTHER = (

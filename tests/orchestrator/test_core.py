@@ -614,7 +614,7 @@ def test_the_whole_notification_of_a_run_that_the_instance_reported() -> None:
         "EC2Logs": LOGS,
         "BackupStopTime": "2026-03-01T02:30:00Z",
         "Message": "fpsync process in backup script failed or did not start: fpart died",
-        "WhatToDo": "Look into fpsync.log",
+        "WhatToDo": "Look into rsync.log",
         "Warnings": ["vanished: a"],
         "Progress": {"Phase": "copy", "Done": 3, "Unit": "parts"},
         "SourceBurstCreditBalance": 2308974418330,

@@ -14,27 +14,17 @@ import pytest
 
 from tools import build
 
-FPART = b"the source of fpart"
-SHA256 = hashlib.sha256(FPART).hexdigest()
-UPSTREAM = "https://upstream.invalid/fpart-1.7.0.tar.gz"
-DEBIAN = "https://debian.invalid/pool/main/f/fpart/fpart_1.7.0.orig.tar.gz"
-
 
 @pytest.fixture
 def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Projects that are as small as can be; all that they need is on this machine."""
     wheel = make_wheel(tmp_path / "wheels")
-    tarball = tmp_path / "fpart.tar.gz"
-    tarball.write_bytes(FPART)
-    monkeypatch.setenv("FPART_TARBALL", str(tarball))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
 
     def make(name: str) -> Path:
         root = tmp_path / name
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        pin = f'version = "1.7.0"\nurl = "{UPSTREAM}"\nsha256 = "{SHA256}"\n'
-        write(root / "tools/fpart.toml", pin)
         for package in build.LAMBDAS:
             write(root / f"src/{package}/__init__.py", f'"""{package}"""\n')
             write(root / f"src/{package}/handler.py", "def lambda_handler(): ...\n")
@@ -131,16 +121,12 @@ class TestRelease:
         with zipfile.ZipFile(dist / "regional-s3-assets/orchestrator.zip") as archive:
             assert archive.namelist() == ["orchestrator/__init__.py", "orchestrator/handler.py"]
 
-    def test_bundles_ec2_with_fpart(self, project: Path, dist: Path) -> None:
+    def test_bundles_ec2(self, project: Path, dist: Path) -> None:
         make(project)
         with tarfile.open(dist / "regional-s3-assets/ec2.tar.gz") as archive:
             members = {member.name: member for member in archive}
-            source = archive.extractfile("ec2/fpart.tar.gz")
-            assert source is not None
-            assert source.read() == FPART
         assert {name: oct(member.mode) for name, member in members.items()} == {
             "ec2/efs-ec2-backup.sh": "0o755",
-            "ec2/fpart.tar.gz": "0o644",
             "ec2/lib/common.sh": "0o644",
         }
 
@@ -228,98 +214,6 @@ class TestRefusals:
         requirements.write_text("tiny==1.0 --hash=sha256:" + "0" * 64)
         with pytest.raises(build.BuildError, match=r"could not install .*ami_info/requirements"):
             make(project)
-
-    def test_another_fpart(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        other = project / "other.tar.gz"
-        other.write_bytes(b"other")
-        found = hashlib.sha256(b"other").hexdigest()
-        monkeypatch.setenv("FPART_TARBALL", str(other))
-        with pytest.raises(build.BuildError, match=f"{other}.*expected {SHA256}, found {found}"):
-            make(project)
-
-
-class TestFpart:
-    """Where its source comes from: cache, upstream, Debian, in this order."""
-
-    FPART = build.Fpart("1.7.0", UPSTREAM, SHA256)
-
-    @pytest.fixture
-    def net(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-        """URL -> what it gives; there is nothing else."""
-        net: dict[str, bytes] = {}
-
-        def fetched(location: str) -> bytes:
-            if location in net:
-                return net[location]
-            raise OSError(f"unreachable: {location}")
-
-        monkeypatch.setattr(build, "fetched", fetched)
-        monkeypatch.setattr(build, "debian_url", lambda version: DEBIAN)
-        return net
-
-    def source(self, cache: Path, override: str | None = None) -> bytes:
-        return build.fpart_source(self.FPART, cache, override)
-
-    @pytest.mark.parametrize("origin", [UPSTREAM, DEBIAN])
-    def test_is_downloaded_once(self, net: dict[str, bytes], tmp_path: Path, origin: str) -> None:
-        net[origin] = FPART
-        assert self.source(tmp_path) == FPART
-        net.clear()
-        assert self.source(tmp_path) == FPART
-
-    def test_override_wins(self, net: dict[str, bytes], tmp_path: Path) -> None:
-        net |= {UPSTREAM: b"upstream", "https://mirror.invalid/fpart": FPART}
-        assert self.source(tmp_path, "https://mirror.invalid/fpart") == FPART
-
-    @pytest.mark.parametrize("origin", [UPSTREAM, DEBIAN])
-    def test_other_bytes_are_an_error(
-        self, net: dict[str, bytes], tmp_path: Path, origin: str
-    ) -> None:
-        net[origin] = b"other"
-        with pytest.raises(
-            build.BuildError, match=f"{origin} is not fpart 1.7.0: SHA-256 expected"
-        ):
-            self.source(tmp_path)
-        assert list(tmp_path.iterdir()) == []
-
-    def test_other_bytes_of_upstream_are_not_replaced_by_debians(
-        self, net: dict[str, bytes], tmp_path: Path
-    ) -> None:
-        net |= {UPSTREAM: b"other", DEBIAN: FPART}
-        with pytest.raises(build.BuildError, match="found"):
-            self.source(tmp_path)
-
-    def test_other_bytes_in_the_cache_are_an_error(
-        self, net: dict[str, bytes], tmp_path: Path
-    ) -> None:
-        (tmp_path / "fpart-1.7.0.tar.gz").write_bytes(b"damaged")
-        with pytest.raises(build.BuildError, match=f"{tmp_path}/fpart-1.7.0.tar.gz is not"):
-            self.source(tmp_path)
-
-    def test_out_of_reach(self, net: dict[str, bytes], tmp_path: Path) -> None:
-        with pytest.raises(build.BuildError) as error:
-            self.source(tmp_path)
-        for text in (UPSTREAM, DEBIAN, "FPART_TARBALL"):
-            assert text in str(error.value)
-
-    def test_override_out_of_reach(
-        self, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.setenv("FPART_TARBALL", "/nowhere/fpart.tar.gz")
-        monkeypatch.setattr(build, "ROOT", project)
-        arguments = ["--version", "v2.0.0", "--dist", str(project / "dist")]
-        assert build.main(arguments) == 1
-        assert "/nowhere/fpart.tar.gz" in capsys.readouterr().err
-
-    def test_debians_is_found_beside_its_package(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        apt = tmp_path / "apt-get"
-        package = DEBIAN.replace("1.7.0.orig.tar.gz", "1.5.1-1_amd64.deb")
-        write(apt, f"""#!/bin/sh\necho "'{package}' fpart.deb 47952 SHA256:bc44"\n""")
-        apt.chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path))
-        assert build.debian_url("1.7.0") == DEBIAN
 
 
 class TestCommandLine:

@@ -102,23 +102,23 @@ class TestPackages:
     def test_without_the_right_it_says_what_to_run(
         self, machine: Machine, sudo: str | None
     ) -> None:
-        machine.packages(missing=["rsync", "gcc"])
+        machine.packages(missing=["rsync", "curl"])
         if sudo:
             machine.stand_in("sudo", sudo)
         result = machine.run()
         assert result.returncode == 2
-        assert f"sudo sh -c '{COMMAND} gcc rsync'" in result.stderr
+        assert f"sudo sh -c '{COMMAND} curl rsync'" in result.stderr
         assert machine.called("apt-get") == []
         assert not machine.venv.exists()
 
     def test_with_sudo_it_installs_what_is_missing(self, machine: Machine) -> None:
-        machine.packages(missing=["rsync", "gcc"])
+        machine.packages(missing=["rsync", "curl"])
         machine.stand_in("sudo", '[[ $1 != -n ]] || shift; exec "$@"')
         machine.stand_in("true")
         assert machine.run().returncode == 0
         update, install = machine.called("apt-get")
         assert update.startswith("apt-get update")
-        assert install.startswith("apt-get install --yes --no-install-recommends gcc rsync")
+        assert install.startswith("apt-get install --yes --no-install-recommends curl rsync")
 
     def test_as_root_it_needs_no_sudo(self, machine: Machine) -> None:
         machine.packages(missing=["rsync"])
