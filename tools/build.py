@@ -109,7 +109,11 @@ def installed(requirements: Path, cache: Path) -> Path:
         pip += ["--only-binary", ":all:", "--platform", "any", "--require-hashes"]
         if subprocess.run([*pip, "--requirement", str(requirements)], check=False).returncode:
             raise BuildError(f"pip could not install {requirements}")
-        Path(scratch, "packages").rename(target)
+        try:
+            Path(scratch, "packages").rename(target)
+        except OSError:
+            if not target.exists():  # else another build was faster
+                raise
     return target
 
 

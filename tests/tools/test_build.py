@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,6 +130,24 @@ class TestRelease:
             "ec2/efs-ec2-backup.sh": "0o755",
             "ec2/lib/common.sh": "0o644",
         }
+
+    def test_another_build_at_the_same_time(
+        self, project: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Both find the cache without the packages, and the other one is faster."""
+        run = build.subprocess.run
+        raced: list[bool] = []
+
+        def slower(*arguments: Any, **options: Any) -> Any:
+            done = run(*arguments, **options)
+            if not raced:
+                raced.append(True)
+                make(project)
+            return done
+
+        monkeypatch.setattr(build.subprocess, "run", slower)
+        make(project)
+        assert raced
 
     def test_replaces_the_one_before(self, project: Path, dist: Path) -> None:
         write(dist / "regional-s3-assets/old.zip", "old")
