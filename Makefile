@@ -9,7 +9,7 @@ BIN := .venv/bin
 SHELL_FILES = $(shell shfmt --find .ci */)
 GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo build publish preflight deploy status backup-now restore cost test test-nfs test-faults bench lint lock clean
+.PHONY: help setup demo build publish preflight deploy status backup-now restore cost test test-nfs test-faults coverage bench lint lock clean
 
 ##@ Getting started
 help: ## explain the targets
@@ -65,6 +65,11 @@ test: setup ## run all tests; those of the local account use sudo
 
 test-nfs: setup ## run the tests on real NFS mounts alone
 	@$(BIN)/python -m pytest tests/nfs
+
+coverage: setup ## lines and branches that the tests run which need neither the local account nor NFS
+	@mkdir -p .cache/coverage && $(BIN)/coverage erase
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/coverage run -m pytest -n auto --ignore tests/local --ignore tests/nfs
+	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 bench: ## measure backups on real NFS mounts beside other ways to make them: ARGS="--files 10k --delay 1"
 	@tools/setup.sh bench
