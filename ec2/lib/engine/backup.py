@@ -21,7 +21,7 @@ from engine.outcome import EngineError, Failed, Stopped
 from engine.pool import Pool
 from engine.process import StopSignals
 from engine.removal import remove_trees
-from engine.snapshots import Run, SnapshotFolder
+from engine.snapshots import Beginning, Run, SnapshotFolder
 from engine.stage import Trees
 from engine.tally import Tally, vanished_warnings
 from engine.walk import Change
@@ -79,6 +79,10 @@ class BackupResult(Result):
     number_of_files_continued: int = 0
     number_of_directories: int = 0
     expired: list[str] = field(default_factory=list)
+
+    @property
+    def number_of_changes(self) -> int:
+        return sum(getattr(self, f"number_of_files_{name}") for name in CHANGES.values())
 
     def add(self, filling: Filling, tally: Tally) -> None:
         counts = filling.counts
@@ -153,13 +157,14 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     folder.finish_publishing()
     check_source_not_lost(options, folder)
     started = folder.now()
+    beginning = folder.begin_stage(started)
     with contextlib.ExitStack() as stack:
         # What is opened before the workers are forked, they have too.
         top = descriptor(folder.path, stack)
-        trees = open_trees(options, folder, started, stack)
+        trees = open_trees(options, folder, beginning, stack)
         pool = stack.enter_context(Pool(PROCESSES, stop))
         make_snapshot(options, folder, trees, pool, work, stop, result)
-        publish(folder, Run(started, result.number_of_files), stop, result)
+        publish(folder, note_of(started, beginning, folder, result), stop, result)
         if options.log_dir:
             shutil.copyfile(work / CHANGES_FILE, options.log_dir / CHANGES_FILE)
         expire(options, folder, top, pool, result)
@@ -172,11 +177,9 @@ def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:
 
 
 def open_trees(
-    options: Options, folder: SnapshotFolder, started: int, stack: contextlib.ExitStack
+    options: Options, folder: SnapshotFolder, beginning: Beginning, stack: contextlib.ExitStack
 ) -> Trees:
-    """Decide what the stage begins as and what it is compared with."""
     margin = options.clock_skew * 10**9
-    unfinished = folder.begin_stage(started)
     newest = folder.newest()
     run = folder.run_of(newest) if newest else None
     return Trees(
@@ -185,7 +188,7 @@ def open_trees(
         stage=descriptor(folder.stage, stack),
         trash=descriptor(folder.make_trash(), stack),
         changed_since=run.started - margin if run else None,
-        resumed=unfinished.started if unfinished else None,
+        resumed=beginning.unfinished.started if beginning.unfinished else None,
         margin=margin,
     )
 
@@ -216,6 +219,17 @@ def make_snapshot(
         result.add(filling, copying.tally)
     if result.errors:
         raise Failed("files", "some files could not be copied, so nothing was published")
+
+
+def note_of(
+    started: int, beginning: Beginning, folder: SnapshotFolder, result: BackupResult
+) -> Run:
+    newest = folder.newest()
+    before = (folder.run_of(newest) if newest else None) or Run(0)
+    changes = result.number_of_changes
+    replaced = result.number_of_files_linked + changes
+    differed = replaced if beginning.was_spare else before.differed
+    return Run(started, result.number_of_files, changes, differed)
 
 
 def publish(folder: SnapshotFolder, run: Run, stop: StopSignals, result: BackupResult) -> None:

@@ -15,24 +15,57 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.files import locked, write_atomically
 from engine.outcome import Refused
 
+log = logging.getLogger(__name__)
+
+
+# To make a spare that differs in more than this share of its files into the stage takes more calls
+# than to link all files into an empty one. Measured on NFS, see docs/adr/0007.
+SPARE_LIMIT = 0.7
+
 
 @dataclass
 class Run:
-    """What the next run has to know of the one that made a snapshot.
+    """What the next runs have to know of the one that made a snapshot.
 
     started: by the clock of the backup file system, in ns. files: how many there are in it.
+    changes: how many it has, or has no longer, other than the snapshot before. differed: how many
+    files of the spare had to be replaced, when a stage was last made of one.
     """
 
     started: int
     files: int = 0
+    changes: int = 0
+    differed: int = 0
+
+
+class Beginning(NamedTuple):
+    """What the stage is at first: what a run that did not finish left, the spare, or empty."""
+
+    unfinished: Run | None = None
+    was_spare: bool = False
+
+
+def is_spare_cheaper(runs: Sequence[Run]) -> bool:
+    """Whether a stage made of the spare takes fewer calls than an empty one.
+
+    ``runs`` made the snapshots that there are, newest first. The spare was the one before them: it
+    differs by no more than what all of them changed. If that were the same files each time it
+    differs by far less, so what was found when one was last used has a say, too.
+    """
+    newest = runs[0]
+    limit = SPARE_LIMIT * newest.files
+    return sum(run.changes for run in runs) <= limit or newest.differed <= limit
 
 
 class SnapshotFolder:
@@ -73,8 +106,8 @@ class SnapshotFolder:
         os.utime(lock)
         return lock.stat().st_mtime_ns
 
-    def begin_stage(self, started: int) -> Run | None:
-        """Have a stage: what a run that did not finish left (returned), the spare, or a new one.
+    def begin_stage(self, started: int) -> Beginning:
+        """Have a stage.
 
         ``started`` is noted before the directory becomes the stage: a stage without a date does not
         pass for one that was begun long ago.
@@ -83,11 +116,16 @@ class SnapshotFolder:
             unfinished = self.run_of(self.stage)
             if not unfinished:
                 self.note_run(self.stage, Run(started))
-            return unfinished
+            return Beginning(unfinished=unfinished)
+        runs = [self.run_of(path) or Run(0) for _, path in self._numbered(self.interval)]
+        if self.spare.is_dir() and runs and not is_spare_cheaper(runs):
+            log.info("the spare differs too much: linking into an empty stage")
+            self.spare.rename(self._next(f".{self.interval}.expired"))
+        was_spare = self.spare.is_dir()
         self.spare.mkdir(mode=0o700, exist_ok=True)
         self.note_run(self.spare, Run(started))
         self.spare.rename(self.stage)
-        return None
+        return Beginning(was_spare=was_spare)
 
     def make_trash(self) -> Path:
         """A directory for what is taken out of the stage, removed together with what expired."""
