@@ -3,7 +3,7 @@
 python -m bench                                 10,000 files, 0.2, 1 and 3 ms, all methods
 python -m bench --files 100k --delay 1
 python -m bench --growth 10k 100k 1M            on a local file system, this project alone
-python -m bench --save docs/performance         writes results.json and the plots there
+python -m bench --save docs/performance         writes the samples as JSON, and plots, there
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from bench.methods import METHODS
 from tests.nfs.rig import Rig
 
 FACTORS = {"": 1, "k": 1_000, "M": 1_000_000}
+PLACES = ("directory", "save")  # where something lies is no part of a result
 
 
 def count(text: str) -> int:
@@ -66,9 +67,14 @@ def machine() -> dict[str, object]:
     }
 
 
+def write(path: Path, results: dict[str, object]) -> None:
+    path.write_text(json.dumps(results, indent=1, default=str) + "\n")
+
+
 def main() -> int:
     options = parse()
-    results: dict[str, object] = {"machine": machine(), "options": vars(options)}
+    chosen = {name: value for name, value in vars(options).items() if name not in PLACES}
+    about = {"machine": machine(), "options": chosen}
     samples: list[nfs.Sample] = []
     settings = nfs.Settings(
         options.jobs, options.retain, options.changed, options.rounds, options.methods
@@ -86,15 +92,14 @@ def main() -> int:
 
     options.save.mkdir(parents=True, exist_ok=True)
     if samples:
-        results["nfs"] = [asdict(sample) for sample in samples]
+        name = "nfs-" + "-".join(str(files) for files in options.files)
         print(report.nfs_table(samples))
-        report.plot_nfs(samples, options.save / "nfs.png")
+        report.plot_nfs(samples, options.save / f"{name}.png")
+        write(options.save / f"{name}.json", {**about, "samples": [*map(asdict, samples)]})
     if grown:
-        results["growth"] = [asdict(row) for row in grown]
         print(report.growth_table(grown))
         report.plot_growth(grown, options.save / "growth.png")
-    path = options.save / ("results.json" if samples else "growth.json")
-    path.write_text(json.dumps(results, indent=1, default=str) + "\n")
+        write(options.save / "growth.json", {**about, "samples": [*map(asdict, grown)]})
     print(f"saved in {options.save}")
     return 0
 
