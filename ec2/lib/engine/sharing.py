@@ -27,6 +27,8 @@ class SharedNames:
     def groups(self) -> Iterator[list[SharedName]]:
         """The names of each inode."""
         self._file.close()
+        if not self._path.stat().st_size:
+            return
         command = ["sort", "--zero-terminated", "--buffer-size=50M", f"--output={self._path}"]
         command += [f"--temporary-directory={self._path.parent}", str(self._path)]
         subprocess.run(command, check=True, env={**os.environ, "LC_ALL": "C"})
