@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import json
 import os
@@ -119,7 +120,29 @@ class Backup:
         outcome = self.run(**changes)
         assert outcome.exit_code == 0, outcome.stderr
         assert outcome.result["outcome"] == "published"
+        interval = changes.get("interval") or "daily"
+        before = self.snapshot(1, interval)
+        if not before.exists() or self.digests_of(before).exists():
+            check_digests(self.snapshot(0, interval), self.digests(0, interval))
         return outcome
+
+    def digests(self, number: int = 0, interval: str = "daily") -> Path:
+        return self.digests_of(self.snapshot(number, interval))
+
+    def digests_of(self, snapshot: Path) -> Path:
+        interval, _, _ = snapshot.name.partition(".")
+        return snapshot.parent / f".{interval}.digests.{snapshot.stat().st_ino}.gz"
+
+    def verify(self, number: int = 0) -> Outcome:
+        words = ["--backup", str(self.target), "--folder", self.label, "--interval", "daily"]
+        self.result.unlink(missing_ok=True)
+        done = subprocess.run(
+            [EC2 / "efs-verify.sh", *words, "--number", str(number), "--result", self.result],
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="backslashreplace",
+        )
+        return Outcome(done.returncode, done.stderr, json.loads(self.result.read_text()))
 
     def snapshot(self, number: int, interval: str = "daily") -> Path:
         return self.target / self.label / f"{interval}.{number}"
@@ -132,7 +155,21 @@ class Backup:
     def hidden(self) -> list[str]:
         folder = self.target / self.label
         names = [path.name for path in folder.glob(".*")]
-        return sorted(name for name in names if name not in BOOKKEEPING)
+        lists = {self.digests_of(folder / name).name for name in self.names()}
+        return sorted(name for name in names if name not in BOOKKEEPING and name not in lists)
+
+
+def check_digests(snapshot: Path, digests: Path) -> None:
+    """The list names each regular file once, and md5sum finds every digest right."""
+    lines = gzip.decompress(digests.read_bytes())
+    found = subprocess.run(
+        ["find", ".", "-type", "f", "-printf", "."], cwd=snapshot, stdout=subprocess.PIPE
+    )
+    assert lines.count(b"\n") == len(found.stdout), "files are missing in the list"
+    if lines:
+        command = ["md5sum", "--check", "--quiet", "--strict"]
+        done = subprocess.run(command, cwd=snapshot, input=lines, capture_output=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def end_tree(process: subprocess.Popen[str]) -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 from engine import arguments
 from engine.command import CommonOptions, Result, execute
 from engine.copy import Copying
+from engine.digests import Notes, make_list
 from engine.files import is_empty
 from engine.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
 from engine.outcome import EngineError, Failed, Stopped
-from engine.pool import Pool
+from engine.pool import PROCESSES, Pool
 from engine.process import StopSignals
 from engine.removal import remove_trees
 from engine.snapshots import Beginning, Run, SnapshotFolder
@@ -36,10 +37,6 @@ EXIT_STATUS = """\
 Exit status: 0 published (warnings are in the result), 1 failed, 2 refused with nothing touched,
 3 stopped before completion. SIGTERM or SIGINT lets running jobs finish; a second one ends them.
 """
-
-
-# Enough to hide the latency of a file system; more of them than CPUs only wait for each other.
-PROCESSES = min(max(os.cpu_count() or 1, 2), 8)
 
 
 @dataclass
@@ -205,16 +202,19 @@ def make_snapshot(
     """Fill the stage with a complete copy of the source, or raise with nothing published."""
     newest = folder.newest()
     run = folder.run_of(newest) if newest else None
-    copying = Copying(options.source, folder.stage, RSYNC_OPTIONS, work, options.jobs)
-    filling = Filling(
-        trees, pool, copying, work, options.jobs, result.progress, run.files if run else None
-    )
+    notes = Notes(folder.notes)
+    copying = Copying(options.source, folder.stage, RSYNC_OPTIONS, work, options.jobs, notes)
+    files = run.files if run else None
+    filling = Filling(trees, pool, copying, notes, work, options.jobs, result.progress, files)
     try:
         result.begin("copy")
         filling.copy_files(stop)
         if not filling.errors and not copying.tally.errors:
             result.begin("directories")
             filling.finish_directories()
+            previous = folder.digests_of(newest) if newest else None
+            target = folder.digests_of(folder.stage)
+            make_list(target, previous, notes, pool, trees.stage, work)
     finally:
         result.add(filling, copying.tally)
     if result.errors:
@@ -251,6 +251,7 @@ def expire(
     result.begin("expire")
     try:
         result.expired = folder.expire(options.retain, options.spare)
+        folder.forget_digests()
         errors = remove_trees(pool, top, [path.name for path in folder.leftovers()])
     except Stopped:
         errors = ["stopped"]

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from engine.digests import Notes
 from engine.outcome import Failed
 from engine.process import StopSignals
-from engine.tally import Tally, judge_job
+from engine.tally import Tally, judge_job, printed_digests
 
 # EFS has no ACLs and no extended attributes. Times are compared to the nanosecond: by whole
 # seconds, a file rewritten within one second with the same size would look unchanged.
@@ -23,22 +24,33 @@ RSYNC_KEEP = ["-lptgoD", "--numeric-ids", "--modify-window=-1"]
 WAIT_SECONDS = 0.05
 
 RSYNC_COUNT = ["--no-human-readable", "--stats"]
+# One line for each file; every rsync 3 has MD5, and so has Python.
+RSYNC_DIGESTS = ["--checksum-choice=md5", "--out-format==%C %n"]
 
 
 class Copying:
     """Copies from ``source`` to ``target`` by up to ``jobs`` rsync at a time.
 
     options: rsync's, besides what to keep and to count. work: a scratch directory; rsync.log in it
-    tells about each job.
+    tells about each job. notes: get the digests of what is copied, if there are any.
     """
 
     def __init__(
-        self, source: Path, target: Path, options: Sequence[str], work: Path, jobs: int
+        self,
+        source: Path,
+        target: Path,
+        options: Sequence[str],
+        work: Path,
+        jobs: int,
+        notes: Notes | None = None,
     ) -> None:
         rsync = shutil.which("rsync")
         if rsync is None:
             raise Failed("system", "rsync is not installed")
         self._command = [rsync, *RSYNC_KEEP, *RSYNC_COUNT, *options, "--from0"]
+        if notes:
+            self._command += RSYNC_DIGESTS
+        self._notes = notes
         self._source, self._target = source, target
         self._executor = ThreadPoolExecutor(jobs)
         self._jobs = jobs
@@ -55,6 +67,8 @@ class Copying:
 
         The list is removed afterwards.
         """
+        if self._notes:
+            self._notes.save()
         self.submitted += 1
         self._executor.submit(self._perform, self.submitted, names, options)
 
@@ -85,7 +99,12 @@ class Copying:
             )
             self._running.add(process.pid)
             self._log.write(f"== rsync job {number} begins\n".encode())
-        statistics, messages = process.communicate()
+        printed, messages = process.communicate()
+        digests, statistics = printed_digests(printed, self._target)
+        if self._notes:
+            for path, digest in digests.items():
+                self._notes.add(digest, [path])
+            self._notes.save()
         listed = names.read_bytes().split(b"\0")[:-1]
         with self._lock:
             self._running.remove(process.pid)

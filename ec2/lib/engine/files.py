@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def locked(path: Path) -> int | None:
         return None
     os.set_inheritable(descriptor, True)
     return descriptor
+
+
+def sort_records(path: Path, *options: str) -> None:
+    """Sort the NUL-terminated records of a file by their bytes, outside of memory."""
+    if not path.stat().st_size:
+        return
+    command = ["sort", "--zero-terminated", "--buffer-size=50M", f"--output={path}", *options]
+    command += [f"--temporary-directory={path.parent}", str(path)]
+    subprocess.run(command, check=True, env={**os.environ, "LC_ALL": "C"})
 
 
 def nul_separated(path: Path) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from engine.copy import Copying
+from engine.digests import CONTINUED, LINKED, VOID, Notes
 from engine.files import nul_separated
 from engine.lists import Lists
 from engine.outcome import Stopped
@@ -47,6 +48,7 @@ class Filling:
         trees: Trees,
         pool: Pool,
         copying: Copying,
+        notes: Notes,
         work: Path,
         jobs: int,
         progress: Progress,
@@ -58,6 +60,7 @@ class Filling:
         self._trees = trees
         self._pool = pool
         self._copying = copying
+        self._notes = notes
         self._singles = Lists(copying, work, jobs)
         self._sparse = Lists(copying, work, jobs, "--sparse")
         self._groups = Lists(copying, work, jobs, "--hard-links", "--sparse")
@@ -103,6 +106,10 @@ class Filling:
         self.counts.update(report.counts)
         self.warnings.add(report.warnings)
         self.errors.add(report.errors)
+        # Before anything of it is copied.
+        self._notes.add(VOID, (os.fsencode(change.path) for change in report.changes))
+        self._notes.add(CONTINUED, map(os.fsencode, report.continued))
+        self._notes.add(LINKED, map(os.fsencode, report.linked))
         for file in report.copies:
             self._singles.add([file])
         for file in report.sparse:

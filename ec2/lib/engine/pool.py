@@ -21,6 +21,8 @@ from typing import Any, Protocol
 from engine.outcome import Failed, Stopped
 from engine.process import StopSignals
 
+# Enough to hide the latency of a file system; more processes than CPUs only wait for each other.
+PROCESSES = min(max(os.cpu_count() or 1, 2), 8)
 THREADS = 16
 TICK_SECONDS = 0.2
 STOPPED = "stopped before the snapshot was complete; the next run continues from it"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from engine.files import nul_separated
+from engine.files import nul_separated, sort_records
 from engine.stage import AT_LIMIT, MISSING, SharedName
 
 
@@ -27,11 +26,7 @@ class SharedNames:
     def groups(self) -> Iterator[list[SharedName]]:
         """The names of each inode."""
         self._file.close()
-        if not self._path.stat().st_size:
-            return
-        command = ["sort", "--zero-terminated", "--buffer-size=50M", f"--output={self._path}"]
-        command += [f"--temporary-directory={self._path.parent}", str(self._path)]
-        subprocess.run(command, check=True, env={**os.environ, "LC_ALL": "C"})
+        sort_records(self._path)
         names = map(_parse, nul_separated(self._path))
         for _, group in itertools.groupby(names, lambda name: name.key):
             yield list(group)

@@ -9,6 +9,8 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
     FOLDER/.daily.expired.N  snapshots on their way out, and what was taken out of a stage
     FOLDER/.daily.dates      when each snapshot was made, by the inode of its directory
     FOLDER/.daily.runs       likewise, what is known of the run that made it
+    FOLDER/.daily.digests.N  the digests of the files of the snapshot whose directory has inode N
+    FOLDER/.daily.notes      what is known of the digests of the files in the stage
     FOLDER/.lock             held for the whole run
 """
 
@@ -76,6 +78,7 @@ class SnapshotFolder:
         self.interval = interval
         self.stage = path / f".{interval}.stage"
         self.spare = path / f".{interval}.spare"
+        self.notes = path / f".{interval}.notes"
         self._complete = path / f".{interval}.complete"
         self._dates_file = path / f".{interval}.dates"
         self._runs_file = path / f".{interval}.runs"
@@ -121,6 +124,7 @@ class SnapshotFolder:
         if self.spare.is_dir() and runs and not is_spare_cheaper(runs):
             log.info("the spare differs too much: linking into an empty stage")
             self.spare.rename(self._next(f".{self.interval}.expired"))
+        self.notes.unlink(missing_ok=True)
         was_spare = self.spare.is_dir()
         self.spare.mkdir(mode=0o700, exist_ok=True)
         self.note_run(self.spare, Run(started))
@@ -211,6 +215,17 @@ class SnapshotFolder:
             is_spare = keep_spare and path == expired[0]
             path.rename(self.spare if is_spare else self._next(f".{self.interval}.expired"))
         return [path.name for path in expired]
+
+    def digests_of(self, tree: Path) -> Path:
+        return self.path / f".{self.interval}.digests.{tree.stat().st_ino}.gz"
+
+    def forget_digests(self) -> None:
+        """Remove the lists of snapshots that are gone, and the notes for the newest."""
+        kept = {self.digests_of(path) for _, path in self._numbered(self.interval)}
+        for path in self.path.glob(f".{self.interval}.digests.*"):
+            if path not in kept:
+                path.unlink()
+        self.notes.unlink(missing_ok=True)
 
     def leftovers(self) -> list[Path]:
         """What can go once a new snapshot is published."""

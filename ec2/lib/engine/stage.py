@@ -115,6 +115,8 @@ class Report:
     together: list[tuple[str, int]] = field(default_factory=list)  # likewise, as one inode
     shared: list[SharedName] = field(default_factory=list)  # by the source's inode
     doubtful: list[SharedName] = field(default_factory=list)  # by the previous snapshot's
+    continued: list[str] = field(default_factory=list)  # what an unfinished run copied completely
+    linked: list[str] = field(default_factory=list)  # names that were added to a file
     directories: list[Directory] = field(default_factory=list)
     changes: list[Changed] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -167,6 +169,8 @@ class Visit(NamedTuple):
                 raise
             report.warnings.append(f"a directory vanished during the backup: {shown_path(path)}")
             self._discard(report)
+            if self.in_previous:
+                report.tasks.append(Removed(trees, path))
             return
         wanted = os.fstat(source)
         stage = stack.enter_context(opened(trees.stage, path))
@@ -347,6 +351,7 @@ class Settle(NamedTuple):
             if staged is not None:
                 inode = staged
                 report.counts["continued"] += 1
+                report.continued.append(path)
         if now.links > 1:
             report.shared.append(shared_name(now, inode, path))
         elif inode in (MISSING, AT_LIMIT):
@@ -422,6 +427,7 @@ class Share(NamedTuple):
                 with opened(self.trees.stage, folder) as its_directory:
                     if not linked(first, directory, other, its_directory, report):
                         return False
+                report.linked.append(name.path)
         return True
 
 
@@ -599,7 +605,7 @@ def same_content(one: int, other: int, name: str, mode: int, worker: Worker) -> 
 
 
 def _same_bytes(one: int, other: int, name: str, worker: Worker) -> bool:
-    with _reader(name, one) as file, _reader(name, other) as reference:
+    with reader(name, one) as file, reader(name, other) as reference:
         while not worker.stopping:
             data = file.read(CHECK_BYTES)
             if data != reference.read(CHECK_BYTES):
@@ -609,9 +615,12 @@ def _same_bytes(one: int, other: int, name: str, worker: Worker) -> bool:
     return False  # stopped: nothing is published, and the next run looks again
 
 
-def _reader(name: str, directory: int) -> BinaryIO:
+def reader(name: str, directory: int) -> BinaryIO:
+    """Reads what is on storage now, and not what this machine remembers of it."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-    return open(os.open(name, flags, dir_fd=directory), "rb")
+    descriptor = os.open(name, flags, dir_fd=directory)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    return open(descriptor, "rb")
 
 
 def chunks(items: list[Item]) -> Iterator[list[Item]]:

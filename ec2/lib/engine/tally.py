@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +53,58 @@ def judge_job(
         tally.vanished += vanished
         if seen + len(vanished) + len(changed) < len(names):
             tally.errors.append(f"rsync job {number} passed over files that are there")
+
+
+def printed_digests(output: bytes, target: Path) -> tuple[dict[bytes, bytes], bytes]:
+    """The digests by path in what rsync printed, and the rest of it.
+
+    A line of them is ``=DIGEST PATH``, of entries without a checksum with blanks for it. Among
+    these are further names of one file: they get the digest of the first.
+    """
+    lines = output.splitlines(keepends=True)
+    rest = b"".join(line for line in lines if not line.startswith(b"="))
+    found: dict[bytes, bytes] = {}
+    others: list[bytes] = []
+    for line in lines:
+        if line.startswith(b"="):
+            digest, path = line[1:33].strip(), unescaped(line[34:-1])
+            if digest:
+                found[path] = digest
+            else:
+                others.append(path)
+    if others and found:
+        found.update(_of_same_files(found, others, os.fsencode(target)))
+    return found, rest
+
+
+def _of_same_files(
+    found: dict[bytes, bytes], others: list[bytes], target: bytes
+) -> dict[bytes, bytes]:
+    inodes = {inode: found[path] for path in found for inode in _shared_inode(target, path)}
+    return {
+        path: inodes[inode]
+        for path in others
+        for inode in _shared_inode(target, path)
+        if inode in inodes
+    }
+
+
+def _shared_inode(target: bytes, path: bytes) -> list[int]:
+    """The inode, if it has more names and is no directory."""
+    try:
+        info = os.lstat(os.path.join(target, path))
+    except FileNotFoundError:
+        return []
+    return [info.st_ino] if info.st_nlink > 1 and stat.S_ISREG(info.st_mode) else []
+
+
+def unescaped(name: bytes) -> bytes:
+    r"""A name as rsync prints it, where ``\#ooo`` stands for a byte.
+
+    >>> unescaped(rb"line\#012break \#303\#274")
+    b'line\nbreak \xc3\xbc'
+    """
+    return re.sub(rb"\\#([0-3][0-7]{2})", lambda match: bytes([int(match[1], 8)]), name)
 
 
 def _is_directory(path: bytes) -> bool:

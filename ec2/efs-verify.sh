@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Re-checks a snapshot against the digests that were noted when it was made.
+# --help explains the arguments. The engine is Python: see lib/engine/verify.py.
+set -Eeuo pipefail
+
+lib=$(cd -- "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/lib" && pwd)
+PYTHONPATH=$lib exec python3 -B -m engine.verify "$@"

@@ -1,0 +1,254 @@
+"""What each file of a snapshot held when it was copied: a list that ``md5sum --check`` reads.
+
+rsync computes a checksum of what it copies anyway, so a list costs no reading. MD5 finds what went
+wrong by accident; whoever can write to the backup can also write a list.
+
+The list of a snapshot is that of the snapshot before with what its run noted of the stage. Both are
+sorted by the bytes of the paths and read side by side: memory does not grow with the tree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import itertools
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+from engine.files import nul_separated, sort_records
+from engine.outcome import Failed
+from engine.pool import Pool, Task, Worker
+from engine.stage import CHECK_BYTES, chunks, opened, reader, shown_path
+
+Line = tuple[bytes, Optional[bytes]]  # a path and its digest
+
+LENGTH = 32
+VOID = b"-" * LENGTH  # what was known of this path does not hold any more
+CONTINUED = b"+" * LENGTH  # but it does, as its file was copied by a run that did not finish
+LINKED = b"?" * LENGTH  # it is one more name of a file
+
+# In a line that begins with a backslash. Older versions of md5sum do not know the last one.
+ESCAPES = {b"\\": b"\\\\", b"\n": b"\\n", b"\r": b"\\r"}
+UNESCAPED = {escaped: byte for byte, escaped in ESCAPES.items()}
+
+
+class Notes:
+    """What this run, and those before it that did not finish, know of the files in the stage.
+
+    ``path`` lies on the backup file system, as a stage may be filled by several runs. Each record
+    is a digest or one of the marks above, two spaces, and a path. That a file is about to change is
+    on storage before its copying begins, and its digest only after that: a run that is killed in
+    between has lost a digest, and left no wrong one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._records: list[bytes] = []
+        self._earlier = 0
+        if path.exists():
+            self._earlier = _size_of_whole_records(path)
+            os.truncate(path, self._earlier)
+
+    def add(self, mark: bytes, paths: Iterable[bytes]) -> None:
+        with self._lock:
+            self._records += [mark + b"  " + path + b"\0" for path in paths]
+
+    def save(self) -> None:
+        with self._lock:
+            if self._records:
+                with self._path.open("ab") as file:  # NFS has it on storage when it is closed
+                    file.write(b"".join(self._records))
+                self._records = []
+
+    @property
+    def are_new(self) -> bool:
+        """Whether this run noted anything."""
+        return self._path.exists() and self._path.stat().st_size > self._earlier
+
+    def by_path(self, work: Path) -> Iterator[tuple[bytes, list[tuple[bool, bytes]]]]:
+        """Each path, in the order of its bytes, and its marks in the order of time, each with
+        whether this run noted it. ``work`` is a scratch directory."""
+        if not self._path.exists():
+            return
+        copy = work / "notes.sorted"
+        position = 0
+        with copy.open("wb") as file:
+            for record in nul_separated(self._path):
+                file.write((b"1" if position >= self._earlier else b"0") + record + b"\0")
+                position += len(record) + 1
+        start = 1 + LENGTH + 2
+        sort_records(copy, "--stable", f"--key=1.{start + 1}")
+        for path, group in itertools.groupby(nul_separated(copy), lambda record: record[start:]):
+            yield path, [(record[:1] == b"1", record[1 : 1 + LENGTH]) for record in group]
+
+
+def _size_of_whole_records(path: Path) -> int:
+    """Without the last one, if whoever wrote it was killed at that."""
+    return sum(len(record) + 1 for record in nul_separated(path))
+
+
+def known(marks: Iterable[bytes]) -> tuple[bytes | None, bool]:
+    """The digest that holds after all ``marks`` of one path, and whether there is such a file."""
+    digest: bytes | None = None
+    before: bytes | None = None
+    there = False
+    for mark in marks:
+        if mark == VOID:
+            digest, before, there = None, digest, False
+        elif mark == CONTINUED:
+            digest, there = before, True
+        elif mark == LINKED:
+            there = True
+        else:
+            digest, there = mark, True
+    return digest, there
+
+
+def merged(
+    previous: Iterator[Line], notes: Iterable[tuple[bytes, list[tuple[bool, bytes]]]]
+) -> Iterator[Line]:
+    """The files of the new snapshot, with None for a digest that has to be computed.
+
+    Paths of which this run noted nothing are as they were in the previous snapshot, if they are
+    there at all.
+    """
+    old = next(previous, None)
+    for path, marks in notes:
+        while old and old[0] < path:
+            yield old
+            old = next(previous, None)
+        inherited = None
+        if old and old[0] == path:
+            inherited = old[1]
+            old = next(previous, None)
+        ours = {mark for is_ours, mark in marks if is_ours}
+        if ours <= {LINKED}:
+            digest, there = inherited, bool(inherited or ours)
+        else:
+            digest, there = known(mark for _, mark in marks)
+        if there:
+            yield path, digest
+    while old:
+        yield old
+        old = next(previous, None)
+
+
+def make_list(
+    target: Path, previous: Path | None, notes: Notes, pool: Pool, stage: int, work: Path
+) -> None:
+    """Write the list of what is in the directory ``stage`` (a descriptor) to ``target``.
+
+    previous: the list of the previous snapshot, if there is one. Raises :class:`Failed` if a file
+    that has to be read cannot be.
+    """
+    notes.save()
+    new = target.with_name(target.name + ".new")
+    new.unlink(missing_ok=True)
+    old = previous if previous and previous.exists() else None
+    if old and not notes.are_new:
+        with contextlib.suppress(OSError):  # a list, too, has only so many names
+            os.link(old, new)
+            new.replace(target)
+            return
+
+    def lines() -> Iterator[Line]:
+        return merged(read_list(old) if old else iter(()), notes.by_path(work))
+
+    errors = _note_missing((path for path, digest in lines() if digest is None), notes, pool, stage)
+    if errors:
+        raise Failed("files", f"some files in the stage cannot be read: {errors[0]}")
+    with gzip.GzipFile(new, "wb", compresslevel=1, mtime=0) as file:
+        for path, digest in lines():
+            if digest is not None:
+                file.write(line_of(path, digest))
+    new.replace(target)
+
+
+def _note_missing(paths: Iterable[bytes], notes: Notes, pool: Pool, stage: int) -> list[str]:
+    """Compute what is not known. These are few: what the last jobs of a killed run copied, and
+    names that were added to a file that was there before."""
+    errors: list[str] = []
+
+    def on_result(found: list[Digested]) -> list[Task]:
+        for file in found:
+            if file.digest:
+                notes.add(file.digest, [os.fsencode(file.path)])
+            elif not file.is_missing:
+                errors.append(file.error)
+        return []
+
+    files = [(os.fsdecode(path), b"") for path in paths]  # all, before there are new notes
+    pool.run((DigestFiles(stage, part) for part in chunks(files)), on_result)
+    notes.save()
+    return errors
+
+
+def line_of(path: bytes, digest: bytes) -> bytes:
+    r"""The line of a file, as ``md5sum`` writes it.
+
+    >>> line_of(b"a\nb", b"5d41402abc4b2a76b9719d911017c592")
+    b'\\5d41402abc4b2a76b9719d911017c592  ./a\\nb\n'
+    """
+    escaped = re.sub(rb"[\\\n\r]", lambda found: ESCAPES[found[0]], path)
+    mark = b"\\" if escaped != path else b""
+    return mark + digest + b"  ./" + escaped + b"\n"
+
+
+def read_list(path: Path) -> Iterator[Line]:
+    """Raises OSError or EOFError if the list is damaged."""
+    with gzip.open(path, "rb") as file:
+        for line in file:
+            escaped = line.startswith(b"\\")
+            digest, name = line[escaped : LENGTH + escaped], line[LENGTH + escaped + 4 : -1]
+            if escaped:
+                name = re.sub(rb"\\[\\nr]", lambda found: UNESCAPED[found[0]], name)
+            yield name, digest
+
+
+class Digested(NamedTuple):
+    """digest: empty if the file could not be read. size: what was read, in bytes."""
+
+    path: str
+    expected: bytes
+    digest: bytes
+    size: int = 0
+    error: str = ""
+    is_missing: bool = False
+
+
+class DigestFiles(NamedTuple):
+    """Compute the digests of files below ``top``. files: paths and what they are expected to be."""
+
+    top: int
+    files: list[tuple[str, bytes]]
+
+    def perform(self, worker: Worker) -> list[Digested]:
+        found = []
+        for path, expected in self.files:
+            if worker.stopping:
+                break
+            try:
+                digest, size = digest_of(self.top, path)
+                found.append(Digested(path, expected, digest, size))
+            except OSError as error:
+                is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+                text = f"{shown_path(path)}: {error.strerror}"
+                found.append(Digested(path, expected, b"", 0, text, is_missing))
+        return found
+
+
+def digest_of(top: int, path: str) -> tuple[bytes, int]:
+    folder, name = os.path.split(path)
+    size = 0
+    digest = hashlib.md5(usedforsecurity=False)
+    with opened(top, folder) as directory, reader(name, directory) as file:
+        while data := file.read(CHECK_BYTES):
+            digest.update(data)
+            size += len(data)
+    return digest.hexdigest().encode(), size

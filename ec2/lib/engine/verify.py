@@ -1,0 +1,186 @@
+"""Re-checks a snapshot against the digests that were noted when its files were copied."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine import arguments
+from engine.command import CommonOptions, Result, execute
+from engine.digests import Digested, DigestFiles, Line, read_list
+from engine.files import nul_separated, sort_records
+from engine.filling import Messages
+from engine.outcome import Failed, Refused
+from engine.pool import PROCESSES, Pool, Task
+from engine.process import StopSignals
+from engine.progress import Progress
+from engine.snapshots import SnapshotFolder
+from engine.stage import shown_path
+
+DESCRIPTION = """\
+Read all files of the snapshot BACKUP/LABEL/INTERVAL.N, and compare them with the digests that were
+noted when they were copied. Nothing is changed.
+"""
+EXIT_STATUS = """\
+Exit status: 0 everything is as it was copied, 1 it is not, or cannot be read, 2 refused, 3 stopped.
+"""
+FILES_PER_TASK = 20
+
+
+@dataclass
+class Options(CommonOptions):
+    number: int
+
+
+@dataclass
+class VerifyResult(Result):
+    """not_listed: files without a digest. They were copied by version 1.5 and never since."""
+
+    snapshot: str = ""
+    number_of_files_checked: int = 0
+    size_checked: int = 0
+    number_of_files_mismatched: int = 0
+    number_of_files_missing: int = 0
+    number_of_files_unreadable: int = 0
+    number_of_files_not_listed: int = 0
+
+
+def parse(words: list[str]) -> Options:
+    parser = arguments.Parser("efs-verify.sh", DESCRIPTION, EXIT_STATUS)
+    parser.add_argument(
+        "--number", type=arguments.number, required=True, metavar="N", help="0 is the newest"
+    )
+    return Options(**vars(parser.parse_args(words)))
+
+
+def run(options: Options, work: Path, stop: StopSignals, result: VerifyResult) -> None:
+    backup = arguments.readable_directory("--backup", options.backup)
+    if options.log_dir:
+        options.log_dir.mkdir(parents=True, exist_ok=True)
+    folder = SnapshotFolder(backup / options.folder, options.interval)
+    snapshot = existing_snapshot(folder, options.number)
+    digests = folder.digests_of(snapshot)
+    if not digests.exists():
+        raise Refused(
+            f"{str(snapshot)!r} has no list of digests: it was made by version 1.5. The next "
+            "backup makes one, of the files that it copies"
+        )
+    top = os.open(snapshot, os.O_RDONLY | os.O_DIRECTORY)  # it may be renumbered meanwhile
+    try:
+        result.snapshot = str(snapshot)
+        result.begin("verify")
+        with Pool(PROCESSES, stop) as pool:
+            check_files(top, digests, pool, work, result)
+        if result.errors:
+            check_is_published(folder, top)
+            raise Failed("verification", f"{str(snapshot)!r} is not as it was made")
+    finally:
+        os.close(top)
+
+
+def existing_snapshot(folder: SnapshotFolder, number: int) -> Path:
+    snapshot = folder.snapshot(number)
+    if not snapshot.is_dir() or snapshot.is_symlink():
+        there = [name for name, _ in folder.dated()] if folder.path.is_dir() else []
+        known = f"there are {', '.join(there)}" if there else "there are none"
+        raise Refused(f"there is no snapshot {str(snapshot)!r}; {known}")
+    return snapshot
+
+
+def check_is_published(folder: SnapshotFolder, top: int) -> None:
+    """What expired while it was read has other contents by now."""
+    inode = os.fstat(top).st_ino
+    if all((folder.path / name).stat().st_ino != inode for name, _ in folder.dated()):
+        raise Failed("expired", "the snapshot expired while it was checked; check a newer one")
+
+
+def check_files(top: int, digests: Path, pool: Pool, work: Path, result: VerifyResult) -> None:
+    """Compare all files below ``top`` with their digests; note the findings in ``result``."""
+    errors = Messages()
+    names = names_in(top, work)
+    total = sum(1 for _ in nul_separated(names))
+
+    def on_result(found: list[Digested]) -> list[Task]:
+        for file in found:
+            result.number_of_files_checked += bool(file.digest)
+            result.size_checked += file.size
+            if file.is_missing:
+                result.number_of_files_missing += 1
+                errors.add([f"missing: {shown_path(file.path)}"])
+            elif file.error:
+                result.number_of_files_unreadable += 1
+                errors.add([f"unreadable: {file.error}"])
+            elif file.digest != file.expected:
+                result.number_of_files_mismatched += 1
+                errors.add([f"changed: {shown_path(file.path)}"])
+        return []
+
+    def on_tick() -> None:
+        show(result.progress, result, total)
+
+    def count(files: Iterable[Line]) -> Iterator[tuple[str, bytes]]:
+        for path, digest in files:
+            if digest is None:
+                result.number_of_files_not_listed += 1
+            else:
+                yield os.fsdecode(path), digest
+
+    try:
+        files = count(joined(read_list(digests), nul_separated(names)))
+        pool.run((DigestFiles(top, part) for part in batches(files)), on_result, on_tick)
+    except (EOFError, OSError) as error:
+        raise Failed("verification", f"the list of digests {str(digests)!r}: {error}") from error
+    finally:
+        result.errors += errors.lines()
+    if result.number_of_files_not_listed:
+        result.warn(f"{result.number_of_files_not_listed} files have no digest")
+
+
+def show(progress: Progress, result: VerifyResult, total: int) -> None:
+    progress.update(result.number_of_files_checked, total, bytes=result.size_checked)
+
+
+def names_in(top: int, work: Path) -> Path:
+    """A file with the paths of all regular files below ``top``, sorted by their bytes."""
+    names = work / "names"
+    with names.open("wb") as file:
+        command = ["find", ".", "-type", "f", "-printf", r"%P\0"]
+        done = subprocess.run(
+            command, cwd=f"/proc/self/fd/{top}", stdout=file, stderr=subprocess.PIPE
+        )
+    if done.returncode:
+        said = done.stderr.decode(errors="backslashreplace").strip()
+        raise Failed("verification", f"the snapshot cannot be read as a whole: {said}")
+    sort_records(names)
+    return names
+
+
+def joined(listed: Iterator[Line], present: Iterator[bytes]) -> Iterator[Line]:
+    """What the list names or the snapshot has: paths and digests, None for what is not listed."""
+    line = next(listed, None)
+    for path in present:
+        while line and line[0] < path:
+            yield line
+            line = next(listed, None)
+        if line and line[0] == path:
+            yield line
+            line = next(listed, None)
+        else:
+            yield path, None
+    while line:
+        yield line
+        line = next(listed, None)
+
+
+def batches(files: Iterator[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    while part := list(itertools.islice(files, FILES_PER_TASK)):
+        yield part
+
+
+if __name__ == "__main__":
+    sys.exit(execute(parse, run, VerifyResult("verified")))
