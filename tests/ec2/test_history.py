@@ -179,6 +179,7 @@ def test_a_large_directory_and_a_deep_one(backup: Backup) -> None:
     backup.must_publish(retain="1", no_spare="")
     assert sorted(path.name for path in (backup.target / backup.label).glob(".daily.*")) == [
         ".daily.dates",
+        backup.digests().name,
         ".daily.runs",
     ]
 

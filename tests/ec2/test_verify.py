@@ -8,8 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from engine.verification import Window
 
-from .conftest import Backup, check_digests
+from .conftest import Backup, check_digests, read_tree
+from .test_interruptions import slow_rsync
 
 NAMES = [
     b"plain",
@@ -133,3 +135,75 @@ def test_lists_are_sorted_by_bytes(made: Backup) -> None:
     with gzip.open(made.digests()) as file:
         names = [line for line in file if not line.startswith(b"\\")]
     assert [line[34:] for line in names] == sorted(line[34:] for line in names)
+
+
+class TestReadingBack:
+    """``--verify-percent``, right after publishing."""
+
+    def test_everything(self, made: Backup) -> None:
+        result = made.must_publish(verify_percent="100").result
+        assert result["number_of_files_verified"] == len(NAMES) + 3
+        assert result["number_of_files_mismatched"] == 0
+        assert "verify" in result["phases"]
+
+    def test_a_difference_is_a_failure_with_the_path_and_the_next_run_mends_it(
+        self, made: Backup
+    ) -> None:
+        flip(made.snapshot(0) / "folder \\ \n" / "plain")
+        failed = made.run(verify_percent="100")
+        assert (failed.exit_code, failed.result["cause"]) == (1, "verification")
+        assert failed.result["errors"] == ["differs from the source: 'folder \\\\ \\n/plain'"]
+        assert failed.result["snapshot"] == str(made.snapshot(0))
+        assert made.names() == ["daily.0", "daily.1"]
+
+        mended = made.run()
+        assert mended.exit_code == 0, mended.stderr
+        assert mended.result["number_of_files_changed"] == 1
+        assert read_tree(made.snapshot(0)) == read_tree(made.source)
+        check_digests(made.snapshot(0), made.digests())
+        assert made.must_publish(verify_percent="100").result["number_of_files_checked"] == 0
+
+    def test_what_changes_meanwhile_is_no_difference(
+        self, made: Backup, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As soon as it is copied, one file changes visibly, one as if it had not, one is gone."""
+        for name in ("visibly", "secretly", "gone", "kept"):
+            (made.source / name).write_text("before")
+        body = (
+            '"$REAL" "$@"; code=$?; cd SOURCE; echo longer >>visibly; rm -f gone\n'
+            "touch -r secretly ../time; printf after! >secretly; touch -r ../time secretly\n"
+            "exit $code"
+        )
+        shim = slow_rsync(made.home / "shim", body.replace("SOURCE", str(made.source)))
+        monkeypatch.setenv("PATH", shim["PATH"])
+        result = made.must_publish(verify_percent="100").result
+        assert result["number_of_files_changed_since"] == 3
+        assert result["number_of_files_verified"] == len(NAMES) + 3 + 1
+        assert (made.snapshot(0) / "secretly").read_text() == "before"
+
+    def test_all_files_have_their_turn(self, backup: Backup) -> None:
+        for number in range(200):
+            (backup.source / f"f{number}").write_text(f"{number}")
+        counts = [
+            backup.must_publish(verify_percent="30").result["number_of_files_verified"]
+            for _ in range(4)
+        ]
+        assert all(30 < count < 90 for count in counts)
+        assert sum(counts[:3]) < 200 <= sum(counts)
+
+    def test_windows_come_round(self) -> None:
+        paths = [f"directory/{number}" for number in range(1000)]
+        windows = [Window(0, 30)]
+        for _ in range(3):
+            windows.append(Window(windows[-1].end, 30))
+        times = [sum(window.includes(path) for window in windows) for path in paths]
+        assert set(times) == {1, 2}
+        assert all(Window(7, 100).includes(path) for path in paths)
+        assert not any(Window(7, 0).includes(path) for path in paths)
+
+    @pytest.mark.parametrize("value", ["-1", "101", "1.5", "ten", ""])
+    def test_nonsense_is_refused(self, made: Backup, value: str) -> None:
+        done = made.run(prefix=[], verify_percent=value or " ")
+        assert done.exit_code == 2
+        assert "--verify-percent" in done.result["message"]
+        assert made.names() == ["daily.0"]

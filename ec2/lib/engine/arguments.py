@@ -52,6 +52,12 @@ def count(value: str) -> int:
     return int(value)
 
 
+def percent(value: str) -> int:
+    if not re.fullmatch(r"0|[1-9][0-9]?|100", value, re.ASCII):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 100, not {value!r}")
+    return int(value)
+
+
 def number(value: str) -> int:
     """A snapshot's number: 0 is the newest."""
     if not re.fullmatch(r"0|[1-9][0-9]{0,4}", value, re.ASCII):

@@ -9,14 +9,15 @@ import shutil
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine import arguments
 from engine.command import CommonOptions, Result, execute
 from engine.copy import Copying
 from engine.digests import Notes, make_list
-from engine.files import is_empty
+from engine.files import is_empty, nul_separated
 from engine.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
 from engine.outcome import EngineError, Failed, Stopped
 from engine.pool import PROCESSES, Pool
@@ -25,6 +26,7 @@ from engine.removal import remove_trees
 from engine.snapshots import Beginning, Run, SnapshotFolder
 from engine.stage import Trees
 from engine.tally import Tally, vanished_warnings
+from engine.verification import Window, verify
 from engine.walk import Change
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class Options(CommonOptions):
     allow_empty: bool
     spare: bool
     clock_skew: int
+    verify_percent: int
 
 
 @dataclass
@@ -53,7 +56,8 @@ class BackupResult(Result):
     """Files are everything that is not a directory.
 
     added to removed: since the snapshot before. at_link_limit: copied although they did not change,
-    as no more links could be made to them. checked: compared by content.
+    as no more links could be made to them. checked: compared by content. verified, changed_since,
+    mismatched: of those that were read back.
     """
 
     snapshot: str = ""
@@ -75,6 +79,9 @@ class BackupResult(Result):
     number_of_files_checked: int = 0
     number_of_files_continued: int = 0
     number_of_directories: int = 0
+    number_of_files_verified: int = 0
+    number_of_files_changed_since: int = 0
+    number_of_files_mismatched: int = 0
     expired: list[str] = field(default_factory=list)
 
     @property
@@ -122,6 +129,13 @@ def parse(words: list[str]) -> Options:
         metavar="SECONDS",
         help="how far the clocks of both file systems may be apart (60)",
     )
+    add(
+        "--verify-percent",
+        type=arguments.percent,
+        default=0,
+        metavar="P",
+        help="read back P %% of the files and compare them with the source (0)",
+    )
     return Options(**vars(parser.parse_args(words)))
 
 
@@ -161,10 +175,19 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         trees = open_trees(options, folder, beginning, stack)
         pool = stack.enter_context(Pool(PROCESSES, stop))
         make_snapshot(options, folder, trees, pool, work, stop, result)
-        publish(folder, note_of(started, beginning, folder, result), stop, result)
+        note = note_of(started, beginning, folder, result)
+        publish(folder, note, stop, result)
         if options.log_dir:
             shutil.copyfile(work / CHANGES_FILE, options.log_dir / CHANGES_FILE)
+        if options.verify_percent:
+            verify_share(options, folder, trees, note, pool, result)
         expire(options, folder, top, pool, result)
+        if result.errors:
+            raise Failed(
+                "verification",
+                f"{result.snapshot!r} is published, but files in it cannot be read or are not what "
+                "the source has",
+            )
 
 
 def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:
@@ -208,7 +231,7 @@ def make_snapshot(
     filling = Filling(trees, pool, copying, notes, work, options.jobs, result.progress, files)
     try:
         result.begin("copy")
-        filling.copy_files(stop)
+        filling.copy_files(stop, suspects_in(folder.suspects))
         if not filling.errors and not copying.tally.errors:
             result.begin("directories")
             filling.finish_directories()
@@ -221,6 +244,10 @@ def make_snapshot(
         raise Failed("files", "some files could not be copied, so nothing was published")
 
 
+def suspects_in(path: Path) -> list[str]:
+    return [*map(os.fsdecode, nul_separated(path))] if path.exists() else []
+
+
 def note_of(
     started: int, beginning: Beginning, folder: SnapshotFolder, result: BackupResult
 ) -> Run:
@@ -229,7 +256,7 @@ def note_of(
     changes = result.number_of_changes
     replaced = result.number_of_files_linked + changes
     differed = replaced if beginning.was_spare else before.differed
-    return Run(started, result.number_of_files, changes, differed)
+    return Run(started, result.number_of_files, changes, differed, before.verified_to)
 
 
 def publish(folder: SnapshotFolder, run: Run, stop: StopSignals, result: BackupResult) -> None:
@@ -238,7 +265,40 @@ def publish(folder: SnapshotFolder, run: Run, stop: StopSignals, result: BackupR
         raise Failed("system", f"{str(folder.path)!r} could not be synced to storage")
     folder.note_run(folder.stage, run)
     result.snapshot = str(folder.publish(time.time()))
+    folder.suspects.unlink(missing_ok=True)  # they have been copied anew
     log.info("published %s", result.snapshot)
+
+
+def verify_share(
+    options: Options,
+    folder: SnapshotFolder,
+    trees: Trees,
+    note: Run,
+    pool: Pool,
+    result: BackupResult,
+) -> None:
+    """Read back a share of the snapshot, which is published by now: being stopped is a warning.
+
+    What is not as it should be is copied anew by the next run.
+    """
+    result.begin("verify")
+    window = Window(note.verified_to, options.verify_percent)
+    expected = note.files * options.verify_percent // 100
+
+    def on_tick(counts: Counter[str]) -> None:
+        result.progress.update(sum(counts.values()), expected)
+
+    try:
+        found = verify(trees, window, note.started - trees.margin, pool, on_tick)
+    except Stopped:
+        result.warn("the verification was stopped; the next one begins where this one did")
+        return
+    result.number_of_files_verified = found.counts["verified"]
+    result.number_of_files_changed_since = found.counts["changed since"]
+    result.number_of_files_mismatched = found.counts["mismatched"]
+    result.errors += found.errors.lines()
+    folder.suspects.write_bytes(b"".join(os.fsencode(p) + b"\0" for p in found.mismatched))
+    folder.note_run(folder.snapshot(0), replace(note, verified_to=window.end))
 
 
 def expire(

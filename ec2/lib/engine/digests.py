@@ -10,11 +10,13 @@ sorted by the bytes of the paths and read side by side: memory does not grow wit
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import itertools
 import os
 import re
+import stat
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -247,8 +249,11 @@ def digest_of(top: int, path: str) -> tuple[bytes, int]:
     folder, name = os.path.split(path)
     size = 0
     digest = hashlib.md5(usedforsecurity=False)
-    with opened(top, folder) as directory, reader(name, directory) as file:
-        while data := file.read(CHECK_BYTES):
-            digest.update(data)
-            size += len(data)
+    with opened(top, folder) as directory:
+        if not stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            raise FileNotFoundError(errno.ENOENT, "no regular file")
+        with reader(name, directory) as file:
+            while data := file.read(CHECK_BYTES):
+                digest.update(data)
+                size += len(data)
     return digest.hexdigest().encode(), size

@@ -22,7 +22,18 @@ from engine.pool import STOPPED, Pool, Task
 from engine.process import StopSignals
 from engine.progress import Progress
 from engine.sharing import SharedNames, is_settled
-from engine.stage import TOP, Directory, Finish, Report, Separate, Share, Trees, Visit
+from engine.stage import (
+    TOP,
+    Directory,
+    Finish,
+    Recheck,
+    Report,
+    Separate,
+    Share,
+    Trees,
+    Visit,
+    chunks,
+)
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +85,17 @@ class Filling:
         self._started = time.monotonic()
         self._next_line = self._started + LOG_SECONDS
 
-    def copy_files(self, stop: StopSignals) -> None:
-        """All but the directories' attributes. Raises :class:`Stopped` after a signal."""
+    def copy_files(self, stop: StopSignals, suspects: list[str]) -> None:
+        """All but the directories' attributes. Raises :class:`Stopped` after a signal.
+
+        suspects: see :class:`engine.stage.Recheck`.
+        """
         in_previous = self._trees.previous is not None
         try:
             self._run([Visit(self._trees, TOP, in_previous, True)])
             self._run(self._to_share())
             self._run(self._to_separate())
+            self._run(Recheck(self._trees, part) for part in chunks(suspects))
             self._singles.finish()
             self._sparse.finish()
             self._groups.finish()

@@ -10,6 +10,7 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
     FOLDER/.daily.dates      when each snapshot was made, by the inode of its directory
     FOLDER/.daily.runs       likewise, what is known of the run that made it
     FOLDER/.daily.digests.N  the digests of the files of the snapshot whose directory has inode N
+    FOLDER/.daily.suspects   paths of files that the last run found not to be what the source has
     FOLDER/.daily.notes      what is known of the digests of the files in the stage
     FOLDER/.lock             held for the whole run
 """
@@ -42,13 +43,15 @@ class Run:
 
     started: by the clock of the backup file system, in ns. files: how many there are in it.
     changes: how many it has, or has no longer, other than the snapshot before. differed: how many
-    files of the spare had to be replaced, when a stage was last made of one.
+    files of the spare had to be replaced, when a stage was last made of one. verified_to: where the
+    next verification begins, see :class:`engine.verification.Window`.
     """
 
     started: int
     files: int = 0
     changes: int = 0
     differed: int = 0
+    verified_to: int = 0
 
 
 class Beginning(NamedTuple):
@@ -79,6 +82,7 @@ class SnapshotFolder:
         self.stage = path / f".{interval}.stage"
         self.spare = path / f".{interval}.spare"
         self.notes = path / f".{interval}.notes"
+        self.suspects = path / f".{interval}.suspects"
         self._complete = path / f".{interval}.complete"
         self._dates_file = path / f".{interval}.dates"
         self._runs_file = path / f".{interval}.runs"

@@ -446,6 +446,39 @@ class Separate(NamedTuple):
         return report
 
 
+class Recheck(NamedTuple):
+    """Have files copied anew whose content turned out not to be the source's.
+
+    paths: of files that the last run found to be so. Of a file with several names only a person can
+    tell which to keep.
+    """
+
+    trees: Trees
+    paths: list[str]
+
+    def perform(self, worker: Worker) -> Report:
+        report = Report()
+        for path in self.paths:
+            with report.failing(path), contextlib.suppress(FileNotFoundError):
+                self._recheck(path, report, worker)
+        return report
+
+    def _recheck(self, path: str, report: Report, worker: Worker) -> None:
+        folder, name = os.path.split(path)
+        with opened(self.trees.source, folder) as source, opened(self.trees.stage, folder) as stage:
+            now = file_of(os.stat(name, dir_fd=source, follow_symlinks=False))
+            staged = file_of(os.stat(name, dir_fd=stage, follow_symlinks=False))
+            if now.links > 1 or now[:5] != staged[:5] or not stat.S_ISREG(now.mode):
+                return
+            report.counts["checked"] += 1
+            if same_content(source, stage, name, now.mode, worker) or worker.stopping:
+                return
+        unlink(self.trees, path, report)
+        report.changed(Change.CHANGED, now.bytes, path)
+        copies = report.sparse if now.is_sparse else report.copies
+        copies.append((path, now.bytes))
+
+
 def unlink(trees: Trees, path: str, report: Report) -> None:
     """Unlink what the stage has under ``path``, if it has anything."""
     folder, name = os.path.split(path)

@@ -1,0 +1,156 @@
+"""Reading back a share of a new snapshot, and comparing it with the source."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engine.filling import Messages
+from engine.pool import Pool, Task, Worker
+from engine.stage import GONE, TOP, Trees, join, opened, reader, same_content, shown_path
+from engine.walk import File, file_of
+
+FILES_PER_TASK = 20
+SUSPECTS_KEPT = 10_000
+
+
+class Window(NamedTuple):
+    """Which files are read back: those whose paths fall among ``percent`` places of 100, the first
+    of which is ``begin``. As the window moves on from run to run, it comes to all of them."""
+
+    begin: int
+    percent: int
+
+    def includes(self, path: str) -> bool:
+        place = zlib.crc32(os.fsencode(path)) % 100
+        return (place - self.begin) % 100 < self.percent
+
+    @property
+    def end(self) -> int:
+        return (self.begin + self.percent) % 100
+
+
+@dataclass
+class Findings:
+    """counts: verified, changed since. mismatched: paths of files that are not what the source has,
+    though nothing tells of a change."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    mismatched: list[str] = field(default_factory=list)
+    errors: Messages = field(default_factory=Messages)
+    tasks: list[Task] = field(default_factory=list)
+
+
+class VerifyDirectory(NamedTuple):
+    """Verify the chosen files of one directory. changed_since: a change of the source's file at or
+    after this time (ns) is one that the snapshot need not have."""
+
+    trees: Trees
+    path: str
+    window: Window
+    changed_since: int
+
+    def perform(self, worker: Worker) -> Findings:
+        found = Findings()
+        chosen = []
+        try:
+            with opened(self.trees.stage, self.path) as directory, os.scandir(directory) as entries:
+                for entry in entries:
+                    path = join(self.path, entry.name)
+                    if entry.is_dir(follow_symlinks=False):
+                        found.tasks.append(self._replace(path=path))
+                    elif entry.is_file(follow_symlinks=False) and self.window.includes(path):
+                        chosen.append(entry.name)
+        except OSError as error:
+            found.errors.add([f"unreadable: {shown_path(self.path)}: {error.strerror}"])
+        for start in range(0, len(chosen), FILES_PER_TASK):
+            names = chosen[start : start + FILES_PER_TASK]
+            found.tasks.append(VerifyFiles(self.trees, self.path, names, self.changed_since))
+        return found
+
+
+class VerifyFiles(NamedTuple):
+    trees: Trees
+    path: str
+    names: list[str]
+    changed_since: int
+
+    def perform(self, worker: Worker) -> Findings:
+        found = Findings()
+        try:
+            with opened(self.trees.source, self.path) as source:
+                self._compare(source, found, worker)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+            found.counts["changed since"] += len(self.names)
+        return found
+
+    def _compare(self, source: int, found: Findings, worker: Worker) -> None:
+        with opened(self.trees.stage, self.path) as snapshot:
+            for name in self.names:
+                path = join(self.path, name)
+                try:
+                    kind = self._kind(source, snapshot, name, worker)
+                except OSError as error:
+                    found.errors.add([f"unreadable: {shown_path(path)}: {error.strerror}"])
+                    continue
+                if worker.stopping:
+                    return
+                found.counts[kind] += 1
+                if kind == "mismatched":
+                    found.mismatched.append(path)
+
+    def _kind(self, source: int, snapshot: int, name: str, worker: Worker) -> str:
+        saved = file_of(os.stat(name, dir_fd=snapshot, follow_symlinks=False))
+        now = present(source, name)
+        if now is None or now[:5] != saved[:5]:
+            return "changed since"
+        if same_content(source, snapshot, name, saved.mode, worker):
+            return "verified"
+        after = present(source, name)
+        if after is None or after[:6] != now[:6] or after.ctime_ns >= self.changed_since:
+            return "changed since"
+        return "mismatched"
+
+
+def present(source: int, name: str) -> File | None:
+    """The source's file as it is now: NFS asks the server when a file is opened."""
+    try:
+        if not stat.S_ISREG(os.stat(name, dir_fd=source, follow_symlinks=False).st_mode):
+            return None
+        with reader(name, source) as file:
+            return file_of(os.fstat(file.fileno()))
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
+        return None
+
+
+def verify(
+    trees: Trees,
+    window: Window,
+    changed_since: int,
+    pool: Pool,
+    on_tick: Callable[[Counter[str]], None],
+) -> Findings:
+    """Compare the chosen files of the snapshot ``trees.stage`` with the source's."""
+    whole = Findings()
+
+    def on_result(found: Findings) -> list[Task]:
+        whole.counts.update(found.counts)
+        whole.mismatched += found.mismatched[: SUSPECTS_KEPT - len(whole.mismatched)]
+        whole.errors.add(
+            f"differs from the source: {shown_path(path)}" for path in found.mismatched
+        )
+        whole.errors.add(found.errors)
+        return found.tasks
+
+    first = VerifyDirectory(trees, TOP, window, changed_since)
+    pool.run([first], on_result, lambda: on_tick(whole.counts))
+    return whole
