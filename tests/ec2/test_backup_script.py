@@ -29,7 +29,8 @@ TABLE_NAME=table
 LOG_BUCKET=logs
 TOPIC_ARN=arn:aws:sns:eu-west-1:123456789012:topic
 """
-# The lock names run-a. Requests are kept under their files' names. `recorded` is what the record says.
+# The lock names run-a, and the record says what is in `recorded`. Requests are kept under their
+# files' names.
 LOCK_AND_REQUESTS = """
 case "$*" in
   *'[Item.BackupStatus.S, Item.InstanceId.S]'*) cat "$HOME/recorded" ;;

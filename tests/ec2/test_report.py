@@ -136,7 +136,8 @@ def test_counts_times_and_logs(tmp_path: Path) -> None:
 
 
 # A run that is over, or that another instance goes on with, is not this one's to report.
-CONDITION = "BackupStatus = :running AND (attribute_not_exists(InstanceId) OR InstanceId = :instance)"
+MINE = "(attribute_not_exists(InstanceId) OR InstanceId = :instance)"
+CONDITION = f"BackupStatus = :running AND {MINE}"
 
 
 def test_a_run_that_was_already_closed_keeps_its_status(tmp_path: Path) -> None:
