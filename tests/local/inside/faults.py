@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,7 @@ Faults = dict[str, dict[str, str]]
 @dataclass
 class Outcome:
     record: Record
-    notifications: list[Notification]
-    """The last one is the orchestrator's."""
+    notification: Notification
     instances: list[str]
     """Those that were launched for the run, in this order."""
     new: int
@@ -83,9 +82,15 @@ class Backups:
         return self.account.home / "efs" / name
 
     def run(
-        self, meanwhile: Callable[[str], Any] = lambda run: None, change: bool = True
+        self,
+        meanwhile: Callable[[str], Any] = lambda run: None,
+        change: bool = True,
+        notes: Sequence[str] = (),
     ) -> Outcome:
-        """One run, of a source that has changed, from its start until nothing is left of it."""
+        """One run, of a source that has changed, from its start until nothing is left of it.
+
+        notes: the subjects of what the instance itself is to send.
+        """
         before, old = self.snapshots(), self.instances()
         if change:
             self.runs += 1
@@ -97,11 +102,12 @@ class Backups:
         assert record["BackupStatus"] != "Running"
         assert record["Message"]
         assert record["BackupStopTime"]
-        notifications = self.notified(run, record)
+        *noted, end = self.notified(run, record)
+        assert [note.subject for note in noted] == list(notes)
         after = self.snapshots()
         new = len(after) - len(before)
         assert after[new:] == before, "a published snapshot was changed"
-        return Outcome(record, notifications, self.instances()[len(old) :], new)
+        return Outcome(record, end, self.instances()[len(old) :], new)
 
     def notified(self, run: str, record: Record) -> list[Notification]:
         """All that was sent: last, and once, what the orchestrator says, which is in the record."""

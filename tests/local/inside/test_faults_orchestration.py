@@ -38,7 +38,7 @@ def log_says(backups, words):
 def expect_no_instance(backups, outcome):
     assert outcome.record["BackupStatus"] == "Unsuccessful"
     assert "No EC2 instance ran" in outcome.record["Message"]
-    assert "view=activity" in outcome.notifications[0].message["Logs"]
+    assert "view=activity" in outcome.notification.message["Logs"]
     assert (outcome.instances, outcome.new) == ([], 0)
     backups.expect_the_next_run_to_work()
 
