@@ -137,11 +137,12 @@ on_exit() {
 main() {
   BACKUP_ID='' INSTANCE_ID='' GROUP='' RUN_LABEL='' WATCHER='' REPLACED='' FAILURE='' REPORT_OPTIONS=()
   export PATH=/usr/local/bin:$PATH
+  mkdir -p -- "$STATE" # in memory
   read_config /etc/efs-backup.conf
   trap on_exit EXIT
-  mkdir -p -- "$STATE" "$LOGS"
   identify
   claim_run
+  mkdir -p -- "$LOGS" || fail "The EFS backup was unsuccessful. $LOGS cannot be made; is the disk full?"
   install_programs
   mount_both
   make_snapshot

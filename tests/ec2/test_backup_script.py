@@ -307,11 +307,13 @@ def test_a_disk_that_is_too_full_for_logs_fails_no_backup(instance: BackupInstan
     assert any("changes.txt.gz could not be kept: [Errno 28]" in warning for warning in warnings)
 
 
-def test_a_disk_that_is_full_from_the_beginning_is_named(instance: BackupInstance) -> None:
-    shutil.rmtree(instance.root / "tmp")  # where the engine works
+@pytest.mark.parametrize("place", ["tmp", "var/log/efs-backup"])
+def test_a_place_to_work_that_cannot_be_had_is_named(instance: BackupInstance, place: str) -> None:
+    shutil.rmtree(instance.root / place, ignore_errors=True)
+    (instance.root / place).touch()
     instance.boot()
     assert instance.record["BackupStatus"] == "Unsuccessful"
-    assert str(instance.root / "tmp") in instance.record["Message"]
+    assert str(instance.root / place) in instance.record["Message"]
     assert instance.ended
 
 
