@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import sys
 import time
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import arguments
-from engine.command import CommonOptions, Result, execute
+from engine.command import CommonOptions, Result, execute, keep_log
 from engine.copy import Copying
 from engine.files import is_empty
 from engine.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
@@ -166,7 +165,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         make_snapshot(options, folder, trees, pool, work, stop, result)
         publish(folder, note_of(started, beginning, folder, result), stop, result)
         if options.log_dir:
-            shutil.copyfile(work / CHANGES_FILE, options.log_dir / CHANGES_FILE)
+            keep_log(work / CHANGES_FILE, options.log_dir, result)
         expire(options, folder, top, pool, result)
 
 
