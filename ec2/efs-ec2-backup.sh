@@ -50,7 +50,7 @@ watch_progress() {
   while sleep "$PROGRESS_SECONDS" && kill -0 "$$"; do # the script's process, not this one
     [[ -e $PROGRESS ]] || continue
     python3 -B "$HERE/lib/progress_report.py" --progress "$PROGRESS" --table "$TABLE_NAME" \
-      --backup-id "$BACKUP_ID" --request "$STATE/progress-update.json" &&
+      --backup-id "$BACKUP_ID" --instance "$INSTANCE_ID" --request "$STATE/progress-update.json" &&
       aws dynamodb update-item --cli-connect-timeout 5 --cli-read-timeout 5 \
         --cli-input-json "file://$STATE/progress-update.json"
   done
@@ -90,18 +90,33 @@ ship_logs() {
 write_report() {
   [[ ! -e $STATE/stop ]] || REPORT_OPTIONS+=(--stopped)
   python3 -B "$HERE/lib/report.py" --result "$RESULT" --failure "$FAILURE" --table "$TABLE_NAME" \
-    --backup-id "$BACKUP_ID" --logs "s3://$LOG_BUCKET/ec2-logs/$RUN_LABEL/" --topic "$TOPIC_ARN" \
-    "${REPORT_OPTIONS[@]}" --request "$STATE/update.json" --message "$STATE/message.json"
+    --backup-id "$BACKUP_ID" --instance "$INSTANCE_ID" --logs "s3://$LOG_BUCKET/ec2-logs/$RUN_LABEL/" \
+    --topic "$TOPIC_ARN" "${REPORT_OPTIONS[@]}" --request "$STATE/update.json" --message "$STATE/message.json"
 }
 
-# What the record does not say, the topic must.
+# What the record says of status and instance, separated by a tab; None where it says nothing.
+recorded() {
+  aws dynamodb get-item --table-name "$TABLE_NAME" --consistent-read \
+    --key "{\"BackupId\": {\"S\": \"$BACKUP_ID\"}}" \
+    --query '[Item.BackupStatus.S, Item.InstanceId.S]' --output text || printf 'None\tNone'
+}
+
+# What the record does not say, the topic must: unless the run is over, and so notified, or another
+# instance goes on with it.
 report() {
+  local state
   write_report
-  if [[ -z $BACKUP_ID ]] ||
-    ! aws dynamodb update-item --cli-input-json "file://$STATE/update.json"; then
-    log 'the record could not be updated; sending the result as a notification'
-    notify 'EFS backup: the DynamoDB record could not be updated'
+  if [[ -n $BACKUP_ID ]]; then
+    ! aws dynamodb update-item --cli-input-json "file://$STATE/update.json" || return 0
+    state=$(recorded)
+    [[ $state == *$'\t'"$INSTANCE_ID" || $state == *$'\tNone' ]] || REPLACED=yes
+    if [[ -n $REPLACED || $state != @(Running|None)$'\t'* ]]; then
+      log "the backup is over, or another instance goes on with it: $state"
+      return 0
+    fi
   fi
+  log 'the record could not be updated; sending the result as a notification'
+  notify 'EFS backup: the DynamoDB record could not be updated'
 }
 
 # The only way out. Each step is tried whatever became of the one before it.
@@ -115,17 +130,19 @@ on_exit() {
   ship_logs
   report
   touch "$STATE/reported"
-  end_instance "$GROUP"
+  # The capacity is that of the instance that goes on.
+  [[ -n $REPLACED ]] || end_instance "$GROUP"
 }
 
 main() {
-  BACKUP_ID='' INSTANCE_ID='' GROUP='' RUN_LABEL='' WATCHER='' FAILURE='' REPORT_OPTIONS=()
-  mkdir -p -- "$STATE" "$LOGS"
+  BACKUP_ID='' INSTANCE_ID='' GROUP='' RUN_LABEL='' WATCHER='' REPLACED='' FAILURE='' REPORT_OPTIONS=()
   export PATH=/usr/local/bin:$PATH
+  mkdir -p -- "$STATE" # in memory
   read_config /etc/efs-backup.conf
   trap on_exit EXIT
   identify
   claim_run
+  mkdir -p -- "$LOGS" || fail "The EFS backup was unsuccessful. $LOGS cannot be made; is the disk full?"
   install_programs
   mount_both
   make_snapshot

@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from local import api, emulator, instance, metrics, sandbox
+from local import api, emulator, fleet, instance, metrics, sandbox
 
 REGION = "us-east-1"
 START_SECONDS = 60
@@ -37,8 +37,9 @@ class Account:
     """A running account, with all its files below `home`.
 
     `efs/<file system id>` has the contents of a file system, `instances/<id>` the disk of an
-    instance, `emulator.log` what the APIs and the Lambda functions say, `authorizations.jsonl`
-    which role was allowed or denied what, `metrics.jsonl` the anonymous metrics.
+    instance, `image/` files that lie over the disk of each new one, `emulator.log` what the APIs
+    and the Lambda functions say, `authorizations.jsonl` which role was allowed or denied what,
+    `metrics.jsonl` the anonymous metrics. While there is a `no-capacity`, nothing is launched.
     """
 
     home: Path
@@ -63,6 +64,16 @@ class Account:
     def file_system(self, file_system_id: str) -> Path:
         """The directory with the contents of an EFS file system."""
         return self.home / "efs" / file_system_id
+
+    @property
+    def image(self) -> Path:
+        """A directory, if it is made, of files that new instances have in place of their own."""
+        return self.home / fleet.IMAGE
+
+    @property
+    def no_capacity(self) -> Path:
+        """A file, if it is made, that keeps instances from being launched."""
+        return self.home / fleet.NO_CAPACITY
 
     def instance_log(self, instance_id: str) -> Path:
         """What the user data of an instance has printed so far, if it has begun."""

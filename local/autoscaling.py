@@ -141,6 +141,8 @@ class AutoScaling:
     def _resize(self, group: Record) -> None:
         in_service = [m for m in self._of(group) if m.state == "InService"]
         surplus = len(in_service) - group["DesiredCapacity"]
+        if surplus >= 0:  # what is wanted next is tried at once
+            self._next_launch.pop(group["AutoScalingGroupARN"], None)
         for member in in_service[: max(surplus, 0)]:
             self._begin_termination(group, member)
         for _ in range(-surplus):

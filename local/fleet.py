@@ -12,6 +12,9 @@ from local import api, imds
 from local.api import Credentials, Record
 from local.instance import Instance
 
+IMAGE = "image"
+NO_CAPACITY = "no-capacity"
+
 OpenSession = Callable[[str, str, str, Credentials], None]
 """Makes credentials valid for a session of a role: (account, role, session name, credentials)."""
 
@@ -40,6 +43,10 @@ class Machine:
         self.fleet.terminate(self)
 
 
+class CapacityError(Exception):
+    """There is no room for an instance, in AWS's own words."""
+
+
 class Fleet:
     """launch_configuration(group): what a group without a launch template launches, in the terms
     of one."""
@@ -63,6 +70,11 @@ class Fleet:
         data = self._launch_data(ec2, group)
         subnet_id = group["VPCZoneIdentifier"].split(",")[0]
         zone = ec2.describe_subnets(SubnetIds=[subnet_id])["Subnets"][0]["AvailabilityZone"]
+        if (self._home / NO_CAPACITY).exists():
+            raise CapacityError(
+                f"We currently do not have sufficient {data['InstanceType']} capacity in the "
+                f"Availability Zone you requested ({zone}). Launching EC2 instance failed."
+            )
         instance_id = ec2.run_instances(
             ImageId=data["ImageId"],
             InstanceType=data["InstanceType"],
@@ -84,6 +96,7 @@ class Fleet:
         instance = Instance(
             instance_id,
             disk=self._home / "instances" / instance_id,
+            image=self._home / IMAGE,
             user_data=base64.b64decode(data["UserData"]),
             file_systems=self._file_systems(region),
             certificate=api.certificate(self._home),

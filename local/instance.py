@@ -1,7 +1,8 @@
 """An EC2 instance: a sandbox with a disk of its own that boots into its user data.
 
 The disk is an ordinary directory of the host, with the host's /usr in it read-only. The instance
-sees nothing else of the host but the file systems that `mount.efs` mounts.
+sees nothing else of the host but the file systems that `mount.efs` mounts. Files of an image lie
+over the disk; its etc/environment holds for all that runs there.
 """
 
 import json
@@ -27,6 +28,8 @@ _MOUNT_HELPER = Path(__file__).parent / "mount.efs"
 _USER_DATA = "var/lib/cloud/user-data"
 _INSTANCE_ID = "var/lib/cloud/data/instance-id"
 _CERTIFICATE = "/etc/local-account.crt"
+_ENVIRONMENT = "etc/environment"
+_AGENT = "etc/systemd/system/amazon-ssm-agent.service"
 
 # As cloud-init names them.
 LOG = "var/log/cloud-init-output.log"
@@ -45,6 +48,7 @@ class Instance:
         instance_id: str,
         *,
         disk: Path,
+        image: Path,
         user_data: bytes,
         file_systems: Path,
         certificate: Path,
@@ -52,13 +56,16 @@ class Instance:
     ) -> None:
         self.instance_id = instance_id
         self._log = disk / LOG
+        self._agent = disk / _AGENT
         _make_disk(disk, user_data)
+        _lay_over(disk, image)
         (disk / _INSTANCE_ID).write_text(f"{instance_id}\n")
         self._environment = {
             "PATH": _PATH,
             "LANG": "C.UTF-8",
             "AWS_CA_BUNDLE": _CERTIFICATE,
             **environment,
+            **_settings(disk / _ENVIRONMENT),
         }
         boot = f"/{_USER_DATA} >/{LOG} 2>&1; touch /{BOOT_FINISHED}; exec sleep infinity"
         info, info_for_child = os.pipe()
@@ -83,8 +90,9 @@ class Instance:
 
     @property
     def reachable(self) -> bool:
-        """Whether it has come so far that commands can run on it."""
-        return self.running and self._log.exists()
+        """Whether it has come so far that commands can run on it, and its agent is not masked."""
+        masked = self._agent.is_symlink() and str(self._agent.readlink()) == os.devnull
+        return self.running and self._log.exists() and not masked
 
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Runs a command on the instance, as its SSM agent would."""
@@ -122,6 +130,18 @@ def _make_disk(disk: Path, user_data: bytes) -> None:
     script = disk / _USER_DATA
     script.write_bytes(user_data)
     script.chmod(0o700)
+
+
+def _lay_over(disk: Path, image: Path) -> None:
+    if image.is_dir():
+        # What is a link on the disk leads to the host: it is replaced, not written through.
+        copy = ["cp", "--archive", "--remove-destination", f"{image}/.", str(disk)]
+        subprocess.run(copy, check=True)
+
+
+def _settings(file: Path) -> dict[str, str]:
+    lines = file.read_text().splitlines() if file.exists() else []
+    return dict(line.split("=", 1) for line in lines)
 
 
 def _secrets(directory: str, names: list[str]) -> list[str]:

@@ -25,10 +25,13 @@ def main(words: list[str]) -> int:
     parser.add_argument("--progress", type=Path, required=True, help="what the engine wrote")
     parser.add_argument("--table", required=True)
     parser.add_argument("--backup-id", required=True)
+    parser.add_argument("--instance", required=True, help="id of this instance")
     parser.add_argument("--request", type=Path, required=True, help="UpdateItem input to write")
     options = parser.parse_args(words)
     progress = attribute(json.loads(options.progress.read_text()))
-    request = update_request(options.table, options.backup_id, {"Progress": progress})
+    request = update_request(
+        options.table, options.backup_id, options.instance, {"Progress": progress}
+    )
     options.request.write_text(json.dumps(request))
     return 0
 

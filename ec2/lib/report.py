@@ -112,8 +112,11 @@ def dynamodb_value(value: Any) -> dict[str, Any]:
     return {"S": str(value)}
 
 
-def update_request(table: str, backup_id: str, found: dict[str, Any]) -> dict[str, Any]:
-    """Input of DynamoDB's UpdateItem. A run that was already closed stays as it is."""
+def update_request(
+    table: str, backup_id: str, instance: str, found: dict[str, Any]
+) -> dict[str, Any]:
+    """Input of DynamoDB's UpdateItem. A run that was already closed stays as it is, and so does one
+    on which another instance works by now."""
     values = {f":v{n}": dynamodb_value(value) for n, value in enumerate(found.values())}
     expression = "SET " + ", ".join(f"#a{n} = :v{n}" for n in range(len(found)))
     if found.get("BackupStatus") == "Success":
@@ -122,9 +125,14 @@ def update_request(table: str, backup_id: str, found: dict[str, Any]) -> dict[st
         "TableName": table,
         "Key": {"BackupId": {"S": backup_id}},
         "UpdateExpression": expression,
-        "ConditionExpression": "BackupStatus = :running",
+        "ConditionExpression": "BackupStatus = :running"
+        " AND (attribute_not_exists(InstanceId) OR InstanceId = :instance)",
         "ExpressionAttributeNames": {f"#a{n}": name for n, name in enumerate(found)},
-        "ExpressionAttributeValues": {**values, ":running": {"S": "Running"}},
+        "ExpressionAttributeValues": {
+            **values,
+            ":running": {"S": "Running"},
+            ":instance": {"S": instance},
+        },
     }
 
 
@@ -135,6 +143,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--stopped", action="store_true", help="the run was told to stop")
     parser.add_argument("--table", required=True)
     parser.add_argument("--backup-id", required=True)
+    parser.add_argument("--instance", required=True, help="id of this instance")
     parser.add_argument("--logs", required=True, help="where the logs are")
     parser.add_argument("--topic", required=True, help="ARN of the topic for notifications")
     parser.add_argument("--warning", action="append", default=[])
@@ -147,7 +156,7 @@ def main(words: list[str]) -> int:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     outcome = verdict(result, options.failure, options.stopped)
     found = attributes(result, outcome, options.logs, now)
-    request = update_request(options.table, options.backup_id, found)
+    request = update_request(options.table, options.backup_id, options.instance, found)
     options.request.write_text(json.dumps(request))
     write(options.message, message(found, options.backup_id, options.topic))
     return 0

@@ -91,7 +91,7 @@ def decide(event: Event, world: World, settings: Settings, now: datetime) -> Dec
         case Terminating() | Terminated() if event.group != settings.group:
             return Decision((), f"group {event.group} is not ours ({settings.group})")
         case Terminating():
-            return _terminating(event, world)
+            return _terminating(event, world, now)
         case Terminated():
             return _terminated(event, world, settings, now)
 
@@ -172,15 +172,22 @@ def _check(world: World, settings: Settings, now: datetime) -> Decision:
     return Decision((*ended.actions, *first), ended.reason, (*ended.observations, published))
 
 
-def _terminating(event: Terminating, world: World) -> Decision:
-    if world.active and world.active.running and world.active.instance == event.instance:
-        return Decision(
-            (StopInstance(event),),
-            f"instance {event.instance} terminates while run {world.active.backup_id} is running",
-        )
-    return Decision(
-        (CompleteHook(event),), f"instance {event.instance} terminates and works on no active run"
-    )
+def _terminating(event: Terminating, world: World, now: datetime) -> Decision:
+    lock, active = world.lock, world.active
+    if not lock or not active or not active.running or active.instance != event.instance:
+        reason = f"instance {event.instance} terminates and works on no active run"
+        return Decision((CompleteHook(event),), reason)
+    if _replaces(world, lock, now):
+        # Stopping gracefully would end the run, on which the next instance can go on.
+        reason = f"run {lock.run} goes on: the group replaces {event.instance}"
+        return Decision((CompleteHook(event),), reason)
+    reason = f"instance {event.instance} terminates while run {lock.run} is running"
+    return Decision((StopInstance(event),), reason)
+
+
+def _replaces(world: World, lock: Lock, now: datetime) -> bool:
+    """Whether the group has, or launches, another instance for one that ends."""
+    return bool(world.group.desired) and now < _stop_time(lock)
 
 
 def _terminated(event: Terminated, world: World, settings: Settings, now: datetime) -> Decision:
@@ -190,7 +197,7 @@ def _terminated(event: Terminated, world: World, settings: Settings, now: dateti
     if world.active and world.active.running:
         if world.group.instances - {event.instance}:
             return Decision((), f"run {lock.run} goes on: the group has another instance")
-        if world.group.desired and now < _stop_time(lock):
+        if _replaces(world, lock, now):
             return Decision((), f"run {lock.run} goes on: the group replaces {event.instance}")
     return _finalise("its instance is gone:", lock, world, settings, now, instance_seen=True)
 

@@ -29,9 +29,11 @@ TABLE_NAME=table
 LOG_BUCKET=logs
 TOPIC_ARN=arn:aws:sns:eu-west-1:123456789012:topic
 """
-# The lock names run-a. Requests are kept under their files' names.
+# The lock names run-a, and the record says what is in `recorded`. Requests are kept under their
+# files' names.
 LOCK_AND_REQUESTS = """
 case "$*" in
+  *'[Item.BackupStatus.S, Item.InstanceId.S]'*) cat "$HOME/recorded" ;;
   'dynamodb get-item '*) [[ -e $HOME/no-lock ]] && echo None || echo run-a ;;
   *' --cli-input-json '*)
     last=${*: -1}
@@ -62,6 +64,7 @@ class BackupInstance(Instance):
             (self.root / folder).mkdir()
         shutil.rmtree(self.root / "mnt/backup/efs-backup")
         (self.root / "mnt/source/file").write_text("content")
+        (self.root / "recorded").write_text("Running\ti-1\n")
 
     def environment(self, fails: str = "") -> dict[str, str]:
         quick = {"PROGRESS_SECONDS": "0.1", "TMPDIR": str(self.root / "tmp")}
@@ -76,7 +79,8 @@ class BackupInstance(Instance):
         """The attributes that an UpdateItem request sets, without type tags but for maps."""
         request = json.loads((self.root / "requests" / name).read_text())
         assert request["Key"] == {"BackupId": {"S": "run-a"}}
-        assert request["ConditionExpression"] == "BackupStatus = :running"
+        assert "BackupStatus = :running" in request["ConditionExpression"]
+        assert request["ExpressionAttributeValues"][":instance"] == {"S": "i-1"}
         names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
         return {name: next(iter(values[f":v{key[2:]}"].values())) for key, name in names.items()}
 
@@ -270,6 +274,46 @@ def test_a_result_that_cannot_be_recorded_is_notified(instance: BackupInstance) 
     assert message["Logs"].startswith("https://eu-west-1.console.aws.amazon.com/s3/buckets/logs?")
     assert message["Logs"].endswith(message["EC2Logs"].removeprefix("s3://logs/"))
     assert instance.published
+    assert instance.ended
+
+
+@pytest.mark.parametrize(
+    ("recorded", "ended"),
+    [
+        ("Running\ti-2\n", False),  # the group would end i-2
+        ("Success\ti-2\n", False),
+        ("Unknown\ti-1\n", True),
+        ("Success\ti-1\n", True),  # written, but the answer was lost
+    ],
+)
+def test_a_run_that_is_not_its_own_any_more_is_left_alone(
+    instance: BackupInstance, recorded: str, ended: bool
+) -> None:
+    (instance.root / "recorded").write_text(recorded)
+    instance.boot("/update.json")
+    assert instance.subjects == []
+    assert instance.ended == ended
+
+
+def test_a_disk_that_is_too_full_for_logs_fails_no_backup(instance: BackupInstance) -> None:
+    logs = instance.root / "var/log/efs-backup"
+    logs.mkdir()
+    for name in ("rsync.log", "changes.txt.gz"):
+        (logs / name).symlink_to("/dev/full")
+    instance.boot()
+    assert instance.published
+    assert instance.record["BackupStatus"] == "Success"
+    warnings = [warning["S"] for warning in instance.record["Warnings"]]
+    assert any("changes.txt.gz could not be kept: [Errno 28]" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("place", ["tmp", "var/log/efs-backup"])
+def test_a_place_to_work_that_cannot_be_had_is_named(instance: BackupInstance, place: str) -> None:
+    shutil.rmtree(instance.root / place, ignore_errors=True)
+    (instance.root / place).touch()
+    instance.boot()
+    assert instance.record["BackupStatus"] == "Unsuccessful"
+    assert str(instance.root / place) in instance.record["Message"]
     assert instance.ended
 
 

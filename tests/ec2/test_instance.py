@@ -112,6 +112,10 @@ def test_a_script_that_ends_says_why(status: str, failure: str, explanation: str
     assert (process.returncode, process.stdout) == (0, explanation)
 
 
+def test_a_message_that_has_no_space_ends_nothing() -> None:
+    assert bash("log something 2>/dev/full; printf on").stdout == "on"
+
+
 def test_nothing_is_installed_where_all_is_there(tmp_path: Path) -> None:
     path = stub(tmp_path / "bin", "mount.efs", "")
     stub(path, "apt-get", "exit 99")

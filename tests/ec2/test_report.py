@@ -45,6 +45,7 @@ def report(home: Path, result: dict[str, Any] | None, *words: str) -> dict[str, 
         "result": "result.json",
         "table": "my-stack",
         "backup-id": "b-1",
+        "instance": "i-1",
         "logs": "s3://logs/ec2-logs/x/",
         "topic": "arn:aws-cn:sns:cn-north-1:123456789012:topic",
         "request": "update.json",
@@ -134,11 +135,17 @@ def test_counts_times_and_logs(tmp_path: Path) -> None:
     assert "BackupStopTime" in found
 
 
+# A run that is over, or that another instance goes on with, is not this one's to report.
+MINE = "(attribute_not_exists(InstanceId) OR InstanceId = :instance)"
+CONDITION = f"BackupStatus = :running AND {MINE}"
+
+
 def test_a_run_that_was_already_closed_keeps_its_status(tmp_path: Path) -> None:
     request = report(tmp_path, PUBLISHED)
     assert request["Key"] == {"BackupId": {"S": "b-1"}}
-    assert request["ConditionExpression"] == "BackupStatus = :running"
+    assert request["ConditionExpression"] == CONDITION
     assert request["ExpressionAttributeValues"][":running"] == {"S": "Running"}
+    assert request["ExpressionAttributeValues"][":instance"] == {"S": "i-1"}
 
 
 def test_a_log_that_was_not_uploaded_is_a_warning(tmp_path: Path) -> None:
@@ -220,14 +227,16 @@ def test_progress_is_an_update_of_a_running_record(tmp_path: Path) -> None:
     (tmp_path / "progress.json").write_text(json.dumps(written))
     command = [sys.executable, str(EC2 / "lib" / "progress_report.py")]
     command += ["--progress", "progress.json", "--table", "t", "--backup-id", "b-1"]
+    command += ["--instance", "i-1"]
     subprocess.run([*command, "--request", "update.json"], cwd=tmp_path, check=True)
     assert json.loads((tmp_path / "update.json").read_text()) == {
         "TableName": "t",
         "Key": {"BackupId": {"S": "b-1"}},
         "UpdateExpression": "SET #a0 = :v0",
-        "ConditionExpression": "BackupStatus = :running",
+        "ConditionExpression": CONDITION,
         "ExpressionAttributeNames": {"#a0": "Progress"},
         "ExpressionAttributeValues": {
+            ":instance": {"S": "i-1"},
             ":running": {"S": "Running"},
             ":v0": {
                 "M": {

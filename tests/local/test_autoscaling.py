@@ -189,6 +189,15 @@ def test_a_launch_that_fails_is_reported_and_tried_again_later(world):
     assert world.states() == [("i-1", "InService")]
 
 
+def test_the_next_launch_after_a_failed_one_is_tried_at_once_when_it_is_wanted_anew(world):
+    world.launch_error = RuntimeError("no capacity")
+    world.desire(1)
+    world.launch_error = None
+    world.desire(0)
+    world.desire(1)
+    assert world.states() == [("i-1", "InService")]
+
+
 def test_the_instances_of_a_deleted_group_are_ended(world):
     world.desire(1)
     world.groups.clear()

@@ -393,6 +393,18 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
         "04:45",
         ["stop i-1"],
     ),
+    "terminating while the group replaces it, which goes on with the run": (
+        TERMINATING,
+        world(BOOTED, lock="a", desired=1, ending="i-1"),
+        "04:44",
+        ["complete the hook of i-1"],
+    ),
+    "terminating at the stop time, before the stop came": (
+        TERMINATING,
+        world(BOOTED, lock="a", desired=1, ending="i-1"),
+        "04:45",
+        ["stop i-1"],
+    ),
     "terminating before it said that it works on the run": (
         TERMINATING,
         world(RUNNING, lock="a", desired=1, ending="i-1"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import sys
 import time
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine import arguments
-from engine.command import CommonOptions, Result, execute
+from engine.command import CommonOptions, Result, execute, keep_log
 from engine.copy import Copying
 from engine.digests import Notes, make_list
 from engine.files import is_empty, nul_separated
@@ -178,7 +177,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         note = note_of(started, beginning, folder, result)
         publish(folder, note, stop, result)
         if options.log_dir:
-            shutil.copyfile(work / CHANGES_FILE, options.log_dir / CHANGES_FILE)
+            keep_log(work / CHANGES_FILE, options.log_dir, result)
         if options.verify_percent:
             verify_share(options, folder, trees, note, pool, result)
         expire(options, folder, top, pool, result)
@@ -290,15 +289,17 @@ def verify_share(
 
     try:
         found = verify(trees, window, note.started - trees.margin, pool, on_tick)
-    except Stopped:
-        result.warn("the verification was stopped; the next one begins where this one did")
+        suspects = b"".join(os.fsencode(path) + b"\0" for path in found.mismatched)
+        folder.suspects.write_bytes(suspects)
+        folder.note_run(folder.snapshot(0), replace(note, verified_to=window.end))
+    except (OSError, EngineError) as error:
+        reason = "stopped" if isinstance(error, Stopped) else str(error)
+        result.warn(f"the verification was not finished, and begins again next time: {reason}")
         return
     result.number_of_files_verified = found.counts["verified"]
     result.number_of_files_changed_since = found.counts["changed since"]
     result.number_of_files_mismatched = found.counts["mismatched"]
     result.errors += found.errors.lines()
-    folder.suspects.write_bytes(b"".join(os.fsencode(p) + b"\0" for p in found.mismatched))
-    folder.note_run(folder.snapshot(0), replace(note, verified_to=window.end))
 
 
 def expire(

@@ -103,24 +103,48 @@ def execute(
     stop.install()
     # The lists of names are as many as the files: too many for a tmpfs.
     parent = os.environ.get("TMPDIR", "/var/tmp")
-    with tempfile.TemporaryDirectory(prefix="efs-backup.", dir=parent) as scratch:
-        work = Path(scratch)
-        try:
-            run(options, work, stop, result)
-        except EngineError as error:
-            result.conclude(error)
-        except OSError as error:
-            result.conclude(Failed("system", str(error)))
-        result.end_phase()
-        if options.log_dir and options.log_dir.is_dir():
-            keep_logs(work, options.log_dir)
-    write_result(options.result, result)
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix="efs-backup.", dir=parent)
+    except OSError as error:
+        result.conclude(Failed("system", str(error)))
+        write_result(options.result, result)
+        return result.exit_code
+    with scratch as name:
+        carry_out(run, options, Path(name), stop, result)
     return result.exit_code
 
 
+def carry_out(
+    run: Callable[[AnyOptions, Path, StopSignals, AnyResult], None],
+    options: AnyOptions,
+    work: Path,
+    stop: StopSignals,
+    result: AnyResult,
+) -> None:
+    try:
+        run(options, work, stop, result)
+    except EngineError as error:
+        result.conclude(error)
+    except OSError as error:
+        result.conclude(Failed("system", str(error)))
+    result.end_phase()
+    # First of all: there may be no space for the logs, and the snapshot is published all the same.
+    write_result(options.result, result)
+    if options.log_dir and options.log_dir.is_dir():
+        warnings = len(result.warnings)
+        keep_logs(work, options.log_dir, result)
+        if len(result.warnings) > warnings:
+            write_result(options.result, result)
+
+
 def write_result(path: Path | None, result: Result) -> None:
-    if path:
-        write_atomically(path, json.dumps(asdict(result), indent=2, ensure_ascii=False))
+    """The log gets what the file cannot take."""
+    text = json.dumps(asdict(result), indent=2, ensure_ascii=False)
+    try:
+        if path:
+            write_atomically(path, text)
+    except OSError as error:
+        log.error("the result cannot be written: %s\n%s", error, text)
 
 
 def result_path(words: list[str]) -> Path | None:
@@ -131,8 +155,16 @@ def result_path(words: list[str]) -> Path | None:
     return None
 
 
-def keep_logs(work: Path, log_dir: Path) -> None:
+def keep_logs(work: Path, log_dir: Path, result: Result) -> None:
     """Copy the logs of a run."""
     for path in [*work.glob("*.log"), *work.glob("*.txt")]:
         if path.stat().st_size:
-            shutil.copyfile(path, log_dir / path.name)
+            keep_log(path, log_dir, result)
+
+
+def keep_log(path: Path, log_dir: Path, result: Result) -> None:
+    """A log that cannot be kept is a warning, never a failure."""
+    try:
+        shutil.copyfile(path, log_dir / path.name)
+    except OSError as error:
+        result.warn(f"the log {path.name} could not be kept: {error}")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from local import account, deployment, sandbox
+from tests.local.inside.faults import Backups
 
 VERSION = "v0.0.0-test"
 
@@ -47,6 +48,22 @@ def stack(local_account, release_url):
 @pytest.fixture(scope="session")
 def inbox(stack):
     return deployment.Inbox.subscribe(stack)
+
+
+@pytest.fixture(scope="session")
+def backups(local_account, release_url):
+    """Runs with faults, of a source with a few files, that keep all snapshots."""
+    network = deployment.create_network(local_account)
+    source_id = deployment.create_file_system(local_account, network)
+    stack = deployment.Deployment.create(
+        local_account, network, source_id, release_url, Retain="1000"
+    )
+    for name in ("a", "b/c", "b/d e"):
+        (stack.source / name).parent.mkdir(exist_ok=True)
+        (stack.source / name).write_text(f"content of {name}")
+    made = Backups(stack, deployment.Inbox.subscribe(stack))
+    made.expect_the_next_run_to_work()
+    return made
 
 
 @pytest.fixture(scope="session")
