@@ -61,7 +61,8 @@ make_snapshot() {
   local engine
   [[ ! -e $STATE/stop ]] || return 0
   "$HERE/efs-backup-fpsync.sh" --source /mnt/source --backup /mnt/backup --folder "$FOLDER_LABEL" \
-    --interval "$INTERVAL_TAG" --retain "$RETAIN" --log-dir "$LOGS" --result "$RESULT" \
+    --interval "$INTERVAL_TAG" --retain "$RETAIN" --verify-percent "$VERIFY_PERCENT" \
+    --log-dir "$LOGS" --result "$RESULT" \
     --progress "$PROGRESS" &
   engine=$!
   printf '%s\n' "$engine" >"$STATE/engine.pid"

@@ -38,6 +38,9 @@ ADVICE = {
     "that its files are not lost: if they are, restore the newest snapshot. An empty source is "
     f"never backed up; if this one is meant to be empty, put a file into it. {UNTOUCHED}",
     "refused": "Change what the message names in the parameters of the stack, " + AGAIN,
+    "verification": "See Errors. The new snapshot is complete but for what they name, and the next "
+    "backup copies that anew. Check that the files are right in the source: if not, restore them "
+    "from an older snapshot. If it happens again, re-check the snapshots with efs-verify.sh.",
     "died": "See the logs. If the instance ran out of memory, use a larger one; " + AGAIN,
     "other": "See the logs, put right what they name, " + AGAIN,
 }
@@ -48,6 +51,11 @@ COUNTS = {
     "number_of_files_transferred": "NumberOfFilesTransferred",
     "total_file_size": "TotalFileSize",
     "total_transferred_file_size": "TotalTransferredFileSize",
+}
+VERIFIED = {
+    "number_of_files_verified": "NumberOfFilesVerified",
+    "number_of_files_changed_since": "NumberOfFilesChangedSince",
+    "number_of_files_mismatched": "NumberOfFilesMismatched",
 }
 PHASES = {"copy": "CreateHardlinks", "directories": "RsyncDelete", "expire": "RemoveSnapshot"}
 LINES_KEPT = 20
@@ -85,6 +93,8 @@ def attributes(
     for key, name in COUNTS.items():
         if key in result:
             found[name] = result[key]
+    if "verify" in result.get("phases", {}):
+        found.update({name: result[key] for key, name in VERIFIED.items()})
     for phase, name in PHASES.items():
         if phase in result.get("phases", {}):
             found[f"{name}StartTime"] = result["phases"][phase]["start"]

@@ -25,6 +25,7 @@ BACKUP_PREFIX=/
 INTERVAL_TAG=daily
 RETAIN=7
 FOLDER_LABEL=efs-backup
+VERIFY_PERCENT=0
 TABLE_NAME=table
 LOG_BUCKET=logs
 TOPIC_ARN=arn:aws:sns:eu-west-1:123456789012:topic
@@ -130,6 +131,7 @@ def test_a_backup(instance: BackupInstance) -> None:
         ("mount", {}, "Unsuccessful", "unable to find the mount IP OR mount EFS: the source"),
         ("", {"FOLDER_LABEL": "a/b"}, "Unsuccessful", "'a/b' contains '/'"),
         ("", {"RETAIN": "1.5"}, "Unsuccessful", "not '1.5'"),
+        ("", {"VERIFY_PERCENT": "1.5"}, "Unsuccessful", "not '1.5'"),
     ],
 )
 def test_the_logs_of_a_failure_are_kept(

@@ -140,6 +140,20 @@ MINE = "(attribute_not_exists(InstanceId) OR InstanceId = :instance)"
 CONDITION = f"BackupStatus = :running AND {MINE}"
 
 
+def test_what_was_read_back(tmp_path: Path) -> None:
+    assert "NumberOfFilesVerified" not in plain(report(tmp_path, PUBLISHED))
+    verified = {
+        **PUBLISHED,
+        "phases": {"verify": {"start": "a", "stop": "b"}},
+        "number_of_files_verified": 5,
+        "number_of_files_changed_since": 2,
+        "number_of_files_mismatched": 1,
+    }
+    found = plain(report(tmp_path, verified))
+    names = ("Verified", "ChangedSince", "Mismatched")
+    assert [found[f"NumberOfFiles{name}"] for name in names] == [5, 2, 1]
+
+
 def test_a_run_that_was_already_closed_keeps_its_status(tmp_path: Path) -> None:
     request = report(tmp_path, PUBLISHED)
     assert request["Key"] == {"BackupId": {"S": "b-1"}}
@@ -164,6 +178,7 @@ def test_a_log_that_was_not_uploaded_is_a_warning(tmp_path: Path) -> None:
         ({**PUBLISHED, "outcome": "failed", "cause": "walk"}, [], "use a larger one"),
         ({**PUBLISHED, "outcome": "failed", "cause": "files"}, [], "See Errors"),
         ({**PUBLISHED, "outcome": "failed", "cause": "empty-source"}, [], "Source EFS"),
+        ({**PUBLISHED, "outcome": "failed", "cause": "verification"}, [], "copies that anew"),
         ({**PUBLISHED, "outcome": "failed", "cause": "system"}, [], "See the logs"),
         ({**PUBLISHED, "outcome": "failed", "cause": "new"}, [], "See the logs"),
         ({**PUBLISHED, "outcome": "refused"}, [], "parameters of the stack"),

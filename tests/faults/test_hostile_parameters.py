@@ -71,6 +71,7 @@ PLAIN = {
     "DstEFS": "fs-89abcdef",
     "IntervalTag": "daily",
     "Retain": "7",
+    "VerifyPercent": "0",
     "BackupNum": "0",
     "RestoreMode": "Mirror",
     "DryRun": "No",
