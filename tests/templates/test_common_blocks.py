@@ -114,7 +114,20 @@ class TestEachTemplate:
             (
                 "FolderLabel",
                 ["efs-backup", "a", "my label", "ümläut", "a.b", "x" * 100],
-                ["", "a/b", "..", "a..b", "line\nbreak", "end\n", ".a", "-rf", "x" * 101, "\0"],
+                [
+                    "",
+                    "a/b",
+                    "..",
+                    "a..b",
+                    "line\nbreak",
+                    "end\n",
+                    ".a",
+                    "-rf",
+                    "x" * 101,
+                    "\0",
+                    " ",
+                    "   ",
+                ],
             ),
             (
                 "SrcEFS",

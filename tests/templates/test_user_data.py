@@ -121,3 +121,4 @@ class TestRestore:
         assert "could not fetch s3://b-eu-west-1/k/v1/ec2.tar.gz" in notification["Message"]
         assert "Nothing was changed" in notification["Message"]
         assert "StackName" in notification["WhatToDo"]
+        assert notification["Logs"].startswith("s3://")
