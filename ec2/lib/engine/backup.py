@@ -171,7 +171,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     with contextlib.ExitStack() as stack:
         # What is opened before the workers are forked, they have too.
         top = descriptor(folder.path, stack)
-        trees = open_trees(options, folder, beginning, stack)
+        trees = open_trees(options, folder, started, beginning, stack)
         pool = stack.enter_context(Pool(PROCESSES, stop))
         make_snapshot(options, folder, trees, pool, work, stop, result)
         note = note_of(started, beginning, folder, result)
@@ -196,7 +196,11 @@ def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:
 
 
 def open_trees(
-    options: Options, folder: SnapshotFolder, beginning: Beginning, stack: contextlib.ExitStack
+    options: Options,
+    folder: SnapshotFolder,
+    started: int,
+    beginning: Beginning,
+    stack: contextlib.ExitStack,
 ) -> Trees:
     margin = options.clock_skew * 10**9
     newest = folder.newest()
@@ -206,10 +210,15 @@ def open_trees(
         previous=descriptor(newest, stack) if newest else None,
         stage=descriptor(folder.stage, stack),
         trash=descriptor(folder.make_trash(), stack),
-        changed_since=run.started - margin if run else None,
+        changed_since=changed_since(run.started, started, margin) if run else None,
         resumed=beginning.unfinished.started if beginning.unfinished else None,
         margin=margin,
     )
+
+
+def changed_since(last: int, now: int, margin: int) -> int:
+    """A clock that was set back since the last run proves nothing of any file."""
+    return last - margin if last <= now else 0
 
 
 def make_snapshot(
