@@ -62,7 +62,7 @@ def machine() -> dict[str, object]:
         "processor": models[0] if models else platform.machine(),
         "processors": os.cpu_count(),
         "memory_gb": round(memory / 1e9),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "load_before": os.getloadavg()[0],
     }
 
