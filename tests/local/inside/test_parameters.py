@@ -16,6 +16,7 @@ CHANGED = {
     "Email": "other@example.com",
     "SuccessNotification": "No",
     "Dashboard": "No",
+    "VerifyPercent": "100",
 }
 
 
@@ -102,7 +103,8 @@ def test_a_backup_with_other_values(changed):
         record = changed.item(run := changed.start())
         changed.wait_until_idle(120)
         assert (record["BackupWindow"], record["RetainPeriod"]) == (60, 2)
-        assert changed.item(run)["BackupStatus"] == "Success"
+        ended = changed.item(run)
+        assert (ended["BackupStatus"], ended["NumberOfFilesVerified"]) == ("Success", 1)
     assert inbox.messages() == []
     folder = changed.account.file_system(changed.resources["DstEFS"]) / "mine"
     found = {path.name: path for path in folder.glob("[!.]*")}
