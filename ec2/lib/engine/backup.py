@@ -49,6 +49,7 @@ class Options(CommonOptions):
     allow_empty: bool
     spare: bool
     clock_skew: int
+    lock_wait: int
 
 
 @dataclass
@@ -125,6 +126,13 @@ def parse(words: list[str]) -> Options:
         metavar="SECONDS",
         help="how far the clocks of both file systems may be apart (60)",
     )
+    add(
+        "--lock-wait",
+        type=arguments.number,
+        default=0,
+        metavar="SECONDS",
+        help="how long to wait for another run to let go of the folder (0)",
+    )
     return Options(**vars(parser.parse_args(words)))
 
 
@@ -153,7 +161,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     if options.log_dir:
         options.log_dir.mkdir(parents=True, exist_ok=True)
     folder = SnapshotFolder(options.backup / options.folder, options.interval)
-    folder.lock()
+    folder.lock(options.lock_wait, stop)
     folder.finish_publishing()
     check_source_not_lost(options, folder)
     started = folder.now()
