@@ -60,7 +60,7 @@ restore: ## restore a snapshot: STACK=name DRYRUN=Yes, optionally NUMBER=0 SUBDI
 
 ##@ Developing
 test: setup ## run all tests; those of the local account use sudo
-	@$(BIN)/python -m pytest -n auto --dist loadgroup --ignore tests/local/test_demo.py
+	@$(BIN)/python -m pytest -n auto --ignore tests/local/test_demo.py
 	@$(BIN)/python -m pytest tests/local/test_demo.py # there is one demo at a time
 
 test-nfs: setup ## run the tests on real NFS mounts alone

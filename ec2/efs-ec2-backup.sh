@@ -57,13 +57,13 @@ watch_progress() {
 }
 
 # Exit statuses of the engine are no errors of this script: its result says what happened.
+# An instance that was killed keeps its lock on the folder until its lease on NFS ends.
 make_snapshot() {
   local engine
   [[ ! -e $STATE/stop ]] || return 0
   "$HERE/efs-backup-fpsync.sh" --source /mnt/source --backup /mnt/backup --folder "$FOLDER_LABEL" \
-    --interval "$INTERVAL_TAG" --retain "$RETAIN" --verify-percent "$VERIFY_PERCENT" \
-    --log-dir "$LOGS" --result "$RESULT" \
-    --progress "$PROGRESS" &
+    --interval "$INTERVAL_TAG" --retain "$RETAIN" --verify-percent "$VERIFY_PERCENT" --lock-wait 180 \
+    --log-dir "$LOGS" --result "$RESULT" --progress "$PROGRESS" &
   engine=$!
   printf '%s\n' "$engine" >"$STATE/engine.pid"
   # A stop that came before the engine could be signalled.

@@ -258,6 +258,68 @@ def test_expiry_that_fails_is_a_warning_not_a_failure(
     assert backup.hidden() == []
 
 
+@pytest.fixture
+def held(backup: Backup) -> Iterator[subprocess.Popen[bytes]]:
+    """Another run's lock, as a machine that was killed keeps it on NFS; gone when this ends."""
+    fill(backup.source, 3)
+    backup.must_publish()
+    lock = backup.target / backup.label / ".lock"
+    holder = subprocess.Popen(
+        ["flock", "--no-fork", lock, "sh", "-c", "echo; exec cat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        yield holder
+
+
+def wait_until_it_waits(process: subprocess.Popen[str]) -> None:
+    assert process.stderr
+    for line in process.stderr:
+        if "waiting for its lock" in line:
+            return
+    pytest.fail("it did not wait")
+
+
+def test_a_lock_that_is_let_go_in_time_is_waited_for(
+    backup: Backup, held: subprocess.Popen[bytes]
+) -> None:
+    process = backup.start(lock_wait="100")
+    wait_until_it_waits(process)
+    assert backup.names() == ["daily.0"]
+    assert held.stdin
+    held.stdin.close()
+    outcome = backup.finish(process)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert backup.names() == ["daily.0", "daily.1"]
+
+
+@pytest.mark.parametrize("seconds", [None, "1"])
+def test_a_lock_that_is_kept_is_refused(
+    backup: Backup, held: subprocess.Popen[bytes], seconds: str | None
+) -> None:
+    before = read_tree(backup.target)
+    outcome = backup.run(lock_wait=seconds)
+    assert (outcome.exit_code, outcome.result["outcome"]) == (2, "refused")
+    assert "another run is working" in outcome.result["message"]
+    assert ("waiting for its lock" in outcome.stderr) == (seconds is not None)
+    assert read_tree(backup.target) == before
+
+
+def test_a_run_that_waits_for_a_lock_can_be_stopped(
+    backup: Backup, held: subprocess.Popen[bytes]
+) -> None:
+    before = read_tree(backup.target)
+    process = backup.start(lock_wait="100")
+    wait_until_it_waits(process)
+    process.send_signal(signal.SIGTERM)
+    outcome = backup.finish(process)
+    assert (outcome.exit_code, outcome.result["outcome"]) == (3, "stopped")
+    assert read_tree(backup.target) == before
+
+
 def test_no_scratch_files_are_left(backup: Backup) -> None:
     fill(backup.source, 3)
     backup.must_publish()

@@ -15,6 +15,7 @@ from tests.nfs.rig import Rig
 GUEST = "/project/tests/nfs/guest"
 BACKUP = "/project/ec2/efs-backup-fpsync.sh --folder files --interval daily"
 RESTORE = "/project/ec2/efs-restore-fpsync.sh --folder files --interval daily"
+SNAPSHOTS = "/srv/backup/files/daily.?"
 
 Tree = dict[str, list[Any]]
 
@@ -30,15 +31,19 @@ class Machine(Rig):
         tree: Tree = json.loads(self.python("tree.py", path))
         return tree
 
+    def snapshots(self) -> list[Tree]:
+        """All of them, of ten at most, newest first."""
+        trees = self.run(f"shopt -s nullglob; python3 -B {GUEST}/tree.py {SNAPSHOTS}").stdout
+        return [json.loads(tree) for tree in trees.splitlines()]
+
     def snapshot(self, number: int) -> Tree:
         return self.tree(f"/srv/backup/files/daily.{number}")
 
     def backup(self, retain: int = 7, over: str = "/mnt") -> dict[str, Any]:
         """One run as on the next day, on a new instance; ``over="/srv"`` does without NFS."""
-        self.run("date --set '1 day'")
         self.remount()
         where = f"--source {over}/source --backup {over}/backup --retain {retain}"
-        self.run(f"{BACKUP} {where} --result result.json", timeout=250)
+        self.run(f"date --set '1 day'; {BACKUP} {where} --result result.json", timeout=250)
         result: dict[str, Any] = json.loads((self.files() / "result.json").read_text())
         return result
 

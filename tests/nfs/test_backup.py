@@ -46,3 +46,23 @@ def test_unchanged_files_share_their_space(rig: Machine) -> None:
         rig.backup()
     links = rig.run("find /srv/backup/files/daily.0 -type f -printf '%n\\n' | sort | uniq -c")
     assert links.stdout.split() == ["100", "3"]
+
+
+def test_a_file_at_the_link_limit_is_copied(rig: Machine) -> None:
+    """The limit is that of the server's file system, 65,000 links: two short of it at first."""
+    rig.python("many.py", "make", "/srv/source", 50)
+    rig.backup()
+    rig.run(
+        "python3 - <<'END'\n"
+        "import os, pathlib\n"
+        "links = pathlib.Path('/srv/backup/links')\n"
+        "links.mkdir()\n"
+        "for number in range(64_997):\n"
+        "    os.link('/srv/backup/files/daily.0/0/0/file-7', links / str(number))\n"
+        "END",
+        timeout=250,
+    )
+    wanted = rig.tree("/srv/source")
+    copied = [rig.backup()["number_of_files_at_link_limit"] for _ in range(4)]
+    assert copied == [0, 0, 1, 0]
+    assert rig.snapshots() == [wanted] * 5

@@ -48,6 +48,7 @@ class Options(CommonOptions):
     spare: bool
     clock_skew: int
     verify_percent: int
+    lock_wait: int
 
 
 @dataclass
@@ -135,6 +136,13 @@ def parse(words: list[str]) -> Options:
         metavar="P",
         help="read back P %% of the files and compare them with the source (0)",
     )
+    add(
+        "--lock-wait",
+        type=arguments.number,
+        default=0,
+        metavar="SECONDS",
+        help="how long to wait for another run to let go of the folder (0)",
+    )
     return Options(**vars(parser.parse_args(words)))
 
 
@@ -163,7 +171,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     if options.log_dir:
         options.log_dir.mkdir(parents=True, exist_ok=True)
     folder = SnapshotFolder(options.backup / options.folder, options.interval)
-    folder.lock()
+    folder.lock(options.lock_wait, stop)
     folder.finish_publishing()
     check_source_not_lost(options, folder)
     started = folder.now()

@@ -21,13 +21,15 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.files import locked, write_atomically
-from engine.outcome import Refused
+from engine.outcome import Refused, Stopped
+from engine.process import TICK_SECONDS, StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -93,19 +95,28 @@ class SnapshotFolder:
     def newest(self) -> Path | None:
         return next((path for _, path in self._numbered(self.interval)), None)
 
-    def lock(self) -> None:
+    def lock(self, wait: int, stop: StopSignals) -> None:
         """Keep every other run out of this folder until this process and its children end.
 
         Two runs would renumber each other's snapshots. The lock lies on the backup file system, so
-        that it also holds between instances. Raises :class:`Refused` if another run has it.
+        that it also holds between instances. Raises :class:`Refused` if another run still has it
+        after ``wait`` seconds: a machine that was killed keeps it until its lease on NFS ends.
         """
         if self.path.is_symlink() or (self.path.exists() and not self.path.is_dir()):
             raise Refused(f"{str(self.path)!r} exists and is not a directory")
         self.path.mkdir(exist_ok=True)
-        if locked(self.path / ".lock") is None:
-            raise Refused(
-                f"another run is working on {str(self.path)!r}; wait until it has finished"
-            )
+        working = f"another run is working on {str(self.path)!r}"
+        deadline = time.monotonic() + wait
+        is_waiting = False
+        while locked(self.path / ".lock") is None:
+            if time.monotonic() >= deadline:
+                raise Refused(f"{working}; wait until it has finished")
+            if stop.received:
+                raise Stopped(f"stopped while {working}")
+            if not is_waiting:
+                log.info("%s; waiting for its lock for up to %d seconds", working, wait)
+                is_waiting = True
+            time.sleep(TICK_SECONDS)
 
     def now(self) -> int:
         """The time (in ns) by the clock of the backup file system."""

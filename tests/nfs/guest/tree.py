@@ -1,4 +1,4 @@
-"""tree.py ROOT: prints what is at and below ROOT, to the last attribute, as JSON.
+"""tree.py ROOT…: prints what is at and below each ROOT, to the last attribute, as a line of JSON.
 
 One entry for each path: mode with the type, owner, group, mtime in ns, size, number of the device,
 content (its hash, or where a symlink points to), and the first path of the same inode.
@@ -48,4 +48,5 @@ def read_tree(root: bytes) -> dict[str, list[object]]:
 
 
 if __name__ == "__main__":
-    json.dump(read_tree(os.fsencode(sys.argv[1])), sys.stdout)
+    for root in sys.argv[1:]:
+        print(json.dumps(read_tree(os.fsencode(root))))
