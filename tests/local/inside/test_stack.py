@@ -163,21 +163,6 @@ def test_archive_where_efs_refuses_it(create, parameters, expected):
     assert expected in refused(create, TransitionToArchive="AFTER_90_DAYS", **parameters)
 
 
-def test_protection_and_a_replica(local_account, create):
-    resources = create(ProtectSnapshots="Yes", ReplicaRegion="eu-central-1")
-    efs, backup = local_account.client("efs"), resources["DstEFS"]
-    policy = json.loads(efs.describe_file_system_policy(FileSystemId=backup)["Policy"])
-    (write,) = [one for one in policy["Statement"] if one["Sid"] == "OnlyBackupsWrite"]
-    role = local_account.client("iam").get_role(RoleName=resources["EC2Role"])["Role"]["Arn"]
-    assert write["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": role}}
-    (found,) = efs.describe_replication_configurations(FileSystemId=backup)["Replications"]
-    assert [one["Region"] for one in found["Destinations"]] == ["eu-central-1"]
-
-
-def test_a_replica_in_the_same_region_is_refused(local_account, create):
-    assert "another region" in refused(create, ReplicaRegion=local_account.region)
-
-
 @pytest.mark.parametrize(
     ("parameters", "mode", "policies"),
     [
