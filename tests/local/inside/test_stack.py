@@ -188,3 +188,14 @@ def test_what_the_backup_file_system_becomes(local_account, create, parameters, 
     assert state["ThroughputMode"] == mode
     found = efs.describe_lifecycle_configuration(FileSystemId=backup)["LifecyclePolicies"]
     assert found == policies
+
+
+def test_a_protected_file_system_with_a_replica(local_account, create):
+    """The stack is accepted; who may do what by the policy: tests/templates/test_protection.py."""
+    assert create(ProtectSnapshots="Yes", ReplicaRegion="eu-west-1")["DstEFS"]
+
+
+def test_a_replica_in_the_region_of_the_stack_is_refused(create):
+    assert "Replica Region must be another region" in refused(
+        create, ReplicaRegion=deployment.REGION
+    )
