@@ -35,6 +35,8 @@ GUIDE: dict[str, tuple[Any, list[Any] | None]] = {
     "TransitionToIA": ("AFTER_1_DAY", ["None", *(f"AFTER_{n}" for n in IA_DAYS)]),
     "TransitionToArchive": ("None", ["None", *(f"AFTER_{n}_DAYS" for n in ARCHIVE_DAYS)]),
     "LogRetentionDays": (365, None),
+    "ProtectSnapshots": ("No", ["Yes", "No"]),
+    "ReplicaRegion": ("", None),
 }
 LABELS = {
     "SrcEFS": "Source EFS",
@@ -56,6 +58,8 @@ LABELS = {
     "TransitionToIA": "Transition to Infrequent Access",
     "TransitionToArchive": "Transition to Archive",
     "LogRetentionDays": "Log Retention",
+    "ProtectSnapshots": "Protect Snapshots",
+    "ReplicaRegion": "Replica Region",
 }
 
 

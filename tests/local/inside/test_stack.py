@@ -188,3 +188,42 @@ def test_what_the_backup_file_system_becomes(local_account, create, parameters, 
     assert state["ThroughputMode"] == mode
     found = efs.describe_lifecycle_configuration(FileSystemId=backup)["LifecyclePolicies"]
     assert found == policies
+
+
+def test_protection_and_replica_come_and_go_in_place(local_account, create):
+    """What the policy says is tested in tests/templates/test_protection.py."""
+    resources = create(ProtectSnapshots="Yes", ReplicaRegion="eu-west-1")
+    backup = resources["DstEFS"]
+    efs = local_account.client("efs")
+    policy = json.loads(efs.describe_file_system_policy(FileSystemId=backup)["Policy"])
+    (denied,) = [s for s in policy["Statement"] if s["Sid"] == "OnlyBackupsWrite"]
+    role = local_account.client("iam").get_role(RoleName=resources["EC2Role"])["Role"]
+    assert denied["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": role["Arn"]}}
+    (replication,) = efs.describe_replication_configurations(FileSystemId=backup)["Replications"]
+    assert [d["Region"] for d in replication["Destinations"]] == ["eu-west-1"]
+
+    cloudformation = local_account.client("cloudformation")
+    (state,) = cloudformation.describe_stacks(StackName="second")["Stacks"]
+    values = {p["ParameterKey"]: p["ParameterValue"] for p in state["Parameters"]}
+    values |= {"ProtectSnapshots": "No", "ReplicaRegion": ""}
+    cloudformation.update_stack(
+        StackName="second",
+        UsePreviousTemplate=True,
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
+    )
+    cloudformation.get_waiter("stack_update_complete").wait(
+        StackName="second", WaiterConfig={"Delay": 1}
+    )
+    found = cloudformation.describe_stack_resource(StackName="second", LogicalResourceId="DstEFS")
+    assert found["StackResourceDetail"]["PhysicalResourceId"] == backup
+    with pytest.raises(efs.exceptions.PolicyNotFound):
+        efs.describe_file_system_policy(FileSystemId=backup)
+    with pytest.raises(efs.exceptions.ReplicationNotFound):
+        efs.describe_replication_configurations(FileSystemId=backup)
+
+
+def test_a_replica_in_the_region_of_the_stack_is_refused(create):
+    assert "Replica Region must be another region" in refused(
+        create, ReplicaRegion=deployment.REGION
+    )
