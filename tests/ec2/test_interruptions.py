@@ -91,7 +91,14 @@ def test_a_stopped_run_drains_and_the_next_one_finishes(
     assert slow.hidden() == []
 
 
-def test_a_second_signal_ends_the_jobs(slow: Backup) -> None:
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_second_signal_ends_the_jobs(
+    slow: Backup, monkeypatch: pytest.MonkeyPatch, deaf: bool
+) -> None:
+    """Also those that hear nothing, as they wait for an NFS server that is away."""
+    if deaf:
+        body = f'trap "" TERM\ntouch "{slow.home}/running"\nwhile true; do sleep 1; done'
+        monkeypatch.setenv("PATH", slow_rsync(slow.home / "deaf", body)["PATH"])
     fill(slow.source, 10)
     process = slow.start(jobs="1")
     wait_for("a running job", a_running_job(slow))

@@ -233,7 +233,7 @@ def test_no_value_has_a_second_line(path: Path, data: st.DataObject) -> None:
     good = {
         **{"SrcEFS": "fs-01234567", "DstEFS": "fs-01234567", "FolderLabel": "a", "Email": "a@b.c"},
         **{"BackupSchedule": "rate(1 day)", "VpcId": "vpc-0", "Subnets": "subnet-0,subnet-1"},
-        **{"SecurityGroupId": "sg-0", "RestoreLogBucket": "logs"},
+        **{"SecurityGroupId": "sg-0", "RestoreLogBucket": "logs", "ReplicaRegion": "eu-west-1"},
     }
     for name, parameter in texts(TEMPLATES[path]).items():
         value = good.get(name, "/")

@@ -56,7 +56,7 @@ class Copying:
         self._jobs = jobs
         self._running: set[int] = set()
         self._failure: Exception | None = None
-        self._cancelled = False
+        self._cancelled = self._ended = False
         self._lock = threading.Lock()
         self._log = (work / "rsync.log").open("ab", buffering=0)
         self.tally = Tally()
@@ -101,7 +101,7 @@ class Copying:
             self._log.write(f"== rsync job {number} begins\n".encode())
         printed, messages = process.communicate()
         digests, statistics = printed_digests(printed, self._target)
-        if self._notes:
+        if self._notes and not self._ended:
             for path, digest in digests.items():
                 self._notes.add(digest, [path])
             self._notes.save()
@@ -143,7 +143,9 @@ class Copying:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _end(self) -> None:
+        """A job that waits for an NFS server which is away hears nothing less than this."""
+        self._ended = True
         with self._lock:
             for process in self._running:
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process, signal.SIGTERM)
+                    os.killpg(process, signal.SIGKILL)
