@@ -9,7 +9,7 @@ BIN := .venv/bin
 SHELL_FILES = $(shell shfmt --find .ci */)
 GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo build publish preflight deploy status backup-now restore cost test test-nfs test-faults coverage bench lint lock clean
+.PHONY: help setup demo build publish preflight deploy status backup-now restore cost test test-nfs test-faults coverage bench lint scan lock clean
 
 ##@ Getting started
 help: ## explain the targets
@@ -89,6 +89,10 @@ lint: setup ## run ruff, mypy, shellcheck, shfmt, cfn-lint and yamllint
 	  sed 's/%%[A-Z0-9_]*%%/placeholder/g' "$$template" | $(BIN)/cfn-lint || exit; \
 	done
 	$(BIN)/yamllint --strict .
+
+scan: ## let checkov look at the templates; it weighs 290 MB and wants a boto3 of its own, so apart
+	@python3 -m venv .cache/checkov && .cache/checkov/bin/pip install --quiet checkov==3.3.30
+	@.cache/checkov/bin/checkov --directory templates --framework cloudformation --compact --quiet --skip-download
 
 lock: ## pin the newest versions of all Python packages
 	@tools/lock.sh
