@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -162,6 +163,14 @@ class TestReadingBack:
         assert read_tree(made.snapshot(0)) == read_tree(made.source)
         check_digests(made.snapshot(0), made.digests())
         assert made.must_publish(verify_percent="100").result["number_of_files_checked"] == 0
+
+    def test_what_was_to_be_mended_may_be_below_a_file_by_now(self, made: Backup) -> None:
+        flip(made.snapshot(0) / "folder \\ \n" / "plain")
+        assert made.run(verify_percent="100").result["cause"] == "verification"
+        shutil.rmtree(made.source / "folder \\ \n")
+        (made.source / "folder \\ \n").write_text("no folder any more")
+        made.must_publish()
+        assert read_tree(made.snapshot(0)) == read_tree(made.source)
 
     def test_what_changes_meanwhile_is_no_difference(
         self, made: Backup, monkeypatch: pytest.MonkeyPatch
