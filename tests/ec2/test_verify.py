@@ -138,6 +138,21 @@ def test_lists_are_sorted_by_bytes(made: Backup) -> None:
     assert [line[34:] for line in names] == sorted(line[34:] for line in names)
 
 
+def test_what_vanishes_before_it_is_copied_at_the_link_limit_is_not_listed(
+    backup: Backup, faults: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (backup.source / "gone").write_text("content")
+    (backup.source / "kept").write_text("content")
+    backup.must_publish()
+    body = f'case "$*" in *--files-from*) rm -f "{backup.source}/gone" ;; esac; exec "$REAL" "$@"'
+    shim = slow_rsync(backup.home / "shim", body)
+    monkeypatch.setenv("PATH", shim["PATH"])
+    prefix = ["env", f"LD_PRELOAD={faults}", "FAULT_LINKS=1"]
+    assert backup.run(prefix=prefix).exit_code == 0
+    assert not (backup.snapshot(0) / "gone").exists()
+    check_digests(backup.snapshot(0), backup.digests())
+
+
 class TestReadingBack:
     """``--verify-percent``, right after publishing."""
 
