@@ -122,6 +122,18 @@ def test_a_damaged_list_is_told(made: Backup) -> None:
     assert "list of digests" in done.result["message"]
 
 
+@pytest.mark.parametrize("place", [-20, 15])
+def test_a_damaged_list_does_not_end_backups(made: Backup, place: int) -> None:
+    data = made.digests().read_bytes()
+    made.digests().write_bytes(data[:place] + b"\xff" * 5)
+    assert made.verify().result["cause"] == "verification"
+    (made.source / "new").write_text("new")
+    done = made.run()
+    assert done.exit_code == 0, done.stderr
+    assert "no digest any more" in done.result["warnings"][0]
+    assert made.verify().exit_code == 0
+
+
 def test_the_list_can_be_checked_by_hand(made: Backup) -> None:
     """As the documentation says."""
     command = "zcat ../.daily.digests.$(stat -c %i .).gz | md5sum --quiet --check"

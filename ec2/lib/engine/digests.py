@@ -18,6 +18,7 @@ import os
 import re
 import stat
 import threading
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -37,6 +38,11 @@ LINKED = b"?" * LENGTH  # it is one more name of a file
 # In a line that begins with a backslash. Older versions of md5sum do not know the last one.
 ESCAPES = {b"\\": b"\\\\", b"\n": b"\\n", b"\r": b"\\r"}
 UNESCAPED = {escaped: byte for byte, escaped in ESCAPES.items()}
+
+
+class DamagedList(Failed):
+    def __init__(self, path: Path, error: Exception) -> None:
+        super().__init__("verification", f"the list of digests {str(path)!r}: {error}")
 
 
 class Notes:
@@ -203,9 +209,20 @@ def line_of(path: bytes, digest: bytes) -> bytes:
 
 
 def read_list(path: Path) -> Iterator[Line]:
-    """Raises OSError or EOFError if the list is damaged."""
-    with gzip.open(path, "rb") as file:
-        for line in file:
+    """Raises :class:`DamagedList` if it cannot be read to its end."""
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(gzip.open(path, "rb"))
+            lines = iter(file)
+        except OSError as error:
+            raise DamagedList(path, error) from error
+        while True:
+            try:
+                line = next(lines, None)
+            except (OSError, EOFError, zlib.error) as error:
+                raise DamagedList(path, error) from error
+            if line is None:
+                return
             escaped = line.startswith(b"\\")
             digest, name = line[escaped : LENGTH + escaped], line[LENGTH + escaped + 4 : -1]
             if escaped:
