@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -132,6 +133,21 @@ def test_a_damaged_list_does_not_end_backups(made: Backup, place: int) -> None:
     assert done.exit_code == 0, done.stderr
     assert "no digest any more" in done.result["warnings"][0]
     assert made.verify().exit_code == 0
+
+
+@pytest.mark.parametrize(("retain", "expected"), [("1", (1, "expired")), ("7", (0, ""))])
+def test_a_snapshot_may_expire_or_be_renumbered_while_its_files_are_found(
+    made: Backup, monkeypatch: pytest.MonkeyPatch, retain: str, expected: tuple[int, str]
+) -> None:
+    (made.source / "empty").write_text("not any more")
+    shim = made.home / "shim"
+    shim.mkdir()
+    command = shlex.join(made.command(retain=retain, result=None))
+    (shim / "find").write_text(f'#!/bin/bash\n{command} || exit 9\nexec /usr/bin/find "$@"\n')
+    (shim / "find").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim}:{os.environ['PATH']}")
+    done = made.verify()
+    assert (done.exit_code, done.result["cause"]) == expected, done.stderr
 
 
 def test_the_list_can_be_checked_by_hand(made: Backup) -> None:
