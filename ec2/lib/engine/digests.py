@@ -26,7 +26,7 @@ from typing import NamedTuple, Optional
 from engine.files import nul_separated, sort_records
 from engine.outcome import Failed
 from engine.pool import Pool, Task, Worker
-from engine.stage import CHECK_BYTES, chunks, opened, reader, shown_path
+from engine.stage import CHECK_BYTES, CHUNK, opened, reader, shown_path
 
 Line = tuple[bytes, Optional[bytes]]  # a path and its digest
 
@@ -179,8 +179,8 @@ def make_list(
 
 
 def _note_missing(paths: Iterable[bytes], notes: Notes, pool: Pool, stage: int) -> list[str]:
-    """Compute what is not known. These are few: what the last jobs of a killed run copied, and
-    names that were added to a file that was there before."""
+    """Compute what is not known: what the last jobs of a killed run copied, and names that were
+    added to a file that was there before. These can be as many as the files."""
     errors: list[str] = []
 
     def on_result(found: list[Digested]) -> list[Task]:
@@ -189,11 +189,12 @@ def _note_missing(paths: Iterable[bytes], notes: Notes, pool: Pool, stage: int) 
                 notes.add(file.digest, [os.fsencode(file.path)])
             elif not file.is_missing:
                 errors.append(file.error)
+        notes.save()  # ``paths`` come from a copy of the notes, made at the first of them
         return []
 
-    files = [(os.fsdecode(path), b"") for path in paths]  # all, before there are new notes
-    pool.run((DigestFiles(stage, part) for part in chunks(files)), on_result)
-    notes.save()
+    files = ((os.fsdecode(path), b"") for path in paths)
+    parts = iter(lambda: list(itertools.islice(files, CHUNK)), [])
+    pool.run((DigestFiles(stage, part) for part in parts), on_result)
     return errors
 
 
