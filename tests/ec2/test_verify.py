@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -121,6 +123,33 @@ def test_a_damaged_list_is_told(made: Backup) -> None:
     assert "list of digests" in done.result["message"]
 
 
+@pytest.mark.parametrize("place", [-20, 15])
+def test_a_damaged_list_does_not_end_backups(made: Backup, place: int) -> None:
+    data = made.digests().read_bytes()
+    made.digests().write_bytes(data[:place] + b"\xff" * 5)
+    assert made.verify().result["cause"] == "verification"
+    (made.source / "new").write_text("new")
+    done = made.run()
+    assert done.exit_code == 0, done.stderr
+    assert "no digest any more" in done.result["warnings"][0]
+    assert made.verify().exit_code == 0
+
+
+@pytest.mark.parametrize(("retain", "expected"), [("1", (1, "expired")), ("7", (0, ""))])
+def test_a_snapshot_may_expire_or_be_renumbered_while_its_files_are_found(
+    made: Backup, monkeypatch: pytest.MonkeyPatch, retain: str, expected: tuple[int, str]
+) -> None:
+    (made.source / "empty").write_text("not any more")
+    shim = made.home / "shim"
+    shim.mkdir()
+    command = shlex.join(made.command(retain=retain, result=None))
+    (shim / "find").write_text(f'#!/bin/bash\n{command} || exit 9\nexec /usr/bin/find "$@"\n')
+    (shim / "find").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim}:{os.environ['PATH']}")
+    done = made.verify()
+    assert (done.exit_code, done.result["cause"]) == expected, done.stderr
+
+
 def test_the_list_can_be_checked_by_hand(made: Backup) -> None:
     """As the documentation says."""
     command = "zcat ../.daily.digests.$(stat -c %i .).gz | md5sum --quiet --check"
@@ -135,6 +164,21 @@ def test_lists_are_sorted_by_bytes(made: Backup) -> None:
     with gzip.open(made.digests()) as file:
         names = [line for line in file if not line.startswith(b"\\")]
     assert [line[34:] for line in names] == sorted(line[34:] for line in names)
+
+
+def test_what_vanishes_before_it_is_copied_at_the_link_limit_is_not_listed(
+    backup: Backup, faults: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (backup.source / "gone").write_text("content")
+    (backup.source / "kept").write_text("content")
+    backup.must_publish()
+    body = f'case "$*" in *--files-from*) rm -f "{backup.source}/gone" ;; esac; exec "$REAL" "$@"'
+    shim = slow_rsync(backup.home / "shim", body)
+    monkeypatch.setenv("PATH", shim["PATH"])
+    prefix = ["env", f"LD_PRELOAD={faults}", "FAULT_LINKS=1"]
+    assert backup.run(prefix=prefix).exit_code == 0
+    assert not (backup.snapshot(0) / "gone").exists()
+    check_digests(backup.snapshot(0), backup.digests())
 
 
 class TestReadingBack:
@@ -162,6 +206,14 @@ class TestReadingBack:
         assert read_tree(made.snapshot(0)) == read_tree(made.source)
         check_digests(made.snapshot(0), made.digests())
         assert made.must_publish(verify_percent="100").result["number_of_files_checked"] == 0
+
+    def test_what_was_to_be_mended_may_be_below_a_file_by_now(self, made: Backup) -> None:
+        flip(made.snapshot(0) / "folder \\ \n" / "plain")
+        assert made.run(verify_percent="100").result["cause"] == "verification"
+        shutil.rmtree(made.source / "folder \\ \n")
+        (made.source / "folder \\ \n").write_text("no folder any more")
+        made.must_publish()
+        assert read_tree(made.snapshot(0)) == read_tree(made.source)
 
     def test_what_changes_meanwhile_is_no_difference(
         self, made: Backup, monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,7 @@ from pathlib import Path
 from engine import arguments
 from engine.command import CommonOptions, Result, execute, keep_log
 from engine.copy import Copying
-from engine.digests import Notes, make_list
+from engine.digests import DamagedList, Notes, make_list
 from engine.files import is_empty, nul_separated
 from engine.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
 from engine.outcome import EngineError, Failed, Stopped
@@ -253,7 +253,11 @@ def make_snapshot(
             filling.finish_directories()
             previous = folder.digests_of(newest) if newest else None
             target = folder.digests_of(folder.stage)
-            make_list(target, previous, notes, pool, trees.stage, work)
+            try:
+                make_list(target, previous, notes, pool, trees.stage, work)
+            except DamagedList as error:
+                result.warn(f"files that did not change have no digest any more: {error}")
+                make_list(target, None, notes, pool, trees.stage, work)
     finally:
         result.add(filling, copying.tally)
     if result.errors:

@@ -18,6 +18,7 @@ import os
 import re
 import stat
 import threading
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -25,7 +26,7 @@ from typing import NamedTuple, Optional
 from engine.files import nul_separated, sort_records
 from engine.outcome import Failed
 from engine.pool import Pool, Task, Worker
-from engine.stage import CHECK_BYTES, chunks, opened, reader, shown_path
+from engine.stage import CHECK_BYTES, CHUNK, opened, reader, shown_path
 
 Line = tuple[bytes, Optional[bytes]]  # a path and its digest
 
@@ -37,6 +38,11 @@ LINKED = b"?" * LENGTH  # it is one more name of a file
 # In a line that begins with a backslash. Older versions of md5sum do not know the last one.
 ESCAPES = {b"\\": b"\\\\", b"\n": b"\\n", b"\r": b"\\r"}
 UNESCAPED = {escaped: byte for byte, escaped in ESCAPES.items()}
+
+
+class DamagedList(Failed):
+    def __init__(self, path: Path, error: Exception) -> None:
+        super().__init__("verification", f"the list of digests {str(path)!r}: {error}")
 
 
 class Notes:
@@ -173,8 +179,8 @@ def make_list(
 
 
 def _note_missing(paths: Iterable[bytes], notes: Notes, pool: Pool, stage: int) -> list[str]:
-    """Compute what is not known. These are few: what the last jobs of a killed run copied, and
-    names that were added to a file that was there before."""
+    """Compute what is not known: what the last jobs of a killed run copied, and names that were
+    added to a file that was there before. These can be as many as the files."""
     errors: list[str] = []
 
     def on_result(found: list[Digested]) -> list[Task]:
@@ -183,11 +189,12 @@ def _note_missing(paths: Iterable[bytes], notes: Notes, pool: Pool, stage: int) 
                 notes.add(file.digest, [os.fsencode(file.path)])
             elif not file.is_missing:
                 errors.append(file.error)
+        notes.save()  # ``paths`` come from a copy of the notes, made at the first of them
         return []
 
-    files = [(os.fsdecode(path), b"") for path in paths]  # all, before there are new notes
-    pool.run((DigestFiles(stage, part) for part in chunks(files)), on_result)
-    notes.save()
+    files = ((os.fsdecode(path), b"") for path in paths)
+    parts = iter(lambda: list(itertools.islice(files, CHUNK)), [])
+    pool.run((DigestFiles(stage, part) for part in parts), on_result)
     return errors
 
 
@@ -203,9 +210,20 @@ def line_of(path: bytes, digest: bytes) -> bytes:
 
 
 def read_list(path: Path) -> Iterator[Line]:
-    """Raises OSError or EOFError if the list is damaged."""
-    with gzip.open(path, "rb") as file:
-        for line in file:
+    """Raises :class:`DamagedList` if it cannot be read to its end."""
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(gzip.open(path, "rb"))
+            lines = iter(file)
+        except OSError as error:
+            raise DamagedList(path, error) from error
+        while True:
+            try:
+                line = next(lines, None)
+            except (OSError, EOFError, zlib.error) as error:
+                raise DamagedList(path, error) from error
+            if line is None:
+                return
             escaped = line.startswith(b"\\")
             digest, name = line[escaped : LENGTH + escaped], line[LENGTH + escaped + 4 : -1]
             if escaped:

@@ -93,6 +93,7 @@ class Filling:
         in_previous = self._trees.previous is not None
         try:
             self._run([Visit(self._trees, TOP, in_previous, True)])
+            self._notes.save()  # names that are linked may pass for copies of an earlier run
             self._run(self._to_share())
             self._run(self._to_separate())
             self._run(Recheck(self._trees, part) for part in chunks(suspects))
@@ -125,6 +126,9 @@ class Filling:
         self._notes.add(VOID, (os.fsencode(change.path) for change in report.changes))
         self._notes.add(CONTINUED, map(os.fsencode, report.continued))
         self._notes.add(LINKED, map(os.fsencode, report.linked))
+        # Also what did not change, for the link limit or its other names: it may vanish before.
+        copies = (*report.copies, *report.sparse, *report.together)
+        self._notes.add(VOID, (os.fsencode(path) for path, _ in copies))
         for file in report.copies:
             self._singles.add([file])
         for file in report.sparse:
@@ -145,6 +149,7 @@ class Filling:
         for names in self._shared.groups():
             if len(names) == 1:
                 if not is_settled(names):
+                    self._notes.add(VOID, [os.fsencode(names[0].path)])
                     self._singles.add([(names[0].path, names[0].size)])
             elif not is_settled(names):
                 yield Share(self._trees, names)

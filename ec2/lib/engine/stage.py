@@ -459,8 +459,12 @@ class Recheck(NamedTuple):
     def perform(self, worker: Worker) -> Report:
         report = Report()
         for path in self.paths:
-            with report.failing(path), contextlib.suppress(FileNotFoundError):
-                self._recheck(path, report, worker)
+            with report.failing(path):
+                try:
+                    self._recheck(path, report, worker)
+                except OSError as error:
+                    if error.errno not in GONE:
+                        raise
         return report
 
     def _recheck(self, path: str, report: Report, worker: Worker) -> None:
@@ -473,10 +477,10 @@ class Recheck(NamedTuple):
             report.counts["checked"] += 1
             if same_content(source, stage, name, now.mode, worker) or worker.stopping:
                 return
-        unlink(self.trees, path, report)
         report.changed(Change.CHANGED, now.bytes, path)
         copies = report.sparse if now.is_sparse else report.copies
         copies.append((path, now.bytes))
+        unlink(self.trees, path, report)
 
 
 def unlink(trees: Trees, path: str, report: Report) -> None:

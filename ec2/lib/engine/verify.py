@@ -64,21 +64,23 @@ def run(options: Options, work: Path, stop: StopSignals, result: VerifyResult) -
         options.log_dir.mkdir(parents=True, exist_ok=True)
     folder = SnapshotFolder(backup / options.folder, options.interval)
     snapshot = existing_snapshot(folder, options.number)
-    digests = folder.digests_of(snapshot)
-    if not digests.exists():
-        raise Refused(
-            f"{str(snapshot)!r} has no list of digests: it was made by version 1.5. The next "
-            "backup makes one, of the files that it copies"
-        )
     top = os.open(snapshot, os.O_RDONLY | os.O_DIRECTORY)  # it may be renumbered meanwhile
     try:
+        digests = folder.digests_of(Path(f"/proc/self/fd/{top}"))
+        if not digests.exists():
+            raise Refused(
+                f"{str(snapshot)!r} has no list of digests: it was made by version 1.5. The next "
+                "backup makes one, of the files that it copies"
+            )
         result.snapshot = str(snapshot)
         result.begin("verify")
         with Pool(PROCESSES, stop) as pool:
             check_files(top, digests, pool, work, result)
         if result.errors:
-            check_is_published(folder, top)
             raise Failed("verification", f"{str(snapshot)!r} is not as it was made")
+    except Failed:  # also if the list, or a folder, went with the snapshot
+        check_is_published(folder, top)
+        raise
     finally:
         os.close(top)
 
@@ -133,8 +135,6 @@ def check_files(top: int, digests: Path, pool: Pool, work: Path, result: VerifyR
     try:
         files = count(joined(read_list(digests), nul_separated(names)))
         pool.run((DigestFiles(top, part) for part in batches(files)), on_result, on_tick)
-    except (EOFError, OSError) as error:
-        raise Failed("verification", f"the list of digests {str(digests)!r}: {error}") from error
     finally:
         result.errors += errors.lines()
     if result.number_of_files_not_listed:
