@@ -91,8 +91,8 @@ def test_a_run_whose_nfs_does_not_come_back_is_killed_and_made_up_for(
         "sleep 1; kill -TERM $engine\n"
         "sleep 1; kill -TERM $engine 2>/dev/null || true\n"
         "sleep 5; kill -KILL -1\n"
-        "wait || true\n"
-        "network_up",
+        "network_up\n"  # what is about to exit waits for it, and hears nothing any more
+        "wait || true",
         timeout=120,
     )
     result = rig.files() / "result.json"

@@ -22,7 +22,7 @@ from tests.metrics_endpoint import Endpoint
 from tests.orchestrator.cloud import REGION, Cloud
 from tests.orchestrator.test_core import SETTINGS
 
-NOW = datetime.now(UTC)
+NOW = datetime(2026, 11, 20, 2, tzinfo=UTC)
 START = {
     "SourceEfsSize": {"N": "0"},
     "SourcePerformanceMode": {"S": "maxIO"},
@@ -62,7 +62,7 @@ def report(namespace: str, metric: str, ago: timedelta, value: float, **dimensio
             {
                 "MetricName": metric,
                 "Dimensions": [{"Name": n, "Value": v} for n, v in dimensions.items()],
-                "Timestamp": NOW - ago,
+                "Timestamp": datetime.now(UTC) - ago,
                 "Value": value,
             }
         ],
@@ -148,21 +148,22 @@ class TestMeasure:
 def test_metrics_are_published_under_the_name_of_the_stack(observer: Observer) -> None:
     data = (Datum("SnapshotAge", "Seconds", 7200), Datum("BytesTransferred", "Bytes", 0))
     for _ in range(2):  # twice does no harm
-        observer.observe(PublishMetrics(data, NOW))
+        now = datetime.now(UTC)
+        observer.observe(PublishMetrics(data, now))
     cloudwatch = boto3.client("cloudwatch", REGION)
     for name, unit, value in (("SnapshotAge", "Seconds", 7200), ("BytesTransferred", "Bytes", 0)):
         answer = cloudwatch.get_metric_statistics(
             Namespace="EFSBackup",
             MetricName=name,
             Dimensions=[{"Name": "StackName", "Value": "stack"}],
-            StartTime=NOW - timedelta(minutes=2),
-            EndTime=NOW + timedelta(minutes=2),
+            StartTime=now - timedelta(minutes=2),
+            EndTime=now + timedelta(minutes=2),
             Period=60,
             Statistics=["Maximum"],
         )
         (point,) = answer["Datapoints"]
         assert (point["Maximum"], point["Unit"]) == (value, unit)
-        assert abs(point["Timestamp"] - NOW) <= timedelta(minutes=1)
+        assert abs(point["Timestamp"] - now) <= timedelta(minutes=1)
 
 
 # Appendix E of the implementation guide.
