@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from engine.digests import CONTINUED, LINKED, VOID, Notes, known, line_of, merged, read_list
-from engine.tally import printed_digests
+from engine.copying.digests import CONTINUED, LINKED, VOID, Notes, known, line_of, merged, read_list
+from engine.copying.tally import printed_digests
 
 A, B, OLD = (letter * 32 for letter in (b"a", b"b", b"0"))
 EARLIER, NOW = False, True

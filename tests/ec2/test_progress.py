@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.progress import WRITE_SECONDS, Progress
+from engine.command.progress import WRITE_SECONDS, Progress
 
 from .conftest import Backup
 from .test_interruptions import slow, wait_for  # noqa: F401

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from engine.snapshots import Run, is_spare_cheaper
+from engine.snapshots.folder import Run, is_spare_cheaper
 
 from .conftest import Backup, read_tree
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from engine.tally import Tally, judge_job, parse_stats, vanished_warnings
+from engine.copying.tally import Tally, judge_job, parse_stats, vanished_warnings
 
 STATS = """
 Number of files: 1200003 (reg: 1100000, dir: 100000, link: 2, special: 1)

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from engine.verification import Window
+from engine.stage.reading_back import Window
 
 from .conftest import Backup, check_digests, read_tree
 from .test_interruptions import slow_rsync

@@ -12,21 +12,21 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from engine import arguments
-from engine.command import CommonOptions, Result, execute, keep_log
-from engine.copy import Copying
-from engine.digests import DamagedList, Notes, make_list
-from engine.files import is_empty, nul_separated
-from engine.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
-from engine.outcome import EngineError, Failed, Stopped
-from engine.pool import PROCESSES, Pool
-from engine.process import StopSignals
-from engine.removal import remove_trees
-from engine.snapshots import Beginning, Run, SnapshotFolder
-from engine.stage import Trees
-from engine.tally import Tally, vanished_warnings
-from engine.verification import Window, verify
-from engine.walk import Change
+from engine.command import arguments
+from engine.command.execution import CommonOptions, Result, execute, keep_log
+from engine.command.files import is_empty, nul_separated
+from engine.command.outcome import EngineError, Failed, Stopped
+from engine.command.process import StopSignals
+from engine.copying.digests import DamagedList, Notes, make_list
+from engine.copying.rsync import Copying
+from engine.copying.tally import Tally, vanished_warnings
+from engine.snapshots.folder import Beginning, Run, SnapshotFolder
+from engine.snapshots.removal import remove_trees
+from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
+from engine.stage.judging import Change
+from engine.stage.reading_back import Window, verify
+from engine.stage.report import Trees
+from engine.tree.pool import PROCESSES, Pool
 
 log = logging.getLogger(__name__)
 

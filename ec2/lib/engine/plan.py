@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from engine.command.outcome import Stopped
+from engine.command.process import StopSignals
+from engine.command.text import shown
 from engine.comparison import Change, Kind, compare, is_directory, same_attributes, tree_size
-from engine.outcome import Stopped
-from engine.process import StopSignals
 from engine.safety import SAFETY_PREFIX
 
 EXAMPLES = 20
@@ -50,12 +51,6 @@ class Count:
         self.size += size
         if len(self.examples) < EXAMPLES:
             self.examples.append(shown(path))
-
-
-def shown(path: bytes) -> str:
-    """A path as one line of text: control characters and bytes that are not UTF-8 are escaped."""
-    text = path.decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class Plan:

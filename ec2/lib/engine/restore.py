@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.command import Result, execute
+from engine.command.execution import Result, execute
+from engine.command.outcome import Failed, Stopped
+from engine.command.process import StopSignals
+from engine.command.progress import Progress
+from engine.command.text import shown
 from engine.comparison import Kind, compare
-from engine.copy import Copying
-from engine.outcome import Failed, Stopped
-from engine.plan import Count, Place, Plan, is_reserved, shown
-from engine.process import StopSignals
-from engine.progress import Progress
+from engine.copying.rsync import Copying
+from engine.plan import Count, Place, Plan, is_reserved
 from engine.restore_request import Options, check, parse
 from engine.safety import SafetyDirectory, target_lock
 from engine.sync import copy_directories

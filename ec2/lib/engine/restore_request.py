@@ -8,11 +8,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import arguments
-from engine.command import TIME_FORMAT, CommonOptions
-from engine.outcome import Refused
+from engine.command import arguments
+from engine.command.execution import TIME_FORMAT, CommonOptions
+from engine.command.outcome import Refused
 from engine.plan import Place
-from engine.snapshots import SnapshotFolder
+from engine.snapshots.folder import SnapshotFolder
 
 MODES = ("Mirror", "Merge", "NewDirectory")
 

@@ -13,9 +13,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.files import locked
-from engine.outcome import Refused, Stopped
-from engine.process import StopSignals
+from engine.command.files import locked
+from engine.command.outcome import Refused, Stopped
+from engine.command.process import StopSignals
 
 # All that a restore leaves in the target begins with this; no other restore or backup touches it.
 SAFETY_PREFIX = ".efs-restore-"

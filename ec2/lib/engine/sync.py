@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from engine.copy import RSYNC_KEEP
-from engine.outcome import Stopped
-from engine.process import StopSignals
+from engine.command.outcome import Stopped
+from engine.command.process import StopSignals
+from engine.copying.rsync import RSYNC_KEEP
+from engine.copying.tally import RSYNC_VANISHED
 from engine.safety import SAFETY_PREFIX
-from engine.tally import RSYNC_VANISHED
 
 
 def copy_directories(

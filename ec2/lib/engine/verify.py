@@ -10,17 +10,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import arguments
-from engine.command import CommonOptions, Result, execute
-from engine.digests import Digested, DigestFiles, Line, read_list
-from engine.files import nul_separated, sort_records
-from engine.filling import Messages
-from engine.outcome import Failed, Refused
-from engine.pool import PROCESSES, Pool, Task
-from engine.process import StopSignals
-from engine.progress import Progress
-from engine.snapshots import SnapshotFolder
-from engine.stage import shown_path
+from engine.command import arguments
+from engine.command.execution import CommonOptions, Result, execute
+from engine.command.files import nul_separated, sort_records
+from engine.command.outcome import Failed, Refused
+from engine.command.process import StopSignals
+from engine.command.progress import Progress
+from engine.command.text import Messages, shown_path
+from engine.copying.digests import Digested, DigestFiles, Line, read_list
+from engine.snapshots.folder import SnapshotFolder
+from engine.tree.pool import PROCESSES, Pool, Task
 
 DESCRIPTION = """\
 Read all files of the snapshot BACKUP/LABEL/INTERVAL.N, and compare them with the digests that were

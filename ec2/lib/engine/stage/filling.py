@@ -12,28 +12,22 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from engine.copy import Copying
-from engine.digests import CONTINUED, LINKED, VOID, Notes
-from engine.files import nul_separated
-from engine.lists import Lists
-from engine.outcome import Stopped
-from engine.plan import shown
-from engine.pool import STOPPED, Pool, Task
-from engine.process import StopSignals
-from engine.progress import Progress
-from engine.sharing import SharedNames, is_settled
-from engine.stage import (
-    TOP,
-    Directory,
-    Finish,
-    Recheck,
-    Report,
-    Separate,
-    Share,
-    Trees,
-    Visit,
-    chunks,
-)
+from engine.command.files import nul_separated
+from engine.command.outcome import Stopped
+from engine.command.process import StopSignals
+from engine.command.progress import Progress
+from engine.command.text import Messages, shown
+from engine.copying.digests import CONTINUED, LINKED, VOID, Notes
+from engine.copying.lists import Lists
+from engine.copying.rsync import Copying
+from engine.stage.finish import Finish
+from engine.stage.names import SharedNames, is_settled
+from engine.stage.recheck import Recheck
+from engine.stage.report import Directory, Report, Trees
+from engine.stage.share import Separate, Share
+from engine.stage.visit import Visit
+from engine.tree.descent import TOP, chunks
+from engine.tree.pool import STOPPED, Pool, Task
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +38,6 @@ RSYNC_OPTIONS = ["--ignore-missing-args", "--whole-file", "--inplace", "--no-imp
 CHANGES_FILE = "changes.txt.gz"
 DIRECTORIES_PER_TASK = 50
 LOG_SECONDS = 60
-MESSAGES_KEPT = 50
 
 
 class Filling:
@@ -200,24 +193,6 @@ def time_left(done: int, total: int | None, seconds: float) -> str:
     if not total or not done or done >= total:
         return ""
     return f", about {round(seconds / done * (total - done) / 60)} minutes left"
-
-
-class Messages(list[str]):
-    """The first few of possibly very many, and how many there are."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def add(self, messages: Iterable[str]) -> None:
-        for message in messages:
-            self.total += 1
-            if len(self) < MESSAGES_KEPT:
-                self.append(message)
-
-    def lines(self) -> list[str]:
-        more = self.total - len(self)
-        return [*self, f"… and {more} more"] if more else [*self]
 
 
 def _parse_directory(line: bytes) -> Directory:

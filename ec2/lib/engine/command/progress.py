@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.files import write_atomically
+from engine.command.files import write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Protocol
 
-from engine.outcome import Failed, Stopped
-from engine.process import StopSignals
+from engine.command.outcome import Failed, Stopped
+from engine.command.process import StopSignals
 
 # Enough to hide the latency of a file system; more processes than CPUs only wait for each other.
 PROCESSES = min(max(os.cpu_count() or 1, 2), 8)

@@ -27,9 +27,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.files import locked, write_atomically
-from engine.outcome import Refused, Stopped
-from engine.process import TICK_SECONDS, StopSignals
+from engine.command.files import locked, write_atomically
+from engine.command.outcome import Refused, Stopped
+from engine.command.process import TICK_SECONDS, StopSignals
 
 log = logging.getLogger(__name__)
 

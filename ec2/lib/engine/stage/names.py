@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from engine.files import nul_separated, sort_records
-from engine.stage import AT_LIMIT, MISSING, SharedName
+from engine.command.files import nul_separated, sort_records
+from engine.stage.report import AT_LIMIT, MISSING, SharedName
 
 
 class SharedNames:

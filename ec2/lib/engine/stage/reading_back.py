@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from engine.filling import Messages
-from engine.pool import Pool, Task, Worker
-from engine.stage import GONE, TOP, Trees, join, opened, reader, same_content, shown_path
-from engine.walk import File, file_of
+from engine.command.text import Messages, shown_path
+from engine.stage.report import Trees
+from engine.tree.content import reader, same_content
+from engine.tree.descent import GONE, TOP, join, opened
+from engine.tree.entries import File, file_of
+from engine.tree.pool import Pool, Task, Worker
 
 FILES_PER_TASK = 20
 SUSPECTS_KEPT = 10_000

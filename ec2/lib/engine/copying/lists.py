@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine.copy import Copying
+from engine.copying.rsync import Copying
 
 FILES_PER_JOB = 1000
 BYTES_PER_JOB = 1 << 30

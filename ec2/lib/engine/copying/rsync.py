@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from engine.digests import Notes
-from engine.outcome import Failed
-from engine.process import StopSignals
-from engine.tally import Tally, judge_job, printed_digests
+from engine.command.outcome import Failed
+from engine.command.process import StopSignals
+from engine.copying.digests import Notes
+from engine.copying.tally import Tally, judge_job, printed_digests
 
 # EFS has no ACLs and no extended attributes. Times are compared to the nanosecond: by whole
 # seconds, a file rewritten within one second with the same size would look unchanged.

@@ -23,10 +23,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from engine.files import nul_separated, sort_records
-from engine.outcome import Failed
-from engine.pool import Pool, Task, Worker
-from engine.stage import CHECK_BYTES, CHUNK, opened, reader, shown_path
+from engine.command.files import nul_separated, sort_records
+from engine.command.outcome import Failed
+from engine.command.text import shown_path
+from engine.tree.content import CHECK_BYTES, reader
+from engine.tree.descent import CHUNK, opened
+from engine.tree.pool import Pool, Task, Worker
 
 Line = tuple[bytes, Optional[bytes]]  # a path and its digest
 

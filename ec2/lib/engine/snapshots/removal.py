@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from engine.pool import Pool, Task, Worker
-from engine.stage import chunks, inodes_in, is_short, opened, writable
-from engine.walk import DIRECTORY
+from engine.tree.descent import chunks, inodes_in, is_short, opened, writable
+from engine.tree.entries import DIRECTORY
+from engine.tree.pool import Pool, Task, Worker
 
 
 class Done(NamedTuple):

@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from engine.files import write_atomically
-from engine.outcome import EngineError, Failed, Refused
-from engine.process import StopSignals
-from engine.progress import Progress
+from engine.command.files import write_atomically
+from engine.command.outcome import EngineError, Failed, Refused
+from engine.command.process import StopSignals
+from engine.command.progress import Progress
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
-from engine.outcome import Refused
+from engine.command.outcome import Refused
 
 INTERVALS = ("daily", "weekly", "monthly")
 LABEL_LIMIT = 100

@@ -1,0 +1,1 @@
+"""Where snapshots live, how they are renamed, and how they go."""

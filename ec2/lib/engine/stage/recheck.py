@@ -1,0 +1,51 @@
+"""Looking again at files that the last run found not to be what the source has."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import NamedTuple
+
+from engine.stage.judging import Change
+from engine.stage.report import Report, Trees, unlink
+from engine.tree.content import same_content
+from engine.tree.descent import GONE, opened
+from engine.tree.entries import file_of
+from engine.tree.pool import Worker
+
+
+class Recheck(NamedTuple):
+    """Have files copied anew whose content turned out not to be the source's.
+
+    paths: of files that the last run found to be so. Of a file with several names only a person can
+    tell which to keep.
+    """
+
+    trees: Trees
+    paths: list[str]
+
+    def perform(self, worker: Worker) -> Report:
+        report = Report()
+        for path in self.paths:
+            with report.failing(path):
+                try:
+                    self._recheck(path, report, worker)
+                except OSError as error:
+                    if error.errno not in GONE:
+                        raise
+        return report
+
+    def _recheck(self, path: str, report: Report, worker: Worker) -> None:
+        folder, name = os.path.split(path)
+        with opened(self.trees.source, folder) as source, opened(self.trees.stage, folder) as stage:
+            now = file_of(os.stat(name, dir_fd=source, follow_symlinks=False))
+            staged = file_of(os.stat(name, dir_fd=stage, follow_symlinks=False))
+            if now.links > 1 or now[:5] != staged[:5] or not stat.S_ISREG(now.mode):
+                return
+            report.counts["checked"] += 1
+            if same_content(source, stage, name, now.mode, worker) or worker.stopping:
+                return
+        report.changed(Change.CHANGED, now.bytes, path)
+        copies = report.sparse if now.is_sparse else report.copies
+        copies.append((path, now.bytes))
+        unlink(self.trees, path, report)

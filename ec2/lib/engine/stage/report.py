@@ -1,0 +1,159 @@
+"""What a task does to the stage, and what it reports of it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engine.command.text import shown_path
+from engine.stage.judging import Change
+from engine.tree.descent import opened, writable
+from engine.tree.entries import DIRECTORY, File, attributes
+from engine.tree.pool import Task
+
+
+class Trees(NamedTuple):
+    """Descriptors of the top directories, and the times that matter (in ns).
+
+    previous: the newest snapshot, if there is one. trash: takes what is taken out of the stage.
+    changed_since: see :func:`engine.walk.judge`. resumed: when the run that left the stage
+    unfinished began, if there was one. margin: how far the clocks of source and backup may differ.
+    """
+
+    source: int
+    previous: int | None
+    stage: int
+    trash: int
+    changed_since: int | None
+    resumed: int | None
+    margin: int
+
+
+class Directory(NamedTuple):
+    """A directory of the stage and the attributes that it shall have in the end.
+
+    only_time: it has all the others already.
+    """
+
+    path: str
+    only_time: bool
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+
+
+class SharedName(NamedTuple):
+    """A name in the source whose inode may have others.
+
+    key: tells from all others what inode it is that they share. inode: in :attr:`Report.shared`,
+    what the stage has under that name so far; in :attr:`Report.doubtful`, what the source has.
+    """
+
+    key: str
+    size: int
+    inode: int
+    path: str
+
+
+MISSING = 0  # an inode that has to be copied
+AT_LIMIT = -1  # likewise, as the previous snapshot's cannot have one more name
+
+
+def shared_name(now: File, inode: int, path: str) -> SharedName:
+    # A number can be used again while the walk lasts, but not with the same time and size.
+    key = f"{now.device}:{now.inode}:{now.mtime_ns}:{now.size}"
+    return SharedName(key, now.bytes, inode, path)
+
+
+class Changed(NamedTuple):
+    change: Change
+    size: int
+    path: str
+
+
+@dataclass
+class Report:
+    """What a task did, and what is left to do."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    tasks: list[Task] = field(default_factory=list)
+    copies: list[tuple[str, int]] = field(default_factory=list)  # paths and sizes
+    sparse: list[tuple[str, int]] = field(default_factory=list)  # likewise, of sparse files
+    together: list[tuple[str, int]] = field(default_factory=list)  # likewise, as one inode
+    shared: list[SharedName] = field(default_factory=list)  # by the source's inode
+    doubtful: list[SharedName] = field(default_factory=list)  # by the previous snapshot's
+    continued: list[str] = field(default_factory=list)  # what an unfinished run copied completely
+    linked: list[str] = field(default_factory=list)  # names that were added to a file
+    directories: list[Directory] = field(default_factory=list)
+    changes: list[Changed] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def failing(self, path: str) -> Iterator[None]:
+        """What the system refuses makes the run fail in the end, but not at once."""
+        try:
+            yield
+        except OSError as error:
+            self.errors.append(f"{shown_path(path)}: {error}")
+
+    def changed(self, change: Change, size: int, path: str) -> None:
+        self.counts[change.value] += 1
+        self.counts[f"{change.value} bytes"] += size
+        self.changes.append(Changed(change, size, path))
+
+
+def linked(name: str, directory: int, new_name: str, new_directory: int, report: Report) -> bool:
+    """Make a link; return False if the inode has as many as it can have."""
+    try:
+        os.link(
+            name,
+            new_name,
+            src_dir_fd=directory,
+            dst_dir_fd=new_directory,
+            follow_symlinks=False,
+        )
+    except OSError as error:
+        if error.errno != errno.EMLINK:
+            raise
+        report.counts["at link limit"] += 1
+        return False
+    report.counts["links"] += 1
+    return True
+
+
+_discarded = itertools.count()
+
+
+def drop(trees: Trees, directory: int, name: str, inode: int) -> None:
+    """Take the entry ``name`` of the stage's ``directory`` out of the stage."""
+    if inode != DIRECTORY:
+        os.unlink(name, dir_fd=directory)
+        return
+    with opened(directory, name) as itself:
+        writable(itself)  # to move it changes its ".."
+    unique = f"{os.getpid()}.{next(_discarded)}"
+    os.rename(name, unique, src_dir_fd=directory, dst_dir_fd=trees.trash)
+
+
+def unlink(trees: Trees, path: str, report: Report) -> None:
+    """Unlink what the stage has under ``path``, if it has anything."""
+    folder, name = os.path.split(path)
+    with opened(trees.stage, folder) as directory:
+        writable(directory)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory)
+    note_directory(trees, folder, report)
+
+
+def note_directory(trees: Trees, path: str, report: Report) -> None:
+    """Note that a directory of the stage, changed after its visit, needs its attributes again."""
+    with contextlib.suppress(FileNotFoundError), opened(trees.source, path) as directory:
+        report.directories.append(Directory(path, False, *attributes(os.fstat(directory))))

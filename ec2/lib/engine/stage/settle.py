@@ -1,0 +1,134 @@
+"""Putting entries of one directory into the stage."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import NamedTuple
+
+from engine.stage.judging import Verdict, change_between, judge_staged
+from engine.stage.report import (
+    AT_LIMIT,
+    MISSING,
+    Report,
+    SharedName,
+    Trees,
+    drop,
+    linked,
+    shared_name,
+)
+from engine.tree.content import same_content
+from engine.tree.descent import chunks, join, opened
+from engine.tree.entries import DIRECTORY, File, file_of
+from engine.tree.pool import Task, Worker
+
+
+class Entry(NamedTuple):
+    """One entry of a directory that something may have to be done about."""
+
+    name: str
+    now: File
+    before: File | None
+    staged: int | None
+    verdict: Verdict
+
+
+class Settle(NamedTuple):
+    """Put entries of one directory into the stage, as far as no data have to be copied, and take
+    others out of it."""
+
+    trees: Trees
+    path: str
+    entries: list[Entry]
+    gone: list[tuple[str, int]]  # names and inodes
+
+    def split(self) -> list[Task]:
+        """Itself as several that can be performed at the same time."""
+        return [
+            *(self._replace(entries=part, gone=[]) for part in chunks(self.entries)),
+            *(self._replace(entries=[], gone=part) for part in chunks(self.gone)),
+        ]
+
+    def perform(self, worker: Worker) -> Report:
+        report = Report()
+        with report.failing(self.path), contextlib.ExitStack() as stack:
+            source = stack.enter_context(opened(self.trees.source, self.path))
+            stage = stack.enter_context(opened(self.trees.stage, self.path))
+            self.settle(source, stage, report, worker)
+        return report
+
+    def settle(self, source: int, stage: int, report: Report, worker: Worker) -> None:
+        for name, inode in self.gone:
+            if worker.stopping:
+                return
+            with report.failing(join(self.path, name)):
+                drop(self.trees, stage, name, inode)
+        previous = None
+        with contextlib.ExitStack() as stack:
+            if self.trees.previous is not None and any(e.before for e in self.entries):
+                previous = stack.enter_context(opened(self.trees.previous, self.path))
+            for entry in self.entries:
+                if worker.stopping:
+                    return
+                with report.failing(join(self.path, entry.name)):
+                    self._settle(entry, source, previous, stage, report, worker)
+
+    def _settle(
+        self,
+        entry: Entry,
+        source: int,
+        previous: int | None,
+        stage: int,
+        report: Report,
+        worker: Worker,
+    ) -> None:
+        name, now, before, staged, verdict = entry
+        path = join(self.path, name)
+        if verdict is Verdict.CHECK and previous is not None:
+            report.counts["checked"] += 1
+            same = same_content(source, previous, name, now.mode, worker)
+            verdict = Verdict.LINK if same else Verdict.COPY
+            if same and before:
+                # Names that were one file in the previous snapshot may have become two files.
+                name_of_two = SharedName(str(before.inode), now.bytes, now.inode, path)
+                report.doubtful.append(name_of_two)
+        inode = MISSING
+        if verdict is Verdict.LINK and before and previous is not None:
+            inode = before.inode
+            if staged != inode:
+                if staged is not None:
+                    drop(self.trees, stage, name, staged)
+                    staged = None
+                if not linked(name, previous, name, stage, report):
+                    inode = AT_LIMIT
+        else:
+            report.changed(change_between(now, before), now.bytes, path)
+        if inode in (MISSING, AT_LIMIT):
+            if staged is not None and not self._is_complete(entry, source, stage, report, worker):
+                drop(self.trees, stage, name, staged)
+                staged = None
+            if staged is not None:
+                inode = staged
+                report.counts["continued"] += 1
+                report.continued.append(path)
+        if now.links > 1:
+            report.shared.append(shared_name(now, inode, path))
+        elif inode in (MISSING, AT_LIMIT):
+            copies = report.sparse if now.is_sparse else report.copies
+            copies.append((path, now.bytes))
+
+    def _is_complete(
+        self, entry: Entry, source: int, stage: int, report: Report, worker: Worker
+    ) -> bool:
+        """Whether the stage's entry is a copy that a run which did not finish has made."""
+        name, now = entry.name, entry.now
+        if self.trees.resumed is None or entry.staged == DIRECTORY:
+            return False
+        if entry.before and entry.staged == entry.before.inode:
+            return False  # the previous snapshot's, which is known to differ by now
+        present = file_of(os.stat(name, dir_fd=stage, follow_symlinks=False))
+        verdict = judge_staged(present, now, self.trees.resumed, self.trees.margin)
+        if verdict is Verdict.CHECK:
+            report.counts["checked"] += 1
+            return same_content(source, stage, name, now.mode, worker)
+        return verdict is Verdict.KEEP

@@ -1,0 +1,61 @@
+"""Names that share an inode in the source, or do not any more."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from engine.stage.report import AT_LIMIT, MISSING, Report, SharedName, Trees, linked, unlink
+from engine.tree.descent import opened
+from engine.tree.pool import Worker
+
+
+class Share(NamedTuple):
+    """Give the names of one inode of the source one inode in the stage."""
+
+    trees: Trees
+    names: list[SharedName]
+
+    def perform(self, worker: Worker) -> Report:
+        report = Report()
+        with report.failing(self.names[0].path):
+            self._share(report)
+        return report
+
+    def _share(self, report: Report) -> None:
+        there = [name for name in self.names if name.inode not in (MISSING, AT_LIMIT)]
+        at_limit = any(name.inode == AT_LIMIT for name in self.names)
+        if there and not at_limit and self._link_all(there[0], report):
+            return
+        for name in self.names:
+            unlink(self.trees, name.path, report)
+        report.together = [(name.path, name.size) for name in self.names]
+
+    def _link_all(self, leader: SharedName, report: Report) -> bool:
+        folder, first = os.path.split(leader.path)
+        with opened(self.trees.stage, folder) as directory:
+            for name in self.names:
+                if name.inode == leader.inode:
+                    continue
+                unlink(self.trees, name.path, report)
+                folder, other = os.path.split(name.path)
+                with opened(self.trees.stage, folder) as its_directory:
+                    if not linked(first, directory, other, its_directory, report):
+                        return False
+                report.linked.append(name.path)
+        return True
+
+
+class Separate(NamedTuple):
+    """Have a file of the source copied that shares an inode in the stage with others by mistake."""
+
+    trees: Trees
+    names: list[SharedName]
+
+    def perform(self, worker: Worker) -> Report:
+        report = Report()
+        with report.failing(self.names[0].path):
+            for name in self.names:
+                unlink(self.trees, name.path, report)
+            report.together = [(name.path, name.size) for name in self.names]
+        return report

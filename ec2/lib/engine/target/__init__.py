@@ -1,0 +1,1 @@
+"""Bringing a snapshot back: plan, fetch, swap, undo."""

@@ -1,0 +1,1 @@
+"""Walking trees: down by descriptors, many directories at the same time."""

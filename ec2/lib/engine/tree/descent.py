@@ -1,0 +1,82 @@
+"""Going down into trees by descriptors of directories; no symbolic link is followed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from typing import TypeVar
+
+from engine.tree.entries import DIRECTORY, File, file_of
+
+TOP = ""
+CHUNK = 200  # entries of one directory that one thread settles, each after the other
+LONG_PATH = 4000  # below PATH_MAX
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+Item = TypeVar("Item")
+
+
+@contextlib.contextmanager
+def opened(top: int, path: str) -> Iterator[int]:
+    """A descriptor of the directory ``path`` below ``top``; no link is followed at its end."""
+    descriptor = top
+    rest = path or "."
+    while rest:
+        part, rest = _cut(rest)
+        try:
+            deeper = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+        finally:
+            if descriptor != top:
+                os.close(descriptor)
+        descriptor = deeper
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_short(path: str) -> bool:
+    """Whether the kernel takes it in one call."""
+    return len(path) * 4 <= LONG_PATH or len(os.fsencode(path)) <= LONG_PATH
+
+
+def _cut(path: str) -> tuple[str, str]:
+    """As much of a path as one call takes, and the rest."""
+    if is_short(path):
+        return path, ""
+    end = path.rindex("/", 0, LONG_PATH // 4)
+    return path[:end], path[end + 1 :]
+
+
+def files_in(directory: int) -> dict[str, File]:
+    with os.scandir(directory) as entries:
+        return {entry.name: file_of(entry.stat(follow_symlinks=False)) for entry in entries}
+
+
+def inodes_in(directory: int) -> dict[str, int]:
+    """Without the attributes: an entry that is the previous snapshot's inode has them."""
+    with os.scandir(directory) as entries:
+        return {
+            entry.name: DIRECTORY if entry.is_dir(follow_symlinks=False) else entry.inode()
+            for entry in entries
+        }
+
+
+def is_writable(info: os.stat_result) -> bool:
+    return bool(info.st_mode & stat.S_IWUSR)
+
+
+def writable(directory: int) -> None:
+    """Let a user who is not root change a directory that its owner may not write to."""
+    if not is_writable(os.fstat(directory)):
+        os.fchmod(directory, 0o700)
+
+
+def chunks(items: list[Item]) -> Iterator[list[Item]]:
+    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+
+
+def join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
