@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.command import arguments
 from engine.command.execution import CommonOptions, Result, execute, keep_log
@@ -27,6 +28,7 @@ from engine.stage.judging import Change
 from engine.stage.reading_back import Window, verify
 from engine.stage.report import Trees
 from engine.tree.pool import PROCESSES, Pool
+from engine.tree.walls import Root, Walls
 
 log = logging.getLogger(__name__)
 
@@ -177,11 +179,15 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     started = folder.now()
     beginning = folder.begin_stage(started)
     with contextlib.ExitStack() as stack:
+        walls = stack.enter_context(Walls(work.parent))
+        roots = Roots(walls.around(options.source, read_only=True), walls.around(options.backup))
+        if walls.warning:
+            result.warn(walls.warning)
         # What is opened before the workers are forked, they have too.
-        top = descriptor(folder.path, stack)
-        trees = open_trees(options, folder, started, beginning, stack)
+        top = descriptor(roots.inside(folder.path).path, stack)
+        trees = open_trees(options, folder, roots, started, beginning, stack)
         pool = stack.enter_context(Pool(PROCESSES, stop))
-        make_snapshot(options, folder, trees, pool, work, stop, result)
+        make_snapshot(options, folder, roots, trees, pool, work, stop, result)
         note = note_of(started, beginning, folder, result)
         publish(folder, note, stop, result)
         if options.log_dir:
@@ -197,6 +203,17 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
             )
 
 
+class Roots(NamedTuple):
+    """The walled tops of both file systems."""
+
+    source: Root
+    backup: Root
+
+    def inside(self, path: Path) -> Root:
+        """A directory of the backup."""
+        return Root(self.backup.path / path.relative_to(self.backup.name), path)
+
+
 def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:
     number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     stack.callback(os.close, number)
@@ -206,6 +223,7 @@ def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:
 def open_trees(
     options: Options,
     folder: SnapshotFolder,
+    roots: Roots,
     started: int,
     beginning: Beginning,
     stack: contextlib.ExitStack,
@@ -214,10 +232,10 @@ def open_trees(
     newest = folder.newest()
     run = folder.run_of(newest) if newest else None
     return Trees(
-        source=descriptor(options.source, stack),
-        previous=descriptor(newest, stack) if newest else None,
-        stage=descriptor(folder.stage, stack),
-        trash=descriptor(folder.make_trash(), stack),
+        source=descriptor(roots.source.path, stack),
+        previous=descriptor(roots.inside(newest).path, stack) if newest else None,
+        stage=descriptor(roots.inside(folder.stage).path, stack),
+        trash=descriptor(roots.inside(folder.make_trash()).path, stack),
         changed_since=changed_since(run.started, started, margin) if run else None,
         resumed=beginning.unfinished.started if beginning.unfinished else None,
         margin=margin,
@@ -232,6 +250,7 @@ def changed_since(last: int, now: int, margin: int) -> int:
 def make_snapshot(
     options: Options,
     folder: SnapshotFolder,
+    roots: Roots,
     trees: Trees,
     pool: Pool,
     work: Path,
@@ -242,7 +261,8 @@ def make_snapshot(
     newest = folder.newest()
     run = folder.run_of(newest) if newest else None
     notes = Notes(folder.notes)
-    copying = Copying(options.source, folder.stage, RSYNC_OPTIONS, work, options.jobs, notes)
+    stage = roots.inside(folder.stage)
+    copying = Copying(roots.source, stage, RSYNC_OPTIONS, work, options.jobs, notes)
     files = run.files if run else None
     filling = Filling(trees, pool, copying, notes, work, options.jobs, result.progress, files)
     try:

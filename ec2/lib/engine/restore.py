@@ -26,6 +26,7 @@ from engine.plan import Count, Place, Plan, is_reserved
 from engine.restore_request import Options, check, parse
 from engine.safety import SafetyDirectory, target_lock
 from engine.sync import copy_directories
+from engine.tree.walls import Root
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +165,13 @@ def copy(
     result.begin("copy")
     place.live.mkdir(parents=True, exist_ok=True)
     options_of_rsync = ["--sparse", "--ignore-existing", f"--temp-dir={safety.scratch}"]
-    copying = Copying(place.saved, place.live, options_of_rsync, work, options.jobs)
+    copying = Copying(
+        Root(place.saved, place.saved),
+        Root(place.live, place.live),
+        options_of_rsync,
+        work,
+        options.jobs,
+    )
     for path in sorted(plan.lists.iterdir()):
         copying.add(path)
     copying.finish(stop, 1, lambda: show_progress(copying, result.progress))

@@ -17,6 +17,7 @@ from engine.command.outcome import Failed
 from engine.command.process import StopSignals
 from engine.copying.digests import Notes
 from engine.copying.tally import Tally, judge_job, printed_digests
+from engine.tree.walls import Root
 
 # EFS has no ACLs and no extended attributes. Times are compared to the nanosecond: by whole
 # seconds, a file rewritten within one second with the same size would look unchanged.
@@ -37,8 +38,8 @@ class Copying:
 
     def __init__(
         self,
-        source: Path,
-        target: Path,
+        source: Root,
+        target: Root,
         options: Sequence[str],
         work: Path,
         jobs: int,
@@ -89,7 +90,7 @@ class Copying:
         command = [*self._command, *options, f"--files-from={names}"]
         with self._lock:
             process = subprocess.Popen(
-                [*command, f"{self._source}/", f"{self._target}/"],
+                [*command, f"{self._source.path}/", f"{self._target.path}/"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -100,7 +101,8 @@ class Copying:
             self._running.add(process.pid)
             self._log.write(f"== rsync job {number} begins\n".encode())
         printed, messages = process.communicate()
-        digests, statistics = printed_digests(printed, self._target)
+        messages = self._for_people(messages)
+        digests, statistics = printed_digests(printed, self._target.path)
         if self._notes and not self._ended:
             for path, digest in digests.items():
                 self._notes.add(digest, [path])
@@ -117,9 +119,14 @@ class Copying:
                 statistics.decode(errors="replace"),
                 messages.decode(errors="backslashreplace"),
                 listed,
-                self._source,
+                self._source.path,
             )
         names.unlink()
+
+    def _for_people(self, messages: bytes) -> bytes:
+        for root in (self._source, self._target):
+            messages = messages.replace(os.fsencode(root.path), os.fsencode(root.name))
+        return messages
 
     def finish(
         self, stop: StopSignals, patience: int, on_tick: Callable[[], None] = lambda: None

@@ -10,31 +10,59 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from engine.tree.entries import DIRECTORY, File, file_of
+from engine.tree.linux import open_beneath
 
 TOP = ""
 CHUNK = 200  # entries of one directory that one thread settles, each after the other
 LONG_PATH = 4000  # below PATH_MAX
+DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 Item = TypeVar("Item")
 
 
 @contextlib.contextmanager
 def opened(top: int, path: str) -> Iterator[int]:
-    """A descriptor of the directory ``path`` below ``top``; no link is followed at its end."""
+    """A descriptor of the directory ``path`` below ``top``. No symbolic link is followed."""
+    descriptor = open_directory(top, path)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_directory(top: int, path: str) -> int:
+    """Likewise, to be closed by the caller."""
     descriptor = top
     rest = path or "."
     while rest:
         part, rest = _cut(rest)
         try:
-            deeper = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+            deeper = _open_part(part, descriptor)
         finally:
             if descriptor != top:
                 os.close(descriptor)
         descriptor = deeper
+    return descriptor
+
+
+def _open_part(path: str, top: int) -> int:
     try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        return open_beneath(os.fsencode(path), DIRECTORY_FLAGS, top)
+    except NotImplementedError:
+        return _open_step_by_step(path, top)
+
+
+def _open_step_by_step(path: str, top: int) -> int:
+    """For kernels that have no call for it."""
+    descriptor = top
+    for part in path.split("/"):
+        try:
+            deeper = os.open(part, DIRECTORY_FLAGS, dir_fd=descriptor)
+        finally:
+            if descriptor != top:
+                os.close(descriptor)
+        descriptor = deeper
+    return descriptor
 
 
 def is_short(path: str) -> bool:

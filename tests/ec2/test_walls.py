@@ -1,0 +1,109 @@
+"""Whoever can write to a tree cannot lead a run, which is root's, out of it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from engine.tree.descent import opened
+
+from .conftest import Backup, read_tree
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root needs, and can build, walls")
+
+EXCHANGE = 2
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Both names at once: there is no moment at which one of them is missing."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(other), EXCHANGE):
+        raise OSError(ctypes.get_errno(), "renameat2")
+
+
+@pytest.mark.parametrize("knows_openat2", [True, False])
+def test_no_link_is_followed_on_the_way_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knows_openat2: bool
+) -> None:
+    if not knows_openat2:
+
+        def unknown(*_: object) -> int:
+            raise NotImplementedError
+
+        monkeypatch.setattr("engine.tree.descent.open_beneath", unknown)
+    (tmp_path / "top" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "outside" / "b").mkdir(parents=True)
+    (tmp_path / "top" / "link").symlink_to("../outside")
+    (tmp_path / "top" / "a" / "last").symlink_to("b")
+    (tmp_path / "top" / "absolute").symlink_to(tmp_path / "top" / "a")
+    top = os.open(tmp_path / "top", os.O_RDONLY)
+    with opened(top, "a/b") as descriptor:
+        assert os.fstat(descriptor).st_ino == (tmp_path / "top/a/b").stat().st_ino
+    for path in ("link/b", "a/last", "absolute/b", "link"):
+        with pytest.raises(OSError, match=r"symbolic links|Not a directory"), opened(top, path):
+            pass
+    os.close(top)
+
+
+@root_only
+def test_files_of_the_instance_do_not_get_into_a_snapshot(backup: Backup) -> None:
+    """A user exchanges a directory for a link to another, again and again, while rsync copies."""
+    outside = backup.home / "outside"
+    eve = backup.source / "eve"
+    for number in range(200):
+        for place in (eve, outside):
+            (place / f"d{number}").mkdir(parents=True)
+        (eve / f"d{number}" / "file").write_text("eve's")
+        (outside / f"d{number}" / "file").write_text("of the instance")
+    link = backup.source / "link"
+    link.symlink_to(outside)
+    over = threading.Event()
+
+    def attack() -> None:
+        while not over.wait(0.002):
+            exchange(eve, link)
+            over.wait(0.002)
+            exchange(eve, link)
+
+    attacker = threading.Thread(target=attack)
+    attacker.start()
+    try:
+        for _ in range(3):
+            backup.run()
+    finally:
+        over.set()
+        attacker.join()
+    found = {path.read_text() for path in backup.target.rglob("file") if not path.is_symlink()}
+    assert "of the instance" not in found
+
+
+@root_only
+def test_root_without_the_right_to_mount_is_warned(backup: Backup) -> None:
+    (backup.source / "file").write_text("text")
+    drop = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
+    outcome = backup.run(prefix=drop)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert any("symbolic links could not be shut out" in w for w in outcome.result["warnings"])
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+
+
+@root_only
+def test_nothing_stays_mounted_and_what_is_mounted_below_the_source_is_backed_up(
+    backup: Backup,
+) -> None:
+    script = (
+        'mount -t tmpfs none "$1/inner" && echo inner >"$1/inner/file" && shift && "$@" &&'
+        " ! grep efs-backup.walls /proc/self/mounts"
+    )
+    (backup.source / "inner").mkdir()
+    prefix = ["unshare", "--mount", "bash", "-c", script, "bash", str(backup.source)]
+    outcome = backup.run(prefix=prefix)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert (backup.snapshot(0) / "inner" / "file").read_text() == "inner\n"
+    assert list((backup.home / "scratch").iterdir()) == []
+    assert subprocess.run(["grep", "-c", "walls", "/proc/mounts"], stdout=sys.stderr).returncode
