@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from engine.tree.descent import opened
 
-from .conftest import Backup, read_tree
+from .conftest import EC2, Backup, read_tree
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root needs, and can build, walls")
 
@@ -107,3 +107,39 @@ def test_nothing_stays_mounted_and_what_is_mounted_below_the_source_is_backed_up
     assert (backup.snapshot(0) / "inner" / "file").read_text() == "inner\n"
     assert list((backup.home / "scratch").iterdir()) == []
     assert subprocess.run(["grep", "-c", "walls", "/proc/mounts"], stdout=sys.stderr).returncode
+
+
+@root_only
+def test_behind_a_wall_no_link_is_followed_and_what_is_to_be_read_cannot_be_written(
+    tmp_path: Path,
+) -> None:
+    """However well the rsync at hand looks after itself: cat does not."""
+    for name in ("read", "written"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "link").symlink_to("/etc/passwd")
+    program = f"""
+import subprocess
+from pathlib import Path
+from engine.tree.walls import Walls
+with Walls(Path({str(tmp_path)!r})) as walls:
+    read = walls.around(Path({str(tmp_path / "read")!r}), read_only=True).path
+    written = walls.around(Path({str(tmp_path / "written")!r})).path
+    print([(read / "link").readlink(), walls.warning])
+    for command in (["cat", read / "link"], ["cat", written / "link"], ["touch", read / "new"]):
+        print(subprocess.run(command, capture_output=True, text=True).stderr.split(": ")[-1])
+    (written / "new").touch()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(EC2 / "lib")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.split("\n\n")[0] == "[PosixPath('/etc/passwd'), '']\n" + (
+        "Too many levels of symbolic links"
+    )
+    assert done.stdout.count("Too many levels of symbolic links") == 2
+    assert done.stdout.count("Read-only file system") == 1
+    assert sorted(os.listdir(tmp_path / "written")) == ["link", "new"]
+    assert sorted(os.listdir(tmp_path)) == ["read", "written"]
