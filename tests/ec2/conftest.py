@@ -18,7 +18,7 @@ import pytest
 
 EC2 = Path(__file__).parents[2] / "ec2"
 
-BOOKKEEPING = (".lock", ".daily.dates", ".daily.runs", ".daily.spare")
+BOOKKEEPING = (".lock", ".daily.dates", ".daily.readers", ".daily.runs", ".daily.spare")
 
 Tree = dict[bytes, tuple[object, ...]]
 

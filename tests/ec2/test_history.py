@@ -180,6 +180,7 @@ def test_a_large_directory_and_a_deep_one(backup: Backup) -> None:
     assert sorted(path.name for path in (backup.target / backup.label).glob(".daily.*")) == [
         ".daily.dates",
         backup.digests().name,
+        ".daily.readers",
         ".daily.runs",
     ]
 

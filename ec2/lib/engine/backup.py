@@ -22,6 +22,7 @@ from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.rsync import Copying
 from engine.copying.tally import Tally, vanished_warnings
 from engine.snapshots.folder import Beginning, Run, SnapshotFolder
+from engine.snapshots.readers import Readers
 from engine.snapshots.removal import remove_trees
 from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
 from engine.stage.judging import Change
@@ -177,8 +178,9 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     folder.finish_publishing()
     check_source_not_lost(options, folder)
     started = folder.now()
-    beginning = folder.begin_stage(started)
     with contextlib.ExitStack() as stack:
+        readers = stack.enter_context(Readers(folder.readers))
+        beginning = folder.begin_stage(started, readers)
         walls = stack.enter_context(Walls(work.parent))
         roots = Roots(walls.around(options.source, read_only=True), walls.around(options.backup))
         if walls.warning:
@@ -194,7 +196,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
             keep_log(work / CHANGES_FILE, options.log_dir, result)
         if options.verify_percent:
             verify_share(options, folder, trees, note, pool, result)
-        expire(options, folder, top, pool, result)
+        expire(options, folder, readers, top, pool, result)
         if result.errors:
             raise Failed(
                 "verification",
@@ -344,7 +346,12 @@ def verify_share(
 
 
 def expire(
-    options: Options, folder: SnapshotFolder, top: int, pool: Pool, result: BackupResult
+    options: Options,
+    folder: SnapshotFolder,
+    readers: Readers,
+    top: int,
+    pool: Pool,
+    result: BackupResult,
 ) -> None:
     """The new snapshot is safe by now: what goes wrong here is a warning, and is tried again.
 
@@ -352,9 +359,9 @@ def expire(
     """
     result.begin("expire")
     try:
-        result.expired = folder.expire(options.retain, options.spare)
+        result.expired = folder.expire(options.retain, options.spare, readers)
         folder.forget_digests()
-        errors = remove_trees(pool, top, [path.name for path in folder.leftovers()])
+        errors = remove_trees(pool, top, [path.name for path in folder.leftovers(readers)])
     except Stopped:
         errors = ["stopped"]
     except (OSError, EngineError) as error:

@@ -12,6 +12,7 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
     FOLDER/.daily.digests.N  the digests of the files of the snapshot whose directory has inode N
     FOLDER/.daily.suspects   paths of files that the last run found not to be what the source has
     FOLDER/.daily.notes      what is known of the digests of the files in the stage
+    FOLDER/.daily.readers    locked by those who read a snapshot, see readers.py
     FOLDER/.lock             held for the whole run
 """
 
@@ -30,6 +31,7 @@ from typing import NamedTuple
 from engine.command.files import locked, write_atomically
 from engine.command.outcome import Refused, Stopped
 from engine.command.process import TICK_SECONDS, StopSignals
+from engine.snapshots.readers import Readers, readers_file
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +87,7 @@ class SnapshotFolder:
         self.spare = path / f".{interval}.spare"
         self.notes = path / f".{interval}.notes"
         self.suspects = path / f".{interval}.suspects"
+        self.readers = readers_file(path, interval)
         self._complete = path / f".{interval}.complete"
         self._dates_file = path / f".{interval}.dates"
         self._runs_file = path / f".{interval}.runs"
@@ -124,7 +127,7 @@ class SnapshotFolder:
         os.utime(lock)
         return lock.stat().st_mtime_ns
 
-    def begin_stage(self, started: int) -> Beginning:
+    def begin_stage(self, started: int, readers: Readers) -> Beginning:
         """Have a stage.
 
         ``started`` is noted before the directory becomes the stage: a stage without a date does not
@@ -136,7 +139,10 @@ class SnapshotFolder:
                 self.note_run(self.stage, Run(started))
             return Beginning(unfinished=unfinished)
         runs = [self.run_of(path) or Run(0) for _, path in self._numbered(self.interval)]
-        if self.spare.is_dir() and runs and not is_spare_cheaper(runs):
+        if self.spare.is_dir() and readers.have(self.spare):
+            log.info("the spare is being read: linking into an empty stage")
+            self.spare.rename(self._next(f".{self.interval}.expired"))
+        elif self.spare.is_dir() and runs and not is_spare_cheaper(runs):
             log.info("the spare differs too much: linking into an empty stage")
             self.spare.rename(self._next(f".{self.interval}.expired"))
         self.notes.unlink(missing_ok=True)
@@ -218,7 +224,7 @@ class SnapshotFolder:
         dates[str(tree.stat().st_ino)] = now
         write_atomically(self._dates_file, json.dumps(dates))
 
-    def expire(self, retain: int, keep_spare: bool) -> list[str]:
+    def expire(self, retain: int, keep_spare: bool, readers: Readers) -> list[str]:
         """Take every snapshot beyond the first ``retain`` out of sight; return their names.
 
         The newest of them becomes the spare: it differs least from the snapshots that stay.
@@ -227,7 +233,7 @@ class SnapshotFolder:
         if self.spare.is_dir() and (expired or not keep_spare):
             self.spare.rename(self._next(f".{self.interval}.expired"))
         for path in reversed(expired):
-            is_spare = keep_spare and path == expired[0]
+            is_spare = keep_spare and path == expired[0] and not readers.have(path)
             path.rename(self.spare if is_spare else self._next(f".{self.interval}.expired"))
         return [path.name for path in expired]
 
@@ -242,9 +248,10 @@ class SnapshotFolder:
                 path.unlink()
         self.notes.unlink(missing_ok=True)
 
-    def leftovers(self) -> list[Path]:
-        """What can go once a new snapshot is published."""
-        return [path for _, path in self._numbered(f".{self.interval}.expired")]
+    def leftovers(self, readers: Readers) -> list[Path]:
+        """What can go once a new snapshot is published; what is read goes in a later run."""
+        expired = (path for _, path in self._numbered(f".{self.interval}.expired"))
+        return [path for path in expired if not readers.have(path)]
 
     def _numbered(self, prefix: str) -> list[tuple[int, Path]]:
         """The directories ``prefix.NUMBER`` in ascending order; nothing else called alike."""

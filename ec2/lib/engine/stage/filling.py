@@ -23,9 +23,10 @@ from engine.copying.rsync import Copying
 from engine.stage.finish import Finish
 from engine.stage.names import SharedNames, is_settled
 from engine.stage.recheck import Recheck
-from engine.stage.report import Directory, Report, Trees
+from engine.stage.report import Report, Trees
 from engine.stage.share import Separate, Share
 from engine.stage.visit import Visit
+from engine.tree.attributes import Directory
 from engine.tree.descent import TOP, chunks
 from engine.tree.pool import STOPPED, Pool, Task
 

@@ -34,7 +34,7 @@ def judge(now: File, before: File | None, staged: int | None, changed_since: int
     changed_since: from this time on (of the change of an inode, in ns), the modification time does
     not prove that the content is the same; None if that is unknown for all.
     """
-    if before is None or now[:5] != before[:5]:
+    if before is None or now.kept != before.kept:
         return Verdict.COPY
     if (changed_since is not None and now.ctime_ns >= changed_since) or is_device(now.mode):
         return Verdict.CHECK
@@ -47,7 +47,7 @@ def change_between(now: File, before: File | None) -> Change:
         return Change.ADDED
     same_data = now.size == before.size and now.mtime_ns == before.mtime_ns
     same_type = stat.S_IFMT(now.mode) == stat.S_IFMT(before.mode)
-    if same_data and same_type and now[:5] != before[:5]:
+    if same_data and same_type and now.kept != before.kept:
         return Change.METADATA
     return Change.CHANGED
 
@@ -62,6 +62,6 @@ def judge_staged(staged: File, now: File, stage_started: int, margin: int) -> Ve
     only its content can tell.
     """
     is_its_own = staged.ctime_ns >= stage_started and staged.links <= now.links
-    if staged[:5] != now[:5] or staged.mtime_ns == 0 or not is_its_own:
+    if staged.kept != now.kept or staged.mtime_ns == 0 or not is_its_own:
         return Verdict.COPY
     return Verdict.KEEP if now.ctime_ns < stage_started - margin else Verdict.CHECK

@@ -111,7 +111,7 @@ class VerifyFiles(NamedTuple):
     def _kind(self, source: int, snapshot: int, name: str, worker: Worker) -> str:
         saved = file_of(os.stat(name, dir_fd=snapshot, follow_symlinks=False))
         now = present(source, name)
-        if now is None or now[:5] != saved[:5]:
+        if now is None or now.kept != saved.kept:
             return "changed since"
         if same_content(source, snapshot, name, saved.mode, worker):
             return "verified"

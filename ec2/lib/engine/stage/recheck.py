@@ -40,7 +40,7 @@ class Recheck(NamedTuple):
         with opened(self.trees.source, folder) as source, opened(self.trees.stage, folder) as stage:
             now = file_of(os.stat(name, dir_fd=source, follow_symlinks=False))
             staged = file_of(os.stat(name, dir_fd=stage, follow_symlinks=False))
-            if now.links > 1 or now[:5] != staged[:5] or not stat.S_ISREG(now.mode):
+            if now.links > 1 or now.kept != staged.kept or not stat.S_ISREG(now.mode):
                 return
             report.counts["checked"] += 1
             if same_content(source, stage, name, now.mode, worker) or worker.stopping:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from engine.command.text import shown_path
 from engine.stage.judging import Change
+from engine.tree.attributes import Directory
 from engine.tree.descent import opened, writable
 from engine.tree.entries import DIRECTORY, File, attributes
 from engine.tree.pool import Task
@@ -33,20 +34,6 @@ class Trees(NamedTuple):
     changed_since: int | None
     resumed: int | None
     margin: int
-
-
-class Directory(NamedTuple):
-    """A directory of the stage and the attributes that it shall have in the end.
-
-    only_time: it has all the others already.
-    """
-
-    path: str
-    only_time: bool
-    mode: int
-    uid: int
-    gid: int
-    mtime_ns: int
 
 
 class SharedName(NamedTuple):

@@ -13,7 +13,7 @@ DIRECTORY = 0  # in place of an inode's number, which is never 0
 
 
 class File(NamedTuple):
-    """An entry that is not a directory. The first five fields are what rsync keeps."""
+    """An entry of a directory. The first five fields are what rsync keeps."""
 
     mode: int
     uid: int
@@ -25,6 +25,11 @@ class File(NamedTuple):
     device: int
     links: int
     blocks: int
+
+    @property
+    def kept(self) -> tuple[int, int, int, int, int]:
+        """What a copy keeps of it, besides its content."""
+        return self[:5]
 
     @property
     def is_sparse(self) -> bool:
