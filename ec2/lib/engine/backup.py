@@ -21,7 +21,7 @@ from engine.command.process import StopSignals
 from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.rsync import Copying
 from engine.copying.tally import Tally, vanished_warnings
-from engine.snapshots.folder import Beginning, Run, SnapshotFolder
+from engine.snapshots.folder import Beginning, Run, SnapshotFolder, source_identity
 from engine.snapshots.readers import Readers
 from engine.snapshots.removal import remove_trees
 from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
@@ -29,7 +29,7 @@ from engine.stage.judging import Change
 from engine.stage.reading_back import Window, verify
 from engine.stage.report import Trees
 from engine.tree.pool import PROCESSES, Pool
-from engine.tree.walls import Root, Walls
+from engine.tree.walls import Root, Walls, opened_path
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ CHANGES = {
 def parse(words: list[str]) -> Options:
     parser = arguments.Parser("efs-backup-fpsync.sh", DESCRIPTION, EXIT_STATUS)
     add = parser.add_argument
-    add("--source", type=Path, required=True, metavar="DIR", help="what to back up")
+    add("--source", type=arguments.directory, required=True, metavar="DIR", help="what to back up")
     add("--retain", type=arguments.count, required=True, metavar="N", help="snapshots to keep")
     add("--allow-empty", action="store_true", help="accept that the source is empty now")
     add("--no-spare", dest="spare", action="store_false", help="remove what expires at once")
@@ -182,7 +182,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         readers = stack.enter_context(Readers(folder.readers))
         beginning = folder.begin_stage(started, readers)
         walls = stack.enter_context(Walls(work.parent))
-        roots = Roots(walls.around(options.source, read_only=True), walls.around(options.backup))
+        roots = open_roots(options, walls)
         if walls.warning:
             result.warn(walls.warning)
         # What is opened before the workers are forked, they have too.
@@ -190,7 +190,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         trees = open_trees(options, folder, roots, started, beginning, stack)
         pool = stack.enter_context(Pool(PROCESSES, stop))
         make_snapshot(options, folder, roots, trees, pool, work, stop, result)
-        note = note_of(started, beginning, folder, result)
+        note = note_of(started, beginning, folder, trees, result)
         publish(folder, note, stop, result)
         if options.log_dir:
             keep_log(work / CHANGES_FILE, options.log_dir, result)
@@ -214,6 +214,14 @@ class Roots(NamedTuple):
     def inside(self, path: Path) -> Root:
         """A directory of the backup."""
         return Root(self.backup.path / path.relative_to(self.backup.name), path)
+
+
+def open_roots(options: Options, walls: Walls) -> Roots:
+    with opened_path(options.source) as source, opened_path(options.backup) as backup:
+        return Roots(
+            walls.around(source, Root(options.source, options.source), read_only=True),
+            walls.around(backup, Root(options.backup, options.backup)),
+        )
 
 
 def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:
@@ -266,7 +274,10 @@ def make_snapshot(
     stage = roots.inside(folder.stage)
     copying = Copying(roots.source, stage, RSYNC_OPTIONS, work, options.jobs, notes)
     files = run.files if run else None
-    filling = Filling(trees, pool, copying, notes, work, options.jobs, result.progress, files)
+    sharing = folder.sharing_of(folder.stage)
+    filling = Filling(
+        trees, pool, copying, notes, work, options.jobs, result.progress, files, sharing
+    )
     try:
         result.begin("copy")
         filling.copy_files(stop, suspects_in(folder.suspects))
@@ -291,14 +302,19 @@ def suspects_in(path: Path) -> list[str]:
 
 
 def note_of(
-    started: int, beginning: Beginning, folder: SnapshotFolder, result: BackupResult
+    started: int,
+    beginning: Beginning,
+    folder: SnapshotFolder,
+    trees: Trees,
+    result: BackupResult,
 ) -> Run:
     newest = folder.newest()
     before = (folder.run_of(newest) if newest else None) or Run(0)
     changes = result.number_of_changes
     replaced = result.number_of_files_linked + changes
     differed = replaced if beginning.was_spare else before.differed
-    return Run(started, result.number_of_files, changes, differed, before.verified_to)
+    source = source_identity(trees.source)
+    return Run(started, result.number_of_files, changes, differed, before.verified_to, source)
 
 
 def publish(folder: SnapshotFolder, run: Run, stop: StopSignals, result: BackupResult) -> None:

@@ -1,6 +1,7 @@
-"""One restore run: a snapshot, or one subdirectory of it, back into a file system.
+"""One restore run: a snapshot, or paths of it, back into a file system.
 
-Everything that it replaces or removes is moved to a safety directory first, by renaming.
+Plan, fetch, swap, directories, check. What the first two do can be thrown away at any moment: the
+live tree has not changed by then. What comes after is renames, and can be undone.
 """
 
 from __future__ import annotations
@@ -9,219 +10,421 @@ import contextlib
 import logging
 import os
 import shlex
-import shutil
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.command.execution import Result, execute
-from engine.command.outcome import Failed, Stopped
+from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
-from engine.command.progress import Progress
-from engine.command.text import shown
-from engine.comparison import Kind, compare
-from engine.copying.rsync import Copying
-from engine.plan import Count, Place, Plan, is_reserved
-from engine.restore_request import Options, check, parse
-from engine.safety import SafetyDirectory, target_lock
-from engine.sync import copy_directories
-from engine.tree.walls import Root
+from engine.command.text import Messages
+from engine.snapshots.folder import SnapshotFolder, source_identity
+from engine.snapshots.readers import Reading
+from engine.snapshots.removal import remove_trees
+from engine.target.compare import CHANGES, NEVER, Collect, Compare, Sides
+from engine.target.fetch import Fetch
+from engine.target.plan import Plan
+from engine.target.records import Attributes, read_records
+from engine.target.request import (
+    Options,
+    Snapshot,
+    check,
+    check_in_snapshot,
+    check_way_in,
+    find_root,
+    find_snapshot,
+    parse,
+)
+from engine.target.safety import SafetyDirectory, target_lock
+from engine.target.sharing import read_sharing
+from engine.target.swap import Done, Settle, Swap, Tops
+from engine.tree.attributes import Directory, set_attributes_of
+from engine.tree.descent import TOP
+from engine.tree.entries import attributes
+from engine.tree.pool import PROCESSES, Pool, Task
+from engine.tree.walls import Root, Walls, opened_path
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class RestoreResult(Result):
+    """Files are everything that is not a directory. compared: by content. damaged: no longer in the
+    snapshot what they were when they were copied. not_moved: left as they were, as the system
+    refused to move them. repeat_command: of a dry run, to do what it says."""
+
     id: str = ""
     mode: str = ""
     snapshot: str = ""
+    snapshot_name: str = ""
+    snapshot_date: str = ""
+    paths: list[str] = field(default_factory=list)
     target: str = ""
     number_of_files_created: int = 0
     number_of_files_replaced: int = 0
     number_of_files_removed: int = 0
     number_of_files_unchanged: int = 0
+    number_of_files_compared: int = 0
+    number_of_files_damaged: int = 0
+    number_of_files_not_moved: int = 0
     size_created: int = 0
     size_replaced: int = 0
     size_removed: int = 0
     safety_directory: str = ""
+    damaged_directory: str = ""
     undo_command: str = ""
     delete_command: str = ""
+    repeat_command: str = ""
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, plan: Plan) -> None:
-        counts = {"create": plan.created, "replace": plan.replaced, "remove": plan.removed}
-        self.examples = {name: count.examples for name, count in counts.items()}
-        self.number_of_files_created, self.size_created = plan.created.files, plan.created.size
-        self.number_of_files_replaced, self.size_replaced = plan.replaced.files, plan.replaced.size
-        self.number_of_files_removed, self.size_removed = plan.removed.files, plan.removed.size
-        self.number_of_files_unchanged = plan.unchanged
+        counts = plan.counts
+        self.examples = plan.examples
+        self.number_of_files_created = counts["created"]
+        self.number_of_files_replaced = counts["replaced"]
+        self.number_of_files_removed = counts["removed"]
+        self.size_created = counts["created bytes"]
+        self.size_replaced = counts["replaced bytes"]
+        self.size_removed = counts["removed bytes"]
+        self.number_of_files_unchanged = counts["unchanged"]
+        self.number_of_files_compared = counts["compared"]
+        self.errors += plan.skipped.lines()
 
 
-def restore(
-    options: Options, place: Place, work: Path, stop: StopSignals, result: RestoreResult
-) -> None:
-    plan = Plan(place, options.mode, work)
-    if not options.dry_run:
-        make_root(place.root, place.snapshot)
-    result.begin("plan")
-    plan.write(stop)
-    result.add(plan)
-    if options.dry_run:
-        result.outcome = "planned"
-        return
-    check_space(place.root, plan.bytes_needed)
-    if not plan.changes_something:
-        log.info("the target is as the snapshot already; nothing to do")
-        return
-    safety = SafetyDirectory(place.root, options.id)
-    with untouched_way(place):
-        safety.create(plan.journal)
-        describe_way_back(options, place, safety, result)
+class Restore:
+    """What one run knows.
+
+    saved, live: descriptors of the snapshot's top and of the directory that corresponds to it;
+    ``live`` is -1 if that does not exist, in a dry run. made: the directories that the run made for
+    it, outermost first.
+    """
+
+    def __init__(
+        self, options: Options, work: Path, stop: StopSignals, result: RestoreResult
+    ) -> None:
+        self.options = options
+        self.work = work
+        self.stop = stop
+        self.result = result
+        self.folder = SnapshotFolder(options.backup / options.folder, options.interval)
+        self.live = -1
+        self.made: list[Path] = []
+
+    def run(self, stack: contextlib.ExitStack) -> None:
+        options, result = self.options, self.result
+        walls = stack.enter_context(Walls(self.work.parent))
+        snapshot = self._open_snapshot(stack)
+        for path in options.paths:
+            check_in_snapshot(self.saved, path, str(snapshot))
+        self.root = find_root(options)
+        check_way_in(self.root, options.asked)
+        result.snapshot, result.target = str(snapshot.path), str(self.root)
+        result.paths = [f"/{path}" for path in options.asked]
+        if options.asked != ("",) and len(options.asked) == 1:
+            result.snapshot, result.target = (
+                os.path.join(place, options.asked[0]) for place in (result.snapshot, result.target)
+            )
+        log.info("restoring %s into %s", snapshot, self.root)
+        if options.dry_run:
+            if self.root.exists():
+                self.live = stack.enter_context(opened_path(self.root))
+            self._plan()
+            result.outcome = "planned"
+            result.repeat_command = self._repeat_command(snapshot)
+            return
+        target = stack.enter_context(opened_path(options.target))
+        stack.enter_context(target_lock(target, options.target))
+        with self._removed_if_nothing_changed():
+            self._make_root()
+            self.live = stack.enter_context(opened_path(self.root))
+            plan = self._plan()
+            if not plan.changes_something:
+                log.info("the target is as the snapshot already; nothing to do")
+                self.made.clear()
+                return self._end(plan)
+            self._check_space(plan)
+            safety = SafetyDirectory(self.live, self.root, options.id)
+            stack.callback(safety.close)
+            self._carry_out(plan, safety, walls)
+        self._end(plan)
+
+    def _open_snapshot(self, stack: contextlib.ExitStack) -> Snapshot:
+        """Once, by its name or date; from now on it is this one, whatever it is called."""
+        options = self.options
+        snapshot = find_snapshot(self.folder, options.number, options.date)
+        self.saved = stack.enter_context(opened_path(snapshot.path))
+        self.reading = stack.enter_context(Reading(self.folder.readers, self.saved))
+        self._check_published()
+        self.result.snapshot_name = snapshot.path.name
+        self.result.snapshot_date = snapshot.date
+        here = Path(f"/proc/self/fd/{self.saved}")
+        self.digests = existing(self.folder.digests_of(here))
+        self.sharing = read_sharing(self.folder.sharing_of(here))
+        self.run_of_snapshot = self.folder.run_of(here)
+        return snapshot
+
+    def _check_published(self) -> None:
+        inode = os.fstat(self.saved).st_ino
+        names = [name for name, _ in self.folder.dated()]
+        if all((self.folder.path / name).stat().st_ino != inode for name in names):
+            raise Failed("expired", "the snapshot expired meanwhile; restore a newer one")
+
+    def _make_root(self) -> None:
+        """The prefix may not exist yet: it gets the attributes of the snapshot's top directory."""
+        missing = [path for path in (self.root, *self.root.parents) if not path.exists()]
+        for path in reversed(missing):
+            path.mkdir()
+            self.made.append(path)
+            with opened_path(path) as descriptor:
+                wanted = attributes(os.fstat(self.saved))
+                set_attributes_of(descriptor, Directory(TOP, False, *wanted))
+
+    @contextlib.contextmanager
+    def _removed_if_nothing_changed(self) -> Iterator[None]:
         try:
-            result.begin("set aside")
-            for path in safety.move_aside(stop):
-                result.warn(f"was gone before it could be set aside: {shown(os.fsencode(path))}")
-            copy(options, place, plan, safety, work, stop, result)
-        finally:
-            safety.tidy()
-            result.safety_directory = str(safety.path) if safety.path.exists() else ""
-    check_restored(options, place, result)
+            yield
+        except BaseException:
+            if not self.result.undo_command and not self.result.delete_command:
+                for path in reversed(self.made):
+                    with contextlib.suppress(OSError):
+                        path.rmdir()
+            raise
 
+    def _plan(self) -> Plan:
+        result = self.result
+        result.begin("plan")
+        sides = Sides(
+            self.saved,
+            self.live,
+            self.options.asked,
+            self.options.mode != "Merge",
+            self._doubtful_since(),
+            self.sharing,
+        )
+        plan = Plan(sides, self.work)
+        with Pool(PROCESSES, self.stop, sides) as pool:
+            first: Task = Compare(TOP) if self.live >= 0 else Collect(TOP)
+            plan.make(pool, [first], self.digests, lambda: self._show_plan(plan))
+        result.add(plan)
+        if plan.errors:
+            result.errors += plan.errors.lines()
+            raise Failed("files", "not all could be compared, so nothing was changed")
+        return plan
 
-def make_root(root: Path, snapshot: Path) -> None:
-    """The prefix may not exist yet: it gets the attributes of the snapshot's top directory."""
-    if not root.exists():
-        root.mkdir(parents=True)
-        copy_attributes(snapshot, root)
+    def _doubtful_since(self) -> int:
+        """From which change of a live file on its content has to be compared (in ns)."""
+        run = self.run_of_snapshot
+        if self.options.check == "quick":
+            return NEVER
+        if self.options.check == "all" or self.live < 0 or run is None or not run.source:
+            return 0
+        if run.source != source_identity(self.live):
+            return 0  # it is not the directory that the snapshot was made of
+        return run.started - self.options.clock_skew * 10**9
 
+    def _check_space(self, plan: Plan) -> None:
+        """EFS has no limit and says so; other file systems have one."""
+        info = os.fstatvfs(self.live)
+        free = info.f_bavail * info.f_frsize
+        where = str(self.root)
+        if plan.bytes_needed > free:
+            raise Failed(
+                "space",
+                f"the restore needs {plan.bytes_needed} bytes, but {where!r} has only {free} free",
+            )
+        if info.f_files and plan.files_needed > info.f_favail:
+            raise Failed(
+                "space",
+                f"the restore needs {plan.files_needed} inodes, but {where!r} has only "
+                f"{info.f_favail} free",
+            )
 
-def copy_attributes(saved: Path, live: Path) -> None:
-    info = saved.stat()
-    os.chown(live, info.st_uid, info.st_gid)
-    shutil.copystat(saved, live)
+    def _carry_out(self, plan: Plan, safety: SafetyDirectory, walls: Walls) -> None:
+        result = self.result
+        fetch = None
+        was = attributes(os.fstat(self.live))
+        result.begin("fetch")
+        safety.create(plan.journal)
+        try:
+            here = Path(f"/proc/self/fd/{self.saved}")
+            saved = walls.around(self.saved, Root(here, Path(result.snapshot)), read_only=True)
+            path = safety.undo_path / "new"
+            new = walls.around(safety.new, Root(path, path))
+            if walls.warning:
+                result.warn(walls.warning)
+            with Pool(PROCESSES, self.stop, None) as pool:
+                fetch = Fetch(plan, self.live, safety, pool, self.work)
+                fetch.make(saved, new, self.options.jobs, self.stop, self._show_fetch(plan))
+            self._check_still_the_same()
+            safety.make_aside()
+            fetch.set_damaged_aside(self.digests)
+        except BaseException:
+            if fetch:
+                result.errors += fetch.errors
+            self._discard(safety, was)
+            raise
+        self._note_damaged(fetch, safety)
+        self._describe_way_back(safety)
+        tops = Tops(self.saved, self.live, safety.aside, safety.new)
+        with Pool(PROCESSES, self.stop, tops) as pool:
+            try:
+                self._swap(plan, pool)
+            finally:
+                self._tidy(safety, pool)
+                left = safety.discard_empty()
+                result.safety_directory = str(safety.path) if safety.path in left else ""
+                result.damaged_directory = (
+                    str(safety.damaged_path) if safety.damaged_path in left else ""
+                )
+            self._settle(pool)
 
+    def _check_still_the_same(self) -> None:
+        if not self.reading.is_locked:
+            self._check_published()
 
-@contextlib.contextmanager
-def untouched_way(place: Place) -> Iterator[None]:
-    """Directories above the restored one keep their times, or look as they do in the snapshot if
-    they had to be made."""
-    parts = Path(place.inside).parts
-    ways = [Path(*parts[:depth]) for depth in range(len(parts))]
-    before = [(way, times_of(place.root / way)) for way in ways]
-    try:
-        yield
-    finally:
-        for way, times in reversed(before):
-            path = place.root / way
-            if times:
-                os.utime(path, ns=times)
-            elif path.exists():
-                copy_attributes(place.snapshot / way, path)
+    def _discard(self, safety: SafetyDirectory, was: Attributes) -> None:
+        """Nothing has changed yet, and nothing of the attempt shall be left."""
+        try:
+            with Pool(PROCESSES, StopSignals()) as pool:
+                remove_trees(pool, safety.undo, ["new"])
+            left = [*safety.discard_empty(), *safety.discard()]
+            set_attributes_of(self.live, Directory(TOP, False, *was))
+        except (OSError, EngineError) as error:
+            self.result.warn(f"what was copied so far could not be removed: {error}")
+            left = [safety.undo_path]
+        if left:
+            self.result.delete_command = delete_command(left)
 
+    def _note_damaged(self, fetch: Fetch, safety: SafetyDirectory) -> None:
+        result = self.result
+        result.number_of_files_damaged = fetch.damaged.total
+        for path in fetch.damaged.lines():
+            result.errors.append(f"damaged in the backup, and not put in place: {path}")
 
-def times_of(path: Path) -> tuple[int, int] | None:
-    if not path.exists():
-        return None
-    info = path.stat()
-    return info.st_atime_ns, info.st_mtime_ns
-
-
-def check_space(root: Path, needed: int) -> None:
-    """EFS has no limit and says so; other file systems have one."""
-    info = os.statvfs(root)
-    free = info.f_bavail * info.f_frsize
-    if needed > free:
-        raise Failed(
-            "space", f"the restore needs {needed} bytes, but {str(root)!r} has only {free} free"
+    def _describe_way_back(self, safety: SafetyDirectory) -> None:
+        """Before the first change: it holds also if this is killed at the next moment."""
+        options, result = self.options, self.result
+        if options.mode == "NewDirectory":
+            result.delete_command = delete_command([self.root])
+            return
+        result.undo_command = f"sudo python3 {shlex.quote(str(safety.undo_path / 'undo'))}"
+        result.delete_command = delete_command(
+            [safety.path, safety.undo_path, *([safety.damaged_path] if self._is_damaged else [])]
         )
 
+    @property
+    def _is_damaged(self) -> bool:
+        return self.result.number_of_files_damaged > 0
 
-def describe_way_back(
-    options: Options, place: Place, safety: SafetyDirectory, result: RestoreResult
-) -> None:
-    if options.mode == "NewDirectory":
-        result.delete_command = f"sudo rm -rf {shlex.quote(str(place.root))}"
-        return
-    result.undo_command = f"sudo python3 {shlex.quote(str(safety.undo / 'undo'))}"
-    both = f"{shlex.quote(str(safety.path))} {shlex.quote(str(safety.undo))}"
-    result.delete_command = f"sudo rm -rf {both}"
+    def _swap(self, plan: Plan, pool: Pool) -> None:
+        """Raises :class:`Stopped` after a signal, with a part of it done."""
+        result = self.result
+        result.begin("swap")
+        swapped = (self.work / "swapped").open("w")
+        counts: Counter[str] = Counter()
+        not_moved, warnings = Messages(), Messages()
+
+        def take(done: Done) -> list[Task]:
+            swapped.write(done.record.line())
+            counts.update(done.counts)
+            counts["done"] += len(done.record)
+            not_moved.add(f"not restored, it stays as it was: {line}" for line in done.not_moved)
+            warnings.add(done.warnings)
+            return []
+
+        def tick() -> None:
+            result.progress.update(counts["done"], plan.entries, "entries")
+
+        try:
+            pool.run(map(Swap, read_records(plan.journal)), take, tick)
+        except Stopped:
+            raise Stopped("stopped; start the restore again to finish it, or undo it") from None
+        finally:
+            swapped.close()
+            result.number_of_files_not_moved = counts["not moved"]
+            result.errors += not_moved.lines()
+            result.warnings += warnings.lines()
+
+    def _tidy(self, safety: SafetyDirectory, pool: Pool) -> None:
+        """What has been fetched and is not needed."""
+        errors: list[str]
+        try:
+            errors = remove_trees(pool, safety.undo, ["new"])
+        except EngineError as error:
+            errors = [str(error)]
+        if errors:
+            self.result.warn(f"{str(safety.undo_path / 'new')!r} is left: {errors[0]}")
+
+    def _settle(self, pool: Pool) -> None:
+        """The directories, and a look at all that was touched."""
+        result = self.result
+        result.begin("directories")
+        missing, warnings = Messages(), Messages()
+
+        def take(done: Done) -> list[Task]:
+            missing.add(f"not restored: {path}" for path in done.missing)
+            missing.add(done.not_moved)
+            warnings.add(done.warnings)
+            return []
+
+        pool.run(map(Settle, read_records(self.work / "swapped")), take)
+        result.begin("check")
+        result.warnings += warnings.lines()
+        result.errors += missing.lines()
+
+    def _end(self, plan: Plan) -> None:
+        result = self.result
+        if result.number_of_files_damaged:
+            raise Failed(
+                "verification",
+                f"{result.number_of_files_damaged} files are not what they were when they were "
+                f"backed up, and were kept out; they are in {result.damaged_directory!r}. All "
+                "others are restored",
+            )
+        if result.errors:
+            raise Failed("files", "not all could be restored; see the errors, and start again")
+
+    def _repeat_command(self, snapshot: Snapshot) -> str:
+        """With the date: the number means another snapshot after the next run."""
+        options = self.options
+        words = ["efs-restore-fpsync.sh", "--backup", str(options.backup)]
+        words += ["--folder", options.folder, "--interval", options.interval]
+        words += ["--date", snapshot.date, "--target", str(options.target)]
+        if options.prefix:
+            words += ["--prefix", f"/{options.prefix}"]
+        for path in options.paths:
+            words += ["--path", f"/{path}"]
+        words += ["--mode", options.mode, "--check", options.check]
+        return shlex.join(words)
+
+    def _show_plan(self, plan: Plan) -> None:
+        seen = plan.counts["unchanged"] + sum(plan.counts[kind] for kind in CHANGES)
+        self.result.progress.update(seen)
+
+    def _show_fetch(self, plan: Plan) -> Callable[[int, int], None]:
+        def show(files: int, size: int) -> None:
+            self.result.progress.update(files, plan.files_to_copy, bytes=size)
+
+        return show
 
 
-def copy(
-    options: Options,
-    place: Place,
-    plan: Plan,
-    safety: SafetyDirectory,
-    work: Path,
-    stop: StopSignals,
-    result: RestoreResult,
-) -> None:
-    """Copy what the plan lists; then the directories, with their attributes.
-
-    rsync never overwrites here: what should be replaced has been moved aside, so whatever is in the
-    way has been written by someone else in the meantime, and stays.
-    """
-    result.begin("copy")
-    place.live.mkdir(parents=True, exist_ok=True)
-    options_of_rsync = ["--sparse", "--ignore-existing", f"--temp-dir={safety.scratch}"]
-    copying = Copying(
-        Root(place.saved, place.saved),
-        Root(place.live, place.live),
-        options_of_rsync,
-        work,
-        options.jobs,
-    )
-    for path in sorted(plan.lists.iterdir()):
-        copying.add(path)
-    copying.finish(stop, 1, lambda: show_progress(copying, result.progress))
-    if stop.received:
-        raise Stopped("stopped; start the restore again to finish it, or undo it")
-    result.errors += copying.tally.errors
-    safety.tidy()  # before the directories get their times
-    result.begin("directories")
-    warnings, errors = copy_directories(place.saved, place.live, work, stop)
-    result.warnings += warnings
-    result.errors += errors
-    if result.errors:
-        raise Failed("files", "some files could not be restored; start again, or undo it")
+def delete_command(paths: list[Path]) -> str:
+    return f"sudo rm -rf {shlex.join(map(str, paths))}"
 
 
-def show_progress(copying: Copying, progress: Progress) -> None:
-    progress.update(copying.done, copying.submitted, "parts")
-
-
-def check_restored(options: Options, place: Place, result: RestoreResult) -> None:
-    """Compare again. What is there and differs was changed by someone else during the restore; what
-    is missing was not restored."""
-    result.begin("check")
-    missing, differing = Count(), Count()
-    for change in compare(os.fsencode(place.saved), os.fsencode(place.live), is_reserved):
-        if change.kind is Kind.CREATE:
-            missing.add(change.path, 1, 0)
-        elif change.kind is Kind.REPLACE or (
-            change.kind is Kind.REMOVE and options.mode != "Merge"
-        ):
-            differing.add(change.path, 1, 0)
-    for path in differing.examples:
-        result.warn(f"differs from the snapshot, as it was changed during the restore: {path}")
-    if differing.files > len(differing.examples):
-        result.warn(f"… and {differing.files - len(differing.examples)} more that differ")
-    if missing.files:
-        result.errors += [f"not restored: {path}" for path in missing.examples]
-        raise Failed("files", f"{missing.files} files were not restored; start again, or undo it")
+def existing(path: Path) -> Path | None:
+    return path if path.exists() else None
 
 
 def run(options: Options, work: Path, stop: StopSignals, result: RestoreResult) -> None:
     result.id, result.mode = options.id, options.mode
-    place = check(options)
-    result.snapshot, result.target = str(place.saved), str(place.live)
+    check(options)
     if options.log_dir:
         options.log_dir.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        if not options.dry_run:
-            stack.enter_context(target_lock(options.target))
-        restore(options, place, work, stop, result)
+        Restore(options, work, stop, result).run(stack)
     log.info("%s %s", result.outcome, result.target)
 
 

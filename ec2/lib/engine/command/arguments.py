@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import calendar
+import contextlib
 import os
 import re
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,16 +30,29 @@ class Parser(argparse.ArgumentParser):
         )
         jobs = 4 * (os.cpu_count() or 1)
         add = self.add_argument
-        add("--backup", type=Path, required=True, metavar="DIR", help="where the snapshots live")
+        add(
+            "--backup",
+            type=directory,
+            required=True,
+            metavar="DIR",
+            help="where the snapshots live",
+        )
         add("--folder", type=folder_label, required=True, metavar="LABEL", help="folder in it")
         add("--interval", type=interval, required=True, metavar="daily|weekly|monthly")
         add("--jobs", type=count, default=jobs, metavar="N", help=f"rsync jobs ({jobs})")
-        add("--log-dir", type=Path, metavar="DIR", help="keep the logs there")
-        add("--result", type=Path, metavar="FILE", help="write what was done as JSON")
-        add("--progress", type=Path, metavar="FILE", help="write what is being done as JSON")
+        add("--log-dir", type=directory, metavar="DIR", help="keep the logs there")
+        add("--result", type=directory, metavar="FILE", help="write what was done as JSON")
+        add("--progress", type=directory, metavar="FILE", help="write what is being done as JSON")
 
     def error(self, message: str) -> NoReturn:
         raise Refused(f"{message}; --help explains the arguments")
+
+
+def directory(value: str) -> Path:
+    """Without this, an empty variable would mean the current directory."""
+    if not value:
+        raise argparse.ArgumentTypeError("'' is empty; give a directory, like /mnt/data")
+    return Path(value)
 
 
 def interval(value: str) -> str:
@@ -75,10 +91,22 @@ def inner_path(value: str) -> str:
     return "/".join(parts)
 
 
-def subdirectory(value: str) -> str:
-    if not value.endswith("/"):
-        raise argparse.ArgumentTypeError(f"{value!r} must end with a slash, like /a/b/")
-    return inner_path(value)
+def path_to_restore(value: str) -> str:
+    """A path as one relative to the snapshot's top; a slash at its end stays, and says that it is a
+    directory's."""
+    path = inner_path(value)
+    return f"{path}/" if path and value.endswith("/") else path
+
+
+def moment(value: str) -> tuple[int, int]:
+    """A time in UTC, or a day or minute, as its first second and the one after its last."""
+    for form, seconds in (("%Y-%m-%d", 86400), ("%Y-%m-%dT%H:%M", 60), ("%Y-%m-%dT%H:%M:%SZ", 1)):
+        with contextlib.suppress(ValueError):
+            begin = calendar.timegm(time.strptime(value, form))
+            return begin, begin + seconds
+    raise argparse.ArgumentTypeError(
+        f"{value!r} must be a time in UTC like 2026-11-20, 2026-11-20T02:00 or 2026-11-20T02:00:11Z"
+    )
 
 
 def identifier(value: str) -> str:

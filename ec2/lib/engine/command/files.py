@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def is_empty(directory: Path) -> bool:
@@ -46,10 +48,11 @@ def sort_records(path: Path, *options: str) -> None:
     subprocess.run(command, check=True, env={**os.environ, "LC_ALL": "C"})
 
 
-def nul_separated(path: Path) -> Iterator[bytes]:
+def nul_separated(source: Path | BinaryIO) -> Iterator[bytes]:
     """The items of a file in which a NUL byte follows each; as little of it in memory as may be."""
-    rest = b""
-    with path.open("rb") as file:
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+        rest = b""
         while True:
             block = file.read(1 << 16)
             if not block:

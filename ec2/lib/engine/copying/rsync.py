@@ -9,13 +9,13 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 from engine.command.outcome import Failed
 from engine.command.process import StopSignals
-from engine.copying.digests import Notes
 from engine.copying.tally import Tally, judge_job, printed_digests
 from engine.tree.walls import Root
 
@@ -27,6 +27,15 @@ WAIT_SECONDS = 0.05
 RSYNC_COUNT = ["--no-human-readable", "--stats"]
 # One line for each file; every rsync 3 has MD5, and so has Python.
 RSYNC_DIGESTS = ["--checksum-choice=md5", "--out-format==%C %n"]
+
+
+class TakesDigests(Protocol):
+    """Gets the digest of each file that is copied, from several threads."""
+
+    def add(self, mark: bytes, paths: Iterable[bytes]) -> None: ...
+
+    def save(self) -> None:
+        """What was added so far outlives this process."""
 
 
 class Copying:
@@ -43,7 +52,7 @@ class Copying:
         options: Sequence[str],
         work: Path,
         jobs: int,
-        notes: Notes | None = None,
+        notes: TakesDigests | None = None,
     ) -> None:
         rsync = shutil.which("rsync")
         if rsync is None:

@@ -10,6 +10,7 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
     FOLDER/.daily.dates      when each snapshot was made, by the inode of its directory
     FOLDER/.daily.runs       likewise, what is known of the run that made it
     FOLDER/.daily.digests.N  the digests of the files of the snapshot whose directory has inode N
+    FOLDER/.daily.sharing.N  likewise, paths in it that share an inode
     FOLDER/.daily.suspects   paths of files that the last run found not to be what the source has
     FOLDER/.daily.notes      what is known of the digests of the files in the stage
     FOLDER/.daily.readers    locked by those who read a snapshot, see readers.py
@@ -48,7 +49,8 @@ class Run:
     started: by the clock of the backup file system, in ns. files: how many there are in it.
     changes: how many it has, or has no longer, other than the snapshot before. differed: how many
     files of the spare had to be replaced, when a stage was last made of one. verified_to: where the
-    next verification begins, see :class:`engine.verification.Window`.
+    next verification begins, see :class:`engine.stage.reading_back.Window`. source: see
+    :func:`source_identity`.
     """
 
     started: int
@@ -56,6 +58,14 @@ class Run:
     changes: int = 0
     differed: int = 0
     verified_to: int = 0
+    source: int = 0
+
+
+def source_identity(top: int) -> int:
+    """What tells the directory that is open as ``top`` from other ones, as far as that can be told:
+    a number from those of its file system and of itself. Not 0."""
+    system = os.fstatvfs(top).f_fsid & 0xFFFFFFFF
+    return (system << 64 | os.fstat(top).st_ino) + 1
 
 
 class Beginning(NamedTuple):
@@ -240,12 +250,18 @@ class SnapshotFolder:
     def digests_of(self, tree: Path) -> Path:
         return self.path / f".{self.interval}.digests.{tree.stat().st_ino}.gz"
 
+    def sharing_of(self, tree: Path) -> Path:
+        """The list of the snapshot's paths that share an inode with others of it."""
+        return self.path / f".{self.interval}.sharing.{tree.stat().st_ino}.gz"
+
     def forget_digests(self) -> None:
         """Remove the lists of snapshots that are gone, and the notes for the newest."""
-        kept = {self.digests_of(path) for _, path in self._numbered(self.interval)}
-        for path in self.path.glob(f".{self.interval}.digests.*"):
-            if path not in kept:
-                path.unlink()
+        trees = [path for _, path in self._numbered(self.interval)]
+        kept = {list_of(path) for path in trees for list_of in (self.digests_of, self.sharing_of)}
+        for kind in ("digests", "sharing"):
+            for path in self.path.glob(f".{self.interval}.{kind}.*"):
+                if path not in kept:
+                    path.unlink()
         self.notes.unlink(missing_ok=True)
 
     def leftovers(self, readers: Readers) -> list[Path]:

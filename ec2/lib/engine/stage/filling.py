@@ -26,7 +26,7 @@ from engine.stage.recheck import Recheck
 from engine.stage.report import Report, Trees
 from engine.stage.share import Separate, Share
 from engine.stage.visit import Visit
-from engine.tree.attributes import Directory
+from engine.tree.attributes import directory_line, parse_directory
 from engine.tree.descent import TOP, chunks
 from engine.tree.pool import STOPPED, Pool, Task
 
@@ -45,7 +45,8 @@ class Filling:
     """One attempt to fill the stage. What it found is in its attributes, also if it fails.
 
     work: a scratch directory; afterwards, changes.txt.gz in it lists how the source differs from
-    the previous snapshot. expected: the number of files in that, if it is known.
+    the previous snapshot. expected: the number of files in that, if it is known. sharing: gets the
+    paths of the snapshot that share an inode with others of it.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Filling:
         jobs: int,
         progress: Progress,
         expected: int | None,
+        sharing: Path,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.warnings = Messages()
@@ -70,6 +72,7 @@ class Filling:
         self._sparse = Lists(copying, work, jobs, "--sparse")
         self._groups = Lists(copying, work, jobs, "--hard-links", "--sparse")
         self._shared = SharedNames(work / "shared")
+        self._sharing = gzip.GzipFile(sharing, "wb", compresslevel=1, mtime=0)
         self._doubtful = SharedNames(work / "doubtful")
         self._directories = (work / "directories").open("wb")
         compressed = gzip.GzipFile(work / CHANGES_FILE, "wb", compresslevel=1)
@@ -100,6 +103,7 @@ class Filling:
         finally:
             self._copying.finish(stop, 2, self._show)
             self._changes.close()
+            self._sharing.close()
             self._directories.close()
             self._show(last=True)
         if stop.received:
@@ -132,15 +136,15 @@ class Filling:
         self._shared.add(report.shared)
         self._doubtful.add(report.doubtful)
         for directory in report.directories:
-            path, *numbers = directory
-            line = " ".join([*map(str, map(int, numbers)), path])
-            self._directories.write(os.fsencode(line) + b"\0")
+            self._directories.write(directory_line(directory))
         for change, size, path in report.changes:
             self._changes.write(f"{change.value}\t{size}\t{shown(os.fsencode(path))}\n")
         return report.tasks
 
     def _to_share(self) -> Iterator[Task]:
         for names in self._shared.groups():
+            if len(names) > 1:
+                self._sharing.writelines(os.fsencode(name.path) + b"\0" for name in names)
             if len(names) == 1:
                 if not is_settled(names):
                     self._notes.add(VOID, [os.fsencode(names[0].path)])
@@ -154,7 +158,7 @@ class Filling:
                 yield Separate(self._trees, [name for name in names if name.inode == inode])
 
     def _to_finish(self) -> Iterator[Task]:
-        lines = map(_parse_directory, nul_separated(Path(self._directories.name)))
+        lines = map(parse_directory, nul_separated(Path(self._directories.name)))
         while True:
             part = list(itertools.islice(lines, DIRECTORIES_PER_TASK))
             if not part:
@@ -194,9 +198,3 @@ def time_left(done: int, total: int | None, seconds: float) -> str:
     if not total or not done or done >= total:
         return ""
     return f", about {round(seconds / done * (total - done) / 60)} minutes left"
-
-
-def _parse_directory(line: bytes) -> Directory:
-    *numbers, path = os.fsdecode(line).split(" ", 5)
-    only_time, mode, uid, gid, mtime_ns = map(int, numbers)
-    return Directory(path, bool(only_time), mode, uid, gid, mtime_ns)

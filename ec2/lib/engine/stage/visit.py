@@ -8,10 +8,10 @@ import stat
 from typing import NamedTuple
 
 from engine.command.text import shown_path
-from engine.safety import SAFETY_PREFIX
 from engine.stage.judging import Change, Verdict, judge
 from engine.stage.report import Report, Trees, drop, note_directory, shared_name
 from engine.stage.settle import Entry, Settle
+from engine.target.safety import SAFETY_PREFIX
 from engine.tree.attributes import Directory
 from engine.tree.descent import (
     CHUNK,

@@ -24,15 +24,30 @@ class Directory(NamedTuple):
     mtime_ns: int
 
 
+def directory_line(directory: Directory) -> bytes:
+    path, *numbers = directory
+    return os.fsencode(" ".join([*map(str, map(int, numbers)), path])) + b"\0"
+
+
+def parse_directory(line: bytes) -> Directory:
+    *numbers, path = os.fsdecode(line).split(" ", 5)
+    only_time, mode, uid, gid, mtime_ns = map(int, numbers)
+    return Directory(path, bool(only_time), mode, uid, gid, mtime_ns)
+
+
 def set_attributes(top: int, wanted: Directory) -> None:
     times = (wanted.mtime_ns, wanted.mtime_ns)
     if wanted.only_time and wanted.path and is_short(wanted.path):
         os.utime(wanted.path, ns=times, dir_fd=top, follow_symlinks=False)  # saves opening it
         return
     with opened(top, wanted.path) as descriptor:
-        set_owner(descriptor, wanted)
-        os.fchmod(descriptor, stat.S_IMODE(wanted.mode))
-        os.utime(descriptor, ns=times)
+        set_attributes_of(descriptor, wanted)
+
+
+def set_attributes_of(descriptor: int, wanted: Directory) -> None:
+    set_owner(descriptor, wanted)
+    os.fchmod(descriptor, stat.S_IMODE(wanted.mode))
+    os.utime(descriptor, ns=(wanted.mtime_ns, wanted.mtime_ns))
 
 
 def set_owner(descriptor: int, wanted: Directory) -> None:

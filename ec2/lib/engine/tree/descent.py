@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from engine.tree.entries import DIRECTORY, File, file_of
@@ -45,6 +45,19 @@ def open_directory(top: int, path: str) -> int:
     return descriptor
 
 
+def make_directories(top: int, path: str) -> None:
+    """The directory ``path`` below ``top``, and what is missing above it."""
+    if not path:
+        return
+    folder, name = os.path.split(path)
+    try:
+        with opened(top, folder) as directory, contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=directory)
+    except FileNotFoundError:
+        make_directories(top, folder)
+        make_directories(top, path)
+
+
 def _open_part(path: str, top: int) -> int:
     try:
         return open_beneath(os.fsencode(path), DIRECTORY_FLAGS, top)
@@ -81,6 +94,25 @@ def _cut(path: str) -> tuple[str, str]:
 def files_in(directory: int) -> dict[str, File]:
     with os.scandir(directory) as entries:
         return {entry.name: file_of(entry.stat(follow_symlinks=False)) for entry in entries}
+
+
+def listed(directory: int, names: Iterable[str] | None = None) -> Iterator[tuple[str, File]]:
+    """What is in a directory that may change meanwhile; only ``names``, if they are given."""
+    if names is not None:
+        for name in names:
+            try:
+                info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            yield name, file_of(info)
+        return
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                info = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            yield entry.name, file_of(info)
 
 
 def inodes_in(directory: int) -> dict[str, int]:

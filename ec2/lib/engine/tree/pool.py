@@ -31,7 +31,8 @@ STOPPED = "stopped before the snapshot was complete; the next run continues from
 class Worker:
     """What a task is told by the process that performs it."""
 
-    def __init__(self, emit: Callable[[Any], None], stop_flag: mmap.mmap) -> None:
+    def __init__(self, emit: Callable[[Any], None], stop_flag: mmap.mmap, context: Any) -> None:
+        self.context = context  # what all tasks of the pool have to know
         self.emit = emit  # for a part of the result, ahead of the rest
         self._stop_flag = stop_flag
 
@@ -49,7 +50,10 @@ class Task(Protocol):
 class Pool:
     """Workers that are forked at once: they know what the process knew by then."""
 
-    def __init__(self, processes: int, stop: StopSignals, threads: int = THREADS) -> None:
+    def __init__(
+        self, processes: int, stop: StopSignals, context: Any = None, threads: int = THREADS
+    ) -> None:
+        self._context = context
         self._stop = stop
         self._threads = threads
         self._stop_flag = mmap.mmap(-1, 1)  # shared with the workers
@@ -65,7 +69,7 @@ class Pool:
             try:
                 for other in (ours, *self._workers):
                     other.close()
-                _work(theirs, self._threads, self._stop_flag)
+                _work(theirs, self._threads, self._stop_flag, self._context)
             finally:
                 os._exit(1)
         theirs.close()
@@ -156,7 +160,7 @@ class WorkerError:
         self.trace = trace
 
 
-def _work(connection: Connection, threads: int, stop_flag: mmap.mmap) -> None:
+def _work(connection: Connection, threads: int, stop_flag: mmap.mmap, context: Any) -> None:
     """A worker's life: tasks from the connection, until it is closed."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the process that forked this one decides
@@ -168,7 +172,7 @@ def _work(connection: Connection, threads: int, stop_flag: mmap.mmap) -> None:
         with lock:
             connection.send_bytes(message)
 
-    worker = Worker(lambda result: send(False, result), stop_flag)
+    worker = Worker(lambda result: send(False, result), stop_flag, context)
 
     def loop() -> None:
         while True:

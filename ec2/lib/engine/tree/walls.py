@@ -27,10 +27,6 @@ class Root:
     path: Path
     name: Path
 
-    def named(self, path: Path) -> Path:
-        """What people call a path below the top."""
-        return self.name / path.relative_to(self.path)
-
 
 class Walls:
     """For the time of a run; to be made before the process has threads.
@@ -75,23 +71,23 @@ class Walls:
             f"let root mount: {self.why_not}. Let nobody write to the file systems meanwhile"
         )
 
-    def around(self, directory: Path, read_only: bool = False) -> Root:
-        """``directory``, an absolute path without symbolic links, with a wall around it."""
+    def around(self, descriptor: int, root: Root, read_only: bool = False) -> Root:
+        """The tree whose top is open as ``descriptor``, with a wall around it; if there cannot be
+        one, ``root`` itself."""
         if self.why_not:
-            return Root(directory, directory)
+            return root
         place = self._home / str(len(self._places))
         place.mkdir(mode=0o700)
         try:
-            with opened_path(directory) as descriptor:
-                mount_again(descriptor, os.fsencode(place), read_only)
+            mount_again(descriptor, os.fsencode(place), read_only)
         except OSError as error:
             place.rmdir()
-            if self._places or isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            if self._places:
                 raise
             self.why_not = str(error)
-            return Root(directory, directory)
+            return root
         self._places.append(place)
-        return Root(place, directory)
+        return Root(place, root.name)
 
 
 @contextlib.contextmanager
@@ -99,7 +95,7 @@ def opened_path(directory: Path) -> Iterator[int]:
     """A descriptor of an absolute path in which no component is a symbolic link."""
     top = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with opened(top, str(directory).strip("/")) as descriptor:
+        with opened(top, str(directory).lstrip("/")) as descriptor:
             yield descriptor
     finally:
         os.close(top)

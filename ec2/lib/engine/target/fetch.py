@@ -1,0 +1,220 @@
+"""Copying all that a restore is going to put in place, with its attributes, into the safety
+directory. The live tree is untouched as long as this takes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from engine.command.files import nul_separated, sort_records
+from engine.command.outcome import Failed, Stopped
+from engine.command.process import StopSignals
+from engine.command.text import Messages, shown, shown_path
+from engine.copying.digests import LENGTH
+from engine.copying.lists import Lists
+from engine.copying.rsync import Copying
+from engine.target.contents import with_digests
+from engine.target.plan import Plan
+from engine.target.records import read_records
+from engine.target.safety import SafetyDirectory
+from engine.tree.attributes import Directory, set_attributes
+from engine.tree.descent import make_directories, opened
+from engine.tree.pool import Pool, Task, Worker
+from engine.tree.walls import Root
+
+# The names do not exist yet: what is copied goes straight to its name, which saves renaming it.
+RSYNC_OPTIONS = ["--whole-file", "--inplace", "--no-implied-dirs"]
+PER_TASK = 50
+
+Item = TypeVar("Item")
+
+
+class Prepare(NamedTuple):
+    """Make directories in the safety directory. Whatever is needed above them is made, too."""
+
+    new: int
+    paths: list[str]
+
+    def perform(self, worker: Worker) -> list[str]:
+        return failures(self.paths, lambda path: make_directories(self.new, path))
+
+
+class Link(NamedTuple):
+    """Have second names of files that are in the live tree as they should be."""
+
+    live: int
+    new: int
+    pairs: list[tuple[str, str]]  # the live path, and the other
+
+    def perform(self, worker: Worker) -> list[str]:
+        return failures(self.pairs, self._link)
+
+    def _link(self, pair: tuple[str, str]) -> None:
+        (folder, name), (other_folder, other_name) = map(os.path.split, pair)
+        with opened(self.live, folder) as live, opened(self.new, other_folder) as new:
+            os.link(name, other_name, src_dir_fd=live, dst_dir_fd=new, follow_symlinks=False)
+
+
+class Finish(NamedTuple):
+    """Give new directories their attributes, now that all is in them."""
+
+    new: int
+    directories: list[Directory]
+
+    def perform(self, worker: Worker) -> list[str]:
+        return failures(self.directories, lambda directory: set_attributes(self.new, directory))
+
+
+def failures(items: Iterable[Any], do: Callable[[Any], object]) -> list[str]:
+    """Do it with all of them; return what the system refused."""
+    errors = []
+    for item in items:
+        try:
+            do(item)
+        except OSError as error:
+            path = item if isinstance(item, str) else item[0]
+            errors.append(f"{shown_path(path)}: {error}")
+    return errors
+
+
+class Digests:
+    """The digests that rsync prints of what it copies, in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("wb")
+        self._lock = threading.Lock()
+
+    def add(self, mark: bytes, paths: Iterable[bytes]) -> None:
+        with self._lock:
+            self._file.writelines(mark + b"  " + path + b"\0" for path in paths)
+
+    def save(self) -> None:
+        with self._lock:
+            self._file.flush()
+
+
+class Fetch:
+    """One attempt. Raises :class:`Failed` or :class:`Stopped` if not all has arrived."""
+
+    def __init__(
+        self, plan: Plan, live: int, safety: SafetyDirectory, pool: Pool, work: Path
+    ) -> None:
+        self._plan = plan
+        self._live = live
+        self._safety = safety
+        self._pool = pool
+        self._work = work
+        self._digests = Digests(work / "digests")
+        self._errors = Messages()
+        self.damaged = Messages()
+
+    def make(
+        self,
+        saved: Root,
+        new: Root,
+        jobs: int,
+        stop: StopSignals,
+        on_tick: Callable[[int, int], None],
+    ) -> None:
+        new_fd = self._safety.new
+        plan = self._plan
+        changed = (
+            record.folder for record in read_records(plan.journal) if record.files or record.trees
+        )
+        paths = itertools.chain(changed, (directory.path for directory in plan.directories()))
+        self._run(Prepare(new_fd, part) for part in parts(paths))
+        self._run(Link(self._live, new_fd, part) for part in parts(plan.links()))
+        self._check("prepared")
+        self._copy(saved, new, jobs, stop, on_tick)
+        self._run(Finish(new_fd, part) for part in parts(plan.directories()))
+        self._check("given its attributes")
+        self._digests.save()
+
+    def _run(self, tasks: Iterable[Task]) -> None:
+        def take(errors: list[str]) -> list[Task]:
+            self._errors.add(errors)
+            return []
+
+        self._pool.run(tasks, take)
+
+    def _check(self, done: str) -> None:
+        if self._errors:
+            raise Failed("files", f"not all could be {done}: {self._errors[0]}")
+
+    def _copy(
+        self,
+        saved: Root,
+        new: Root,
+        jobs: int,
+        stop: StopSignals,
+        on_tick: Callable[[int, int], None],
+    ) -> None:
+        copying = Copying(saved, new, RSYNC_OPTIONS, self._work, jobs, self._digests)
+        tally = copying.tally
+
+        def tick() -> None:
+            on_tick(tally.number_of_files_transferred, tally.total_transferred_file_size)
+
+        singles = Lists(copying, self._work, jobs)
+        sparse = Lists(copying, self._work, jobs, "--sparse")
+        groups = Lists(copying, self._work, jobs, "--hard-links", "--sparse")
+        try:
+            for file in self._plan.singles():
+                (sparse if file.is_sparse else singles).add([(file.path, file.size)])
+            for group in self._plan.groups():
+                groups.add([(file.path, file.size) for file in group])
+            for lists in (singles, sparse, groups):
+                lists.finish()
+        except BaseException:
+            copying.cancel()
+            raise
+        finally:
+            copying.finish(stop, 1, tick)
+        if stop.received:
+            raise Stopped("stopped while copying; nothing was changed")
+        missing = [f"{name!r} is gone from the snapshot" for name in tally.vanished]
+        self._errors.add([*tally.errors, *missing])
+        if self._errors:
+            raise Failed(
+                "files",
+                f"some files could not be copied, so nothing was changed: {self._errors[0]}",
+            )
+
+    @property
+    def errors(self) -> list[str]:
+        return self._errors.lines()
+
+    def set_damaged_aside(self, listed: Path | None) -> None:
+        """Keep out of the live tree what is not what the list of digests says: it has changed in
+        the backup since it was put there."""
+        for path, digest, expected in self._copied(listed):
+            if expected and digest != expected:
+                name = os.fsdecode(path)
+                folder, last = os.path.split(name)
+                make_directories(self._safety.damaged, folder)
+                with (
+                    opened(self._safety.new, folder) as new,
+                    opened(self._safety.damaged, folder) as damaged,
+                ):
+                    os.rename(last, last, src_dir_fd=new, dst_dir_fd=damaged)
+                self.damaged.add([shown(path)])
+
+    def _copied(self, listed: Path | None) -> Iterator[tuple[bytes, bytes, bytes | None]]:
+        """Paths, in the order of their bytes, what they hold, and what they should."""
+        path = self._digests.path
+        sort_records(path, f"--key=1.{LENGTH + 3}")
+        ours, theirs = itertools.tee(nul_separated(path))
+        paths = (record[LENGTH + 2 :] for record in theirs)
+        for record, (path_of_it, expected) in zip(ours, with_digests(paths, listed)):
+            yield path_of_it, record[:LENGTH], expected
+
+
+def parts(items: Iterable[Item]) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while part := list(itertools.islice(rest, PER_TASK)):
+        yield part

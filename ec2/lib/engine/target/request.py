@@ -1,0 +1,258 @@
+"""What a restore is asked for, and everything that can be known to be wrong with it before the
+first change."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import secrets
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.command import arguments
+from engine.command.execution import TIME_FORMAT, CommonOptions
+from engine.command.outcome import Refused
+from engine.command.text import shown_path
+from engine.snapshots.folder import SnapshotFolder
+from engine.target.records import is_inside
+from engine.tree.descent import opened
+
+MODES = ("Mirror", "Merge", "NewDirectory")
+CHECKS = ("quick", "changed", "all")
+
+DESCRIPTION = """\
+Restore a snapshot in BACKUP/LABEL, or paths of it, into TARGET/PREFIX.
+  Mirror        the target becomes what the snapshot was (default)
+  Merge         nothing is removed
+  NewDirectory  into PREFIX/efs-restore_<UTC time>; everything else is left alone
+Nothing of the target changes before all that is needed has been copied to it. What is replaced or
+removed is moved to TARGET/PREFIX/.efs-restore-<id>/, and efs-undo.sh, or the script `undo` in
+.efs-restore-<id>.undo/, puts everything back as it was.
+"""
+EXIT_STATUS = """\
+Exit status: 0 restored (or planned, with --dry-run), 1 failed, or not all could be restored,
+2 refused with nothing changed, 3 stopped. A restore that failed, or was stopped or killed, can be
+started again or undone.
+"""
+
+
+@dataclass
+class Options(CommonOptions):
+    number: int | None
+    date: tuple[int, int] | None
+    target: Path
+    prefix: str
+    paths: list[str]
+    mode: str
+    check: str
+    clock_skew: int
+    dry_run: bool
+    id: str
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The paths, relative to the snapshot's top, without slashes at their ends."""
+        return tuple(path.rstrip("/") for path in self.paths) or ("",)
+
+
+def parse(words: list[str]) -> Options:
+    parser = arguments.Parser("efs-restore-fpsync.sh", DESCRIPTION, EXIT_STATUS)
+    add = parser.add_argument
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--number", type=arguments.number, metavar="N", help="0 is the newest")
+    which.add_argument(
+        "--date",
+        type=arguments.moment,
+        metavar="WHEN",
+        help="when it was made, in UTC: 2026-11-20, 2026-11-20T02:00 or 2026-11-20T02:00:11Z",
+    )
+    add(
+        "--target",
+        type=arguments.directory,
+        required=True,
+        metavar="DIR",
+        help="top of the target file system",
+    )
+    add(
+        "--prefix",
+        type=arguments.inner_path,
+        default="/",
+        metavar="/PATH",
+        help="directory in it that the backup was made of (/)",
+    )
+    add(
+        "--path",
+        "--subdirectory",
+        type=arguments.path_to_restore,
+        action="append",
+        default=[],
+        dest="paths",
+        metavar="/PATH",
+        help="file or directory to restore, of the snapshot; can be given several times (/)",
+    )
+    add("--mode", choices=MODES, default="Mirror", help="what becomes of the rest (Mirror)")
+    add(
+        "--check",
+        choices=CHECKS,
+        default="changed",
+        help="compare the content of files whose size and time are right: of none, of those that "
+        "may have changed since the snapshot was made, or of all (changed)",
+    )
+    add(
+        "--clock-skew",
+        type=arguments.number,
+        default=60,
+        metavar="SECONDS",
+        help="how far the clocks of both file systems may be apart (60)",
+    )
+    add("--dry-run", action="store_true", help="say what would be done, and change nothing")
+    add(
+        "--id",
+        type=arguments.identifier,
+        default=new_identifier(),
+        metavar="NAME",
+        help="name of the restore (the time, and four digits)",
+    )
+    return Options(**vars(parser.parse_args(words)))
+
+
+def new_identifier() -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(2)
+
+
+def check_paths(options: Options) -> None:
+    asked = options.asked
+    for number, path in enumerate(asked):
+        others = asked[:number] + asked[number + 1 :]
+        if path in others:
+            raise Refused(f"--path '/{path}' is given twice")
+        if is_inside(path, others):
+            raise Refused(f"--path '/{path}' lies inside another one; give only one of them")
+
+
+def check(options: Options) -> None:
+    """Everything that can be known to be wrong before a file is opened."""
+    options.backup = arguments.readable_directory("--backup", options.backup)
+    options.target = arguments.writable_directory("--target", options.target)
+    arguments.check_apart("target", options.target, options.backup)
+    check_paths(options)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """path: its name at the time of asking. made: seconds since 1970."""
+
+    path: Path
+    made: float
+
+    @property
+    def date(self) -> str:
+        return spoken(self.made)
+
+    def __str__(self) -> str:
+        return f"{self.path.name} (made {self.date})"
+
+
+def spoken(seconds: float) -> str:
+    return time.strftime(TIME_FORMAT, time.gmtime(seconds))
+
+
+def find_snapshot(
+    folder: SnapshotFolder, number: int | None, date: tuple[int, int] | None
+) -> Snapshot:
+    """The one that is meant, by its number or the time when it was made."""
+    if not folder.path.is_dir():
+        folders = sorted(path.name for path in folder.path.parent.iterdir() if path.is_dir())
+        raise Refused(
+            f"the backup has no folder {folder.path.name!r}; "
+            f"it has: {', '.join(folders) or 'none'}",
+            "snapshot",
+        )
+    known = [Snapshot(folder.path / name, made) for name, made in folder.dated()]
+    there = ", ".join(map(str, known)) or "none"
+    if date is None:
+        wanted = f"{folder.interval}.{number}"
+        found = [snapshot for snapshot in known if snapshot.path.name == wanted]
+        if not found:
+            raise Refused(
+                f"there is no snapshot {wanted} in {folder.path.name!r}; there are: {there}",
+                "snapshot",
+            )
+        return found[0]
+    begin, end = date
+    found = [snapshot for snapshot in known if begin <= snapshot.made < end]
+    when = spoken(begin) if end - begin == 1 else f"from {spoken(begin)} to {spoken(end)}"
+    if not found:
+        raise Refused(
+            f"no snapshot in {folder.path.name!r} was made {when}; there are: {there}", "snapshot"
+        )
+    if len(found) > 1:
+        those = ", ".join(map(str, found))
+        raise Refused(
+            f"several snapshots were made {when}: {those}; give the time of one", "snapshot"
+        )
+    return found[0]
+
+
+def check_in_snapshot(top: int, path: str, name: str) -> None:
+    """Raises :class:`Refused` if the snapshot called ``name`` does not have ``path``."""
+    is_directory = path.endswith("/")
+    parts = path.strip("/").split("/") if path.strip("/") else []
+    for depth, part in enumerate(parts):
+        folder = "/".join(parts[:depth])
+        shown = f"'/{'/'.join(parts[: depth + 1])}'"
+        with opened(top, folder) as directory:
+            try:
+                mode = os.stat(part, dir_fd=directory, follow_symlinks=False).st_mode
+            except OSError:
+                near = nearest(part, folder, directory)
+                raise Refused(f"{shown} does not exist in the snapshot {name}{near}") from None
+        is_last = depth == len(parts) - 1
+        if stat.S_ISLNK(mode) and (is_directory or not is_last):
+            raise Refused(f"{shown} is a symbolic link in the snapshot, not a directory")
+        if not is_last and not stat.S_ISDIR(mode):
+            raise Refused(f"{shown} is a file in the snapshot, not a directory")
+
+
+def nearest(name: str, folder: str, directory: int) -> str:
+    with contextlib.suppress(OSError):
+        similar = difflib.get_close_matches(name, os.listdir(directory), 1, 0.5)
+        if similar:
+            path = shown_path(f"/{folder}/{similar[0]}".replace("//", "/"))
+            return f"; do you mean {path}?"
+        return f"; {shown_path('/' + folder)} does"
+    return ""
+
+
+def find_root(options: Options) -> Path:
+    """The directory that corresponds to the snapshot's top; it may not exist yet."""
+    root = (options.target / options.prefix).resolve()
+    if root != options.target and options.target not in root.parents:
+        raise Refused(
+            f"the prefix '/{options.prefix}' leads out of the target, to {str(root)!r}", "target"
+        )
+    for folder in (root, *root.parents):
+        if folder.exists() and not folder.is_dir():
+            raise Refused(f"{str(folder)!r} in the target is not a directory", "target")
+    if options.mode == "NewDirectory":
+        root = root / time.strftime("efs-restore_%Y-%m-%dT%H-%M-%SZ", time.gmtime())
+        if root.exists():
+            raise Refused(f"{str(root)!r} exists already; start again", "busy")
+    return root
+
+
+def check_way_in(root: Path, asked: tuple[str, ...]) -> None:
+    """The directories above what is restored are not touched, so they have to fit as they are."""
+    for inside in asked:
+        path = root
+        for part in Path(inside).parts[:-1]:
+            path = path / part
+            if path.is_symlink() or (path.exists() and not path.is_dir()):
+                raise Refused(
+                    f"{str(path)!r} in the target is not a directory, as it is in the snapshot; "
+                    "restore a directory above it, or move it away",
+                    "target",
+                )

@@ -1,0 +1,186 @@
+"""Putting in place what has been fetched: renames and links only, many directories at once.
+
+Everything goes by descriptors of directories, in which no symbolic link is followed, and which are
+the very directories that were compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engine.command.text import shown_path
+from engine.target.records import Record
+from engine.tree.attributes import Directory, set_attributes_of
+from engine.tree.descent import join, make_directories, opened, writable
+from engine.tree.entries import attributes, file_of
+from engine.tree.pool import Worker
+
+
+class Tops(NamedTuple):
+    """Descriptors. aside: gets what leaves the live tree. new: has what comes into it."""
+
+    saved: int
+    live: int
+    aside: int
+    new: int
+
+
+@dataclass
+class Done:
+    """record: what has been done of the one that was asked for. not_moved: what could not be moved,
+    and stays as it was. warnings: what somebody else did meanwhile. missing: paths that were to be
+    put in place, and are not there.
+    """
+
+    record: Record
+    counts: Counter[str] = field(default_factory=Counter)
+    not_moved: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+class ElsewhereError(OSError):
+    """A directory was put in the place of the one that was compared."""
+
+
+@contextlib.contextmanager
+def opened_again(live: int, record: Record) -> Iterator[int]:
+    """The live directory of a record, if it is still the same."""
+    with opened(live, record.folder) as here:
+        if os.fstat(here).st_ino != record.inode:
+            raise ElsewhereError(errno.ESTALE, "another directory is in its place by now")
+        yield here
+
+
+class Swap(NamedTuple):
+    """Exchange names of one directory."""
+
+    record: Record
+
+    def perform(self, worker: Worker) -> Done:
+        record, tops = self.record, worker.context
+        done = Done(Record(record.folder, record.inode, record.was, record.then))
+        try:
+            with contextlib.ExitStack() as stack:
+                here = stack.enter_context(opened_again(tops.live, record))
+                writable(here)
+                aside = new = -1
+                if record.moved:
+                    make_directories(tops.aside, record.folder)
+                    aside = stack.enter_context(opened(tops.aside, record.folder))
+                if record.files or record.trees:
+                    new = stack.enter_context(opened(tops.new, record.folder))
+                for name in dict.fromkeys([*record.moved, *record.files, *record.trees]):
+                    if worker.stopping:
+                        return done
+                    self._swap(name, here, aside, new, done)
+        except OSError as error:
+            done.not_moved.append(f"{shown_path(record.folder)}: {error.strerror}")
+            done.counts["not moved"] += len(record)
+        return done
+
+    def _swap(self, name: str, here: int, aside: int, new: int, done: Done) -> None:
+        record = self.record
+        is_tree = name in record.trees
+        comes = is_tree or name in record.files
+        if comes and not exists(name, new):
+            return  # it was damaged, and is kept out
+        path = join(record.folder, name)
+        if name in record.moved:
+            try:
+                os.rename(name, name, src_dir_fd=here, dst_dir_fd=aside)
+            except FileNotFoundError:
+                done.warnings.append(f"was gone before it was set aside: {shown_path(path)}")
+            except OSError as error:
+                done.not_moved.append(f"{shown_path(path)}: {error.strerror}")
+                done.counts["not moved"] += 1
+                return
+        if name in record.moved and not comes:
+            done.record.moved.append(name)
+        if comes and self._put(name, is_tree, path, here, new, done):
+            (done.record.trees if is_tree else done.record.files).append(name)
+
+    def _put(self, name: str, is_tree: bool, path: str, here: int, new: int, done: Done) -> bool:
+        try:
+            if is_tree:
+                os.rename(name, name, src_dir_fd=new, dst_dir_fd=here)
+            else:
+                put_file(name, new, here)
+        except (FileExistsError, NotADirectoryError):
+            done.warnings.append(f"was written meanwhile, and stays: {shown_path(path)}")
+        except OSError as error:
+            if error.errno == errno.ENOTEMPTY:
+                done.warnings.append(f"was written meanwhile, and stays: {shown_path(path)}")
+                return False
+            done.not_moved.append(f"{shown_path(path)}: {error.strerror}")
+            done.counts["not moved"] += 1
+        else:
+            return True
+        return False
+
+
+def put_file(name: str, new: int, here: int) -> None:
+    """A link, unlike renaming, replaces nothing that somebody has written in this moment."""
+    try:
+        os.link(name, name, src_dir_fd=new, dst_dir_fd=here, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:  # it has as many names as it can have, or cannot have two
+        if exists(name, here):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        os.rename(name, name, src_dir_fd=new, dst_dir_fd=here)
+    else:
+        os.unlink(name, dir_fd=new)
+
+
+def exists(name: str, directory: int) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+class Settle(NamedTuple):
+    """Give a live directory its attributes, and look at what was touched in it."""
+
+    record: Record
+
+    def perform(self, worker: Worker) -> Done:
+        record, tops = self.record, worker.context
+        done = Done(record)
+        try:
+            with contextlib.ExitStack() as stack:
+                here = stack.enter_context(opened_again(tops.live, record))
+                set_attributes_of(here, Directory(record.folder, False, *record.then))
+                if len(record):
+                    saved = stack.enter_context(opened(tops.saved, record.folder))
+                    self._check(here, saved, done)
+        except OSError as error:
+            done.not_moved.append(f"{shown_path(record.folder)}: {error.strerror}")
+        return done
+
+    def _check(self, here: int, saved: int, done: Done) -> None:
+        record = self.record
+        coming = {*record.files, *record.trees}
+        for name in dict.fromkeys([*record.moved, *record.files, *record.trees]):
+            path = shown_path(join(record.folder, name))
+            if name not in coming:
+                if exists(name, here):
+                    done.warnings.append(f"was written meanwhile, and stays: {path}")
+            elif not exists(name, here):
+                done.missing.append(path)
+            elif not self._is_as_saved(name, here, saved):
+                done.warnings.append(f"was changed meanwhile: {path}")
+
+    def _is_as_saved(self, name: str, here: int, saved: int) -> bool:
+        infos = [os.stat(name, dir_fd=fd, follow_symlinks=False) for fd in (here, saved)]
+        if name in self.record.trees:
+            return attributes(infos[0]) == attributes(infos[1])
+        return file_of(infos[0]).kept == file_of(infos[1]).kept

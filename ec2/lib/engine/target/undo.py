@@ -1,0 +1,268 @@
+#!/usr/bin/env python3
+"""Undo the restore that made this directory: put everything back as it was before.
+
+Nothing is deleted: what the restore put in place, and what was written to it since, is moved into
+the folder "restored" beside this script. If it is ended in the middle, run it again.
+"""
+
+# It lies beside the journal of each restore, so it can import nothing of the engine. Python 3.9,
+# standard library only.
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+PROBLEMS_KEPT = 20
+
+
+class UndoError(Exception):
+    """Nothing was changed."""
+
+
+@dataclass
+class Undone:
+    """put_back, set_aside: entries. problems: the first of what stays as it is, and why."""
+
+    put_back: int = 0
+    set_aside: int = 0
+    problem_count: int = 0
+    problems: list[str] = field(default_factory=list)
+    was_done: bool = False
+
+    def problem(self, path: str, error: OSError) -> None:
+        why = error.strerror or str(error)
+        self.problem_count += 1
+        if len(self.problems) < PROBLEMS_KEPT:
+            self.problems.append(f"{shown(path)}: {why}")
+
+
+def shown(path: str) -> str:
+    """On one line; what is no printable text is escaped."""
+    return repr(os.fsencode(path).decode(errors="backslashreplace")) if path else "the top"
+
+
+@contextlib.contextmanager
+def opened(top: int, path: str) -> Iterator[int]:
+    """The directory ``path`` below ``top``; no symbolic link is followed."""
+    descriptor = os.open(".", DIRECTORY, dir_fd=top)
+    try:
+        for part in filter(None, path.split("/")):
+            deeper = os.open(part, DIRECTORY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = deeper
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def make_directories(top: int, path: str) -> None:
+    for depth in range(len(path.split("/")) if path else 0):
+        folder, name = os.path.split("/".join(path.split("/")[: depth + 1]))
+        with opened(top, folder) as directory, contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=directory)
+
+
+def exists(name: str, directory: int) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def exists_at(path: str, top: int) -> bool:
+    folder, name = os.path.split(path)
+    try:
+        with opened(top, folder) as directory:
+            return exists(name, directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+class Undo:
+    """root: the restored directory. own: what the restore keeps for this. name: of the safety
+    directory in the root."""
+
+    def __init__(self, root: int, own: int, name: str) -> None:
+        self.result = Undone()
+        self._root = root
+        self._own = own
+        self._name = name
+
+    def records(self) -> Iterator[list[Any]]:
+        descriptor = os.open("journal", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._own)
+        with open(descriptor) as lines:
+            for line in lines:
+                yield json.loads(line)
+
+    def run(self, is_dry: bool, on_tick: Callable[[], None] = lambda: None) -> Undone:
+        """Raises UndoError if there is nothing that could be undone."""
+        if exists("undone", self._own):
+            self.result.was_done = True
+            return self.result
+        if not exists("journal", self._own):
+            raise UndoError("there is no journal: the restore had changed nothing yet")
+        if not is_dry:
+            for name in (self._name, f"{self._name}.undo/restored"):
+                make_directories(self._root, name)
+        for record in self.records():
+            self._move(record, is_dry)
+            on_tick()
+        if is_dry:
+            return self.result
+        with contextlib.suppress(OSError):
+            os.rmdir(self._name, dir_fd=self._root)
+        with contextlib.suppress(OSError):
+            os.rmdir("restored", dir_fd=self._own)
+        for folder, inode, was, *_ in self.records():
+            self._set_attributes(folder, inode, was)
+            on_tick()
+        if not self.result.problem_count:
+            os.close(os.open("undone", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=self._own))
+        return self.result
+
+    def _move(self, record: list[Any], is_dry: bool) -> None:
+        folder, inode, _, _, moved, files, trees = record
+        try:
+            with opened(self._root, folder) as here:
+                if os.fstat(here).st_ino != inode:
+                    raise OSError(0, "another directory is in its place by now")
+                if not is_dry and not os.fstat(here).st_mode & stat.S_IWUSR:
+                    os.fchmod(here, 0o700)
+                for name in dict.fromkeys([*files, *trees, *moved]):
+                    path = f"{folder}/{name}" if folder else name
+                    try:
+                        self._exchange(path, record, here, is_dry)
+                    except OSError as error:
+                        self.result.problem(path, error)
+        except OSError as error:
+            self.result.problem(folder, error)
+        if not is_dry:
+            self._remove_empty(folder)
+
+    def _exchange(self, path: str, record: list[Any], here: int, is_dry: bool) -> None:
+        name = os.path.basename(path)
+        *_, moved, files, trees = record
+        is_aside = name in moved and exists_at(f"{self._name}/{path}", self._root)
+        # What was not put in place is in "new" still. What is not aside has stayed, or is back.
+        came = (is_aside or name not in moved) and (name in files or name in trees)
+        if came and exists(name, here) and not exists_at(f"new/{path}", self._own):
+            if not is_dry:
+                self._rename_aside(path, here)
+            self.result.set_aside += 1
+        if is_aside:
+            if not is_dry:
+                self._rename_back(path, here)
+            self.result.put_back += 1
+
+    def _rename_aside(self, path: str, here: int) -> None:
+        folder, name = os.path.split(path)
+        with opened(self._own, "restored") as restored:
+            make_directories(restored, folder)
+            with opened(restored, folder) as there:
+                os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+
+    def _rename_back(self, path: str, here: int) -> None:
+        folder, name = os.path.split(path)
+        if exists(name, here):
+            raise OSError(0, "is in the way of what was there; move it and run this again")
+        with opened(self._root, f"{self._name}/{folder}") as aside:
+            os.rename(name, name, src_dir_fd=aside, dst_dir_fd=here)
+
+    def _remove_empty(self, folder: str) -> None:
+        """Up to the first directory of the safety directory in which something is left."""
+        while folder:
+            folder, name = os.path.split(folder)
+            try:
+                with opened(self._root, f"{self._name}/{folder}") as directory:
+                    os.rmdir(name, dir_fd=directory)
+            except OSError:
+                return
+
+    def _set_attributes(self, folder: str, inode: int, was: list[int]) -> None:
+        mode, uid, gid, mtime_ns = was
+        try:
+            with opened(self._root, folder) as here:
+                info = os.fstat(here)
+                if info.st_ino != inode:
+                    return  # said already
+                if (info.st_uid, info.st_gid) != (uid, gid):
+                    os.fchown(here, uid, gid)
+                os.fchmod(here, stat.S_IMODE(mode))
+                os.utime(here, ns=(mtime_ns, mtime_ns))
+        except OSError as error:
+            self.result.problem(folder, error)
+
+
+def open_own(root: int, name: str) -> int:
+    """What the restore ``name`` keeps in ``root``. Raises UndoError if it may be another's."""
+    try:
+        own = os.open(f"{name}.undo", DIRECTORY, dir_fd=root)
+    except OSError as error:
+        raise UndoError(f"{shown(name + '.undo')}: {error.strerror}") from error
+    info = os.fstat(own)
+    if info.st_uid != os.geteuid() or info.st_mode & 0o022:
+        raise UndoError(f"{shown(name + '.undo')} is not this user's own: who restored has to undo")
+    return own
+
+
+def summary(result: Undone, is_dry: bool, restored: str) -> str:
+    if result.was_done:
+        return "This restore was undone before; nothing was changed."
+    if is_dry:
+        return (
+            f"Would put back {result.put_back} and set aside {result.set_aside} entries; the "
+            f"latter into {restored}. Nothing was changed."
+        )
+    there = f"; the latter are in {restored}" if result.set_aside else ""
+    return f"Put back {result.put_back} and set aside {result.set_aside} entries{there}."
+
+
+def agreed(question: str) -> bool:
+    """Asks where somebody sits at a terminal."""
+    if not sys.stdin.isatty():
+        return True
+    try:
+        return input(f"{question} Type yes to go on: ").strip().lower() == "yes"
+    except EOFError:
+        return False
+
+
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="undo", description=__doc__)
+    parser.add_argument("--dry-run", action="store_true", help="say how much would be moved")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    options = parser.parse_args(words)
+    folder = Path(__file__).resolve().parent
+    root = os.open(folder.parent, DIRECTORY)
+    try:
+        name = folder.name[: -len(".undo")]
+        own = open_own(root, name)
+        question = f"This puts {shown(str(folder.parent))} back as it was before that restore."
+        if not options.dry_run and not options.yes and not agreed(question):
+            print("Nothing was done.")
+            return 1
+        result = Undo(root, own, name).run(options.dry_run)
+    except UndoError as error:
+        print(f"{error}. Nothing was done.", file=sys.stderr)
+        return 2
+    for problem in result.problems:
+        print(f"not undone: {problem}", file=sys.stderr)
+    if result.problem_count > len(result.problems):
+        print(f"… and {result.problem_count - len(result.problems)} more", file=sys.stderr)
+    print(summary(result, options.dry_run, shown(str(folder / "restored"))))
+    return 1 if result.problem_count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
