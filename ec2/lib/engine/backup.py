@@ -376,7 +376,7 @@ def expire(
     result.begin("expire")
     try:
         result.expired = folder.expire(options.retain, options.spare, readers)
-        folder.forget_digests()
+        folder.forget_digests(readers)
         errors = remove_trees(pool, top, [path.name for path in folder.leftovers(readers)])
     except Stopped:
         errors = ["stopped"]

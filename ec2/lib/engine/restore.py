@@ -19,22 +19,21 @@ from pathlib import Path
 from engine.command.execution import Result, execute
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
-from engine.command.text import Messages
+from engine.command.text import Messages, size
+from engine.snapshots.choice import Snapshot, find_snapshot
 from engine.snapshots.folder import SnapshotFolder, source_identity
 from engine.snapshots.readers import Reading
 from engine.snapshots.removal import remove_trees
 from engine.target.compare import CHANGES, NEVER, Collect, Compare, Sides
 from engine.target.fetch import Fetch
-from engine.target.plan import Plan
+from engine.target.plan import VERBS, Plan
 from engine.target.records import Attributes, read_records
 from engine.target.request import (
     Options,
-    Snapshot,
     check,
     check_in_snapshot,
     check_way_in,
     find_root,
-    find_snapshot,
     parse,
 )
 from engine.target.safety import SafetyDirectory, target_lock
@@ -47,6 +46,16 @@ from engine.tree.pool import PROCESSES, Pool, Task
 from engine.tree.walls import Root, Walls, opened_path
 
 log = logging.getLogger(__name__)
+
+SHOWN = 10
+DONE = {"created": "created", "replaced": "replaced", "removed": "removed", "unchanged": "kept"}
+TO_DO = {
+    "created": "to create",
+    "replaced": "to replace",
+    "removed": "to remove",
+    "unchanged": "to keep",
+}
+VERB_OF = {verb: kind for kind, verb in VERBS.items()}
 
 
 @dataclass
@@ -78,6 +87,38 @@ class RestoreResult(Result):
     delete_command: str = ""
     repeat_command: str = ""
     examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def summary(self) -> list[str]:
+        """The answer to what was done, or would be, and how to go back."""
+        if self.outcome not in ("restored", "planned") and not self.undo_command:
+            return [f"  {line}" for line in self.errors[:SHOWN]]
+        is_plan = self.outcome == "planned"
+        words = TO_DO if is_plan else DONE
+        counts = [
+            f"{getattr(self, f'number_of_files_{kind}'):,} {words[kind]}"
+            f" ({size(getattr(self, f'size_{kind}'))})"
+            for kind in CHANGES
+        ]
+        begin = "A dry run, nothing was changed" if is_plan else f"{self.outcome.capitalize()}"
+        lines = [
+            f"{begin}: {self.snapshot_name}, made {self.snapshot_date}, into {self.target}",
+            f"  Files: {', '.join(counts)}, {self.number_of_files_unchanged:,} {words['unchanged']}"
+            f" ({self.number_of_files_compared:,} of them compared by content)",
+        ]
+        for kind in self.examples if is_plan else ():
+            lines += [f"  {kind} {path}" for path in self.examples[kind]]
+            more = getattr(self, f"number_of_files_{VERB_OF[kind]}") - len(self.examples[kind])
+            lines += [f"  {kind} … {more:,} more files"] if more > 0 and self.examples[kind] else []
+        lines += [f"  {line}" for line in [*self.errors[:SHOWN], *self.warnings[:SHOWN]]]
+        if self.safety_directory:
+            lines.append(f"  What was replaced or removed is in {self.safety_directory}")
+        for title, command in (
+            ("To put it back", self.undo_command),
+            ("To delete what is kept for that", self.delete_command),
+            ("To restore this", self.repeat_command),
+        ):
+            lines += [f"  {title}:  {command}"] if command else []
+        return lines
 
     def add(self, plan: Plan) -> None:
         counts = plan.counts
@@ -420,6 +461,7 @@ def existing(path: Path) -> Path | None:
 
 def run(options: Options, work: Path, stop: StopSignals, result: RestoreResult) -> None:
     result.id, result.mode = options.id, options.mode
+    result.progress.logs = True
     check(options)
     if options.log_dir:
         options.log_dir.mkdir(parents=True, exist_ok=True)

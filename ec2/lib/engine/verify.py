@@ -18,8 +18,11 @@ from engine.command.process import StopSignals
 from engine.command.progress import Progress
 from engine.command.text import Messages, shown_path
 from engine.copying.digests import Digested, DigestFiles, Line, read_list
+from engine.snapshots.choice import Snapshot, add_snapshot_options, find_snapshot
 from engine.snapshots.folder import SnapshotFolder
+from engine.snapshots.readers import Reading
 from engine.tree.pool import PROCESSES, Pool, Task
+from engine.tree.walls import opened_path
 
 DESCRIPTION = """\
 Read all files of the snapshot BACKUP/LABEL/INTERVAL.N, and compare them with the digests that were
@@ -33,7 +36,8 @@ FILES_PER_TASK = 20
 
 @dataclass
 class Options(CommonOptions):
-    number: int
+    number: int | None
+    date: tuple[int, int] | None
 
 
 @dataclass
@@ -41,6 +45,7 @@ class VerifyResult(Result):
     """not_listed: files without a digest. They were copied by version 1.5 and never since."""
 
     snapshot: str = ""
+    snapshot_date: str = ""
     number_of_files_checked: int = 0
     size_checked: int = 0
     number_of_files_mismatched: int = 0
@@ -51,9 +56,7 @@ class VerifyResult(Result):
 
 def parse(words: list[str]) -> Options:
     parser = arguments.Parser("efs-verify.sh", DESCRIPTION, EXIT_STATUS)
-    parser.add_argument(
-        "--number", type=arguments.number, required=True, metavar="N", help="0 is the newest"
-    )
+    add_snapshot_options(parser)
     return Options(**vars(parser.parse_args(words)))
 
 
@@ -62,35 +65,36 @@ def run(options: Options, work: Path, stop: StopSignals, result: VerifyResult) -
     if options.log_dir:
         options.log_dir.mkdir(parents=True, exist_ok=True)
     folder = SnapshotFolder(backup / options.folder, options.interval)
-    snapshot = existing_snapshot(folder, options.number)
-    top = os.open(snapshot, os.O_RDONLY | os.O_DIRECTORY)  # it may be renumbered meanwhile
-    try:
-        digests = folder.digests_of(Path(f"/proc/self/fd/{top}"))
-        if not digests.exists():
-            raise Refused(
-                f"{str(snapshot)!r} has no list of digests: it was made by version 1.5. The next "
-                "backup makes one, of the files that it copies"
-            )
-        result.snapshot = str(snapshot)
-        result.begin("verify")
-        with Pool(PROCESSES, stop) as pool:
-            check_files(top, digests, pool, work, result)
-        if result.errors:
-            raise Failed("verification", f"{str(snapshot)!r} is not as it was made")
-    except Failed:  # also if the list, or a folder, went with the snapshot
+    snapshot = find_snapshot(folder, options.number, options.date)
+    with opened_path(snapshot.path) as top, Reading(folder.readers, top):
         check_is_published(folder, top)
-        raise
-    finally:
-        os.close(top)
+        try:
+            check_snapshot(folder, snapshot, top, work, stop, result)
+        except Failed:  # also if the list, or a folder, went with the snapshot
+            check_is_published(folder, top)
+            raise
 
 
-def existing_snapshot(folder: SnapshotFolder, number: int) -> Path:
-    snapshot = folder.snapshot(number)
-    if not snapshot.is_dir() or snapshot.is_symlink():
-        there = [name for name, _ in folder.dated()] if folder.path.is_dir() else []
-        known = f"there are {', '.join(there)}" if there else "there are none"
-        raise Refused(f"there is no snapshot {str(snapshot)!r}; {known}")
-    return snapshot
+def check_snapshot(
+    folder: SnapshotFolder,
+    snapshot: Snapshot,
+    top: int,
+    work: Path,
+    stop: StopSignals,
+    result: VerifyResult,
+) -> None:
+    result.snapshot, result.snapshot_date = str(snapshot.path), snapshot.date
+    digests = folder.digests_of(Path(f"/proc/self/fd/{top}"))
+    if not digests.exists():
+        raise Refused(
+            f"{snapshot} has no list of digests: it was made by version 1.5. The next backup makes "
+            "one, of the files that it copies"
+        )
+    result.begin("verify")
+    with Pool(PROCESSES, stop) as pool:
+        check_files(top, digests, pool, work, result)
+    if result.errors:
+        raise Failed("verification", f"{snapshot} is not as it was made")
 
 
 def check_is_published(folder: SnapshotFolder, top: int) -> None:

@@ -17,8 +17,8 @@ INTERVALS = ("daily", "weekly", "monthly")
 LABEL_LIMIT = 100
 
 
-class Parser(argparse.ArgumentParser):
-    """What the engine's commands are told alike, and raises :class:`Refused` for bad arguments."""
+class RunParser(argparse.ArgumentParser):
+    """What the engine's commands are told alike; raises :class:`Refused` for bad arguments."""
 
     def __init__(self, prog: str, description: str, epilog: str) -> None:
         super().__init__(
@@ -28,24 +28,32 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        jobs = 4 * (os.cpu_count() or 1)
         add = self.add_argument
-        add(
-            "--backup",
-            type=directory,
-            required=True,
-            metavar="DIR",
-            help="where the snapshots live",
-        )
-        add("--folder", type=folder_label, required=True, metavar="LABEL", help="folder in it")
-        add("--interval", type=interval, required=True, metavar="daily|weekly|monthly")
-        add("--jobs", type=count, default=jobs, metavar="N", help=f"rsync jobs ({jobs})")
         add("--log-dir", type=directory, metavar="DIR", help="keep the logs there")
         add("--result", type=directory, metavar="FILE", help="write what was done as JSON")
         add("--progress", type=directory, metavar="FILE", help="write what is being done as JSON")
 
     def error(self, message: str) -> NoReturn:
         raise Refused(f"{message}; --help explains the arguments")
+
+
+class Parser(RunParser):
+    """Likewise for those that need a backup."""
+
+    def __init__(self, prog: str, description: str, epilog: str) -> None:
+        super().__init__(prog, description, epilog)
+        jobs = 4 * (os.cpu_count() or 1)
+        add = self.add_argument
+        add("--backup", type=directory, required=True, metavar="DIR", help="where snapshots live")
+        add("--folder", type=folder_label, required=True, metavar="LABEL", help="folder in it")
+        add(
+            "--interval",
+            type=interval,
+            required=True,
+            metavar="daily|weekly|monthly",
+            help="what the snapshots are called",
+        )
+        add("--jobs", type=count, default=jobs, metavar="N", help=f"rsync jobs ({jobs})")
 
 
 def directory(value: str) -> Path:

@@ -17,7 +17,7 @@ from typing import TypeVar
 from engine.command.files import write_atomically
 from engine.command.outcome import EngineError, Failed, Refused
 from engine.command.process import StopSignals
-from engine.command.progress import Progress
+from engine.command.progress import CLEAR_LINE, Progress
 
 log = logging.getLogger(__name__)
 
@@ -25,16 +25,22 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass
-class CommonOptions:
-    """What :class:`engine.arguments.Parser` adds to each command."""
+class RunOptions:
+    """What :class:`engine.command.arguments.RunParser` adds to each command."""
+
+    log_dir: Path | None
+    result: Path | None
+    progress: Path | None
+
+
+@dataclass
+class CommonOptions(RunOptions):
+    """What :class:`engine.command.arguments.Parser` adds to those that need a backup."""
 
     backup: Path
     folder: str
     interval: str
     jobs: int
-    log_dir: Path | None
-    result: Path | None
-    progress: Path | None
 
 
 @dataclass
@@ -66,6 +72,10 @@ class Result:
         for times in self.phases.values():
             times.setdefault("stop", utc_now())
 
+    def summary(self) -> list[str]:
+        """What was done, in a few lines for people."""
+        return []
+
     def conclude(self, error: EngineError) -> None:
         log.error("%s: %s", error.outcome, error)
         self.outcome, self.exit_code, self.message = error.outcome, error.exit_code, str(error)
@@ -76,7 +86,7 @@ def utc_now() -> str:
     return time.strftime(TIME_FORMAT, time.gmtime())
 
 
-AnyOptions = TypeVar("AnyOptions", bound=CommonOptions)
+AnyOptions = TypeVar("AnyOptions", bound=RunOptions)
 AnyResult = TypeVar("AnyResult", bound=Result)
 
 
@@ -91,7 +101,9 @@ def execute(
     in. Whatever it raises, the result says so and the logs are kept.
     """
     logging.Formatter.converter = time.gmtime
-    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt=TIME_FORMAT, level="INFO")
+    clear = CLEAR_LINE if sys.stderr.isatty() else ""
+    form = f"{clear}%(asctime)s  %(message)s"
+    logging.basicConfig(format=form, datefmt=TIME_FORMAT, level="INFO")
     try:
         options = parse(sys.argv[1:])
     except Refused as error:
@@ -111,6 +123,9 @@ def execute(
         return result.exit_code
     with scratch as name:
         carry_out(run, options, Path(name), stop, result)
+    result.progress.end()
+    for line in result.summary():
+        print(line, file=sys.stderr)
     return result.exit_code
 
 

@@ -18,6 +18,21 @@ def shown_path(path: str) -> str:
     return repr(os.fsencode(path).decode(errors="backslashreplace")) if path else "the top"
 
 
+def size(count: int) -> str:
+    """A number of bytes.
+
+    >>> size(1536)
+    '1.5 KiB'
+    """
+    number, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while number >= 1024 and len(units) > 1:
+        number /= 1024
+        units.pop(0)
+    if units[0] == "B":
+        return "1 byte" if count == 1 else f"{count} bytes"
+    return f"{number:.1f} {units[0]}"
+
+
 class Messages(list[str]):
     """The first few of possibly very many, and how many there are."""
 

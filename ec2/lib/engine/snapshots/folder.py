@@ -254,9 +254,11 @@ class SnapshotFolder:
         """The list of the snapshot's paths that share an inode with others of it."""
         return self.path / f".{self.interval}.sharing.{tree.stat().st_ino}.gz"
 
-    def forget_digests(self) -> None:
+    def forget_digests(self, readers: Readers) -> None:
         """Remove the lists of snapshots that are gone, and the notes for the newest."""
         trees = [path for _, path in self._numbered(self.interval)]
+        expired = [path for _, path in self._numbered(f".{self.interval}.expired")]
+        trees += [path for path in expired if readers.have(path)]
         kept = {list_of(path) for path in trees for list_of in (self.digests_of, self.sharing_of)}
         for kind in ("digests", "sharing"):
             for path in self.path.glob(f".{self.interval}.{kind}.*"):

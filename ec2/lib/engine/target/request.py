@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.command import arguments
-from engine.command.execution import TIME_FORMAT, CommonOptions
+from engine.command.execution import CommonOptions
 from engine.command.outcome import Refused
 from engine.command.text import shown_path
-from engine.snapshots.folder import SnapshotFolder
+from engine.snapshots.choice import add_snapshot_options
 from engine.target.records import is_inside
 from engine.tree.descent import opened
 
@@ -61,14 +61,7 @@ class Options(CommonOptions):
 def parse(words: list[str]) -> Options:
     parser = arguments.Parser("efs-restore-fpsync.sh", DESCRIPTION, EXIT_STATUS)
     add = parser.add_argument
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--number", type=arguments.number, metavar="N", help="0 is the newest")
-    which.add_argument(
-        "--date",
-        type=arguments.moment,
-        metavar="WHEN",
-        help="when it was made, in UTC: 2026-11-20, 2026-11-20T02:00 or 2026-11-20T02:00:11Z",
-    )
+    add_snapshot_options(parser)
     add(
         "--target",
         type=arguments.directory,
@@ -141,62 +134,6 @@ def check(options: Options) -> None:
     check_paths(options)
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """path: its name at the time of asking. made: seconds since 1970."""
-
-    path: Path
-    made: float
-
-    @property
-    def date(self) -> str:
-        return spoken(self.made)
-
-    def __str__(self) -> str:
-        return f"{self.path.name} (made {self.date})"
-
-
-def spoken(seconds: float) -> str:
-    return time.strftime(TIME_FORMAT, time.gmtime(seconds))
-
-
-def find_snapshot(
-    folder: SnapshotFolder, number: int | None, date: tuple[int, int] | None
-) -> Snapshot:
-    """The one that is meant, by its number or the time when it was made."""
-    if not folder.path.is_dir():
-        folders = sorted(path.name for path in folder.path.parent.iterdir() if path.is_dir())
-        raise Refused(
-            f"the backup has no folder {folder.path.name!r}; "
-            f"it has: {', '.join(folders) or 'none'}",
-            "snapshot",
-        )
-    known = [Snapshot(folder.path / name, made) for name, made in folder.dated()]
-    there = ", ".join(map(str, known)) or "none"
-    if date is None:
-        wanted = f"{folder.interval}.{number}"
-        found = [snapshot for snapshot in known if snapshot.path.name == wanted]
-        if not found:
-            raise Refused(
-                f"there is no snapshot {wanted} in {folder.path.name!r}; there are: {there}",
-                "snapshot",
-            )
-        return found[0]
-    begin, end = date
-    found = [snapshot for snapshot in known if begin <= snapshot.made < end]
-    when = spoken(begin) if end - begin == 1 else f"from {spoken(begin)} to {spoken(end)}"
-    if not found:
-        raise Refused(
-            f"no snapshot in {folder.path.name!r} was made {when}; there are: {there}", "snapshot"
-        )
-    if len(found) > 1:
-        those = ", ".join(map(str, found))
-        raise Refused(
-            f"several snapshots were made {when}: {those}; give the time of one", "snapshot"
-        )
-    return found[0]
-
-
 def check_in_snapshot(top: int, path: str, name: str) -> None:
     """Raises :class:`Refused` if the snapshot called ``name`` does not have ``path``."""
     is_directory = path.endswith("/")
@@ -227,13 +164,17 @@ def nearest(name: str, folder: str, directory: int) -> str:
     return ""
 
 
+def resolved_prefix(target: Path, prefix: str) -> Path:
+    """The directory ``prefix`` in the target; it may not exist yet."""
+    root = (target / prefix).resolve()
+    if root != target and target not in root.parents:
+        raise Refused(f"the prefix '/{prefix}' leads out of the target, to {str(root)!r}", "target")
+    return root
+
+
 def find_root(options: Options) -> Path:
     """The directory that corresponds to the snapshot's top; it may not exist yet."""
-    root = (options.target / options.prefix).resolve()
-    if root != options.target and options.target not in root.parents:
-        raise Refused(
-            f"the prefix '/{options.prefix}' leads out of the target, to {str(root)!r}", "target"
-        )
+    root = resolved_prefix(options.target, options.prefix)
     for folder in (root, *root.parents):
         if folder.exists() and not folder.is_dir():
             raise Refused(f"{str(folder)!r} in the target is not a directory", "target")

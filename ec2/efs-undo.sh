@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Puts back what a restore replaced or removed; works on any directory.
+# --help explains the arguments. The engine is Python: see lib/engine/undo.py.
+set -Eeuo pipefail
+
+lib=$(cd -- "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/lib" && pwd)
+PYTHONPATH=$lib exec python3 -B -m engine.undo "$@"
