@@ -69,7 +69,8 @@ class Restore:
         """Undo all restores, the last one first; names do not tell those of one second apart."""
         scripts = self.target.rglob(".efs-restore-*.undo/undo")
         for script in sorted(scripts, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-            subprocess.run([sys.executable, str(script)], check=True, capture_output=True)
+            done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
 
     def safety_directories(self) -> list[Path]:
         found = self.target.rglob(".efs-restore-*")

@@ -45,7 +45,8 @@ class SafetyDirectory:
 
     def create(self, journal: Path) -> None:
         """Put the journal where it outlives this instance, before anything is changed."""
-        self.undo = self._make(self.undo_path.name, self._root)
+        with kept_times(self._root):
+            self.undo = self._make(self.undo_path.name, self._root)
         self.new = self._make("new", self.undo)
         self._copy(UNDO_SCRIPT, "undo", 0o700)
         self._copy(journal, "journal", 0o600)
@@ -54,8 +55,9 @@ class SafetyDirectory:
 
     def make_aside(self) -> None:
         """Before the first change: from now on there is something to undo."""
-        self.aside = self._make(self.name, self._root)
-        self.damaged = self._make(self.damaged_path.name, self._root)
+        with kept_times(self._root):
+            self.aside = self._make(self.name, self._root)
+            self.damaged = self._make(self.damaged_path.name, self._root)
 
     def _make(self, name: str, parent: int) -> int:
         try:
@@ -113,7 +115,7 @@ def target_lock(target: int, path: Path) -> Iterator[None]:
     Raises :class:`Refused` if another one is at work. The lock file is removed, and the directory's
     times are kept, so that nothing is left of it.
     """
-    with _kept_times(target):
+    with kept_times(target):
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
             descriptor = os.open(LOCK, flags, 0o600, dir_fd=target)
@@ -135,7 +137,7 @@ def target_lock(target: int, path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            with _kept_times(target), contextlib.suppress(FileNotFoundError):
+            with kept_times(target), contextlib.suppress(FileNotFoundError):
                 os.unlink(LOCK, dir_fd=target)
     finally:
         os.close(descriptor)
@@ -149,7 +151,7 @@ def _is_still(name: str, directory: int, info: os.stat_result) -> bool:
 
 
 @contextlib.contextmanager
-def _kept_times(directory: int) -> Iterator[None]:
+def kept_times(directory: int) -> Iterator[None]:
     info = os.fstat(directory)
     yield
     os.utime(directory, ns=(info.st_atime_ns, info.st_mtime_ns))

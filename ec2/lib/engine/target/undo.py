@@ -72,21 +72,25 @@ def make_directories(top: int, path: str) -> None:
             os.mkdir(name, 0o700, dir_fd=directory)
 
 
-def exists(name: str, directory: int) -> bool:
+def inode(name: str, directory: int) -> int:
+    """0 if there is nothing of that name."""
     try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
+        return os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino
     except FileNotFoundError:
-        return False
-    return True
+        return 0
 
 
-def exists_at(path: str, top: int) -> bool:
+def exists(name: str, directory: int) -> bool:
+    return inode(name, directory) != 0
+
+
+def inode_at(path: str, top: int) -> int:
     folder, name = os.path.split(path)
     try:
         with opened(top, folder) as directory:
-            return exists(name, directory)
+            return inode(name, directory)
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return 0
 
 
 class Undo:
@@ -153,10 +157,12 @@ class Undo:
     def _exchange(self, path: str, record: list[Any], here: int, is_dry: bool) -> None:
         name = os.path.basename(path)
         *_, moved, files, trees = record
-        is_aside = name in moved and exists_at(f"{self._name}/{path}", self._root)
-        # What was not put in place is in "new" still. What is not aside has stayed, or is back.
+        is_aside = name in moved and inode_at(f"{self._name}/{path}", self._root) != 0
+        # What is not aside has stayed, or is back. What is in "new" still was not put in place, but
+        # for a file that had both names when the restore was killed.
         came = (is_aside or name not in moved) and (name in files or name in trees)
-        if came and exists(name, here) and not exists_at(f"new/{path}", self._own):
+        live = inode(name, here)
+        if came and live and inode_at(f"new/{path}", self._own) in (0, live):
             if not is_dry:
                 self._rename_aside(path, here)
             self.result.set_aside += 1
