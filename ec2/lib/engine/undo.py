@@ -116,8 +116,6 @@ def undo(work: Undo, root: Path, options: Options, stop: StopSignals, result: Un
     result.begin("undo")
     try:
         undone = work.run(options.dry_run, on_tick)
-    except UndoError as error:
-        raise Refused(str(error), "target") from error
     finally:
         result.number_of_entries_put_back = work.result.put_back
         result.number_of_entries_set_aside = work.result.set_aside

@@ -49,7 +49,8 @@ class SafetyDirectory:
             self.undo = self._make(self.undo_path.name, self._root)
         self.new = self._make("new", self.undo)
         self._copy(UNDO_SCRIPT, "undo", 0o700)
-        self._copy(journal, "journal", 0o600)
+        self._copy(journal, "journal.new", 0o600)
+        os.rename("journal.new", "journal", src_dir_fd=self.undo, dst_dir_fd=self.undo)
         os.fsync(self.undo)
         os.fsync(self._root)
 
@@ -89,7 +90,7 @@ class SafetyDirectory:
 
     def discard(self) -> list[Path]:
         """As if there had been no restore; ``new`` is gone by now. Return what is left."""
-        for name in ("journal", "undo"):
+        for name in ("journal", "journal.new", "undo"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=self.undo)
         with contextlib.suppress(OSError):

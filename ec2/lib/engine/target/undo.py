@@ -38,6 +38,7 @@ class Undone:
     problem_count: int = 0
     problems: list[str] = field(default_factory=list)
     was_done: bool = False
+    had_begun: bool = True
 
     def problem(self, path: str, error: OSError) -> None:
         why = error.strerror or str(error)
@@ -110,12 +111,13 @@ class Undo:
                 yield json.loads(line)
 
     def run(self, is_dry: bool, on_tick: Callable[[], None] = lambda: None) -> Undone:
-        """Raises UndoError if there is nothing that could be undone."""
+        """Put back what can be; what cannot is in the result, and stays as it is."""
         if exists("undone", self._own):
             self.result.was_done = True
             return self.result
         if not exists("journal", self._own):
-            raise UndoError("there is no journal: the restore had changed nothing yet")
+            self.result.had_begun = False
+            return self.result
         if not is_dry:
             for name in (self._name, f"{self._name}.undo/restored"):
                 make_directories(self._root, name)
@@ -225,6 +227,8 @@ def open_own(root: int, name: str) -> int:
 def summary(result: Undone, is_dry: bool, restored: str) -> str:
     if result.was_done:
         return "This restore was undone before; nothing was changed."
+    if not result.had_begun:
+        return "This restore ended before it changed anything; there is nothing to undo."
     if is_dry:
         return (
             f"Would put back {result.put_back} and set aside {result.set_aside} entries; the "
