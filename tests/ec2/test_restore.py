@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import calendar
 import json
 import os
 import random
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import pytest
 
 from .conftest import EC2, Backup, Outcome, Tree, end_tree, read_tree
 from .test_backup import hostile_tree, write
+from .test_history import names_by_inode
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners and mount")
 
@@ -503,3 +506,307 @@ def test_help_explains_the_modes_and_the_exit_status() -> None:
     process = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "Exit status: 0 restored" in process.stdout
     assert "NewDirectory" in process.stdout
+
+
+class TestWhichSnapshot:
+    """By number or by date: a number means another snapshot after each run."""
+
+    @pytest.fixture
+    def dated(self, restore: Restore) -> Restore:
+        """Three snapshots, a day from each other, the newest on 2026-11-22 at 02:00:09."""
+        write(restore.target / "x" / "f0", "second version")
+        restore.backup.must_publish()
+        write(restore.target / "x" / "f0", "third version")
+        restore.backup.must_publish()
+        for number, day in enumerate((22, 21, 20)):
+            restore.backup.set_date(number, calendar.timegm((2026, 11, day, 2, 0, 9)))
+        return restore
+
+    @pytest.mark.parametrize(
+        ("date", "text"),
+        [
+            ("2026-11-20", "x 0"),
+            ("2026-11-21T02:00", "second version"),
+            ("2026-11-22T02:00:09Z", "third version"),
+        ],
+    )
+    def test_by_date(self, dated: Restore, date: str, text: str) -> None:
+        write(dated.target / "x" / "f0", "damaged")
+        result = dated.must_restore(number=None, date=date).result
+        assert (dated.target / "x" / "f0").read_text() == text
+        assert result["snapshot_date"].startswith(date)
+
+    def test_a_date_that_means_none_or_several_lists_what_there_is(self, dated: Restore) -> None:
+        outcome = dated.run(number=None, date="2026-11-23")
+        assert outcome.exit_code == 2
+        assert "daily.2 (made 2026-11-20T02:00:09Z)" in outcome.stderr
+        dated.backup.set_date(0, calendar.timegm((2026, 11, 21, 9, 0, 0)))
+        outcome = dated.run(number=None, date="2026-11-21")
+        assert outcome.exit_code == 2
+        those = "daily.0 (made 2026-11-21T09:00:00Z), daily.1 (made 2026-11-21T02:00:09Z)"
+        assert those in outcome.stderr
+        assert dated.must_restore(number=None, date="2026-11-21T02:00").result[
+            "snapshot_name"
+        ] == "daily.1"
+
+    @pytest.mark.parametrize("date", ["yesterday", "2026-13-01", "20261120", "", "2026-11-20 02:00"])
+    def test_nonsense_is_refused(self, restore: Restore, date: str) -> None:
+        outcome = restore.run(number=None, date=date) if date else restore.run(number=None)
+        assert outcome.exit_code == 2
+
+    def test_number_and_date_exclude_each_other(self, restore: Restore) -> None:
+        assert restore.run(date="2026-11-20").exit_code == 2
+
+    def test_the_command_that_a_dry_run_ends_with_holds_after_the_next_backup(
+        self, restore: Restore
+    ) -> None:
+        write(restore.target / "x" / "f0", "damaged")
+        planned = restore.run(dry_run="")
+        restore.backup.must_publish()
+        restore.backup.set_date(0, time.time() + 3600)
+        words = shlex.split(planned.result["repeat_command"])
+        assert planned.result["repeat_command"] in planned.stderr
+        subprocess.run([EC2 / words[0], *words[1:]], check=True, capture_output=True)
+        assert (restore.target / "x" / "f0").read_text() == "x 0"
+
+    def test_a_backup_that_publishes_and_expires_meanwhile_changes_nothing_of_it(
+        self, restore: Restore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The only snapshot expires before rsync begins; it would become the next stage."""
+        write(restore.target / "x" / "f0", "damaged")
+        backup = restore.backup
+        command = shlex.join(backup.command(retain="1", result=None))
+        shim = backup.home / "shim"
+        shim.mkdir()
+        once = f"if mkdir {shim}/once; then {command} && {command} || exit 9; fi"
+        (shim / "rsync").write_text(f'#!/bin/bash\nPATH=/usr/bin:/bin\n{once}\nexec rsync "$@"\n')
+        (shim / "rsync").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{shim}:{os.environ['PATH']}")
+        restore.must_restore()
+        assert (restore.target / "x" / "f0").read_text() == "x 0"
+        assert (backup.snapshot(0) / "x" / "f0").read_text() == "damaged"
+        backup.must_publish(retain="1")
+        assert backup.hidden() == [], "what was read is removed once it is not read any more"
+
+    def test_a_snapshot_that_expires_without_a_lock_is_a_failure(
+        self, restore: Restore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (restore.target / "x" / "f1").unlink()
+        before = read_tree(restore.target)
+        backup = restore.backup
+        (backup.target / backup.label / ".daily.readers").unlink()
+        oldest = backup.snapshot(0)
+        shim = backup.home / "shim"
+        shim.mkdir()
+        (shim / "rsync").write_text(
+            f'#!/bin/bash\nmv {oldest} {oldest.parent}/.daily.spare\nexec /usr/bin/rsync "$@"\n'
+        )
+        (shim / "rsync").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{shim}:{os.environ['PATH']}")
+        outcome = restore.run()
+        assert (outcome.exit_code, outcome.result["cause"]) == (1, "expired")
+        assert read_tree(restore.target) == before
+
+
+class TestPaths:
+    def test_one_file(self, restore: Restore) -> None:
+        damage(restore.target)
+        before = read_tree(restore.target)
+        restore.must_restore(path="/x/f0")
+        after = visible(read_tree(restore.target))
+        assert (restore.target / "x" / "f0").read_text() == "x 0"
+        assert {p: e for p, e in after.items() if p != b"x/f0"} == {
+            p: e for p, e in before.items() if p != b"x/f0"
+        }
+
+    @pytest.mark.parametrize("mode", ["Mirror", "Merge"])
+    def test_several_and_no_neighbour_is_touched(self, restore: Restore, mode: str) -> None:
+        damage(restore.target)
+        (restore.target / "x" / "y").unlink()
+        before = read_tree(restore.target)
+        words = [*restore.command(mode=mode), "--path", "/x/f1", "--path", "/x/y/", "--path=/link"]
+        subprocess.run(words, check=True, capture_output=True)
+        after = visible(read_tree(restore.target))
+        saved = read_tree(restore.backup.snapshot(0))
+        for path in ("x/f1", "x/y", "link"):
+            assert at_or_below(path, after) == at_or_below(path, saved)
+        asked = {p for path in ("x/f1", "x/y", "link") for p in at_or_below(path, {**before, **saved})}
+        assert {p: e for p, e in after.items() if p not in asked} == {
+            p: e for p, e in before.items() if p not in asked
+        }
+        restore.undo()
+        assert visible(read_tree(restore.target)) == before
+
+    def test_one_file_of_a_directory_that_is_gone(self, restore: Restore) -> None:
+        shutil.rmtree(restore.target / "x")
+        restore.must_restore(path="/x/y/f1")
+        found = sorted(str(p.relative_to(restore.target)) for p in restore.target.rglob("x/**/*"))
+        assert found == ["x/y", "x/y/f1"]
+
+    def test_into_a_new_directory(self, restore: Restore) -> None:
+        outcome = restore.must_restore(path="/x/y/f1", mode="NewDirectory")
+        new = restore.target / next(p for p in os.listdir(restore.target) if p[:4] == "efs-")
+        assert [p.name for p in new.rglob("*") if p.is_file() and ".efs" not in str(p)] == ["f1"]
+        assert str(new) in outcome.result["delete_command"]
+
+    @pytest.mark.parametrize(
+        ("paths", "message"),
+        [
+            (["/x/f0", "/x/f0"], "given twice"),
+            (["/x/f0", "/x/f0/"], "given twice"),
+            (["/x/y", "/x"], "'/x/y' lies inside another one"),
+            (["/", "/x"], "'/x' lies inside another one"),
+            (["/x/z"], "do you mean '/x/y'?"),
+            (["/quite/different"], "does not exist in the snapshot"),
+        ],
+    )
+    def test_what_makes_no_sense_together(
+        self, restore: Restore, paths: list[str], message: str
+    ) -> None:
+        before = read_tree(restore.target)
+        words = [*restore.command(), *(f"--path={path}" for path in paths)]
+        done = subprocess.run(words, capture_output=True, text=True)
+        assert (done.returncode, read_tree(restore.target)) == (2, before)
+        assert message in done.stderr
+
+
+class TestContent:
+    """Where size and time prove nothing, content is compared: the live file with the digest."""
+
+    def alike(self, path: Path) -> None:
+        """Other content of the same size with the same time."""
+        info = path.stat()
+        path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+        os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+    @pytest.mark.parametrize(
+        ("check", "clock_skew", "is_found"),
+        [("changed", "0", True), ("all", "0", True), ("quick", "0", False)],
+    )
+    def test_what_only_the_ctime_tells(
+        self, restore: Restore, check: str, clock_skew: str, is_found: bool
+    ) -> None:
+        self.alike(restore.target / "x" / "f0")
+        result = restore.must_restore(check=check, clock_skew=clock_skew).result
+        assert ((restore.target / "x" / "f0").read_text() == "x 0") is is_found
+        assert result["number_of_files_compared"] == {"changed": 1, "all": 9, "quick": 0}[check]
+        assert result["number_of_files_replaced"] == int(is_found)
+
+    def test_another_target_than_the_source_is_compared_as_a_whole(self, restore: Restore) -> None:
+        target = restore.backup.home / "copy"
+        shutil.copytree(restore.target, target, symlinks=True)
+        time.sleep(0.1)
+        restore.backup.must_publish()
+        self.alike(target / "x" / "f0")
+        result = Restore(restore.backup, target).must_restore(clock_skew="0").result
+        assert result["number_of_files_compared"] == 9
+        assert result["number_of_files_replaced"] == 1
+
+    @pytest.mark.parametrize("list_of_digests", ["there", "gone", "cut off"])
+    def test_without_digests_the_files_are_compared(
+        self, restore: Restore, list_of_digests: str
+    ) -> None:
+        self.alike(restore.target / "x" / "f0")
+        digests = restore.backup.digests()
+        if list_of_digests == "gone":
+            digests.unlink()
+        elif list_of_digests == "cut off":
+            digests.write_bytes(digests.read_bytes()[:-20])
+        restore.must_restore()
+        assert (restore.target / "x" / "f0").read_text() == "x 0"
+
+    def test_what_is_damaged_in_the_backup_is_kept_out_and_the_rest_is_restored(
+        self, restore: Restore
+    ) -> None:
+        damage(restore.target)
+        info = (restore.backup.snapshot(0) / "x" / "f0").stat()
+        (restore.backup.snapshot(0) / "x" / "f0").write_text("rot")
+        os.utime(restore.backup.snapshot(0) / "x" / "f0", ns=(info.st_atime_ns, info.st_mtime_ns))
+        outcome = restore.run()
+        assert (outcome.exit_code, outcome.result["cause"]) == (1, "verification")
+        assert outcome.result["number_of_files_damaged"] == 1
+        assert any("x/f0" in line for line in outcome.result["errors"])
+        assert (restore.target / "x" / "f0").read_text() == "overwritten"
+        assert (restore.target / "x" / "f1").read_text() == "x 1"
+        aside = Path(outcome.result["damaged_directory"])
+        assert (aside / "x" / "f0").read_text() == "rot"
+
+
+class TestHardLinks:
+    def test_names_of_one_file_are_one_file_again(self, restore: Restore) -> None:
+        source = restore.target
+        for name in ("x/h1", "other/h2", "x/y/h3"):
+            os.link(source / "x" / "f0", source / name)
+        shutil.copy2(source / "x" / "f1", source / "x" / "twin")
+        restore.backup.must_publish()
+        # One name is gone, one has become a copy, and two files have become one.
+        (source / "other" / "h2").unlink()
+        (source / "x" / "h1").unlink()
+        shutil.copy2(source / "x" / "f0", source / "x" / "h1")
+        (source / "x" / "twin").unlink()
+        os.link(source / "x" / "f1", source / "x" / "twin")
+        before, groups = read_tree(source), names_by_inode(source)
+        restore.must_restore()
+        kept = names_by_inode(restore.backup.snapshot(0))
+        assert {g for g in names_by_inode(source) if len(g) > 1} == {g for g in kept if len(g) > 1}
+        assert visible(read_tree(source)) == read_tree(restore.backup.snapshot(0))
+        restore.undo()
+        assert visible(read_tree(source)) == before
+        visible_groups = {g for g in names_by_inode(source) if not any(".efs" in n for n in g)}
+        assert visible_groups == groups
+
+    def test_a_snapshot_that_has_no_list_of_them(self, restore: Restore) -> None:
+        os.link(restore.target / "x" / "f0", restore.target / "x" / "h1")
+        restore.backup.must_publish()
+        restore.backup.must_publish()
+        for path in (restore.backup.target / restore.backup.label).glob(".daily.*sharing*"):
+            path.unlink()
+        (restore.target / "x" / "f0").unlink()
+        restore.must_restore()
+        assert (restore.target / "x" / "f0").samefile(restore.target / "x" / "h1")
+
+
+@root_only
+def test_what_cannot_be_moved_stays_and_everything_else_is_restored(restore: Restore) -> None:
+    damage(restore.target)
+    subprocess.run(["chattr", "+i", restore.target / "x" / "f0"], check=True)
+    try:
+        outcome = restore.run()
+        assert outcome.exit_code == 1
+        assert outcome.result["number_of_files_not_moved"] == 1
+        assert any("x/f0" in line for line in outcome.result["errors"])
+        assert (restore.target / "x" / "f0").read_text() == "overwritten"
+        assert (restore.target / "x" / "f1").read_text() == "x 1"
+    finally:
+        subprocess.run(["chattr", "-i", restore.target / "x" / "f0"], check=True)
+    restore.must_restore()
+    assert visible(read_tree(restore.target)) == read_tree(restore.backup.snapshot(0))
+
+
+@pytest.mark.parametrize("option", ["backup", "target", "result", "log_dir"])
+def test_an_empty_value_is_not_the_current_directory(restore: Restore, option: str) -> None:
+    words = [word for word in restore.command(**{option: None})]
+    done = subprocess.run(
+        [*words, f"--{option.replace('_', '-')}", ""],
+        capture_output=True,
+        text=True,
+        cwd=restore.target,
+    )
+    assert done.returncode == 2
+    assert "'' is empty" in done.stderr
+
+
+def test_a_backup_of_a_source_that_is_being_restored_says_so(
+    restore: Restore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(restore.target)
+    shim = restore.backup.home / "shim"
+    shim.mkdir()
+    command = shlex.join(restore.backup.command())
+    once = f"if mkdir {shim}/once; then {command} || exit 9; fi"
+    (shim / "rsync").write_text(f'#!/bin/bash\nPATH=/usr/bin:/bin\n{once}\nexec rsync "$@"\n')
+    (shim / "rsync").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim}:{os.environ['PATH']}")
+    subprocess.run(restore.command(result=None), check=True, capture_output=True)
+    warnings = json.loads(restore.backup.result.read_text())["warnings"]
+    assert any("was being restored meanwhile" in line for line in warnings)

@@ -28,6 +28,7 @@ from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
 from engine.stage.judging import Change
 from engine.stage.reading_back import Window, verify
 from engine.stage.report import Trees
+from engine.target.safety import restores_in
 from engine.tree.pool import PROCESSES, Pool
 from engine.tree.walls import Root, Walls, opened_path
 
@@ -189,7 +190,9 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         top = descriptor(roots.inside(folder.path).path, stack)
         trees = open_trees(options, folder, roots, started, beginning, stack)
         pool = stack.enter_context(Pool(PROCESSES, stop))
+        restores = restores_in(trees.source)
         make_snapshot(options, folder, roots, trees, pool, work, stop, result)
+        warn_of_restores(restores, restores_in(trees.source), result)
         note = note_of(started, beginning, folder, trees, result)
         publish(folder, note, stop, result)
         if options.log_dir:
@@ -295,6 +298,16 @@ def make_snapshot(
         result.add(filling, copying.tally)
     if result.errors:
         raise Failed("files", "some files could not be copied, so nothing was published")
+
+
+def warn_of_restores(before: dict[str, bool], after: dict[str, bool], result: BackupResult) -> None:
+    """A restore that changed the source meanwhile may be half in the snapshot."""
+    for name, is_at_work in sorted({**before, **after}.items()):
+        if is_at_work or before.get(name, True):
+            result.warn(
+                f"the source was being restored meanwhile, or a restore was killed: {name}; the "
+                "snapshot may hold a part of what it changed"
+            )
 
 
 def suspects_in(path: Path) -> list[str]:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.command.outcome import Failed, Refused
-from engine.tree.descent import DIRECTORY_FLAGS
+from engine.tree.descent import DIRECTORY_FLAGS, opened
 from engine.tree.entries import File
 
 # All that a restore leaves in the target begins with this; no other restore or backup touches it.
@@ -30,6 +30,17 @@ UNDO_SCRIPT = Path(__file__).with_name("undo.py")
 def is_reserved(name: str, entry: File) -> bool:
     """Whether an entry of a restored directory is a restore's. A user's of such a name is not."""
     return name.startswith(SAFETY_PREFIX) and entry.uid == os.geteuid()
+
+
+def restores_in(root: int) -> dict[str, bool]:
+    """The restores that were made in a directory, and whether each is still at work, or was killed
+    at it."""
+    found = {}
+    for name in os.listdir(root):
+        if name.startswith(SAFETY_PREFIX) and name.endswith(".undo"):
+            with contextlib.suppress(OSError), opened(root, name) as undo:
+                found[name[: -len(".undo")]] = "new" in os.listdir(undo)
+    return found
 
 
 class SafetyDirectory:
