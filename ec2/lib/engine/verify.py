@@ -66,7 +66,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: VerifyResult) -
     top = os.open(snapshot, os.O_RDONLY | os.O_DIRECTORY)  # it may be renumbered meanwhile
     try:
         digests = folder.digests_of(Path(f"/proc/self/fd/{top}"))
-        if not digests.exists():
+        if digests is None or not digests.exists():
             raise Refused(
                 f"{str(snapshot)!r} has no list of digests: it was made by version 1.5. The next "
                 "backup makes one, of the files that it copies"
