@@ -18,7 +18,7 @@ import pytest
 
 EC2 = Path(__file__).parents[2] / "ec2"
 
-BOOKKEEPING = (".lock", ".daily.dates", ".daily.readers", ".daily.runs", ".daily.spare")
+BOOKKEEPING = (".lock", ".daily.origin", ".daily.readers", ".daily.spare")
 
 Tree = dict[bytes, tuple[object, ...]]
 
@@ -129,9 +129,28 @@ class Backup:
     def digests(self, number: int = 0, interval: str = "daily") -> Path:
         return self.digests_of(self.snapshot(number, interval))
 
-    def digests_of(self, snapshot: Path) -> Path:
+    def about(self, snapshot: Path) -> Path:
+        """The file with what is known of it; one that does not exist if there is none."""
         interval, _, _ = snapshot.name.partition(".")
-        return snapshot.parent / f".{interval}.digests.{snapshot.stat().st_ino}.gz"
+        for path in snapshot.parent.glob(f".{interval}.about.*"):
+            if json.loads(path.read_text())["inode"] == snapshot.stat().st_ino:
+                return path
+        return snapshot.parent / f".{interval}.about.none"
+
+    def digests_of(self, snapshot: Path) -> Path:
+        return self.list_of(snapshot, "digests")
+
+    def list_of(self, snapshot: Path, kind: str) -> Path:
+        about = self.about(snapshot)
+        return about.with_name(about.name.replace("about", kind) + ".gz")
+
+    def set_date(self, number: int, made: float) -> None:
+        """Have a snapshot made at another time, in seconds since 1970."""
+        inode = self.snapshot(number).stat().st_ino
+        for path in (self.target / self.label).glob(".daily.about.*"):
+            about = json.loads(path.read_text())
+            if about["inode"] == inode:
+                path.write_text(json.dumps({**about, "made": made}))
 
     def verify(self, number: int = 0) -> Outcome:
         words = ["--backup", str(self.target), "--folder", self.label, "--interval", "daily"]
@@ -155,8 +174,11 @@ class Backup:
     def hidden(self) -> list[str]:
         folder = self.target / self.label
         names = [path.name for path in folder.glob(".*")]
-        lists = {self.digests_of(folder / name).name for name in self.names()}
-        return sorted(name for name in names if name not in BOOKKEEPING and name not in lists)
+        snapshots = [folder / name for name in self.names()]
+        known = {self.about(each).name for each in snapshots} | {
+            self.list_of(each, kind).name for each in snapshots for kind in ("digests", "sharing")
+        }
+        return sorted(name for name in names if name not in BOOKKEEPING and name not in known)
 
 
 def check_digests(snapshot: Path, digests: Path) -> None:

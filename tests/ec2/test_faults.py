@@ -203,11 +203,10 @@ def test_the_source_does_not_keep_still(backup: Backup) -> None:
 @pytest.mark.parametrize("days", [-400, -1, 1, 400])
 def test_the_clock_was_wrong_when_the_last_run_was_made(published: Backup, days: int) -> None:
     """Even a change that only the ctime tells is found."""
-    runs = published.target / published.label / ".daily.runs"
-    noted = json.loads(runs.read_text())
-    for run in noted.values():
-        run["started"] += days * 86400 * 10**9
-    runs.write_text(json.dumps(noted))
+    about = published.about(published.snapshot(0))
+    noted = json.loads(about.read_text())
+    noted["run"]["started"] += days * 86400 * 10**9
+    about.write_text(json.dumps(noted))
     path = next(published.source.rglob("f3"))
     info = path.stat()
     path.write_text("CONTENT 3")

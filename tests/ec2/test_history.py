@@ -178,10 +178,11 @@ def test_a_large_directory_and_a_deep_one(backup: Backup) -> None:
     assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
     backup.must_publish(retain="1", no_spare="")
     assert sorted(path.name for path in (backup.target / backup.label).glob(".daily.*")) == [
-        ".daily.dates",
+        backup.about(backup.snapshot(0)).name,
         backup.digests().name,
+        ".daily.origin",
         ".daily.readers",
-        ".daily.runs",
+        backup.list_of(backup.snapshot(0), "sharing").name,
     ]
 
 

@@ -21,7 +21,8 @@ from engine.command.process import StopSignals
 from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.rsync import Copying
 from engine.copying.tally import Tally, vanished_warnings
-from engine.snapshots.folder import Beginning, Run, SnapshotFolder, source_identity
+from engine.snapshots.catalog import Run, source_identity
+from engine.snapshots.folder import Beginning, SnapshotFolder
 from engine.snapshots.readers import Readers
 from engine.snapshots.removal import remove_trees
 from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
@@ -29,6 +30,7 @@ from engine.stage.judging import Change
 from engine.stage.reading_back import Window, verify
 from engine.stage.report import Trees
 from engine.target.safety import restores_in
+from engine.tree.descent import is_inner_path
 from engine.tree.pool import PROCESSES, Pool
 from engine.tree.walls import Root, Walls, opened_path
 
@@ -176,7 +178,8 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         options.log_dir.mkdir(parents=True, exist_ok=True)
     folder = SnapshotFolder(options.backup / options.folder, options.interval)
     folder.lock(options.lock_wait, stop)
-    folder.finish_publishing()
+    for problem in folder.recover():
+        result.warn(problem)
     check_source_not_lost(options, folder)
     started = folder.now()
     with contextlib.ExitStack() as stack:
@@ -191,10 +194,10 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         trees = open_trees(options, folder, roots, started, beginning, stack)
         pool = stack.enter_context(Pool(PROCESSES, stop))
         restores = restores_in(trees.source)
-        make_snapshot(options, folder, roots, trees, pool, work, stop, result)
+        changed = make_snapshot(options, folder, roots, trees, pool, work, stop, result)
         warn_of_restores(restores, restores_in(trees.source), result)
         note = note_of(started, beginning, folder, trees, result)
-        publish(folder, note, stop, result)
+        publish(folder, note, changed, stop, result)
         if options.log_dir:
             keep_log(work / CHANGES_FILE, options.log_dir, result)
         if options.verify_percent:
@@ -269,15 +272,19 @@ def make_snapshot(
     work: Path,
     stop: StopSignals,
     result: BackupResult,
-) -> None:
-    """Fill the stage with a complete copy of the source, or raise with nothing published."""
+) -> list[str]:
+    """Fill the stage with a complete copy of the source, or raise with nothing published.
+
+    Returns some of the paths that changed.
+    """
     newest = folder.newest()
     run = folder.run_of(newest) if newest else None
     notes = Notes(folder.notes)
     stage = roots.inside(folder.stage)
     copying = Copying(roots.source, stage, RSYNC_OPTIONS, work, options.jobs, notes)
-    files = run.files if run else None
+    files = run.files or None if run else None
     sharing = folder.sharing_of(folder.stage)
+    assert sharing  # begun with the stage
     filling = Filling(
         trees, pool, copying, notes, work, options.jobs, result.progress, files, sharing
     )
@@ -289,6 +296,7 @@ def make_snapshot(
             filling.finish_directories()
             previous = folder.digests_of(newest) if newest else None
             target = folder.digests_of(folder.stage)
+            assert target  # begun with the stage
             try:
                 make_list(target, previous, notes, pool, trees.stage, work)
             except DamagedList as error:
@@ -298,6 +306,7 @@ def make_snapshot(
         result.add(filling, copying.tally)
     if result.errors:
         raise Failed("files", "some files could not be copied, so nothing was published")
+    return filling.changed
 
 
 def warn_of_restores(before: dict[str, bool], after: dict[str, bool], result: BackupResult) -> None:
@@ -311,7 +320,10 @@ def warn_of_restores(before: dict[str, bool], after: dict[str, bool], result: Ba
 
 
 def suspects_in(path: Path) -> list[str]:
-    return [*map(os.fsdecode, nul_separated(path))] if path.exists() else []
+    """What is no path was not written by a run."""
+    if not path.exists():
+        return []
+    return [os.fsdecode(name) for name in nul_separated(path) if is_inner_path(name)]
 
 
 def note_of(
@@ -330,12 +342,13 @@ def note_of(
     return Run(started, result.number_of_files, changes, differed, before.verified_to, source)
 
 
-def publish(folder: SnapshotFolder, run: Run, stop: StopSignals, result: BackupResult) -> None:
+def publish(
+    folder: SnapshotFolder, run: Run, changed: list[str], stop: StopSignals, result: BackupResult
+) -> None:
     result.begin("publish")
     if stop.run(["sync", "--file-system", str(folder.path)], Path(os.devnull), signal.SIGTERM):
         raise Failed("system", f"{str(folder.path)!r} could not be synced to storage")
-    folder.note_run(folder.stage, run)
-    result.snapshot = str(folder.publish(time.time()))
+    result.snapshot = str(folder.publish(run, time.time(), changed))
     folder.suspects.unlink(missing_ok=True)  # they have been copied anew
     log.info("published %s", result.snapshot)
 
@@ -389,7 +402,7 @@ def expire(
     result.begin("expire")
     try:
         result.expired = folder.expire(options.retain, options.spare, readers)
-        folder.forget_digests(readers)
+        folder.forget(readers)
         errors = remove_trees(pool, top, [path.name for path in folder.leftovers(readers)])
     except Stopped:
         errors = ["stopped"]

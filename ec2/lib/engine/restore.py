@@ -20,8 +20,9 @@ from engine.command.execution import Result, execute
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import Messages, size
+from engine.snapshots.catalog import source_identity
 from engine.snapshots.choice import Snapshot, find_snapshot
-from engine.snapshots.folder import SnapshotFolder, source_identity
+from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.readers import Reading
 from engine.snapshots.removal import remove_trees
 from engine.target.compare import CHANGES, NEVER, Collect, Compare, Sides
@@ -455,8 +456,8 @@ def delete_command(paths: list[Path]) -> str:
     return f"sudo rm -rf {shlex.join(map(str, paths))}"
 
 
-def existing(path: Path) -> Path | None:
-    return path if path.exists() else None
+def existing(path: Path | None) -> Path | None:
+    return path if path and path.exists() else None
 
 
 def run(options: Options, work: Path, stop: StopSignals, result: RestoreResult) -> None:

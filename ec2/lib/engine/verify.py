@@ -85,7 +85,7 @@ def check_snapshot(
 ) -> None:
     result.snapshot, result.snapshot_date = str(snapshot.path), snapshot.date
     digests = folder.digests_of(Path(f"/proc/self/fd/{top}"))
-    if not digests.exists():
+    if digests is None or not digests.exists():
         raise Refused(
             f"{snapshot} has no list of digests: it was made by version 1.5. The next backup makes "
             "one, of the files that it copies"

@@ -165,7 +165,7 @@ def write_result(path: Path | None, result: Result) -> None:
 def result_path(words: list[str]) -> Path | None:
     """Where the result goes even if the other arguments make no sense."""
     for option, value in zip(words, words[1:]):
-        if option == "--result":
+        if option == "--result" and value:
             return Path(value)
     return None
 

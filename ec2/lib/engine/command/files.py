@@ -16,11 +16,29 @@ def is_empty(directory: Path) -> bool:
         return next(entries, None) is None
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """A reader sees the old file or the whole new one."""
+def write_atomically(path: Path, text: str, durably: bool = True) -> None:
+    """A reader sees the old file or the whole new one, ``durably`` also after a power cut."""
     new = path.with_name(path.name + ".new")
-    new.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+    new.unlink(missing_ok=True)  # that of a run that was killed, or a link that leads elsewhere
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(new, flags, 0o644)
+    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text + "\n")
+        file.flush()
+        if durably:
+            os.fsync(descriptor)
     new.replace(path)
+    if durably:
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Have what was made, renamed and removed in it on storage."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def locked(path: Path) -> int | None:
@@ -29,7 +47,7 @@ def locked(path: Path) -> int | None:
     The descriptor is inherited by child processes: the lock also holds while one of them outlives
     this process.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -69,7 +69,7 @@ class Progress:
             found["total"] = total
         found["updated"] = time.strftime(TIME_FORMAT, time.gmtime())
         try:
-            write_atomically(self._path, json.dumps(found))
+            write_atomically(self._path, json.dumps(found), durably=False)
         except OSError as error:
             log.warning("the progress cannot be written: %s", error)
             self._path = None

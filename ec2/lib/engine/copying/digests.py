@@ -37,6 +37,9 @@ VOID = b"-" * LENGTH  # what was known of this path does not hold any more
 CONTINUED = b"+" * LENGTH  # but it does, as its file was copied by a run that did not finish
 LINKED = b"?" * LENGTH  # it is one more name of a file
 
+LINE = re.compile(rb"\\?[0-9a-f]{32}  \./[^/].*\n", re.DOTALL)
+RECORD = re.compile(rb"([0-9a-f]{32}|-{32}|\+{32}|\?{32})  [^/]")
+
 # In a line that begins with a backslash. Older versions of md5sum do not know the last one.
 ESCAPES = {b"\\": b"\\\\", b"\n": b"\\n", b"\r": b"\\r"}
 UNESCAPED = {escaped: byte for byte, escaped in ESCAPES.items()}
@@ -99,8 +102,17 @@ class Notes:
 
 
 def _size_of_whole_records(path: Path) -> int:
-    """Without the last one, if whoever wrote it was killed at that."""
-    return sum(len(record) + 1 for record in nul_separated(path))
+    """Without the last one, if whoever wrote it was killed at that.
+
+    0 if there is anything that no run writes: without a note of a copy its digest is computed, with
+    a wrong one it is wrong.
+    """
+    size = 0
+    for record in nul_separated(path):
+        if not RECORD.match(record):
+            return 0
+        size += len(record) + 1
+    return size
 
 
 def known(marks: Iterable[bytes]) -> tuple[bytes | None, bool]:
@@ -212,7 +224,8 @@ def line_of(path: bytes, digest: bytes) -> bytes:
 
 
 def read_list(path: Path) -> Iterator[Line]:
-    """Raises :class:`DamagedList` if it cannot be read to its end."""
+    """Raises :class:`DamagedList` if it cannot be read to its end, or is no such list."""
+    last = b""
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(gzip.open(path, "rb"))
@@ -230,6 +243,9 @@ def read_list(path: Path) -> Iterator[Line]:
             digest, name = line[escaped : LENGTH + escaped], line[LENGTH + escaped + 4 : -1]
             if escaped:
                 name = re.sub(rb"\\[\\nr]", lambda found: UNESCAPED[found[0]], name)
+            if not LINE.match(line) or name <= last:
+                raise DamagedList(path, ValueError(f"{line[:100]!r} is not what a run writes"))
+            last = name
             yield name, digest
 
 

@@ -7,10 +7,9 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
     FOLDER/.daily.stage      the snapshot that is being made, also by a run that did not finish
     FOLDER/.daily.complete   a finished stage on its way to daily.0
     FOLDER/.daily.expired.N  snapshots on their way out, and what was taken out of a stage
-    FOLDER/.daily.dates      when each snapshot was made, by the inode of its directory
-    FOLDER/.daily.runs       likewise, what is known of the run that made it
-    FOLDER/.daily.digests.N  the digests of the files of the snapshot whose directory has inode N
-    FOLDER/.daily.sharing.N  likewise, paths in it that share an inode
+    FOLDER/.daily.about.ID   what is known of a snapshot; .daily.digests.ID.gz and
+                             .daily.sharing.ID.gz are its lists of digests, and of paths that share
+                             an inode; see catalog.py, also for what binds them to it
     FOLDER/.daily.suspects   paths of files that the last run found not to be what the source has
     FOLDER/.daily.notes      what is known of the digests of the files in the stage
     FOLDER/.daily.readers    locked by those who read a snapshot, see readers.py
@@ -19,19 +18,20 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 import os
 import re
+import stat
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.command.files import locked, write_atomically
+from engine.command.files import locked, sync_directory
 from engine.command.outcome import Refused, Stopped
 from engine.command.process import TICK_SECONDS, StopSignals
+from engine.snapshots.catalog import Catalog, Run, witnesses
 from engine.snapshots.readers import Readers, readers_file
 
 log = logging.getLogger(__name__)
@@ -40,32 +40,6 @@ log = logging.getLogger(__name__)
 # To make a spare that differs in more than this share of its files into the stage takes more calls
 # than to link all files into an empty one. Measured on NFS, see docs/adr/0007.
 SPARE_LIMIT = 0.7
-
-
-@dataclass
-class Run:
-    """What the next runs have to know of the one that made a snapshot.
-
-    started: by the clock of the backup file system, in ns. files: how many there are in it.
-    changes: how many it has, or has no longer, other than the snapshot before. differed: how many
-    files of the spare had to be replaced, when a stage was last made of one. verified_to: where the
-    next verification begins, see :class:`engine.stage.reading_back.Window`. source: see
-    :func:`source_identity`.
-    """
-
-    started: int
-    files: int = 0
-    changes: int = 0
-    differed: int = 0
-    verified_to: int = 0
-    source: int = 0
-
-
-def source_identity(top: int) -> int:
-    """What tells the directory that is open as ``top`` from other ones, as far as that can be told:
-    a number from those of its file system and of itself. Not 0."""
-    system = os.fstatvfs(top).f_fsid & 0xFFFFFFFF
-    return (system << 64 | os.fstat(top).st_ino) + 1
 
 
 class Beginning(NamedTuple):
@@ -99,8 +73,8 @@ class SnapshotFolder:
         self.suspects = path / f".{interval}.suspects"
         self.readers = readers_file(path, interval)
         self._complete = path / f".{interval}.complete"
-        self._dates_file = path / f".{interval}.dates"
-        self._runs_file = path / f".{interval}.runs"
+        self._catalog = Catalog(path, interval)
+        self._is_loaded = False
 
     def snapshot(self, number: int) -> Path:
         return self.path / f"{self.interval}.{number}"
@@ -121,7 +95,10 @@ class SnapshotFolder:
         working = f"another run is working on {str(self.path)!r}"
         deadline = time.monotonic() + wait
         is_waiting = False
-        while locked(self.path / ".lock") is None:
+        lock = self.path / ".lock"
+        if os.path.lexists(lock) and not stat.S_ISREG(lock.lstat().st_mode):
+            raise Refused(f"{str(lock)!r} is not a plain file, as it should be; remove it")
+        while locked(lock) is None:
             if time.monotonic() >= deadline:
                 raise Refused(f"{working}; wait until it has finished")
             if stop.received:
@@ -144,10 +121,10 @@ class SnapshotFolder:
         pass for one that was begun long ago.
         """
         if self.stage.is_dir():
-            unfinished = self.run_of(self.stage)
-            if not unfinished:
-                self.note_run(self.stage, Run(started))
-            return Beginning(unfinished=unfinished)
+            about = self.catalog.of(self.stage)
+            if not about:
+                self.catalog.begin(self.stage, Run(started))
+            return Beginning(unfinished=about.run if about else None)
         runs = [self.run_of(path) or Run(0) for _, path in self._numbered(self.interval)]
         if self.spare.is_dir() and readers.have(self.spare):
             log.info("the spare is being read: linking into an empty stage")
@@ -158,7 +135,7 @@ class SnapshotFolder:
         self.notes.unlink(missing_ok=True)
         was_spare = self.spare.is_dir()
         self.spare.mkdir(mode=0o700, exist_ok=True)
-        self.note_run(self.spare, Run(started))
+        self.catalog.begin(self.spare, Run(started))
         self.spare.rename(self.stage)
         return Beginning(was_spare=was_spare)
 
@@ -168,34 +145,80 @@ class SnapshotFolder:
         path.mkdir(mode=0o700)
         return path
 
-    def run_of(self, tree: Path) -> Run | None:
-        found = self._runs().get(str(tree.stat().st_ino))
-        return Run(**found) if found else None
+    def run_of(self, snapshot: Path) -> Run | None:
+        """The run that made it; None for version 1.5. One of which nothing is known proves nothing:
+        it seems to be of a time before everything."""
+        about = self.catalog.of(snapshot)
+        return about.run if about else Run(0)
 
     def note_run(self, tree: Path, run: Run) -> None:
-        """Trees keep their inodes when they are renamed; what is gone is forgotten."""
-        trees = [path for _, path in self._numbered(self.interval)] + [self.stage, self.spare]
-        kept = {str(path.stat().st_ino) for path in trees if path.is_dir()}
-        runs = {inode: run for inode, run in self._runs().items() if inode in kept}
-        runs[str(tree.stat().st_ino)] = asdict(run)
-        write_atomically(self._runs_file, json.dumps(runs))
+        self.catalog.note(tree, run=run)
 
-    def _runs(self) -> dict[str, dict[str, int]]:
-        try:
-            runs: dict[str, dict[str, int]] = json.loads(self._runs_file.read_text())
-        except FileNotFoundError:
-            return {}
-        return runs
+    @property
+    def catalog(self) -> Catalog:
+        """What is known of the snapshots that there are."""
+        if not self._is_loaded:
+            self._catalog.load([path for _, path in self._numbered(self.interval)])
+            self._is_loaded = True
+        return self._catalog
 
-    def publish(self, now: float) -> Path:
-        """Turn the stage into snapshot 0, made at ``now`` (seconds since 1970).
+    def recover(self) -> list[str]:
+        """Put right what killed runs, copying and accidents left here; return what to tell.
+
+        To be called once, when the folder is locked.
+        """
+        is_new = not any(self.path.glob(f".{self.interval}.*"))
+        self._clear()
+        self.finish_publishing()
+        snapshots = [path for _, path in self._numbered(self.interval)]
+        if is_new:
+            self._catalog.adopt(snapshots)
+        recognised = self._catalog.load(snapshots)
+        self._is_loaded = True
+        self._catalog.distrust(snapshots)
+        self._catalog.bind()
+        if recognised:
+            log.info(
+                "the snapshots were copied here: %d of %d were recognised by what is in them",
+                recognised,
+                len(snapshots),
+            )
+        return self._catalog.problems
+
+    def _clear(self) -> None:
+        """What is of another kind than a run would make is in the way."""
+        for path in (self.stage, self.spare, self._complete):
+            if os.path.lexists(path) and not is_tree(path):
+                self._discard(path)
+        for path in (self.notes, self.suspects, self.readers):
+            if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+                self._discard(path)
+
+    def _discard(self, path: Path) -> None:
+        """A directory goes with what expired."""
+        if is_tree(path):
+            path.rename(self._next(f".{self.interval}.expired"))
+        else:
+            path.unlink()
+
+    def publish(self, run: Run, now: float, changed: Iterable[str]) -> Path:
+        """Turn the stage into snapshot 0, made by ``run`` at ``now`` (seconds since 1970).
+
+        changed: paths at which it differs from the newest snapshot, if any; a few are enough.
 
         One rename decides (stage -> complete); all that follow are repeated by the next run if this
         one is killed among them.
         """
-        self._note_date(self.stage, now)
+        newest = self.newest()
+        before = self.catalog.of(newest) if newest else None
+        if before and not run.changes:
+            found = before.witnesses
+        else:
+            found = witnesses(self.stage, newest, changed)
+        self.catalog.note(self.stage, run=run, made=now, witnesses=found)
         self.stage.rename(self._complete)
         self.finish_publishing()
+        sync_directory(self.path)
         return self.snapshot(0)
 
     def finish_publishing(self) -> None:
@@ -211,28 +234,17 @@ class SnapshotFolder:
     def dated(self) -> list[tuple[str, float]]:
         """Names of the published snapshots, newest first, and when each was made.
 
-        A snapshot of version 1.5 has no date noted; it was touched when it was made.
+        A snapshot of version 1.5 has no date noted; it was touched when it was made. So was none of
+        which the note was lost: it is not taken to be newer than the one that came after it.
         """
-        dates = self._dates()
         found = []
+        latest = math.inf
         for _, path in self._numbered(self.interval):
-            info = path.stat()
-            found.append((path.name, dates.get(str(info.st_ino), info.st_mtime)))
+            about = self.catalog.of(path)
+            made = about.made if about else None
+            latest = min(path.stat().st_mtime, latest) if made is None else made
+            found.append((path.name, latest))
         return found
-
-    def _dates(self) -> dict[str, float]:
-        """Times by inode: a snapshot keeps its inode when it is renumbered."""
-        try:
-            dates: dict[str, float] = json.loads(self._dates_file.read_text())
-        except FileNotFoundError:
-            return {}
-        return dates
-
-    def _note_date(self, tree: Path, now: float) -> None:
-        kept = {str(path.stat().st_ino) for _, path in self._numbered(self.interval)}
-        dates = {inode: time for inode, time in self._dates().items() if inode in kept}
-        dates[str(tree.stat().st_ino)] = now
-        write_atomically(self._dates_file, json.dumps(dates))
 
     def expire(self, retain: int, keep_spare: bool, readers: Readers) -> list[str]:
         """Take every snapshot beyond the first ``retain`` out of sight; return their names.
@@ -247,23 +259,20 @@ class SnapshotFolder:
             path.rename(self.spare if is_spare else self._next(f".{self.interval}.expired"))
         return [path.name for path in expired]
 
-    def digests_of(self, tree: Path) -> Path:
-        return self.path / f".{self.interval}.digests.{tree.stat().st_ino}.gz"
+    def digests_of(self, tree: Path) -> Path | None:
+        """Where its list is, if there is one; None if nothing is known of ``tree``."""
+        return self.catalog.list_of(tree, "digests")
 
-    def sharing_of(self, tree: Path) -> Path:
-        """The list of the snapshot's paths that share an inode with others of it."""
-        return self.path / f".{self.interval}.sharing.{tree.stat().st_ino}.gz"
+    def sharing_of(self, tree: Path) -> Path | None:
+        """Likewise, of the snapshot's paths that share an inode with others of it."""
+        return self.catalog.list_of(tree, "sharing")
 
-    def forget_digests(self, readers: Readers) -> None:
-        """Remove the lists of snapshots that are gone, and the notes for the newest."""
-        trees = [path for _, path in self._numbered(self.interval)]
+    def forget(self, readers: Readers) -> None:
+        """Remove what was known of snapshots that are gone, and the notes for the newest."""
+        snapshots = [path for _, path in self._numbered(self.interval)]
         expired = [path for _, path in self._numbered(f".{self.interval}.expired")]
-        trees += [path for path in expired if readers.have(path)]
-        kept = {list_of(path) for path in trees for list_of in (self.digests_of, self.sharing_of)}
-        for kind in ("digests", "sharing"):
-            for path in self.path.glob(f".{self.interval}.{kind}.*"):
-                if path not in kept:
-                    path.unlink()
+        snapshots += [path for path in expired if readers.have(path)]
+        self.catalog.forget(snapshots, self._discard)
         self.notes.unlink(missing_ok=True)
 
     def leftovers(self, readers: Readers) -> list[Path]:
@@ -285,3 +294,8 @@ class SnapshotFolder:
     def _next(self, prefix: str) -> Path:
         numbers = [number for number, _ in self._numbered(prefix)]
         return self.path / f"{prefix}.{max(numbers, default=-1) + 1}"
+
+
+def is_tree(path: Path) -> bool:
+    """Whether it is a directory itself, and no link to one."""
+    return path.is_dir() and not path.is_symlink()

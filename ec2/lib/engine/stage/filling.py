@@ -20,6 +20,7 @@ from engine.command.text import Messages, shown
 from engine.copying.digests import CONTINUED, LINKED, VOID, Notes
 from engine.copying.lists import Lists
 from engine.copying.rsync import Copying
+from engine.snapshots.catalog import CANDIDATES
 from engine.stage.finish import Finish
 from engine.stage.names import SharedNames, is_settled
 from engine.stage.recheck import Recheck
@@ -64,6 +65,7 @@ class Filling:
         self.counts: Counter[str] = Counter()
         self.warnings = Messages()
         self.errors = Messages()
+        self.changed: list[str] = []  # some of the paths
         self._trees = trees
         self._pool = pool
         self._copying = copying
@@ -139,6 +141,8 @@ class Filling:
             self._directories.write(directory_line(directory))
         for change, size, path in report.changes:
             self._changes.write(f"{change.value}\t{size}\t{shown(os.fsencode(path))}\n")
+            if len(self.changed) < CANDIDATES:
+                self.changed.append(path)
         return report.tasks
 
     def _to_share(self) -> Iterator[Task]:

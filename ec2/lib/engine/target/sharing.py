@@ -42,8 +42,10 @@ class SharingNames:
         return bool(self._bits[place // 8] >> place % 8 & 1)
 
 
-def read_sharing(path: Path) -> SharingNames:
+def read_sharing(path: Path | None) -> SharingNames:
     """What the list of a snapshot says; one that is missing or damaged says nothing."""
+    if path is None:
+        return SharingNames(None)
     try:
         with gzip.open(path) as file:
             return SharingNames(nul_separated(cast(BinaryIO, file)))

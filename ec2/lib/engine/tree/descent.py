@@ -14,6 +14,7 @@ from engine.tree.linux import open_beneath
 
 TOP = ""
 CHUNK = 200  # entries of one directory that one thread settles, each after the other
+NAME_MAX = 255
 LONG_PATH = 4000  # below PATH_MAX
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -76,6 +77,12 @@ def _open_step_by_step(path: str, top: int) -> int:
                 os.close(descriptor)
         descriptor = deeper
     return descriptor
+
+
+def is_inner_path(path: bytes) -> bool:
+    """Whether it can be that of an entry below a top."""
+    parts = path.split(b"/")
+    return all(0 < len(part) <= NAME_MAX and part not in (b".", b"..") for part in parts)
 
 
 def is_short(path: str) -> bool:

@@ -1,0 +1,309 @@
+"""What is known of each snapshot: a small file beside it, and what binds it to its directory.
+
+    FOLDER/.daily.about.ID        what is known of one snapshot, as JSON
+    FOLDER/.daily.digests.ID.gz   its list of digests
+    FOLDER/.daily.sharing.ID.gz   its list of paths that share an inode with others of it
+    FOLDER/.daily.origin          an empty file that is written once
+
+Nothing can be put into a snapshot, which is as the source was. So the file names the inode of the
+snapshot's directory, which survives renaming; and the inode and ctime of the origin, which are
+others as soon as all of this was copied elsewhere, and the inodes with it. Then witnesses tell:
+paths at which a snapshot differs from the one before it. See docs/adr/0011.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from engine.command.files import write_atomically
+from engine.tree.descent import opened
+
+SECOND = 10**9  # ns
+LATEST = 253402300800  # the year 10000, which no calendar of ours has
+WITNESSES = 3
+CANDIDATES = 50  # changed paths among which witnesses are looked for
+IF_NEWEST = "If that is the newest, this run compares every file by content"
+LISTS = ("digests", "sharing")
+LONGEST_PATH = 1000  # of a witness, in characters
+
+
+class Damaged(Exception):
+    """A small file that does not hold what was written to it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the next runs have to know of the one that made a snapshot.
+
+    started: by the clock of the backup file system, in ns. files: how many there are in it.
+    changes: how many it has, or has no longer, other than the snapshot before. differed: how many
+    files of the spare had to be replaced, when a stage was last made of one. verified_to: where the
+    next verification begins, see :class:`engine.stage.reading_back.Window`. source: see
+    :func:`source_identity`.
+    """
+
+    started: int
+    files: int = 0
+    changes: int = 0
+    differed: int = 0
+    verified_to: int = 0
+    source: int = 0
+
+
+def source_identity(top: int) -> int:
+    """What tells the directory that is open as ``top`` from other ones, as far as that can be told:
+    a number from those of its file system and of itself. Not 0."""
+    system = os.fstatvfs(top).f_fsid & 0xFFFFFFFF
+    return (system << 64 | os.fstat(top).st_ino) + 1
+
+
+class Witness(NamedTuple):
+    """What a snapshot has at ``path``, by what every copy keeps; zeros if it has nothing there."""
+
+    path: str
+    mode: int = 0
+    size: int = 0
+    mtime_ns: int = 0
+
+    def is_like(self, other: Witness) -> bool:
+        """Some copies have no fractions of seconds."""
+        second = other.mtime_ns // SECOND * SECOND
+        return self[:3] == other[:3] and self.mtime_ns in (other.mtime_ns, second)
+
+
+@dataclass(frozen=True)
+class About:
+    """sequence: higher for a later snapshot. run: None if version 1.5 made it. made: seconds since
+    1970; None while it is a stage."""
+
+    id: str
+    sequence: int
+    inode: int
+    origin: tuple[int, int]
+    run: Run | None
+    made: float | None = None
+    witnesses: list[Witness] = field(default_factory=list)
+
+
+class Catalog:
+    """What is known of the snapshots of one interval in ``folder``.
+
+    problems: what was found to be damaged, for people.
+    """
+
+    def __init__(self, folder: Path, interval: str) -> None:
+        self.problems: list[str] = []
+        self._folder = folder
+        self._prefix = f".{interval}.about."
+        self._lists = {kind: f".{interval}.{kind}." for kind in LISTS}
+        self._origin = folder / f".{interval}.origin"
+        self._known: list[About] = []
+        self._bound: dict[int, About] = {}  # by the inode of the snapshot's directory
+
+    def load(self, trees: Sequence[Path]) -> int:
+        """Read what is known, for the snapshots ``trees``, newest first.
+
+        Returns how many were recognised only by what is in them, as all of it was copied.
+        """
+        self.problems = []
+        self._known = sorted(self._read_all(), key=lambda about: about.sequence, reverse=True)
+        here = self._here()
+        ours = [about for about in self._known if about.origin == here]
+        strangers = [about for about in self._known if about.origin != here]
+        self._bound = {about.inode: about for about in reversed(ours)}
+        unknown = [tree for tree in trees if not self.of(tree)]
+        found = recognised(unknown, strangers)
+        self._bound.update({about.inode: about for about in found})
+        for tree in unknown if len(found) < len(strangers) else []:
+            if not self.of(tree):
+                self._say(tree, "was copied here, and what is in it does not tell which it is")
+        return len(found)
+
+    def distrust(self, trees: Iterable[Path]) -> None:
+        """Whoever has changed a snapshot may have put another one, or nothing of ours, there."""
+        for tree in trees:
+            about = self.of(tree)
+            if about and about.run and not holds(tree, about.witnesses):
+                self.note(tree, run=Run(0))
+                self._say(tree, "was changed after it was made")
+
+    def _say(self, tree: Path, what: str) -> None:
+        self.problems.append(f"{str(tree)!r} {what}. {IF_NEWEST}")
+
+    def adopt(self, trees: Sequence[Path]) -> None:
+        """Snapshots of version 1.5, newest first, in a folder in which no other run ever was."""
+        for tree in reversed(trees):
+            self.begin(tree, None)
+            self.note(tree, made=tree.stat().st_mtime)
+
+    def bind(self) -> None:
+        """Have everything bound to where it is now, so that nothing has to be recognised again."""
+        here = self._make_origin()
+        for about in [*self._bound.values()]:
+            if about.origin != here:
+                self._write(replace(about, origin=here))
+
+    def of(self, tree: Path) -> About | None:
+        return self._bound.get(inode_of(tree))
+
+    def list_of(self, tree: Path, kind: str) -> Path | None:
+        """Where its list is, if there is one; None if nothing is known of ``tree``."""
+        about = self.of(tree)
+        return self._folder / f"{self._lists[kind]}{about.id}.gz" if about else None
+
+    def begin(self, tree: Path, run: Run | None) -> None:
+        """``tree`` is to become a snapshot: nothing that was known of it holds any more."""
+        sequence = max((about.sequence for about in self._known), default=0) + 1
+        origin = self._make_origin()
+        self._write(About(secrets.token_hex(8), sequence, inode_of(tree), origin, run))
+
+    def note(self, tree: Path, **changes: Any) -> None:
+        """Note fields of :class:`About` for a tree of which something is known."""
+        self._write(replace(self._bound[inode_of(tree)], **changes))
+
+    def forget(self, trees: Iterable[Path], discard: Callable[[Path], None]) -> None:
+        """Discard what concerns none of ``trees``."""
+        inodes = {inode_of(tree) for tree in trees}
+        self._bound = {inode: about for inode, about in self._bound.items() if inode in inodes}
+        self._known = [*self._bound.values()]
+        kept = {about.id for about in self._known}
+        for prefix in (self._prefix, *self._lists.values()):
+            for path in self._folder.glob(f"{prefix}*"):
+                identifier = path.name.removeprefix(prefix).removesuffix(".gz")
+                if identifier not in kept:
+                    discard(path)
+
+    def _here(self) -> tuple[int, int] | None:
+        with contextlib.suppress(FileNotFoundError):
+            info = self._origin.lstat()
+            return info.st_ino, info.st_ctime_ns
+        return None
+
+    def _make_origin(self) -> tuple[int, int]:
+        here = self._here()
+        if here is None:
+            os.close(os.open(self._origin, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            here = self._here()
+        assert here
+        return here
+
+    def _write(self, about: About) -> None:
+        found = asdict(about)
+        del found["id"]
+        write_atomically(self._folder / f"{self._prefix}{about.id}", json.dumps(found))
+        others = [other for other in self._known if other.id != about.id]
+        self._known = [about, *others]
+        self._bound[about.inode] = about
+
+    def _read_all(self) -> Iterator[About]:
+        for path in self._folder.glob(f"{self._prefix}*"):
+            if path.name.endswith(".new"):
+                continue  # of a run that was killed
+            try:
+                yield parse(path.name.removeprefix(self._prefix), path.read_bytes())
+            except (OSError, Damaged) as error:
+                said = error.strerror if isinstance(error, OSError) else error
+                self.problems.append(
+                    f"{str(path)!r} is damaged ({said}): nothing is known of the snapshot to which "
+                    f"it belonged. {IF_NEWEST}"
+                )
+
+
+def inode_of(tree: Path) -> int:
+    return tree.stat().st_ino
+
+
+def parse(identifier: str, text: bytes) -> About:
+    """Raises :class:`Damaged`. Fields that this version does not know are passed over."""
+    try:
+        found = json.loads(text)
+        made, run = found["made"], found["run"]
+        if made is not None and not 0 <= made < LATEST:
+            raise ValueError(f"{made!r} is no time")
+        return About(
+            identifier,
+            int(found["sequence"]),
+            int(found["inode"]),
+            (int(found["origin"][0]), int(found["origin"][1])),
+            None if run is None else run_from(run),
+            None if made is None else float(made),
+            [Witness(str(path), *map(int, numbers)) for path, *numbers in found["witnesses"]],
+        )
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError) as error:
+        raise Damaged(str(error) or type(error).__name__) from error
+
+
+def run_from(found: dict[str, Any]) -> Run:
+    values = {each.name: found[each.name] for each in fields(Run) if each.name in found}
+    for each in fields(Run):
+        if type(values.get(each.name, each.default)).__name__ != each.type:
+            raise TypeError(f"{each.name} is not of type {each.type}")
+    return Run(**values)
+
+
+def witnesses(tree: Path, before: Path | None, changed: Iterable[str]) -> list[Witness]:
+    """A few of the paths ``changed`` at which ``tree`` visibly differs from ``before``."""
+    differing = (
+        there
+        for path in itertools.islice(changed, CANDIDATES)
+        if len(path) <= LONGEST_PATH
+        for there in [witness(tree, path)]
+        if before is None or there != witness(before, path)
+    )
+    return [*itertools.islice(differing, WITNESSES)]
+
+
+def witness(tree: Path, path: str) -> Witness:
+    folder, name = os.path.split(path)
+    top = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        with opened(top, folder) as directory:
+            info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            return Witness(path, info.st_mode, info.st_size, info.st_mtime_ns)
+    except (FileNotFoundError, NotADirectoryError):
+        return Witness(path)
+    finally:
+        os.close(top)
+
+
+def holds(tree: Path, expected: Iterable[Witness]) -> bool:
+    """Whether ``tree`` has what all of its witnesses say."""
+    try:
+        return all(witness(tree, each.path).is_like(each) for each in expected)
+    except OSError:
+        return False
+
+
+def recognised(trees: Sequence[Path], abouts: Sequence[About]) -> list[About]:
+    """What is known of which tree, by what is in them; both newest first.
+
+    A tree is a snapshot if it holds its witnesses and not those of the next one. Snapshots without
+    a change between them have the same ones, and the same content: then their order tells. Where
+    there are more trees than snapshots that they can be, nothing is claimed: some are others.
+    """
+    groups = [[*group] for _, group in itertools.groupby(abouts, lambda about: about.witnesses)]
+    groups = [group for group in groups if group[0].witnesses]
+    claims: list[list[Path]] = [[] for _ in groups]
+    for tree in trees:
+        held = [holds(tree, group[0].witnesses) for group in groups]
+        fits = [
+            number
+            for number, is_held in enumerate(held)
+            if is_held and (number == 0 or not held[number - 1])
+        ]
+        if len(fits) == 1:
+            claims[fits[0]].append(tree)
+    return [
+        replace(about, inode=inode_of(tree))
+        for group, claim in zip(groups, claims)
+        if len(claim) <= len(group)
+        for tree, about in zip(claim, group)
+    ]
