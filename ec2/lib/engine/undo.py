@@ -49,7 +49,7 @@ class UndoResult(Result):
     text: str = ""
 
     def summary(self) -> list[str]:
-        return [self.text] if self.text else []
+        return [*self.errors, self.text] if self.text else []
 
 
 def parse(words: list[str]) -> Options:

@@ -1,0 +1,349 @@
+"""What goes wrong around a restore: until everything has arrived, the live tree has not changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import Outcome, end_tree, read_tree
+from .test_backup import write
+from .test_restore import Restore, damage, visible
+from .test_restore import restore as restore  # the fixture
+from .test_walls import exchange
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount and change owners")
+
+
+def shimmed(restore: Restore, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Have ``script`` run in the place of rsync; "$real" "$@" is the real one."""
+    shim = restore.backup.home / "shim"
+    shim.mkdir(exist_ok=True)
+    (shim / "rsync").write_text(f"#!/bin/bash\nreal=/usr/bin/rsync\n{script}\n")
+    (shim / "rsync").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim}:{os.environ['PATH']}")
+
+
+def on_small_file_system(restore: Restore, options: str, **changes: str | None) -> Outcome:
+    """A restore into an empty tmpfs; what is in it afterwards is in the file ``left``."""
+    target = restore.backup.home / "small"
+    target.mkdir()
+    script = (
+        f'mount -t tmpfs -o {options} none "$1"; touch "$1/mine"; top=$1; shift; "$@"; code=$?\n'
+        f'find "$top" -mindepth 1 -printf "%P\\n" >{restore.backup.home}/left; exit $code'
+    )
+    words = Restore(restore.backup, target).command(**changes)
+    prefix = ["unshare", "--mount", "bash", "-c", script, "bash", str(target)]
+    done = subprocess.run([*prefix, *words], capture_output=True, text=True)
+    result = json.loads(restore.backup.result.read_text())
+    return Outcome(done.returncode, done.stderr, result)
+
+
+@root_only
+@pytest.mark.parametrize(
+    ("options", "cause"), [("size=2m", "space"), ("size=64m,nr_inodes=20", "space")]
+)
+def test_a_file_system_that_is_too_small(restore: Restore, options: str, cause: str) -> None:
+    for number in range(30):
+        write(restore.target / "many" / str(number), "x" * 70_000)
+    restore.backup.must_publish()
+    outcome = on_small_file_system(restore, options)
+    assert (outcome.exit_code, outcome.result["cause"]) == (1, cause)
+    assert (restore.backup.home / "left").read_text().split() == ["mine"]
+    assert outcome.result["safety_directory"] == outcome.result["delete_command"] == ""
+
+
+@root_only
+def test_a_disk_that_fills_up_while_files_are_copied(
+    restore: Restore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else takes what was free when the restore looked."""
+    write(restore.target / "big", "x" * 3_000_000)
+    restore.backup.must_publish()
+    fill = f"head -c 9000000 /dev/zero >{restore.backup.home}/small/theirs 2>/dev/null"
+    shimmed(restore, monkeypatch, f'{fill}\nexec "$real" "$@"')
+    outcome = on_small_file_system(restore, "size=8m")
+    assert (outcome.exit_code, outcome.result["cause"]) == (1, "files")
+    left = (restore.backup.home / "left").read_text().split()
+    assert sorted(left) == ["mine", "theirs"]
+
+
+@pytest.mark.parametrize("code", [1, 11, 23, 24, 30, 137])
+def test_whatever_rsync_says_nothing_has_changed(
+    restore: Restore, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    damage(restore.target)
+    before = read_tree(restore.target)
+    shimmed(restore, monkeypatch, f'"$real" "$@"; exit {code}')
+    outcome = restore.run()
+    if code == 24:  # files were gone, which is not so
+        assert outcome.exit_code in (0, 1)
+        return
+    assert outcome.exit_code == 1
+    assert read_tree(restore.target) == before
+    assert outcome.result["undo_command"] == outcome.result["delete_command"] == ""
+
+
+def test_a_file_that_is_gone_from_the_snapshot(
+    restore: Restore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(restore.target)
+    before = read_tree(restore.target)
+    gone = restore.backup.snapshot(0) / "x" / "f1"
+    shimmed(restore, monkeypatch, f'rm -f {gone}\nexec "$real" "$@"')
+    outcome = restore.run()
+    assert outcome.exit_code == 1
+    assert any("f1" in line for line in outcome.result["errors"])
+    assert read_tree(restore.target) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_ended_while_it_copies_the_live_tree_is_as_it_was(
+    restore: Restore, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    damage(restore.target)
+    before = read_tree(restore.target)
+    mark = restore.backup.home / "copying"
+    shimmed(restore, monkeypatch, f'touch {mark}; sleep 1; exec "$real" "$@"')
+    process = subprocess.Popen(restore.command(), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 20
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if number == signal.SIGKILL:
+        end_tree(process)
+    else:
+        process.send_signal(number)
+    process.wait(timeout=30)
+    if number == signal.SIGKILL:
+        assert visible(read_tree(restore.target)) == visible(before)
+    else:
+        assert read_tree(restore.target) == before
+        assert json.loads(restore.backup.result.read_text())["outcome"] == "stopped"
+    monkeypatch.undo()
+    monkeypatch.setenv("TMPDIR", str(restore.backup.home / "scratch"))
+    restore.must_restore()
+    assert visible(read_tree(restore.target)) == read_tree(restore.backup.snapshot(0))
+
+
+@root_only
+def test_a_mount_point_stays_and_everything_else_is_restored(restore: Restore) -> None:
+    damage(restore.target)
+    mounted = restore.target / "x" / "new mount"
+    mounted.mkdir()
+    script = 'mount -t tmpfs none "$1"; echo theirs >"$1/file"; shift; exec "$@"'
+    prefix = ["unshare", "--mount", "bash", "-c", script, "bash", str(mounted)]
+    done = subprocess.run([*prefix, *restore.command()], capture_output=True, text=True)
+    assert done.returncode == 1
+    result = json.loads(restore.backup.result.read_text())
+    assert result["number_of_files_not_moved"] == 1
+    assert any("new mount" in line for line in result["errors"])
+    mounted.rmdir()
+    saved = read_tree(restore.backup.snapshot(0))
+    after = visible(read_tree(restore.target))
+    assert {p: e[:3] + e[4:] for p, e in after.items()} == {
+        p: e[:3] + e[4:] for p, e in saved.items()
+    }
+
+
+def test_what_somebody_writes_to_a_name_meanwhile_is_not_lost(
+    restore: Restore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file and a directory that come into being between plan and swap."""
+    damage(restore.target)
+    there = restore.target / "x"
+    shimmed(
+        restore,
+        monkeypatch,
+        f'echo theirs >{there}/f1; mkdir -p {there}/fresh; exec "$real" "$@"',
+    )
+    outcome = restore.run()
+    assert (there / "f1").read_text() == "theirs\n"
+    assert any("x/f1" in line for line in outcome.result["warnings"])
+    assert (there / "fresh").is_dir()
+    assert (there / "f0").read_text() == "x 0"
+
+
+@root_only
+def test_nobody_is_led_out_of_the_target(restore: Restore) -> None:
+    """A user exchanges a directory of theirs for a link to another, again and again."""
+    outside = restore.backup.home / "outside"
+    eve = restore.target / "eve"
+    for number in range(60):
+        write(eve / f"d{number}" / "f", "eve's")
+        write(outside / f"d{number}" / "theirs", "of somebody else")
+    restore.backup.must_publish()
+    for number in range(60):
+        (eve / f"d{number}" / "f").unlink()
+        write(eve / f"d{number}" / "theirs", "new")
+    link = restore.target / "link to"
+    link.symlink_to(outside)
+    before = read_tree(outside)
+    over = threading.Event()
+
+    def attack() -> None:
+        while not over.wait(0.003):
+            exchange(eve, link)
+
+    attacker = threading.Thread(target=attack)
+    attacker.start()
+    try:
+        for _ in range(4):
+            restore.run()
+            for script in restore.target.glob(".efs-restore-*.undo/undo"):
+                subprocess.run([sys.executable, str(script)], capture_output=True)
+    finally:
+        over.set()
+        attacker.join()
+    assert read_tree(outside) == before
+
+
+class TestPlanted:
+    """Names that a user may have put where a restore has its own."""
+
+    @root_only
+    def test_a_lock_that_is_a_link_or_somebody_elses(self, restore: Restore) -> None:
+        lock = restore.target / ".efs-restore-lock"
+        victim = restore.backup.home / "victim"
+        lock.symlink_to(victim)
+        assert restore.run().exit_code == 2
+        assert not victim.exists()
+        lock.unlink()
+        lock.touch()
+        os.chown(lock, 12345, 12345)
+        outcome = restore.run()
+        assert outcome.exit_code == 2
+        assert "remove it" in outcome.stderr
+
+    @root_only
+    def test_a_directory_of_such_a_name_is_a_users_and_treated_like_any_other(
+        self, restore: Restore
+    ) -> None:
+        write(restore.target / ".efs-restore-mine" / "file", "eve's")
+        os.chown(restore.target / ".efs-restore-mine", 12345, 12345)
+        outcome = restore.must_restore()
+        safety = Path(outcome.result["safety_directory"])
+        assert (safety / ".efs-restore-mine" / "file").read_text() == "eve's"
+
+    def test_the_id_of_another_restore(self, restore: Restore) -> None:
+        damage(restore.target)
+        restore.must_restore(id="once")
+        damage(restore.target)
+        before = read_tree(restore.target)
+        outcome = restore.run(id="once")
+        assert outcome.exit_code == 2
+        assert read_tree(restore.target) == before
+
+    @root_only
+    def test_an_undo_directory_that_is_somebody_elses_is_not_trusted(
+        self, restore: Restore
+    ) -> None:
+        undo = restore.target / ".efs-restore-evil.undo"
+        write(undo / "journal", json.dumps(["x", 0, [0o40777, 1, 1, 0], [0, 0, 0, 0], [], [], []]))
+        os.chown(undo, 12345, 12345)
+        before = read_tree(restore.target / "x")
+        done = undo_by_engine(restore, "evil")
+        assert done.returncode == 2
+        assert "not this user's own" in done.stderr
+        assert read_tree(restore.target / "x") == before
+
+
+def undo_by_engine(restore: Restore, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    script = Path(restore.command()[0]).with_name("efs-undo.sh")
+    command = [script, "--target", restore.target, "--id", name, *words]
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+class TestUndo:
+    def test_by_the_engine(self, restore: Restore) -> None:
+        damage(restore.target)
+        before = read_tree(restore.target)
+        restore.must_restore(id="one")
+        after = visible(read_tree(restore.target))
+        planned = undo_by_engine(restore, "one", "--dry-run")
+        assert (planned.returncode, visible(read_tree(restore.target))) == (0, after)
+        done = undo_by_engine(restore, "one", "--result", str(restore.backup.result))
+        assert done.returncode == 0, done.stderr
+        assert visible(read_tree(restore.target)) == before
+        result = json.loads(restore.backup.result.read_text())
+        assert result["outcome"] == "undone"
+        said = f"{result['number_of_entries_put_back']} and set aside"
+        assert f"Put back {said}" in done.stderr
+        assert f"Would put back {said}" in planned.stderr
+        assert "was undone before" in undo_by_engine(restore, "one").stderr
+
+    def test_one_that_is_not_there_names_those_that_are(self, restore: Restore) -> None:
+        damage(restore.target)
+        restore.must_restore(id="one")
+        done = undo_by_engine(restore, "other")
+        assert done.returncode == 2
+        assert "'one'" in done.stderr
+
+    @pytest.mark.parametrize("word", ["--help", "--dry-run"])
+    def test_the_script_changes_nothing_when_it_is_only_asked(
+        self, restore: Restore, word: str
+    ) -> None:
+        damage(restore.target)
+        restore.must_restore(id="one")
+        before = read_tree(restore.target)
+        script = restore.target / ".efs-restore-one.undo" / "undo"
+        done = subprocess.run([sys.executable, script, word], capture_output=True, text=True)
+        assert done.returncode == 0
+        assert read_tree(restore.target) == before
+
+    def test_it_asks_at_a_terminal(self, restore: Restore) -> None:
+        damage(restore.target)
+        restore.must_restore(id="one")
+        before = read_tree(restore.target)
+        script = restore.target / ".efs-restore-one.undo" / "undo"
+        command = shlex.join([sys.executable, str(script)])
+        done = subprocess.run(
+            ["script", "--quiet", "--return", "--command", command, "/dev/null"],
+            input="no\n",
+            capture_output=True,
+            text=True,
+        )
+        assert "Type yes to go on" in done.stdout
+        assert read_tree(restore.target) == before
+
+    def test_names_are_never_printed_raw(self, restore: Restore) -> None:
+        evil = "evil\x1b[31m\n\udcff"
+        write(restore.target / evil / "f", "1")
+        restore.backup.must_publish()
+        (restore.target / evil / "f").unlink()
+        restore.must_restore(id="one")
+        (restore.target / evil).rename(restore.target / "moved")
+        (restore.target / evil).mkdir()
+        done = undo_by_engine(restore, "one")
+        assert done.returncode == 1
+        assert "\x1b" not in done.stdout + done.stderr
+        assert "another directory is in its place" in done.stderr
+
+    def test_memory_does_not_grow_with_the_journal(self, restore: Restore) -> None:
+        undo = restore.target / ".efs-restore-large.undo"
+        undo.mkdir(mode=0o700)
+        script = Path(restore.command()[0]).parent / "lib/engine/target/undo.py"
+        (undo / "undo").write_bytes(script.read_bytes())
+        inode = restore.target.stat().st_ino
+        names = [f"name {number}" for number in range(200)]
+        line = json.dumps(["", inode, [0o40755, 0, 0, 0], [0o40755, 0, 0, 0], [], names, []]) + "\n"
+        peaks = []
+        for count in (1, 1000):
+            (undo / "journal").write_text(line * count)
+            program = (
+                "import resource, runpy, sys; sys.argv = [sys.argv[1], '--dry-run']\n"
+                "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+                "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+            )
+            words = ["env", sys.executable, "-c", program, undo / "undo"]
+            done = subprocess.run(words, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            peaks.append(int(done.stdout.split()[-1]))
+        assert peaks[1] - peaks[0] < 5_000, f"{peaks} kB"
