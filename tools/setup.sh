@@ -109,7 +109,7 @@ main() {
       ;;
     all)
       add_rig
-      DEBIAN_PACKAGES+=(shellcheck shfmt)
+      DEBIAN_PACKAGES+=(e2fsprogs procps shellcheck shfmt)
       REQUIREMENTS+=(requirements-dev.txt)
       ;;
     *) refuse "usage: tools/setup.sh [admin | demo | bench]" ;;

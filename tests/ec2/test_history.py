@@ -234,3 +234,20 @@ def test_restores_leftovers_are_left_out_with_a_warning(backup: Backup) -> None:
     outcome = backup.must_publish()
     assert any(".efs-restore-1" in warning for warning in outcome.result["warnings"])
     assert list((backup.snapshot(0) / "d").iterdir()) == []
+
+
+def test_one_of_two_names_became_a_file_that_has_another_name(backup: Backup) -> None:
+    """All are alike to the last attribute: only by the inodes can they be told apart."""
+    first, second, third = (backup.source / name for name in ("first", "second", "third"))
+    first.write_text("the same")
+    os.link(first, second)
+    backup.must_publish()
+    for alone, kept in ((second, first), (first, second)):
+        alone.unlink()
+        third.unlink(missing_ok=True)
+        shutil.copy2(kept, alone)
+        os.link(alone, third)
+        backup.must_publish()
+        shared = {names for names in names_by_inode(backup.snapshot(0)) if len(names) > 1}
+        assert shared == {frozenset({alone.name, third.name})}
+        assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
