@@ -6,9 +6,12 @@ Python 3.9, standard library only: this runs on Amazon Linux 2023's own python3.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from limits import document, from_bytes
 
 # How mount.sh says that a file system could not be mounted.
 MOUNT = "unable to find the mount IP OR mount EFS"
@@ -31,5 +34,17 @@ def console_link(place: str, topic: str) -> str:
 
 
 def write(path: Path, found: dict[str, Any]) -> None:
-    text = json.dumps(found, indent=4, ensure_ascii=False)
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    path.write_text(document(found), encoding="utf-8")
+
+
+def read(path: Path) -> Any:
+    """What a JSON file holds; None if it is missing, cut off, or no JSON at all."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8", errors="backslashreplace"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def argument(word: str) -> str:
+    """A word of the command line as text: it may hold the bytes of names, in any locale."""
+    return from_bytes(os.fsencode(word))
