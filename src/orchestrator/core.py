@@ -222,7 +222,8 @@ def _finish(run: str, world: World, settings: Settings, now: datetime) -> tuple[
         # It may have reported since, or be closed as something else than was said of it.
         steps |= {Step.NEWEST, Step.NOTIFICATION}
     if record.running:
-        record = messages.closed(record, record.booted, settings, now)
+        # Whether it ever had an instance, nobody knows any more.
+        record = messages.closed(record, True, settings, now)
         close = (CloseRun(record),)
     actions: dict[Step, tuple[Action, ...]] = {
         # The capacity belongs to the run that has begun since, if there is one.
