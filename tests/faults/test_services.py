@@ -158,7 +158,7 @@ def backups(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backups]:
 
 @pytest.mark.parametrize(("service", "error", "moment"), CASES)
 def test_for_a_while(backups: Backups, service: str, error: str, moment: str) -> None:
-    """For two requests: the SDK tries again what is worth it, and Lambda the rest."""
+    """For two requests: the SDK tries again what is worth it, Lambda and the check the rest."""
     if moment == "start":
         backups.breaks(service, error, 2)
     backups.start()
@@ -169,6 +169,8 @@ def test_for_a_while(backups: Backups, service: str, error: str, moment: str) ->
     if moment == "end":
         backups.breaks(service, error, 2)
     backups.terminated()
+    for hour in ("first", "second"):
+        backups.deliver(CHECK, f"the {hour} check")
     assert backups.faults.answered
     assert backups.notified() == ["Success"]
     assert backups.cloud.item("lock") is None
@@ -202,12 +204,36 @@ def test_for_good_while_a_backup_ends(backups: Backups, service: str) -> None:
     backups.report()
     backups.breaks(service, "denies", FAR)
     backups.terminated()
+    backups.end_window()
+    backups.deliver(CHECK, "a check")
+    assert (backups.cloud.item("lock") is None) == (service != "dynamodb"), "while it refuses"
     backups.faults.left = 0
     backups.end_window()
     backups.deliver(CHECK, "a check")
     assert backups.status() == "Success"
     assert backups.notified() == ["Success"]
     assert_the_next_run_works(backups)
+
+
+def test_backups_go_on_for_nights_in_which_nobody_can_be_notified(backups: Backups) -> None:
+    nights = [f"night-{n}" for n in range(4)]
+    backups.breaks("sns", "denies", FAR)
+    for night in nights:
+        backups.start(night)
+        assert backups.status(night) == "Running"
+        backups.report(night)
+        backups.terminated()
+        assert backups.cloud.item("lock") is None
+        assert backups.cloud.item(night)["Undone"] == {"SS": ["notification"]}  # type: ignore[index]
+    backups.deliver(CHECK, "a check")
+    assert not backups.cloud.mails()
+    backups.faults.left = 0
+    backups.deliver(CHECK, "a check")
+    backups.deliver(CHECK, "another check")
+    assert [backups.notified(night) for night in nights] == [["Success"]] * 4
+    backups.deliver(CHECK, "one more")
+    assert len(backups.cloud.mails()) == 4
+    assert not any("Undone" in (backups.cloud.item(night) or {}) for night in nights)
 
 
 def assert_the_next_run_works(backups: Backups) -> None:
