@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from limits import document, from_bytes
+from limits import document, fitted, from_bytes
 
 # How mount.sh says that a file system could not be mounted.
 MOUNT = "unable to find the mount IP OR mount EFS"
+
+UNSHOWN = "It cannot be shown here; see the logs"
 
 CONSOLES = {
     "aws": "console.aws.amazon.com",
@@ -34,7 +36,12 @@ def console_link(place: str, topic: str) -> str:
 
 
 def write(path: Path, found: dict[str, Any]) -> None:
-    path.write_text(document(found), encoding="utf-8")
+    """A command that was cut, or in which a character is escaped, would be another command."""
+    whole = {
+        name: UNSHOWN if name.endswith("Command") and fitted(value) != value else value
+        for name, value in found.items()
+    }
+    path.write_text(document(whole), encoding="utf-8")
 
 
 def read(path: Path) -> Any:

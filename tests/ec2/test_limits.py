@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from limits import clean, document, fitted, from_bytes, shortened, size
+from notification import write
 
 TEXTS = st.text(st.characters(codec=None, exclude_categories=())) | st.text(
     '\\"\x1b\ud800é漢', max_size=60
@@ -68,3 +70,13 @@ def test_what_comes_last_is_left_out_first() -> None:
     found = {"BackupStatus": "Partial", "Errors": ["x" * 90] * 20, "Zebra": "z" * 1900}
     assert list(json.loads(document(found, 4000))) == ["BackupStatus", "Errors"]
     assert list(json.loads(document(found))) == list(found)
+
+
+@pytest.mark.parametrize("path", ["/a" * 2000, "/a\x1b[2J", "/a\nb", "/\udcff"])
+def test_a_command_is_shown_as_it_is_or_not_at_all(tmp_path: Path, path: str) -> None:
+    found = {"DeleteCommand": f"sudo rm -rf '/mnt/target{path}'", "UndoCommand": "sudo sh '/größe'"}
+    write(tmp_path / "message.json", found)
+    assert json.loads((tmp_path / "message.json").read_text()) == {
+        "DeleteCommand": "It cannot be shown here; see the logs",
+        "UndoCommand": "sudo sh '/größe'",
+    }
