@@ -118,7 +118,7 @@ def verdict(
     if outcome == "stopped":
         return "Incomplete", INCOMPLETE, ADVICE["stopped"]
     if outcome not in ("failed", "refused"):
-        text = f"{UNSUCCESSFUL} The engine ended in a way that is not known here: {outcome}. {said}"
+        text = f"The EFS backup ended in a way that is not known here: {outcome}. {said}"
         return "Unknown", text, ADVICE["unknown"]
     if "memory" in said.lower():
         advice = ADVICE["memory"]

@@ -182,18 +182,19 @@ def _check(world: World, settings: Settings, now: datetime) -> Decision:
     again = _try_again(world, settings, now)
     reason = "; ".join([ended.reason, *(f"tried again: {r.step} of run {r.run}" for r in again)])
     actions: tuple[Action, ...] = (*ended.actions, *again)
-    newest = _newest(actions) or world.newest
+    newest = _newest(actions, world)
     first = () if newest else (NoteSnapshot(NewestSnapshot("", now)),)
     age = now - newest.time if newest else timedelta()
     published = PublishMetrics((Datum("SnapshotAge", "Seconds", age.total_seconds()),), now)
     return Decision((*actions, *first), reason, (*ended.observations, published))
 
 
-def _newest(actions: tuple[Action, ...]) -> NewestSnapshot | None:
-    """The newest snapshot that the actions note, if they note any."""
-    steps = (_within(action) for action in actions)
-    noted = (a.snapshot for step in steps for a in step if isinstance(a, NoteSnapshot))
-    return max(noted, key=lambda snapshot: snapshot.time, default=None)
+def _newest(actions: tuple[Action, ...], world: World) -> NewestSnapshot | None:
+    """The newest complete snapshot that is noted, or will be by the actions."""
+    inner = (a for action in actions for a in _within(action))
+    noted = [action.snapshot for action in inner if isinstance(action, NoteSnapshot)]
+    known = [world.newest] if world.newest else []
+    return max((*noted, *known), key=lambda snapshot: snapshot.time, default=None)
 
 
 def _within(action: Action) -> tuple[Action, ...]:

@@ -145,8 +145,7 @@ def plain(request: dict[str, Any]) -> dict[str, Any]:
             {**PUBLISHED, "outcome": "superseded", "message": "by what?"},
             [],
             "Unknown",
-            "The EFS backup was unsuccessful. The engine ended in a way that is not known here: "
-            "superseded. by what?",
+            "The EFS backup ended in a way that is not known here: superseded. by what?",
         ),
     ],
 )

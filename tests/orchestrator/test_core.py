@@ -876,6 +876,15 @@ def test_what_could_not_be_copied_is_a_metric_and_the_age_goes_on_growing() -> N
     ]
 
 
+def test_a_snapshot_that_is_noted_late_does_not_make_the_newest_one_older() -> None:
+    noted = {"a": frozenset({Step.NEWEST})}
+    decision = decide(
+        Check(), world(REPORTED, newest="04:00", unfinished=noted), SETTINGS, at("05:00")
+    )
+    assert texts(decision) == ["again the newest snapshot of a: note snapshot of a at 02:30"]
+    assert observed(decision) == ["publish SnapshotAge 3600 Seconds at 05:00"]
+
+
 def test_one_that_is_refused_for_ever_keeps_no_other_waiting() -> None:
     """Each check tries two runs; within as many hours as there are runs, each has its turn."""
     names = ["a", "b", "c", "d", "e"]
