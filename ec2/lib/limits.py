@@ -11,6 +11,7 @@ standard library only.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ SNS_SUBJECT_LENGTH = 99
 TEXT_BYTES = 2_000
 LINES = 20
 LEFT_OUT = " […] "
+MORE = "… and {} more"
 
 
 def clean(text: str) -> str:
@@ -66,9 +68,15 @@ def fitted(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {fitted(name): fitted(value[name]) for name in list(value)[:LINES]}
     if isinstance(value, list):
-        more = [f"… and {len(value) - LINES} more"] if len(value) > LINES else []
+        more = [MORE.format(count(value) - LINES)] if len(value) > LINES else []
         return [fitted(item) for item in value[:LINES]] + more
     return value
+
+
+def count(lines: list[Any]) -> int:
+    """How many there are, of which the last line may say that there are more than are here."""
+    more = re.fullmatch(MORE.format("([0-9]{1,15})"), str(lines[-1])) if lines else None
+    return len(lines) - 1 + int(more[1]) if more else len(lines)
 
 
 def document(found: Mapping[str, Any], limit: int = SNS_MESSAGE_BYTES) -> str:

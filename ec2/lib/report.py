@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from limits import fitted
+from limits import count, fitted
 from notification import MOUNT, argument, console_link, read, write
 
 SUCCESS = "The EFS was backed up successfully"
@@ -140,7 +140,7 @@ def without_result(stopped: bool, exit_status: int) -> tuple[str, str, str]:
 
 def partial(result: dict[str, Any], stopped: bool) -> str:
     """What is missing, and what is there in an older version."""
-    failed = result.get("number_of_files_failed", len(result["errors"]))
+    failed = result.get("number_of_files_failed", count(result["errors"]))
     carried = result.get("number_of_files_carried_forward", 0)
     text = PARTIAL.format(failed=failed) + (OUT_OF_TIME if stopped else "")
     return text + (CARRIED.format(carried=carried) if carried else "")
@@ -230,7 +230,9 @@ def main(words: list[str]) -> int:
     # First those of the script: the engine's may be many, and only the first ones are kept.
     warnings = [*options.warning, *result.get("warnings", [])]
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    outcome = verdict(result, len(warnings), options.failure, options.stopped, options.exit_status)
+    outcome = verdict(
+        result, count(warnings), options.failure, options.stopped, options.exit_status
+    )
     found = attributes(result, warnings, outcome, options.logs, now)
     request = update_request(options.table, options.backup_id, options.instance, found)
     options.request.write_text(json.dumps(request), encoding="ascii")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from limits import clean, document, fitted, from_bytes, shortened, size
+from limits import clean, count, document, fitted, from_bytes, shortened, size
 from notification import write
 
 TEXTS = st.text(st.characters(codec=None, exclude_categories=())) | st.text(
@@ -80,3 +80,12 @@ def test_a_command_is_shown_as_it_is_or_not_at_all(tmp_path: Path, path: str) ->
         "DeleteCommand": "It cannot be shown here; see the logs",
         "UndoCommand": "sudo sh '/größe'",
     }
+
+
+def test_lines_that_stand_for_more_are_counted() -> None:
+    lines = [f"vanished: {n}" for n in range(50)]
+    assert count([]) == 0
+    assert count(lines) == 50
+    assert count([*lines, "… and 4950 more"]) == 5000
+    assert fitted([*lines, "… and 4950 more"])[-1] == "… and 4980 more"
+    assert fitted(lines[:20]) == lines[:20]
