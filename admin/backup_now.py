@@ -12,7 +12,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import HTTPClientError
 
-from admin.command import AdminError, Given, clients, run, same_stack
+from admin.command import AdminError, Given, clients, run, same_stack, say
 from admin.stack import Stack
 
 START = {"mode": "backup", "action": "start"}
@@ -27,7 +27,7 @@ def main(given: Given) -> int:
     stack = Stack.backup(connect, name)
     answer = invoke(connect("lambda", config=ONCE), stack.resource("Orchestrator"), name)
     begun = has_begun(answer)
-    print(f"{'Started' if begun else 'Not started'}: {answer['reason']}.")
+    say(f"{'Started' if begun else 'Not started'}: {answer['reason']}.")
     if begun:
         print(f"To see how it gets on: make status {same_stack(given)}")
     return 0 if begun else 1

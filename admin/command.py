@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TextIO
 
 import boto3
 from botocore import exceptions
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 Clients = Callable[..., Any]
 """boto3's way to make the client of a service; typed Any, as its methods are made at run time."""
@@ -90,10 +90,21 @@ def clients(region: str | None) -> Clients:
     return connect
 
 
+class SafeConsole(Console):
+    """What is shown may hold the name of any file: only rich itself acts on the terminal."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(printable_lines(text), style)
+
+
 def console() -> Console:
     """On a terminal as wide as that; elsewhere of a fixed width and without colours."""
     width = None if sys.stdout.isatty() else WIDTH_ELSEWHERE
-    return Console(width=width, highlight=False, markup=False)
+    return SafeConsole(width=width, highlight=False, markup=False)
 
 
 def printable(text: str) -> str:
@@ -101,33 +112,47 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
+def printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def say(text: object, file: TextIO | None = None) -> None:
+    """Print lines in which a name or an answer of AWS may stand."""
+    print(printable_lines(str(text)), file=file)
+
+
 def run(main: Callable[[Given], int], interrupted: str = "Interrupted") -> int:
     """The exit code of a command: what main returns, or 1 after an error.
 
     interrupted: what to say at Ctrl-C, when something goes on without this command.
     """
-    say = partial(print, file=sys.stderr)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    # In a locale that cannot show all characters, they are escaped.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     try:
         return main(Given(os.environ))
-    except AdminError as error:
-        say(error)
-    except exceptions.NoRegionError:
-        say("No region is set. Give one, REGION=eu-west-1, or set AWS_REGION")
-    except exceptions.ProfileNotFound as error:
-        say(f"{error}. {SET_CREDENTIALS}")
-    except NO_CREDENTIALS as error:
-        say(f"There are no usable AWS credentials ({sentence(error)}). {SET_CREDENTIALS}")
-    except exceptions.ClientError as error:
-        say(explained(error))
-    except exceptions.BotoCoreError as error:
-        say(f"{sentence(error)}. Check the name of the region, and the network")
-    except OSError as error:
-        say(error)
     except KeyboardInterrupt:
-        say(f"\n{interrupted}")
+        say(f"\n{interrupted}", sys.stderr)
         return 130
+    except (AdminError, exceptions.ClientError, exceptions.BotoCoreError, OSError) as error:
+        say(said(error), sys.stderr)
     return 1
+
+
+def said(error: Exception) -> object:
+    """What went wrong, for the user, and what to do."""
+    match error:
+        case exceptions.NoRegionError():
+            return "No region is set. Give one, REGION=eu-west-1, or set AWS_REGION"
+        case exceptions.ProfileNotFound():
+            return f"{error}. {SET_CREDENTIALS}"
+        case exceptions.ClientError():
+            return explained(error)
+        case exceptions.BotoCoreError() if isinstance(error, NO_CREDENTIALS):
+            return f"There are no usable AWS credentials ({sentence(error)}). {SET_CREDENTIALS}"
+        case exceptions.BotoCoreError():
+            return f"{sentence(error)}. Check the name of the region, and the network"
+    return error
 
 
 def explained(error: exceptions.ClientError) -> str:

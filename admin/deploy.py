@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from admin.command import AdminError, Clients, Given, clients, console, run, same_stack
+from admin.command import AdminError, Clients, Given, clients, console, run, same_stack, say
 from admin.stack import Stack
 from tools import build, publish
 
@@ -113,7 +113,7 @@ def explain(connect: Clients, name: str) -> None:
     """Shows what CloudFormation says about the resources that failed."""
     stack = Stack.find(connect, name)
     for failure in stack.failures() if stack else ():
-        print(f"  {failure}", file=sys.stderr)
+        say(f"  {failure}", sys.stderr)
 
 
 def show(stack: Stack) -> None:

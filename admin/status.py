@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
@@ -29,7 +29,8 @@ from admin.stack import Stack
 NEWEST_SNAPSHOT = "newest-snapshot"
 POLL_SECONDS = 5
 MESSAGE_LENGTH = 100
-STYLES = {"Success": "green", "Running": "cyan", "Incomplete": "yellow"}
+UNFINISHED = "unfinished"
+STYLES = {"Success": "green", "Running": "cyan", "Partial": "yellow", "Incomplete": "yellow"}
 
 Attributes = Mapping[str, Any]
 
@@ -140,7 +141,9 @@ def main(given: Given) -> int:
         )
         return 0
     show(out, f"The last backups of {name}", runs[: int(count)], now)
-    out.print(newest_snapshot(items, runs, now))
+    for sentence in (newest_snapshot(items, runs, now), partial_since(runs, now), undone(items)):
+        if sentence:
+            out.print(sentence)
     newest = runs[0]
     if newest.running and watch:
         newest = watch_run(out, table, newest)
@@ -155,11 +158,40 @@ def table_of(connect: Clients, stack: str) -> RunTable:
 
 
 def newest_snapshot(items: Iterable[Attributes], runs: Iterable[Run], now: datetime) -> str:
-    """A sentence about its age. Version 1.5 keeps no note of it."""
+    """A sentence about the age of the last complete one. Version 1.5 keeps no note of it."""
     noted = (i["Time"] for i in items if i["BackupId"] == NEWEST_SNAPSHOT and i.get("Run"))
     ends = [datetime.fromtimestamp(int(time), UTC) for time in noted]
     ends += [run.stopped for run in runs if run.status == "Success" and run.stopped]
-    return f"The newest snapshot is {spoken(now - max(ends))} old." if ends else "No snapshot yet."
+    if not ends:
+        return "No complete snapshot yet."
+    return f"The newest complete snapshot is {spoken(now - max(ends))} old."
+
+
+def partial_since(runs: Iterable[Run], now: datetime) -> str:
+    """A sentence about a snapshot that is newer than the last complete one; empty if none is."""
+    since = takewhile(lambda run: run.status != "Success", runs)
+    for run in since:
+        if run.status == "Partial" and (stopped := run.stopped):
+            count = run.number("NumberOfFilesFailed")
+            files = "some files" if count is None else f"{count:,} file(s)"
+            age = spoken(now - stopped)
+            return (
+                f"The newest of all is partial: it is {age} old, and {files} could not be copied."
+            )
+    return ""
+
+
+def undone(items: Iterable[Attributes]) -> str:
+    """A sentence about what AWS refused when runs ended."""
+    noted = [item for item in items if item["BackupId"] == UNFINISHED]
+    steps = [set(value) for item in noted for key, value in item.items() if key != "BackupId"]
+    if not steps:
+        return ""
+    what = ", ".join(sorted(set().union(*steps)))
+    return (
+        f"Of {len(steps)} run(s) that are over, AWS refused this, which is tried again each hour:"
+        f" {what}. The log group of the function says why."
+    )
 
 
 def show(out: Console, title: str, runs: Iterable[Run], now: datetime) -> None:

@@ -70,14 +70,16 @@ make_snapshot() {
   [[ ! -e $STATE/stop ]] || kill -TERM "$engine"
   watch_progress >"$LOGS/progress.log" 2>&1 &
   WATCHER=$!
-  wait "$engine" || log "the engine ended with exit status $?"
+  wait "$engine" || ENGINE_STATUS=$?
+  ((ENGINE_STATUS == 0)) || log "the engine ended with exit status $ENGINE_STATUS"
 }
 
 # An engine that was killed left its logs where it worked.
 collect_logs() {
-  local log
+  local log output
   for log in "${TMPDIR:-/var/tmp}"/efs-backup.*/*.log; do
-    [[ ! -s $log ]] || cp -- "$log" "$LOGS/"
+    [[ -s $log ]] || continue
+    output=$(cp -- "$log" "$LOGS/" 2>&1) || warn "the log ${log##*/} could not be kept: ${output##*$'\n'}"
   done
   [[ -s $LOGS/progress.log ]] || rm -f -- "$LOGS/progress.log"
 }
@@ -90,7 +92,8 @@ ship_logs() {
 
 write_report() {
   [[ ! -e $STATE/stop ]] || REPORT_OPTIONS+=(--stopped)
-  python3 -B "$HERE/lib/report.py" --result "$RESULT" --failure "$FAILURE" --table "$TABLE_NAME" \
+  python3 -B "$HERE/lib/report.py" --result "$RESULT" --exit-status "$ENGINE_STATUS" \
+    --failure "$FAILURE" --table "$TABLE_NAME" \
     --backup-id "$BACKUP_ID" --instance "$INSTANCE_ID" --logs "s3://$LOG_BUCKET/ec2-logs/$RUN_LABEL/" \
     --topic "$TOPIC_ARN" "${REPORT_OPTIONS[@]}" --request "$STATE/update.json" --message "$STATE/message.json"
 }
@@ -136,7 +139,7 @@ on_exit() {
 }
 
 main() {
-  BACKUP_ID='' INSTANCE_ID='' GROUP='' RUN_LABEL='' WATCHER='' REPLACED='' FAILURE='' REPORT_OPTIONS=()
+  BACKUP_ID='' INSTANCE_ID='' GROUP='' RUN_LABEL='' WATCHER='' REPLACED='' FAILURE='' REPORT_OPTIONS=() ENGINE_STATUS=0
   export PATH=/usr/local/bin:$PATH
   mkdir -p -- "$STATE" # in memory
   read_config /etc/efs-backup.conf

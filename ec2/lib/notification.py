@@ -6,12 +6,17 @@ Python 3.9, standard library only: this runs on Amazon Linux 2023's own python3.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from limits import document, fitted, from_bytes
+
 # How mount.sh says that a file system could not be mounted.
 MOUNT = "unable to find the mount IP OR mount EFS"
+
+UNSHOWN = "It cannot be shown here; see the logs"
 
 CONSOLES = {
     "aws": "console.aws.amazon.com",
@@ -31,5 +36,22 @@ def console_link(place: str, topic: str) -> str:
 
 
 def write(path: Path, found: dict[str, Any]) -> None:
-    text = json.dumps(found, indent=4, ensure_ascii=False)
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    """A command that was cut, or in which a character is escaped, would be another command."""
+    whole = {
+        name: UNSHOWN if name.endswith("Command") and fitted(value) != value else value
+        for name, value in found.items()
+    }
+    path.write_text(document(whole), encoding="utf-8")
+
+
+def read(path: Path) -> Any:
+    """What a JSON file holds; None if it is missing, cut off, or no JSON at all."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8", errors="backslashreplace"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def argument(word: str) -> str:
+    """A word of the command line as text: it may hold the bytes of names, in any locale."""
+    return from_bytes(os.fsencode(word))

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from notification import read
 from report import update_request
 
 
@@ -28,11 +29,14 @@ def main(words: list[str]) -> int:
     parser.add_argument("--instance", required=True, help="id of this instance")
     parser.add_argument("--request", type=Path, required=True, help="UpdateItem input to write")
     options = parser.parse_args(words)
-    progress = attribute(json.loads(options.progress.read_text()))
+    written = read(options.progress)
+    if not isinstance(written, dict):
+        return 0  # there is nothing to say
+    progress = attribute(written)
     request = update_request(
         options.table, options.backup_id, options.instance, {"Progress": progress}
     )
-    options.request.write_text(json.dumps(request))
+    options.request.write_text(json.dumps(request), encoding="ascii")
     return 0
 
 

@@ -13,9 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from notification import MOUNT, console_link, write
+from limits import count, fitted
+from notification import MOUNT, argument, console_link, read, write
 
 SUCCESS = "The EFS was backed up successfully"
+PARTIAL = "The EFS was backed up, but {failed} file(s) could not be copied"
+CARRIED = "; the snapshot has {carried} file(s) as they were in the one before"
+OUT_OF_TIME = " before the backup window expired"
 INCOMPLETE = (
     "The EFS backup was incomplete. Either backup window expired before full backup "
     "or fpsync process was not completed."
@@ -29,6 +33,11 @@ AGAIN = f"then start a backup or wait for the next one. {UNTOUCHED}"
 ADVICE = {
     "published": "Nothing.",
     "warnings": "See Warnings: the snapshot holds everything but what they name.",
+    "partial": "See Errors: they name what could not be copied, and whether the snapshot has it as "
+    "the one before had it. Put right what they name; the next backup tries again.",
+    "partial, stopped": "See Errors: they name what could not be copied in time, and whether the "
+    "snapshot has it as the one before had it. The next backup continues with that. If it happens "
+    "again, use a longer backup window or a larger instance.",
     "stopped": "Nothing if there was much to copy: the next backup continues with what is left. "
     "If it happens again, use a longer backup window or a larger instance.",
     "mount": "Check mount targets, security groups, DNS and the prefix as the message says, "
@@ -41,7 +50,9 @@ ADVICE = {
     "verification": "See Errors. The new snapshot is complete but for what they name, and the next "
     "backup copies that anew. Check that the files are right in the source: if not, restore them "
     "from an older snapshot. If it happens again, re-check the snapshots with efs-verify.sh.",
-    "died": "See the logs. If the instance ran out of memory, use a larger one; " + AGAIN,
+    "memory": "If the instance ran out of memory, of which its logs may say more, use a larger "
+    "one; " + AGAIN,
+    "unknown": "See the logs: they say how the run ended. " + UNTOUCHED,
     "other": "See the logs, put right what they name, " + AGAIN,
 }
 NOTE = "The DynamoDB record of this backup could not be updated. It may say something else."
@@ -49,6 +60,8 @@ NOTE = "The DynamoDB record of this backup could not be updated. It may say some
 COUNTS = {
     "number_of_files": "NumberOfFiles",
     "number_of_files_transferred": "NumberOfFilesTransferred",
+    "number_of_files_failed": "NumberOfFilesFailed",
+    "number_of_files_carried_forward": "NumberOfFilesCarriedForward",
     "total_file_size": "TotalFileSize",
     "total_transferred_file_size": "TotalTransferredFileSize",
 }
@@ -58,50 +71,101 @@ VERIFIED = {
     "number_of_files_mismatched": "NumberOfFilesMismatched",
 }
 PHASES = {"copy": "CreateHardlinks", "directories": "RsyncDelete", "expire": "RemoveSnapshot"}
-LINES_KEPT = 20
+PUBLISHED = ("Success", "Partial")
+KILLED = 137  # by SIGKILL, which is also what the kernel sends when there is no memory left
+LARGEST_NUMBER = 10**18
 
 
-def verdict(result: dict[str, Any], failure: str, stopped: bool) -> tuple[str, str, str]:
+def known(found: Any) -> dict[str, Any]:
+    """What of a result is of the kind that it should be. The file may be cut off, damaged, or of
+    another release: nothing that is in it must keep a run from being reported."""
+    if not isinstance(found, dict) or not isinstance(found.get("outcome"), str):
+        return {}
+    result: dict[str, Any] = {"outcome": found["outcome"]}
+    for key in ("cause", "message"):
+        result[key] = found[key] if isinstance(found.get(key), str) else ""
+    for key in ("warnings", "errors"):
+        lines = found.get(key)
+        result[key] = [str(line) for line in lines] if isinstance(lines, list) else []
+    for key in (*COUNTS, *VERIFIED):
+        value = found.get(key)
+        if isinstance(value, int) and 0 <= value < LARGEST_NUMBER:
+            result[key] = int(value)
+    phases = found.get("phases")
+    result["phases"] = {
+        name: {moment: str(times.get(moment, "")) for moment in ("start", "stop")}
+        for name, times in (phases.items() if isinstance(phases, dict) else ())
+        if isinstance(times, dict)
+    }
+    return result
+
+
+def verdict(
+    result: dict[str, Any], warnings: int, failure: str, stopped: bool, exit_status: int
+) -> tuple[str, str, str]:
     """Status and message of a run, and what to do: from the engine's result, or from why it never
     got that far."""
     if failure:
         return "Unsuccessful", failure, ADVICE["mount" if MOUNT in failure else "other"]
     if not result:
-        if stopped:
-            return "Incomplete", INCOMPLETE, ADVICE["stopped"]
-        text = f"{UNSUCCESSFUL} The engine ended without a result; see the logs"
-        return "Unsuccessful", text, ADVICE["died"]
-    if result["outcome"] == "published":
-        warnings = len(result["warnings"])
-        if warnings:
-            return "Success", f"{SUCCESS}, with {warnings} warning(s)", ADVICE["warnings"]
-        return "Success", SUCCESS, ADVICE["published"]
-    if result["outcome"] == "stopped":
+        return without_result(stopped, exit_status)
+    outcome, cause, said = result["outcome"], result["cause"], result["message"]
+    more = f", with {warnings} warning(s)" if warnings else ""
+    if outcome == "published":
+        return "Success", SUCCESS + more, ADVICE["warnings" if warnings else "published"]
+    if outcome == "partial":
+        return "Partial", partial(result, stopped) + more, ADVICE[f"partial{', stopped' * stopped}"]
+    if outcome == "stopped":
         return "Incomplete", INCOMPLETE, ADVICE["stopped"]
-    if result["cause"] == "walk":
-        return "fpsync failed", f"{FPSYNC_FAILED}: {result['message']}", ADVICE["died"]
-    advice = ADVICE.get(result["cause"] or result["outcome"], ADVICE["other"])
-    return "Unsuccessful", f"{UNSUCCESSFUL} {result['message']}", advice
+    if outcome not in ("failed", "refused"):
+        text = f"The EFS backup ended in a way that is not known here: {outcome}. {said}"
+        return "Unknown", text, ADVICE["unknown"]
+    if "memory" in said.lower():
+        advice = ADVICE["memory"]
+    else:
+        advice = ADVICE.get(cause or outcome, ADVICE["other"])
+    if cause == "walk":
+        return "fpsync failed", f"{FPSYNC_FAILED}: {said}", advice
+    return "Unsuccessful", f"{UNSUCCESSFUL} {said}", advice
+
+
+def without_result(stopped: bool, exit_status: int) -> tuple[str, str, str]:
+    if stopped:
+        return "Incomplete", INCOMPLETE, ADVICE["stopped"]
+    text = f"{UNSUCCESSFUL} The engine ended with exit status {exit_status} and without a result"
+    if exit_status == KILLED:
+        return "Unsuccessful", f"{text}: something killed it", ADVICE["memory"]
+    return "Unsuccessful", f"{text}; see the logs", ADVICE["other"]
+
+
+def partial(result: dict[str, Any], stopped: bool) -> str:
+    """What is missing, and what is there in an older version."""
+    failed = result.get("number_of_files_failed", count(result["errors"]))
+    carried = result.get("number_of_files_carried_forward", 0)
+    text = PARTIAL.format(failed=failed) + (OUT_OF_TIME if stopped else "")
+    return text + (CARRIED.format(carried=carried) if carried else "")
 
 
 def attributes(
-    result: dict[str, Any], outcome: tuple[str, str, str], logs: str, now: str
+    result: dict[str, Any],
+    warnings: list[str],
+    outcome: tuple[str, str, str],
+    logs: str,
+    now: str,
 ) -> dict[str, Any]:
     """The record's attributes at the end of a run, as plain values."""
     found: dict[str, Any] = dict(zip(("BackupStatus", "Message", "WhatToDo"), outcome))
     found.update(BackupStopTime=now, EC2Logs=logs)
-    for key, name in COUNTS.items():
-        if key in result:
-            found[name] = result[key]
-    if "verify" in result.get("phases", {}):
-        found.update({name: result[key] for key, name in VERIFIED.items()})
+    phases = result.get("phases", {})
+    counts = {**COUNTS, **(VERIFIED if "verify" in phases else {})}
+    found.update({name: result[key] for key, name in counts.items() if key in result})
     for phase, name in PHASES.items():
-        if phase in result.get("phases", {}):
-            found[f"{name}StartTime"] = result["phases"][phase]["start"]
-            found[f"{name}StopTime"] = result["phases"][phase]["stop"]
-    for key, name in {"warnings": "Warnings", "errors": "Errors"}.items():
-        if result.get(key):
-            found[name] = result[key][:LINES_KEPT]
+        if phase in phases:
+            found[f"{name}StartTime"] = phases[phase]["start"]
+            found[f"{name}StopTime"] = phases[phase]["stop"]
+    for name, lines in {"Warnings": warnings, "Errors": result.get("errors")}.items():
+        if lines:
+            found[name] = lines
     return found
 
 
@@ -127,9 +191,10 @@ def update_request(
 ) -> dict[str, Any]:
     """Input of DynamoDB's UpdateItem. A run that was already closed stays as it is, and so does one
     on which another instance works by now."""
+    found = {name: fitted(value) for name, value in found.items()}
     values = {f":v{n}": dynamodb_value(value) for n, value in enumerate(found.values())}
     expression = "SET " + ", ".join(f"#a{n} = :v{n}" for n in range(len(found)))
-    if found.get("BackupStatus") == "Success":
+    if found.get("BackupStatus") in PUBLISHED:
         expression += " REMOVE Progress"  # of a run that failed, it says how far that came
     return {
         "TableName": table,
@@ -149,6 +214,7 @@ def update_request(
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--result", type=Path, required=True, help="what the engine wrote, if any")
+    parser.add_argument("--exit-status", type=int, default=0, help="of the engine")
     parser.add_argument("--failure", default="", help="why the engine was not run to its end")
     parser.add_argument("--stopped", action="store_true", help="the run was told to stop")
     parser.add_argument("--table", required=True)
@@ -159,15 +225,17 @@ def main(words: list[str]) -> int:
     parser.add_argument("--warning", action="append", default=[])
     parser.add_argument("--request", type=Path, required=True, help="UpdateItem input to write")
     parser.add_argument("--message", type=Path, required=True, help="the same as text, to write")
-    options = parser.parse_args(words)
-    result = json.loads(options.result.read_text()) if options.result.exists() else {}
-    if result:
-        result["warnings"] = result["warnings"] + options.warning
+    options = parser.parse_args(list(map(argument, words)))
+    result = known(read(options.result))
+    # First those of the script: the engine's may be many, and only the first ones are kept.
+    warnings = [*options.warning, *result.get("warnings", [])]
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    outcome = verdict(result, options.failure, options.stopped)
-    found = attributes(result, outcome, options.logs, now)
+    outcome = verdict(
+        result, count(warnings), options.failure, options.stopped, options.exit_status
+    )
+    found = attributes(result, warnings, outcome, options.logs, now)
     request = update_request(options.table, options.backup_id, options.instance, found)
-    options.request.write_text(json.dumps(request))
+    options.request.write_text(json.dumps(request), encoding="ascii")
     write(options.message, message(found, options.backup_id, options.topic))
     return 0
 

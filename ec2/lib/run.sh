@@ -21,13 +21,18 @@ explain() {
   fi
 }
 
+warn() { # message: a part of the report
+  log "$1"
+  REPORT_OPTIONS+=(--warning "${1:0:MESSAGE_LENGTH}")
+}
+
 # ship LOCAL_PATH KEY [--recursive]: a log that cannot be kept is a warning, never a failure.
 ship() {
   local output
   [[ -e $1 ]] || return 0
   if ! output=$(aws s3 cp --no-progress --only-show-errors ${3:+"$3"} "$1" "s3://$LOG_BUCKET/$2" 2>&1); then
     log "$output"
-    REPORT_OPTIONS+=(--warning "$1 could not be uploaded to s3://$LOG_BUCKET/$2: ${output##*$'\n'}")
+    warn "$1 could not be uploaded to s3://$LOG_BUCKET/$2: ${output##*$'\n'}"
   fi
 }
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from orchestrator.events import Terminating
-from orchestrator.record import Lock, NewestSnapshot, Record
+from orchestrator.record import Lock, NewestSnapshot, Record, Step
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,24 @@ class ReleaseLock:
     run: str
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """Apply an action of a run's end. If a service refuses, note the step as undone instead."""
+
+    run: str
+    step: Step
+    action: "Action"
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Apply what was noted as undone, and remove the note. If a service refuses, it stays."""
+
+    run: str
+    step: Step
+    actions: tuple["Action", ...]
+
+
 Action = (
     BeginRun
     | Schedule
@@ -104,6 +122,8 @@ Action = (
     | NoteSnapshot
     | RemoveSchedule
     | ReleaseLock
+    | Attempt
+    | Retry
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from orchestrator.limits import fitted
 from orchestrator.record import Record
 from orchestrator.settings import Settings
 
@@ -54,7 +55,7 @@ def payload(record: Record, settings: Settings, now: datetime) -> dict[str, Any]
             "BackupId": f"{settings.interval}.0",
             "Region": settings.region,
             "Version": settings.version,
-            **{name: record.attributes[name] for name in SENT if name in record.attributes},
+            **{n: fitted(record.attributes[n]) for n in SENT if n in record.attributes},
         },
     }
 

@@ -9,13 +9,14 @@ import logging
 import shlex
 from collections.abc import Callable
 from datetime import UTC
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator.actions import (
     Action,
+    Attempt,
     BeginRun,
     CloseRun,
     CompleteHook,
@@ -24,6 +25,7 @@ from orchestrator.actions import (
     Notify,
     ReleaseLock,
     RemoveSchedule,
+    Retry,
     Schedule,
     SetDesired,
     StopInstance,
@@ -36,10 +38,14 @@ from orchestrator.record import (
     LOCK_KEY,
     NEWEST_KEY,
     RUNNING,
+    UNDONE,
+    UNFINISHED_KEY,
     Item,
     Lock,
     NewestSnapshot,
     Record,
+    Step,
+    unfinished_from_item,
 )
 from orchestrator.settings import Settings
 
@@ -73,17 +79,25 @@ class Account:
         self._ssm = client("ssm")
 
     def load(self, event: Event) -> World:
-        """The world as the event's decision needs it. Raises LookupError for an unknown group."""
+        """The world as the event's decision needs it. Raises LookupError for an unknown group, and
+        botocore's errors."""
         item = self._item(LOCK_KEY)
         lock = Lock.from_item(item) if item else None
         named = {event.backup_id} if isinstance(event, Start | Stop | Close) else set()
         if lock:
             named.add(lock.run)
+        noted = self._item(UNFINISHED_KEY) if isinstance(event, Check) else None
+        unfinished = unfinished_from_item(noted or {})
+        named |= unfinished.keys()
         items = {run: self._item(run) for run in named}
         records = {run: Record.from_item(item) for run, item in items.items() if item}
         newest = self._item(NEWEST_KEY) if isinstance(event, Check) else None
         return World(
-            lock, records, self._group(), NewestSnapshot.from_item(newest) if newest else None
+            lock,
+            records,
+            self._group_for(event),
+            NewestSnapshot.from_item(newest) if newest else None,
+            unfinished,
         )
 
     def apply(self, action: Action) -> None:
@@ -118,8 +132,45 @@ class Account:
                 self._remove_schedule(run)
             case ReleaseLock(run):
                 self._release_lock(run)
+            case Attempt(run, step, inner):
+                self._attempt(run, step, (inner,))
+            case Retry(run, step, inners):
+                if self._attempt(run, step, inners):
+                    self._mark("DELETE", run, step)
             case _:
                 assert_never(action)
+
+    def _attempt(self, run: str, step: Step, actions: tuple[Action, ...]) -> bool:
+        """Whether all was done; if a service refused, that is noted."""
+        try:
+            for action in actions:
+                self.apply(action)
+        except (BotoCoreError, ClientError) as error:
+            logger.warning("not done, to be tried again: %s of run %s: %s", step, run, error)
+            self._mark("ADD", run, step)
+            return False
+        return True
+
+    def _mark(self, verb: Literal["ADD", "DELETE"], run: str, step: Step) -> None:
+        """In the record for people, if that can be done, and then where checks look for it."""
+        values = {":steps": {"SS": [str(step)]}}
+        try:
+            self._dynamodb.update_item(
+                TableName=self._settings.table,
+                Key={KEY: {"S": run}},
+                UpdateExpression=f"{verb} {UNDONE} :steps",
+                ConditionExpression=f"attribute_exists({KEY})",
+                ExpressionAttributeValues=values,
+            )
+        except (BotoCoreError, ClientError) as error:
+            logger.info("the record of run %s does not say so: %s", run, error)
+        self._dynamodb.update_item(
+            TableName=self._settings.table,
+            Key={KEY: {"S": UNFINISHED_KEY}},
+            UpdateExpression=f"{verb} #run :steps",
+            ExpressionAttributeNames={"#run": run},
+            ExpressionAttributeValues=values,
+        )
 
     def _item(self, key: str) -> Item | None:
         response = self._dynamodb.get_item(
@@ -127,6 +178,16 @@ class Account:
         )
         item: Item | None = response.get("Item")
         return item
+
+    def _group_for(self, event: Event) -> Group:
+        """The end of a window ends the run, whatever can be known of its instance."""
+        try:
+            return self._group()
+        except (BotoCoreError, ClientError, LookupError) as error:
+            if not isinstance(event, Close | Check):
+                raise
+            logger.warning("the group is taken to have an instance still: %s", error)
+            return Group(1, frozenset())
 
     def _group(self) -> Group:
         name = self._settings.group

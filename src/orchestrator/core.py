@@ -6,12 +6,13 @@ start finishes the work.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from orchestrator import messages
 from orchestrator.actions import (
     Action,
+    Attempt,
     BeginRun,
     CloseRun,
     CompleteHook,
@@ -24,19 +25,31 @@ from orchestrator.actions import (
     PublishMetrics,
     ReleaseLock,
     RemoveSchedule,
+    Retry,
     Schedule,
     SendAnonymousMetric,
     SetDesired,
     StopInstance,
 )
 from orchestrator.events import Check, Close, Event, Start, Stop, Terminated, Terminating
-from orchestrator.record import RUNNING, SUCCESS, Lock, NewestSnapshot, Record, timestamp
+from orchestrator.record import (
+    RUNNING,
+    SUCCESS,
+    Lock,
+    NewestSnapshot,
+    Record,
+    Step,
+    Unfinished,
+    timestamp,
+)
 from orchestrator.settings import Settings
 
 STOP_BEFORE_END = timedelta(minutes=15)
 KEEP_RECORD = timedelta(days=90)
 # EventBridge may deliver one tick of a rule twice, seconds apart and with two request ids.
 SAME_TICK = timedelta(minutes=1)
+# A service may need its time to refuse, and a check has five minutes.
+RUNS_TRIED_AGAIN = 2
 
 
 @dataclass(frozen=True)
@@ -53,14 +66,15 @@ class Group:
 class World:
     """What is known when an event arrives.
 
-    records: the records, by backup id, of the runs that the event and the lock name. newest: read
-    for a check only.
+    records: the records, by backup id, of the runs that the event and the lock name. newest and
+    unfinished, with the records of its runs: read for a check only.
     """
 
     lock: Lock | None
     records: Mapping[str, Record]
     group: Group
     newest: NewestSnapshot | None = None
+    unfinished: Unfinished = field(default_factory=dict)
 
     @property
     def active(self) -> Record | None:
@@ -160,16 +174,66 @@ def _close(event: Close, world: World, settings: Settings, now: datetime) -> Dec
 
 
 def _check(world: World, settings: Settings, now: datetime) -> Decision:
-    """End a run whose close never came, and tell the age of the newest snapshot."""
+    """End a run whose close never came, try again what services refused when others ended, and
+    tell the age of the newest complete snapshot."""
     ended = Decision((), "no run is overdue")
     if world.lock and now >= world.lock.until:
         ended = _finalise("nobody closed it:", world.lock, world, settings, now)
-    noted = [action.snapshot for action in ended.actions if isinstance(action, NoteSnapshot)]
-    newest = noted[0] if noted else world.newest
+    again = _try_again(world, settings, now)
+    reason = "; ".join([ended.reason, *(f"tried again: {r.step} of run {r.run}" for r in again)])
+    actions: tuple[Action, ...] = (*ended.actions, *again)
+    newest = _newest(actions, world)
     first = () if newest else (NoteSnapshot(NewestSnapshot("", now)),)
     age = now - newest.time if newest else timedelta()
     published = PublishMetrics((Datum("SnapshotAge", "Seconds", age.total_seconds()),), now)
-    return Decision((*ended.actions, *first), ended.reason, (*ended.observations, published))
+    return Decision((*actions, *first), reason, (*ended.observations, published))
+
+
+def _newest(actions: tuple[Action, ...], world: World) -> NewestSnapshot | None:
+    """The newest complete snapshot that is noted, or will be by the actions."""
+    inner = (a for action in actions for a in _within(action))
+    noted = [action.snapshot for action in inner if isinstance(action, NoteSnapshot)]
+    known = [world.newest] if world.newest else []
+    return max((*noted, *known), key=lambda snapshot: snapshot.time, default=None)
+
+
+def _within(action: Action) -> tuple[Action, ...]:
+    match action:
+        case Attempt():
+            return (action.action,)
+        case Retry():
+            return action.actions
+    return (action,)
+
+
+def _try_again(world: World, settings: Settings, now: datetime) -> tuple[Retry, ...]:
+    """What is undone of the runs whose turn it is: one that is refused for ever keeps no other
+    waiting."""
+    runs = sorted(world.unfinished.keys() - ({world.lock.run} if world.lock else set()))
+    turn = int(now.timestamp()) // 3600 % len(runs) if runs else 0
+    chosen = (runs[turn:] + runs[:turn])[:RUNS_TRIED_AGAIN]
+    return tuple(again for run in chosen for again in _finish(run, world, settings, now))
+
+
+def _finish(run: str, world: World, settings: Settings, now: datetime) -> tuple[Retry, ...]:
+    record = world.records.get(run) or messages.record_lost(run, settings)
+    steps = world.unfinished[run]
+    close: tuple[Action, ...] = ()
+    if Step.STATUS in steps:
+        # It may have reported since, or be closed as something else than was said of it.
+        steps |= {Step.NEWEST, Step.NOTIFICATION}
+    if record.running:
+        # Whether it ever had an instance, nobody knows any more.
+        record = messages.closed(record, True, settings, now)
+        close = (CloseRun(record),)
+    actions: dict[Step, tuple[Action, ...]] = {
+        # The capacity belongs to the run that has begun since, if there is one.
+        Step.CAPACITY: () if world.lock else _scale_in(world),
+        Step.NEWEST: _note_snapshot(record, now),
+        Step.NOTIFICATION: _report(record, settings),
+        Step.STATUS: close,
+    }
+    return tuple(Retry(run, step, actions[step]) for step in Step if step in steps)
 
 
 def _terminating(event: Terminating, world: World, now: datetime) -> Decision:
@@ -211,18 +275,23 @@ def _finalise(
     instance_seen: bool = False,
 ) -> Decision:
     """End the run that holds the lock. The lock goes last: while it is there, any later event
-    can finish what was left undone."""
+    can finish what was left undone. A service that refuses does not keep it: what it did not do is
+    noted, for the checks."""
+
+    def attempt(step: Step, actions: tuple[Action, ...]) -> tuple[Attempt, ...]:
+        return tuple(Attempt(lock.run, step, action) for action in actions)
+
     record = world.active or messages.record_lost(lock.run, settings)
     close: tuple[Action, ...] = ()
     if record.running:
         seen = instance_seen or record.booted or bool(world.group.instances)
         record = messages.closed(record, seen, settings, now)
         close = (CloseRun(record),)
-    actions = (
-        *_scale_in(world),
-        *close,
-        *_note_snapshot(record, now),
-        *_report(record, settings),
+    actions: tuple[Action, ...] = (
+        *attempt(Step.CAPACITY, _scale_in(world)),
+        *attempt(Step.STATUS, close),
+        *attempt(Step.NEWEST, _note_snapshot(record, now)),
+        *attempt(Step.NOTIFICATION, _report(record, settings)),
         RemoveSchedule(lock.run),
         ReleaseLock(lock.run),
     )
@@ -256,6 +325,8 @@ def _run_metrics(record: Record) -> tuple[PublishMetrics, ...]:
     data = [Datum("BackupDuration", "Seconds", (ended - begun).total_seconds())]
     if (files := record.number("NumberOfFilesTransferred")) is not None:
         data.append(Datum("FilesTransferred", "Count", files))
+    if (failed := record.number("NumberOfFilesFailed")) is not None:
+        data.append(Datum("FilesFailed", "Count", failed))
     if (size := record.number("TotalTransferredFileSize")) is not None:
         data.append(Datum("BytesTransferred", "Bytes", size))
     return (PublishMetrics(tuple(data), ended),)

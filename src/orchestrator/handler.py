@@ -12,12 +12,15 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator import events
+from orchestrator.actions import Action, Attempt
 from orchestrator.aws import RETRIES, Account, WorldChanged
 from orchestrator.core import Decision, decide
+from orchestrator.limits import shortened
 from orchestrator.observer import BRIEFLY, Observer
 from orchestrator.settings import Settings
 
 ATTEMPTS = 3
+LINE_BYTES = 20_000  # of the log; what Lambda is called with may be longer
 
 logger = logging.getLogger("orchestrator")
 logger.setLevel(logging.INFO)
@@ -41,16 +44,24 @@ def lambda_handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]
         settings, account, observer = _connect(context.invoked_function_arn)
         decision = handle(parsed, settings, account)
     except Exception:
-        logger.exception("event failed: %s", json.dumps(event, default=str))
+        logger.exception("event failed: %s", _line(event))
         raise
     done = {
         "reason": decision.reason,
-        "actions": [type(action).__name__ for action in decision.actions],
+        "actions": [_name(action) for action in decision.actions],
         "observations": [type(observation).__name__ for observation in decision.observations],
     }
-    logger.info(json.dumps({"event": event, **done}, default=str))
+    logger.info(_line({"event": event, **done}))
     observe(decision, observer)
     return done
+
+
+def _line(content: Mapping[str, Any]) -> str:
+    return shortened(json.dumps(content, default=str), LINE_BYTES)
+
+
+def _name(action: Action) -> str:
+    return _name(action.action) if isinstance(action, Attempt) else type(action).__name__
 
 
 def handle(event: events.Event, settings: Settings, account: Account) -> Decision:

@@ -1,15 +1,17 @@
 """The texts that people read: for each outcome what happened and what to do; the notification."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import quote
 
 from orchestrator.actions import Notify
+from orchestrator.limits import SNS_SUBJECT_LENGTH, document
 from orchestrator.record import (
     FPSYNC_FAILED,
     INCOMPLETE,
+    PARTIAL,
     SUCCESS,
+    UNDONE,
     UNKNOWN,
     UNSUCCESSFUL,
     Lock,
@@ -25,6 +27,7 @@ NOT_REPORTED = (
 )
 OUTCOME = {
     SUCCESS: "The EFS was backed up successfully",
+    PARTIAL: "The EFS was backed up, but some files could not be copied",
     INCOMPLETE: "The EFS backup was incomplete. Either backup window expired before full backup "
     "or fpsync process was not completed.",
     UNSUCCESSFUL: "The EFS backup was unsuccessful. "
@@ -36,6 +39,8 @@ OUTCOME = {
 # For records in which the instance did not say it: it knows more.
 WHAT_TO_DO = {
     SUCCESS: "Nothing.",
+    PARTIAL: "See Errors: they name what could not be copied, and whether the snapshot has it as "
+    "the one before had it. Put right what they name; the next backup tries again.",
     INCOMPLETE: "Nothing if there was much to copy: the next backup continues with what is left. "
     "If it happens again, use a longer backup window or a larger instance.",
     UNSUCCESSFUL: "See the logs, put right what they name, and start a backup or wait for the next "
@@ -57,9 +62,6 @@ CONSOLES = {
 
 REFUSED = "Refused"
 
-# SNS takes fewer than 100 characters.
-SUBJECT_LENGTH = 99
-
 # The order in which a person asks: what happened, what now, to what, when, how much, what else.
 ORDER = (
     "BackupStatus",
@@ -80,6 +82,8 @@ ORDER = (
     "NumberOfFilesTransferred",
     "TotalFileSize",
     "TotalTransferredFileSize",
+    "NumberOfFilesFailed",
+    "NumberOfFilesCarriedForward",
     "Errors",
     "Warnings",
     "Progress",
@@ -166,9 +170,10 @@ def _console(settings: Settings, page: str, rest: str) -> str:
 
 def _notify(attributes: Mapping[str, Value], settings: Settings) -> Notify:
     named = {**attributes, "LogBucket": settings.log_bucket}
+    named.pop(UNDONE, None)  # sending it is a part of that
     ordered = {name: named[name] for name in sorted(named, key=_position)}
     title = f"EFS backup {named['BackupStatus']}: {settings.source_efs} ({settings.interval})"
-    return Notify(_subject(title), json.dumps(ordered, indent=4, ensure_ascii=False))
+    return Notify(_subject(title), document(ordered))
 
 
 def _position(name: str) -> tuple[int, str]:
@@ -177,4 +182,4 @@ def _position(name: str) -> tuple[int, str]:
 
 def _subject(text: str) -> str:
     """SNS takes one line of printable ASCII."""
-    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)[:SUBJECT_LENGTH]
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)[:SNS_SUBJECT_LENGTH]

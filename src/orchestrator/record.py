@@ -3,18 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 KEY = "BackupId"
 LOCK_KEY = "lock"
 NEWEST_KEY = "newest-snapshot"
+UNFINISHED_KEY = "unfinished"
 
 RUNNING = "Running"
 SUCCESS = "Success"
+PARTIAL = "Partial"
 INCOMPLETE = "Incomplete"
 UNSUCCESSFUL = "Unsuccessful"
 FPSYNC_FAILED = "fpsync failed"
 UNKNOWN = "Unknown"
+
+# The attribute of a record that names the steps of the run's end that are not done yet.
+UNDONE = "Undone"
 
 # What the orchestrator writes when it closes a run that did not report.
 CLOSING = ("BackupStatus", "Message", "WhatToDo", "BackupStopTime")
@@ -127,6 +133,29 @@ class NewestSnapshot:
         return cls(item["Run"]["S"], datetime.fromtimestamp(int(item["Time"]["N"]), UTC))
 
 
+class Step(StrEnum):
+    """What there is to do when a run has ended, in the order in which it is tried again.
+
+    The status comes last: what is said of a run may have to be said anew when it is closed late.
+    """
+
+    CAPACITY = "capacity"
+    NEWEST = "newest snapshot"
+    NOTIFICATION = "notification"
+    STATUS = "status"
+
+
+Unfinished = Mapping[str, frozenset[Step]]
+"""Runs that are over, by backup id, and what a service refused to do when they ended."""
+
+
+def unfinished_from_item(item: Item) -> Unfinished:
+    """Each run has an attribute of its own, so that no writer overwrites another."""
+    known = frozenset(Step)
+    noted = {run: known & set(value.get("SS", ())) for run, value in item.items()}
+    return {run: frozenset(map(Step, steps)) for run, steps in noted.items() if steps}
+
+
 def to_dynamodb(value: Value) -> dict[str, Any]:
     if isinstance(value, list):
         return {"L": [{"S": line} for line in value]}
@@ -137,6 +166,8 @@ def to_dynamodb(value: Value) -> dict[str, Any]:
 
 def _from_dynamodb(value: dict[str, Any]) -> Value:
     ((kind, raw),) = value.items()
+    if kind == "SS":
+        return sorted(raw)
     if kind == "L":
         return [str(_from_dynamodb(line)) for line in raw]
     if kind == "M":

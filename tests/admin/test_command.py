@@ -1,11 +1,19 @@
 """The edge of the commands: what they take, and errors as one sentence without a traceback."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from io import StringIO
 
 import boto3
 import pytest
 from botocore import exceptions
+from rich.progress import Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
 
+from admin import command
 from admin.command import AdminError, Given, clients, run
 
 
@@ -43,6 +51,40 @@ def test_an_error_is_a_sentence(
     shown = capsys.readouterr().err.strip()
     assert said in shown
     assert len(shown.splitlines()) == 1
+
+
+HOSTILE = "a\x1b[2J\x07\x9b31m\u202egpj\ud800 größe"
+
+
+def test_no_answer_acts_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(fail(refused("Denied", HOSTILE))) == 1
+    assert capsys.readouterr().err.endswith("a [2J  31m gpj  größe\n")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_only_rich_acts_on_the_terminal(terminal: bool) -> None:
+    out = command.SafeConsole(file=StringIO(), force_terminal=terminal, markup=False, width=60)
+    table = Table(title=HOSTILE)
+    table.add_column(HOSTILE)
+    table.add_row(Text(HOSTILE, "red"))
+    out.print(table)
+    out.print(HOSTILE, style="bold")
+    with Progress(TextColumn("{task.description}", markup=False), console=out) as bar:
+        bar.add_task(HOSTILE)
+    text = out.file.getvalue()  # type: ignore[attr-defined]
+    styles = re.sub(r"\x1b\[(\d+(;\d+)*)?m|\x1b\[\?25[hl]|\x1b\[[12]?[AKG]|\r", "", text)
+    assert all(c.isprintable() or c == "\n" for c in styles)
+    assert ("\x1b[1m" in text) == terminal
+    assert "größe" in text
+
+
+def test_a_locale_that_cannot_show_all_is_no_error() -> None:
+    code = (
+        "from admin.command import *; print(run(lambda given: say('gr\\xf6\\xdfe \\u2026') or 0))"
+    )
+    environment = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert done.stdout == b"gr\\xf6\\xdfe \\u2026\n0\n", done.stderr
 
 
 def test_a_bug_is_not_hidden() -> None:

@@ -28,6 +28,14 @@ SUCCESS = {
     "TotalTransferredFileSize": 5_300_000,
     "Message": "The EFS was backed up successfully",
 }
+PARTIAL = {
+    **SUCCESS,
+    "BackupId": "p",
+    "BackupStatus": "Partial",
+    "BackupStartTime": "2026-03-04T02:00:00Z",
+    "BackupStopTime": "2026-03-04T04:30:00Z",
+    "NumberOfFilesFailed": 1200,
+}
 RUNNING = {
     "BackupId": "c",
     "BackupStatus": "Running",
@@ -91,17 +99,51 @@ def test_the_newest_comes_first_and_what_is_no_run_not_at_all() -> None:
 @pytest.mark.parametrize(
     ("items", "said"),
     [
-        ([], "No snapshot yet."),
-        ([V15, RUNNING], "No snapshot yet."),
-        (NO_RUNS, "The newest snapshot is 1 d 1 h old."),
-        ([SUCCESS, *NO_RUNS], "The newest snapshot is 1 d 1 h old."),
-        ([SUCCESS, RUNNING], "The newest snapshot is 1 d 1 h old."),
+        ([], "No complete snapshot yet."),
+        ([V15, RUNNING], "No complete snapshot yet."),
+        ([PARTIAL], "No complete snapshot yet."),
+        (NO_RUNS, "The newest complete snapshot is 1 d 1 h old."),
+        ([SUCCESS, *NO_RUNS], "The newest complete snapshot is 1 d 1 h old."),
+        ([SUCCESS, RUNNING], "The newest complete snapshot is 1 d 1 h old."),
+        ([SUCCESS, PARTIAL], "The newest complete snapshot is 1 d 1 h old."),
         # Nobody has made one; the time is that of the deployment.
-        ([{"BackupId": "newest-snapshot", "Run": "", "Time": 1}], "No snapshot yet."),
+        ([{"BackupId": "newest-snapshot", "Run": "", "Time": 1}], "No complete snapshot yet."),
     ],
 )
 def test_the_age_of_the_newest_snapshot(items: list[dict[str, Any]], said: str) -> None:
     assert status.newest_snapshot(items, status.runs_of(items), NOW) == said
+
+
+NEWER = "The newest of all is partial: it is 1 h old, and 1,200 file(s) could not be copied."
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        ([], ""),
+        ([SUCCESS], ""),
+        ([SUCCESS, PARTIAL, RUNNING], NEWER),
+        ([PARTIAL], NEWER),
+        ([PARTIAL, {**SUCCESS, "BackupStartTime": "2026-03-04T05:00:00Z"}], ""),
+        ([{**PARTIAL, "NumberOfFilesFailed": "?"}], NEWER.replace("1,200 file(s)", "some files")),
+    ],
+)
+def test_a_partial_snapshot_that_is_newer(items: list[dict[str, Any]], said: str) -> None:
+    assert status.partial_since(status.runs_of(items), NOW) == said
+
+
+def test_a_partial_run_has_not_ended_well() -> None:
+    assert Run(PARTIAL).failed
+    assert shown(PARTIAL)[0][1] == "Partial"
+
+
+def test_what_aws_refused_when_runs_ended_is_said() -> None:
+    noted = {"BackupId": "unfinished", "a": {"notification"}, "b": {"notification", "status"}}
+    assert status.undone([SUCCESS, noted]) == (
+        "Of 2 run(s) that are over, AWS refused this, which is tried again each hour:"
+        " notification, status. The log group of the function says why."
+    )
+    assert status.undone([SUCCESS, {"BackupId": "unfinished"}]) == ""
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,10 @@ class BackupInstance(Instance):
         return self.request("update.json")
 
     @property
+    def result(self) -> Path:
+        return self.root / "run/efs-backup/result.json"
+
+    @property
     def published(self) -> bool:
         return (self.root / "mnt/backup/efs-backup/daily.0/file").exists()
 
@@ -171,7 +175,8 @@ def test_the_logs_of_an_engine_that_is_killed_are_kept(instance: BackupInstance)
     (instance.root / "go").touch()
     wait_for(lambda: not processes(str(instance.root / "tmp/efs-backup.")), "the end of rsync")
     assert instance.record["BackupStatus"] == "Unsuccessful"
-    assert "ended without a result" in instance.record["Message"]
+    assert "exit status 137 and without a result" in instance.record["Message"]
+    assert "ran out of memory" in instance.record["WhatToDo"]
     assert instance.logs == ["ec2-logs/cloud-init-output.log", "efs-backup-log/rsync.log"]
     assert instance.ended
 
@@ -307,6 +312,42 @@ def test_a_disk_that_is_too_full_for_logs_fails_no_backup(instance: BackupInstan
     assert instance.record["BackupStatus"] == "Success"
     warnings = [warning["S"] for warning in instance.record["Warnings"]]
     assert any("changes.txt.gz could not be kept: [Errno 28]" in warning for warning in warnings)
+
+
+def test_an_engine_that_ends_without_a_result_is_reported_with_what_became_of_its_logs(
+    instance: BackupInstance,
+) -> None:
+    left = instance.root / "tmp/efs-backup.x"
+    left.mkdir()
+    (left / "rsync.log").write_text("what rsync said")
+    (instance.root / "var/log/efs-backup").mkdir()
+    (instance.root / "var/log/efs-backup/rsync.log").symlink_to("/dev/full")
+    engine = instance.root / "ec2/efs-backup-fpsync.sh"
+    engine.write_text(f'#!/bin/bash\necho \'{{"outcome": "publ\' >{instance.result}\nexit 1\n')
+    instance.boot()
+    assert instance.record["BackupStatus"] == "Unsuccessful"
+    assert "exit status 1 and without a result" in instance.record["Message"]
+    assert "memory" not in instance.record["WhatToDo"]
+    (warning,) = (warning["S"] for warning in instance.record["Warnings"])
+    assert "the log rsync.log could not be kept: " in warning
+    assert "No space left on device" in warning
+    assert instance.ended
+
+
+def test_a_backup_without_some_files_says_so(instance: BackupInstance) -> None:
+    result = {
+        "outcome": "partial",
+        "snapshot": "daily.0",
+        "number_of_files_failed": 1,
+        "errors": ["'a.log': No data available"],
+    }
+    engine = instance.root / "ec2/efs-backup-fpsync.sh"
+    engine.write_text(f"#!/bin/bash\ncat >{instance.result} <<'END'\n{json.dumps(result)}\nEND\n")
+    instance.boot()
+    assert instance.record["BackupStatus"] == "Partial"
+    assert instance.record["Errors"] == [{"S": "'a.log': No data available"}]
+    assert instance.subjects == []
+    assert instance.ended
 
 
 @pytest.mark.parametrize("place", ["tmp", "var/log/efs-backup"])

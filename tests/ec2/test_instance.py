@@ -116,6 +116,40 @@ def test_a_message_that_has_no_space_ends_nothing() -> None:
     assert bash("log something 2>/dev/full; printf on").stdout == "on"
 
 
+HOSTILE = "größe 漢 \x1b[2J\x07".encode() + (
+    b"\x9b1m\xc2\x9b\x7f\na\xff\xed\xa0\x80\xe2\x80\xaegpj \xf0\x9f\x98\x80"
+)
+SHOWN = r"größe 漢 \x1b[2J\x07\x9b1m\xc2\x9b\x7f\x0aa\xff\xed\xa0\x80\xe2\x80\xaegpj 😀"
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8", "de_DE.ISO-8859-1", ""])
+def test_no_message_acts_on_a_terminal_in_any_locale(
+    monkeypatch: pytest.MonkeyPatch, locale: str
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    process = bash('log "$1"', os.fsdecode(HOSTILE))
+    assert process.stderr.splitlines()[-1].partition("  ")[2] == SHOWN
+    assert bash('printf "%s" "$LC_ALL"').stdout == "C.UTF-8"
+
+
+def test_every_character_of_utf8_is_shown_and_every_control_character_escaped() -> None:
+    """A sample of all planes, each beside its edges."""
+    edges = [0x20, 0x7E, 0xA0, 0x7FF, 0x800, 0x200A, 0x2010, 0xFFFD, 0x10000, 0x10FFFF]
+    hidden = [1, 0x1F, 0x7F, 0x80, 0x9F, 0x200B, 0x200F, 0x2028, 0x202E, 0x2060, 0x206F]
+    text = "".join(map(chr, edges))
+    assert bash('printf "%s" "$(printable "$1")"', text).stdout == text
+    escaped = bash('printf "%s" "$(printable "$1")"', "".join(map(chr, hidden))).stdout
+    assert escaped == "".join(rf"\x{byte:02x}" for c in hidden for byte in chr(c).encode())
+
+
+def test_a_message_of_any_length_is_a_short_line_and_a_short_argument(tmp_path: Path) -> None:
+    path = stub(tmp_path / "bin", "aws", "head -c 300000 /dev/zero | tr '\\0' x; exit 1")
+    script = 'LOG_BUCKET=b; ship / x; printf "%s" "${#REPORT_OPTIONS[1]}"; (fail "$(aws)")'
+    process = bash(script, path=path)
+    assert process.stdout == "4000"
+    assert max(map(len, process.stderr.splitlines())) < 4100
+
+
 def test_nothing_is_installed_where_all_is_there(tmp_path: Path) -> None:
     path = stub(tmp_path / "bin", "mount.efs", "")
     stub(path, "apt-get", "exit 99")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,16 @@ PUBLISHED: dict[str, Any] = {
         "expire": {"start": "2026-01-01T00:02:00Z", "stop": "2026-01-01T00:03:00Z"},
     },
 }
+PARTIAL: dict[str, Any] = {
+    **PUBLISHED,
+    "outcome": "partial",
+    "snapshot": "daily.0",
+    "number_of_files_failed": 2,
+    "number_of_files_carried_forward": 1,
+    "errors": ["'a.log': No data available; its old version was kept", "'b': Permission denied"],
+}
+BUT_TWO = "The EFS was backed up, but 2 file(s) could not be copied"
+KEPT = "; the snapshot has 1 file(s) as they were in the one before"
 INCOMPLETE = (
     "The EFS backup was incomplete. Either backup window expired before full backup "
     "or fpsync process was not completed."
@@ -86,6 +97,15 @@ def plain(request: dict[str, Any]) -> dict[str, Any]:
             "Success",
             "The EFS was backed up successfully, with 1 warning(s)",
         ),
+        (PARTIAL, [], "Partial", BUT_TWO + KEPT),
+        ({**PARTIAL, "number_of_files_carried_forward": 0}, [], "Partial", BUT_TWO),
+        (PARTIAL, ["--stopped"], "Partial", f"{BUT_TWO} before the backup window expired{KEPT}"),
+        (
+            {**PUBLISHED, "outcome": "partial", "errors": ["'a': Permission denied"]},
+            ["--warning", "x"],
+            "Partial",
+            "The EFS was backed up, but 1 file(s) could not be copied, with 1 warning(s)",
+        ),
         ({**PUBLISHED, "outcome": "stopped"}, [], "Incomplete", INCOMPLETE),
         (None, ["--stopped"], "Incomplete", INCOMPLETE),
         (
@@ -111,7 +131,21 @@ def plain(request: dict[str, Any]) -> dict[str, Any]:
             None,
             [],
             "Unsuccessful",
-            "The EFS backup was unsuccessful. The engine ended without a result; see the logs",
+            "The EFS backup was unsuccessful. The engine ended with exit status 0 and without a "
+            "result; see the logs",
+        ),
+        (
+            None,
+            ["--exit-status", "137"],
+            "Unsuccessful",
+            "The EFS backup was unsuccessful. The engine ended with exit status 137 and without a "
+            "result: something killed it",
+        ),
+        (
+            {**PUBLISHED, "outcome": "superseded", "message": "by what?"},
+            [],
+            "Unknown",
+            "The EFS backup ended in a way that is not known here: superseded. by what?",
         ),
     ],
 )
@@ -120,7 +154,65 @@ def test_status_and_message(
 ) -> None:
     found = plain(report(tmp_path, result, *words))
     assert (found["BackupStatus"], found["Message"]) == (status, message)
-    assert "not touched" in found["WhatToDo"] or status in ("Success", "Incomplete")
+    calm = ("Success", "Partial", "Incomplete")
+    assert "not touched" in found["WhatToDo"] or status in calm
+
+
+DAMAGED = {
+    "empty": b"",
+    "cut off": json.dumps(PARTIAL).encode()[:-30],
+    "no JSON": b"\x00\xff\xfe",
+    "a list": b"[1, 2]",
+    "nested without end": b"[" * 100_000,
+    "without outcome": b'{"exit_code": 0}',
+    "an outcome that is no text": b'{"outcome": {"published": true}}',
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_result_that_cannot_be_read_is_none_and_the_run_is_reported(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "result.json").write_bytes(content)
+    found = plain(report(tmp_path, None, "--exit-status", "1", "--warning", "the log is gone"))
+    assert found["BackupStatus"] == "Unsuccessful"
+    assert "exit status 1 and without a result" in found["Message"]
+    assert found["Warnings"] == ["the log is gone"]
+    assert "memory" not in found["WhatToDo"]
+
+
+def test_a_directory_in_place_of_the_result(tmp_path: Path) -> None:
+    (tmp_path / "result.json").mkdir()
+    assert plain(report(tmp_path, None))["BackupStatus"] == "Unsuccessful"
+
+
+def test_of_a_result_that_a_newer_engine_wrote_what_is_known_is_taken(tmp_path: Path) -> None:
+    newer = {
+        "outcome": "published",
+        "format": 7,
+        "number_of_files": 12,
+        "total_file_size": "4 KiB",
+        "number_of_files_transferred": -1,
+        "number_of_files_failed": 10**40,
+        "warnings": {"vanished": ["a"]},
+        "errors": [{"path": "b"}],
+        "phases": {"copy": {"start": "2026-01-01T00:00:00Z"}, "expire": 7},
+    }
+    found = plain(report(tmp_path, newer))
+    assert (found["BackupStatus"], found["NumberOfFiles"]) == ("Success", 12)
+    assert found["CreateHardlinksStartTime"] == "2026-01-01T00:00:00Z"
+    assert found["Errors"] == ["{'path': 'b'}"]
+    assert not {"TotalFileSize", "NumberOfFilesTransferred", "NumberOfFilesFailed"} & set(found)
+
+
+def test_what_was_not_copied_is_counted(tmp_path: Path) -> None:
+    found = plain(report(tmp_path, PARTIAL))
+    assert found["NumberOfFilesFailed"] == 2
+    assert found["NumberOfFilesCarriedForward"] == 1
+    assert found["Errors"] == PARTIAL["errors"]
+    message = json.loads((tmp_path / "message.json").read_text())
+    assert message["BackupStatus"] == "Partial"
+    assert message["Errors"] == PARTIAL["errors"]
 
 
 def test_counts_times_and_logs(tmp_path: Path) -> None:
@@ -168,6 +260,14 @@ def test_a_log_that_was_not_uploaded_is_a_warning(tmp_path: Path) -> None:
     assert found["Warnings"] == ["x could not be uploaded"]
 
 
+def test_a_log_that_was_not_uploaded_is_named_whatever_else_there_is(tmp_path: Path) -> None:
+    many = {**PUBLISHED, "warnings": [f"vanished: {n}" for n in range(1000)]}
+    found = plain(report(tmp_path, many, "--warning", "x could not be uploaded"))
+    assert found["Message"].endswith("with 1001 warning(s)")
+    assert found["Warnings"][0] == "x could not be uploaded"
+    assert found["Warnings"][-1] == "… and 981 more"
+
+
 @pytest.mark.parametrize(
     ("result", "words", "advice"),
     [
@@ -175,7 +275,20 @@ def test_a_log_that_was_not_uploaded_is_a_warning(tmp_path: Path) -> None:
         ({**PUBLISHED, "warnings": ["vanished: a"]}, [], "See Warnings"),
         ({**PUBLISHED, "outcome": "stopped"}, [], "longer backup window"),
         (None, ["--stopped"], "longer backup window"),
-        ({**PUBLISHED, "outcome": "failed", "cause": "walk"}, [], "use a larger one"),
+        (PARTIAL, [], "the next backup tries again"),
+        (PARTIAL, ["--stopped"], "longer backup window"),
+        ({**PUBLISHED, "outcome": "failed", "cause": "walk"}, [], "See the logs"),
+        (
+            {**PUBLISHED, "outcome": "failed", "cause": "walk", "message": "too little memory?"},
+            [],
+            "use a larger one",
+        ),
+        (
+            {**PUBLISHED, "outcome": "failed", "message": "[Errno 12] Cannot allocate memory"},
+            [],
+            "use a larger one",
+        ),
+        ({**PUBLISHED, "outcome": "superseded"}, [], "See the logs"),
         ({**PUBLISHED, "outcome": "failed", "cause": "files"}, [], "See Errors"),
         ({**PUBLISHED, "outcome": "failed", "cause": "empty-source"}, [], "Source EFS"),
         ({**PUBLISHED, "outcome": "failed", "cause": "verification"}, [], "copies that anew"),
@@ -188,7 +301,8 @@ def test_a_log_that_was_not_uploaded_is_a_warning(tmp_path: Path) -> None:
             "mount targets",
         ),
         (None, ["--failure", "could not be installed"], "See the logs"),
-        (None, [], "ran out of memory"),
+        (None, ["--exit-status", "137"], "ran out of memory"),
+        (None, ["--exit-status", "1"], "See the logs"),
     ],
 )
 def test_what_to_do(
@@ -197,7 +311,9 @@ def test_what_to_do(
     assert advice in plain(report(tmp_path, result, *words))["WhatToDo"]
 
 
-@pytest.mark.parametrize(("outcome", "removed"), [("published", True), ("stopped", False)])
+@pytest.mark.parametrize(
+    ("outcome", "removed"), [("published", True), ("partial", True), ("stopped", False)]
+)
 def test_how_far_it_came_is_kept_of_a_run_that_did_not_succeed(
     tmp_path: Path, outcome: str, removed: bool
 ) -> None:
@@ -266,7 +382,41 @@ def test_progress_is_an_update_of_a_running_record(tmp_path: Path) -> None:
     }
 
 
-def test_hostile_file_names_reach_the_record_as_text(tmp_path: Path) -> None:
-    errors = ['rsync: "\\n\'$(id)`"', "\\xff not utf-8", "漢字"]
-    found = plain(report(tmp_path, {**PUBLISHED, "errors": errors}))
-    assert found["Errors"] == errors
+LOCALES = ["C", "C.UTF-8", "POSIX", "de_DE.ISO-8859-1", ""]
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_hostile_file_names_reach_the_record_as_text_in_any_locale(
+    tmp_path: Path, locale: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    monkeypatch.setenv("PYTHONCOERCECLOCALE", "0")
+    errors = ['rsync: "\\n\'$(id)`"', "\\xff not utf-8", "漢字", "\x1b[2J\x07\x9b1m", "\ud800"]
+    failure = os.fsdecode("größe ".encode() + b"\xff\x1b")
+    found = plain(report(tmp_path, {**PUBLISHED, "errors": errors}, "--failure", failure))
+    assert found["Errors"] == [*errors[:3], r"\x1b[2J\x07\x9b1m", r"\ud800"]
+    assert found["Message"] == r"größe \xff\x1b"
+    text = (tmp_path / "message.json").read_bytes().decode()
+    assert all(c.isprintable() or c == "\n" for c in text)
+    assert json.loads(text)["Message"] == found["Message"]
+
+
+def test_no_name_is_too_long_for_a_service(tmp_path: Path) -> None:
+    """Each byte of these names takes five in JSON, and there are as many as an engine may tell."""
+    line = "could not be copied: " + r"\xff" * 200_000 + "/the end"
+    full = {**PARTIAL, "errors": [line] * 50, "warnings": [line] * 50, "message": line}
+    found = plain(report(tmp_path, full, "--failure", line[:30_000]))
+    assert len((tmp_path / "update.json").read_bytes()) < 200_000  # an item may have 409,600
+    assert len((tmp_path / "message.json").read_bytes()) < 262_144
+    assert found["Errors"][0].startswith("could not be copied: ")
+    assert found["Errors"][0].endswith("/the end")
+    assert len(found["Errors"]) == 21
+
+
+def test_progress_that_is_being_written_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "progress.json").write_text('{"phase": "co')
+    command = [sys.executable, str(EC2 / "lib" / "progress_report.py"), "--table", "t"]
+    command += ["--progress", "progress.json", "--backup-id", "b-1", "--instance", "i-1"]
+    subprocess.run([*command, "--request", "update.json"], cwd=tmp_path, check=True)
+    assert not (tmp_path / "update.json").exists()

@@ -25,6 +25,7 @@ from orchestrator import messages
 from orchestrator.actions import StopInstance
 from orchestrator.aws import SSM_SCRIPT, Account
 from orchestrator.events import Terminating
+from orchestrator.limits import fitted
 from tests.ec2.test_backup_script import BackupInstance
 from tests.ec2.test_restore_script import Instance
 from tests.orchestrator.test_core import SETTINGS, body, record
@@ -205,7 +206,7 @@ def test_a_restore_is_told_exactly_what_was_chosen(
     assert option(arguments, "--subdirectory") == chosen["RestoreSubDir"]
     assert "--dry-run" not in arguments
     message = json.loads((restore.root / "run/efs-backup/message.json").read_text())
-    assert {name: message["Parameters"][name] for name in chosen} == chosen
+    assert {name: message["Parameters"][name] for name in chosen} == fitted(chosen)
 
 
 @settings(deadline=None, derandomize=True, database=None)
@@ -215,8 +216,10 @@ def test_a_notification_says_exactly_what_was_chosen(chosen: dict[str, str]) -> 
     ended = record("run-a", "Success", FolderLabel=label, BackupPrefix=prefix, Message=label)
     mail = messages.run_ended(ended, replace(SETTINGS, folder_label=label, source_efs=label))
     found = body(mail)
-    assert (found["FolderLabel"], found["BackupPrefix"]) == (label, prefix)
-    assert found["Message"] == label
+    # But for what no mail program should get: that is escaped.
+    assert (found["FolderLabel"], found["BackupPrefix"]) == (fitted(label), fitted(prefix))
+    assert fitted(label) == label or not label.isprintable()
+    assert found["Message"] == fitted(label)
     assert re.fullmatch(r"[ -~]{1,99}", mail.subject), "SNS refuses any other subject"
 
 

@@ -4,10 +4,14 @@ Events are delivered as Lambda does it: three times at most. What a service refu
 the hourly check or the next start.
 """
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -22,6 +26,7 @@ from orchestrator.record import timestamp
 from tests.orchestrator.cloud import REGION, Cloud
 from tests.orchestrator.test_handler import RUN, Context
 
+ROOT = Path(__file__).parents[2]
 DELIVERIES = 3
 FAR = 10**6
 SERVICES = ["auto-scaling", "dynamodb", "scheduler", "sns"]
@@ -158,7 +163,7 @@ def backups(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backups]:
 
 @pytest.mark.parametrize(("service", "error", "moment"), CASES)
 def test_for_a_while(backups: Backups, service: str, error: str, moment: str) -> None:
-    """For two requests: the SDK tries again what is worth it, and Lambda the rest."""
+    """For two requests: the SDK tries again what is worth it, Lambda and the check the rest."""
     if moment == "start":
         backups.breaks(service, error, 2)
     backups.start()
@@ -169,6 +174,8 @@ def test_for_a_while(backups: Backups, service: str, error: str, moment: str) ->
     if moment == "end":
         backups.breaks(service, error, 2)
     backups.terminated()
+    for hour in ("first", "second"):
+        backups.deliver(CHECK, f"the {hour} check")
     assert backups.faults.answered
     assert backups.notified() == ["Success"]
     assert backups.cloud.item("lock") is None
@@ -202,12 +209,54 @@ def test_for_good_while_a_backup_ends(backups: Backups, service: str) -> None:
     backups.report()
     backups.breaks(service, "denies", FAR)
     backups.terminated()
+    backups.end_window()
+    backups.deliver(CHECK, "a check")
+    assert (backups.cloud.item("lock") is None) == (service != "dynamodb"), "while it refuses"
     backups.faults.left = 0
     backups.end_window()
     backups.deliver(CHECK, "a check")
     assert backups.status() == "Success"
     assert backups.notified() == ["Success"]
     assert_the_next_run_works(backups)
+
+
+def test_backups_go_on_for_nights_in_which_nobody_can_be_notified(backups: Backups) -> None:
+    nights = [f"night-{n}" for n in range(4)]
+    backups.breaks("sns", "denies", FAR)
+    for night in nights:
+        backups.start(night)
+        assert backups.status(night) == "Running"
+        backups.report(night)
+        backups.terminated()
+        assert backups.cloud.item("lock") is None
+        assert backups.cloud.item(night)["Undone"] == {"SS": ["notification"]}  # type: ignore[index]
+    backups.deliver(CHECK, "a check")
+    assert not backups.cloud.mails()
+    backups.faults.left = 0
+    backups.deliver(CHECK, "a check")
+    backups.deliver(CHECK, "another check")
+    assert [backups.notified(night) for night in nights] == [["Success"]] * 4
+    backups.deliver(CHECK, "one more")
+    assert len(backups.cloud.mails()) == 4
+    assert not any("Undone" in (backups.cloud.item(night) or {}) for night in nights)
+
+
+def test_names_of_any_length_are_recorded_and_notified(backups: Backups, tmp_path: Path) -> None:
+    """As many and as long as an engine may tell of, through the instance's report."""
+    line = "could not be copied: " + r"\xff" * 4096
+    result = {"outcome": "partial", "errors": [line] * 50, "warnings": [line] * 50}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    backups.start()
+    words = ["--backup-id", RUN, "--table", backups.cloud.settings.table, "--instance", "i-1"]
+    words += ["--result", "result.json", "--logs", "s3://logs/x/", "--topic", "arn:aws:sns:r:1:t"]
+    command = [sys.executable, ROOT / "ec2/lib/report.py", *words, "--request", "update.json"]
+    subprocess.run([*command, "--message", "message.json"], cwd=tmp_path, check=True)
+    update = json.loads((tmp_path / "update.json").read_text())
+    boto3.client("dynamodb", REGION).update_item(**update)
+    backups.terminated()
+    assert backups.notified() == ["Partial"]
+    assert backups.cloud.item("lock") is None
+    assert "Undone" not in (backups.cloud.item(RUN) or {})
 
 
 def assert_the_next_run_works(backups: Backups) -> None:

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from orchestrator.actions import (
+    Attempt,
     BeginRun,
     CloseRun,
     CompleteHook,
@@ -22,14 +23,16 @@ from orchestrator.actions import (
     Notify,
     ReleaseLock,
     RemoveSchedule,
+    Retry,
     Schedule,
     SetDesired,
     StopInstance,
 )
 from orchestrator.aws import Account, WorldChanged
 from orchestrator.core import Group, World
-from orchestrator.events import Check, Start, Stop, Terminated, Terminating
-from orchestrator.record import Lock, NewestSnapshot, Record
+from orchestrator.events import Check, Close, Start, Stop, Terminated, Terminating
+from orchestrator.limits import SNS_MESSAGE_BYTES
+from orchestrator.record import Lock, NewestSnapshot, Record, Step
 from orchestrator.settings import Settings
 from tests.orchestrator.cloud import FUNCTION_ARN, REGION, Cloud
 from tests.orchestrator.test_settings import ENV
@@ -41,6 +44,7 @@ CLOSED = RECORD.closed("Unknown", "No report", "See the logs", NOW)
 STOP = Schedule("run-a", "stop", NOW + timedelta(minutes=165))
 CLOSE = Schedule("run-a", "close", NOW + timedelta(minutes=180))
 TOKEN = "630aa23f-48eb-45e7-aba6-799ea6093a0f"
+TOO_LONG = Notify("subject", "x" * (SNS_MESSAGE_BYTES + 1))
 TERMINATING = Terminating("backup-group", "i-1", "hook; rm -rf /", TOKEN)
 
 
@@ -105,6 +109,75 @@ class TestLoad:
         account = Account(settings, FUNCTION_ARN, partial(boto3.client, region_name=REGION))
         with pytest.raises(LookupError, match="gone"):
             account.load(Start("run-a"))
+
+    @pytest.mark.parametrize("event", [Close("run-a"), Check()])
+    def test_the_window_ends_whatever_auto_scaling_says(self, cloud: Cloud, event: Any) -> None:
+        settings = replace(cloud.settings, group="gone")
+        account = Account(settings, FUNCTION_ARN, partial(boto3.client, region_name=REGION))
+        assert account.load(event).group == Group(1, frozenset())
+
+
+class TestRefusal:
+    """What a service refuses at the end of a run waits for the checks."""
+
+    @pytest.fixture(autouse=True)
+    def begun(self, account: Account) -> None:
+        account.apply(BeginRun(RECORD, LOCK))
+
+    def refused(self, run: str = "run-a") -> Attempt:
+        return Attempt(run, Step.NOTIFICATION, TOO_LONG)
+
+    def test_is_noted_in_the_record_and_where_checks_look(
+        self, account: Account, cloud: Cloud
+    ) -> None:
+        account.apply(self.refused())
+        account.apply(Attempt("run-a", Step.CAPACITY, TOO_LONG))
+        world = account.load(Check())
+        assert world.unfinished == {"run-a": frozenset({Step.CAPACITY, Step.NOTIFICATION})}
+        assert world.records["run-a"].attributes["Undone"] == ["capacity", "notification"]
+        assert account.load(Start("run-b")).unfinished == {}
+
+    def test_is_done_later(self, account: Account, cloud: Cloud) -> None:
+        account.apply(self.refused())
+        account.apply(Retry("run-a", Step.NOTIFICATION, (TOO_LONG,)))
+        assert account.load(Check()).unfinished
+        account.apply(Retry("run-a", Step.NOTIFICATION, (Notify("subject", "{}"),)))
+        assert cloud.mails() == [("subject", {})]
+        assert account.load(Check()).unfinished == {}
+        assert "Undone" not in (cloud.item("run-a") or {})
+
+    def test_is_noted_of_a_run_without_record_that_does_not_come_back(
+        self, account: Account, cloud: Cloud
+    ) -> None:
+        account.apply(self.refused("run-z"))
+        assert account.load(Check()).unfinished == {"run-z": frozenset({Step.NOTIFICATION})}
+        assert cloud.item("run-z") is None
+
+    def test_leaves_no_note_of_what_was_done(self, account: Account, cloud: Cloud) -> None:
+        account.apply(Attempt("run-a", Step.NOTIFICATION, Notify("subject", "{}")))
+        assert cloud.item("unfinished") is None
+
+    def test_is_none_when_the_world_changed(self, account: Account, cloud: Cloud) -> None:
+        cloud.instance_writes("run-a", BackupStatus={"S": "Success"})
+        with pytest.raises(WorldChanged):
+            account.apply(Attempt("run-a", Step.STATUS, CloseRun(CLOSED)))
+        assert cloud.item("unfinished") is None
+
+    def test_of_the_note_itself_is_raised(self, stubbed: "Stubbed") -> None:
+        """Without a note, nobody would try again: the lock stays, and the event comes again."""
+        stubbed.stubbers["sns"].add_client_error("publish", "AuthorizationError")
+        for _ in ("the record", "the note"):
+            stubbed.stubbers["dynamodb"].add_client_error("update_item", "AccessDeniedException")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            stubbed.account.apply(self.refused())
+
+    def test_notes_of_another_release_are_left_alone(self, account: Account, cloud: Cloud) -> None:
+        cloud.instance_writes(
+            "unfinished",
+            BackupId={"S": "unfinished"},
+            **{"run-a": {"SS": ["notification", "something new"]}, "run-b": {"SS": ["new"]}},
+        )
+        assert account.load(Check()).unfinished == {"run-a": frozenset({Step.NOTIFICATION})}
 
 
 class TestRun:

@@ -1,14 +1,16 @@
 """The decisions, as tables: (event, world, now) -> actions in order."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 
 import pytest
 
 from orchestrator import messages
 from orchestrator.actions import (
     Action,
+    Attempt,
     BeginRun,
     CloseRun,
     CompleteHook,
@@ -20,6 +22,7 @@ from orchestrator.actions import (
     PublishMetrics,
     ReleaseLock,
     RemoveSchedule,
+    Retry,
     Schedule,
     SendAnonymousMetric,
     SetDesired,
@@ -27,8 +30,10 @@ from orchestrator.actions import (
 )
 from orchestrator.core import Decision, Group, World, decide
 from orchestrator.events import Check, Close, Event, Start, Stop, Terminated, Terminating
-from orchestrator.record import Lock, NewestSnapshot, Record, Value
+from orchestrator.record import Lock, NewestSnapshot, Record, Step, Value
 from orchestrator.settings import Settings
+
+T = TypeVar("T")
 
 SETTINGS = Settings(
     table="table",
@@ -74,12 +79,14 @@ def world(
     instances: str = "",
     ending: str = "",
     newest: str = "",
+    unfinished: Mapping[str, frozenset[Step]] | None = None,
 ) -> World:
     return World(
         Lock(lock, at("05:00")) if lock else None,
         {record.backup_id: record for record in records},
         Group(desired, frozenset(f"{instances} {ending}".split()), frozenset(ending.split())),
         NewestSnapshot("z", at(newest)) if newest else None,
+        unfinished or {},
     )
 
 
@@ -108,6 +115,10 @@ def text(action: Action) -> str:
             return f"unschedule {run}"
         case ReleaseLock(run):
             return f"release {run}"
+        case Attempt(_, _, inner):
+            return text(inner)
+        case Retry(run, step, inners):
+            return f"again the {step} of {run}: {', '.join(map(text, inners)) or 'nothing'}"
         case _:
             assert_never(action)
 
@@ -122,9 +133,23 @@ def body(notify: Action) -> dict[str, Any]:
     return content
 
 
+def inner(action: Action) -> tuple[Action, ...]:
+    match action:
+        case Attempt():
+            return (action.action,)
+        case Retry():
+            return action.actions
+    return (action,)
+
+
+def of_type(decision: Decision, kind: type[T]) -> T:
+    """The only action of this type, wherever it is."""
+    (found,) = [a for action in decision.actions for a in inner(action) if isinstance(a, kind)]
+    return found
+
+
 def the_notification(decision: Decision) -> Notify:
-    (notify,) = [action for action in decision.actions if isinstance(action, Notify)]
-    return notify
+    return of_type(decision, Notify)
 
 
 def observed(decision: Decision) -> list[str]:
@@ -386,6 +411,62 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
         "05:00",
         finalised("Success"),
     ),
+    "check when the notification of a run was refused": (
+        Check(),
+        world(REPORTED, newest="02:30", unfinished={"a": frozenset({Step.NOTIFICATION})}),
+        "05:00",
+        ["again the notification of a: notify a Success"],
+    ),
+    "check when the capacity could not be set, and no run has begun since": (
+        Check(),
+        world(REPORTED, desired=1, newest="02:30", unfinished={"a": frozenset({Step.CAPACITY})}),
+        "05:00",
+        ["again the capacity of a: desired 0"],
+    ),
+    "check when the capacity could not be set, and is another run's by now": (
+        Check(),
+        world(
+            record("b"),
+            lock="b",
+            desired=1,
+            newest="02:30",
+            unfinished={"a": frozenset({Step.CAPACITY})},
+        ),
+        "04:00",
+        ["again the capacity of a: nothing"],
+    ),
+    "check when a run that is still running could not be closed": (
+        Check(),
+        world(BOOTED, newest="01:00", unfinished={"a": frozenset({Step.STATUS})}),
+        "06:00",
+        [
+            "again the newest snapshot of a: nothing",
+            "again the notification of a: notify a Unknown",
+            "again the status of a: close a as Unknown",
+        ],
+    ),
+    "check when a run that could not be closed has reported since": (
+        Check(),
+        world(REPORTED, newest="01:00", unfinished={"a": frozenset({Step.STATUS})}),
+        "06:00",
+        [
+            "again the newest snapshot of a: note snapshot of a at 02:30",
+            "again the notification of a: notify a Success",
+            "again the status of a: nothing",
+        ],
+    ),
+    "check when the record of a run was removed before it could be notified": (
+        Check(),
+        world(newest="01:00", unfinished={"a": frozenset({Step.NOTIFICATION})}),
+        "06:00",
+        ["again the notification of a: notify a Unknown"],
+    ),
+    "check leaves to its own end what was refused while that is not over": (
+        Check(),
+        world(REPORTED, lock="a", newest="01:00", unfinished={"a": frozenset({Step.NOTIFICATION})}),
+        "04:00",
+        [],
+    ),
     # instance terminating
     "terminating while the run is running": (
         TERMINATING,
@@ -448,6 +529,12 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
         world(REPORTED, lock="a"),
         "02:31",
         finalised("Success"),
+    ),
+    "terminated after the run published all but some files": (
+        TERMINATED,
+        world(record("a", "Partial", BackupStopTime="2026-03-01T02:30:00Z"), lock="a"),
+        "02:31",
+        finalised("Partial"),
     ),
     "terminated after the run reported but could not scale in": (
         TERMINATED,
@@ -537,6 +624,7 @@ def test_the_new_record_has_the_attributes_of_the_table() -> None:
 
 SENTENCES = {
     "Success": "The EFS was backed up successfully",
+    "Partial": "The EFS was backed up, but some files could not be copied",
     "Incomplete": (
         "The EFS backup was incomplete. Either backup window expired before full backup "
         "or fpsync process was not completed."
@@ -663,7 +751,7 @@ def test_the_whole_notification_of_a_bare_record(status: str) -> None:
 def test_the_whole_notification_of_a_run_that_nobody_reported() -> None:
     booted = record("a", InstanceId="i-1", EC2Logs=LOGS)
     decision = decide(TERMINATED, world(booted, lock="a"), SETTINGS, at("04:50"))
-    (close,) = [action for action in decision.actions if isinstance(action, CloseRun)]
+    close = of_type(decision, CloseRun)
     message = whole(decision)
     assert message == {
         "BackupStatus": "Unknown",
@@ -765,6 +853,9 @@ OBSERVED: dict[str, list[str]] = {
         *ENDED,
         "publish SnapshotAge 9000 Seconds at 05:00",
     ],
+    "check when a run that could not be closed has reported since": [
+        "publish SnapshotAge 12600 Seconds at 06:00"
+    ],
 }
 
 
@@ -772,6 +863,66 @@ OBSERVED: dict[str, list[str]] = {
 def test_observations(name: str) -> None:
     event, given, time, _ = CASES[name]
     assert observed(decide(event, given, SETTINGS, at(time))) == OBSERVED[name]
+
+
+def test_what_could_not_be_copied_is_a_metric_and_the_age_goes_on_growing() -> None:
+    partial = record("a", "Partial", BackupStopTime="2026-03-01T02:30:00Z", NumberOfFilesFailed=3)
+    decision = decide(Check(), world(partial, lock="a", newest="01:00"), SETTINGS, at("05:00"))
+    assert observed(decision) == [
+        "measure the end of a",
+        "publish BackupDuration 1800 Seconds, FilesFailed 3 Count at 02:30",
+        "send the metric of a",
+        "publish SnapshotAge 14400 Seconds at 05:00",
+    ]
+
+
+def test_a_snapshot_that_is_noted_late_does_not_make_the_newest_one_older() -> None:
+    noted = {"a": frozenset({Step.NEWEST})}
+    decision = decide(
+        Check(), world(REPORTED, newest="04:00", unfinished=noted), SETTINGS, at("05:00")
+    )
+    assert texts(decision) == ["again the newest snapshot of a: note snapshot of a at 02:30"]
+    assert observed(decision) == ["publish SnapshotAge 3600 Seconds at 05:00"]
+
+
+def test_one_that_is_refused_for_ever_keeps_no_other_waiting() -> None:
+    """Each check tries two runs; within as many hours as there are runs, each has its turn."""
+    names = ["a", "b", "c", "d", "e"]
+    noted = {run: frozenset({Step.NOTIFICATION}) for run in names}
+    given = world(*(record(run, "Success") for run in names), newest="01:00", unfinished=noted)
+    turns = []
+    for hour in range(10, 15):
+        actions = decide(Check(), given, SETTINGS, at(f"{hour}:07")).actions
+        turns.append([action.run for action in actions if isinstance(action, Retry)])
+    assert all(len(turn) == 2 for turn in turns)
+    assert {run for turn in turns for run in turn} == set(names)
+
+
+def test_a_record_full_of_long_names_is_notified() -> None:
+    """SNS takes 262,144 bytes; half of the characters are doubled when they are escaped."""
+    line = "could not be copied: " + "\\xff" * 3000
+    more = {f"Extra{n}": line for n in range(300)}
+    full = record("a", "Partial", Errors=[line] * 1000, Warnings=[line] * 50, **more)
+    notify = messages.run_ended(full, SETTINGS)
+    assert 50_000 < len(notify.body.encode()) <= 262_144
+    found = body(notify)
+    assert found["BackupStatus"] == "Partial"
+    assert found["Errors"][0].startswith("could not be copied: ")
+    assert found["Errors"][-1] == "… and 980 more"
+
+
+def test_nothing_in_a_notification_acts_on_a_terminal() -> None:
+    names = ["\x1b[2J", "\x9b31m", "\x07", "a\nb", "\u202egpj.exe", "\ud800", "größe 漢字"]
+    notify = messages.run_ended(record("a", "Partial", Errors=names, Message=names[0]), SETTINGS)
+    assert all(c.isprintable() or c == "\n" for c in notify.body)
+    assert body(notify)["Errors"] == [
+        *("\\x1b[2J", "\\x9b31m", "\\x07", "a b", "\\u202egpj.exe", "\\ud800"),
+        "größe 漢字",
+    ]
+
+
+def test_what_is_not_done_yet_is_no_part_of_the_notification() -> None:
+    assert "Undone" not in body(messages.run_ended(record("a", Undone=["notification"]), SETTINGS))
 
 
 def test_the_anonymous_metric_can_be_opted_out_of() -> None:

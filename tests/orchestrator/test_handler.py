@@ -209,6 +209,16 @@ def test_errors_are_logged_with_the_event_and_raised(
         invoke("start")
 
 
+def test_a_line_of_the_log_is_short_and_plain_whatever_comes(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UnknownEvent):
+        handler.lambda_handler({"mode": "\x1b[2J" + "é\\" * 100_000}, Context(RUN))
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "orchestrator"]
+    assert len(line.encode()) < 50_000
+    assert line.isprintable()
+
+
 def test_a_missing_setting_is_named_and_nothing_is_done(cloud: Cloud) -> None:
     os.environ.pop("topic_arn")
     with pytest.raises(SettingsError, match="topic_arn"):

@@ -1,5 +1,7 @@
-"""A function may die between any two actions, and any event may come twice, late or never."""
+"""A function may die between any two actions, any event may come twice, late or never, and any
+service may refuse for good."""
 
+import contextlib
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from orchestrator.actions import (
     Action,
+    Attempt,
     BeginRun,
     CloseRun,
     CompleteHook,
@@ -20,14 +23,22 @@ from orchestrator.actions import (
     Notify,
     ReleaseLock,
     RemoveSchedule,
+    Retry,
     Schedule,
     SetDesired,
     StopInstance,
 )
 from orchestrator.core import Group, World, decide
 from orchestrator.events import Check, Close, Event, Start, Stop, Terminated
-from orchestrator.record import Lock, NewestSnapshot, Record, timestamp
-from tests.orchestrator.test_core import CASES, SETTINGS, at, body
+from orchestrator.record import Lock, NewestSnapshot, Record, Step, timestamp
+from tests.orchestrator.test_core import CASES, SETTINGS, at, body, inner
+
+DELIVERIES = 3
+AUTO_SCALING = frozenset({SetDesired, EndInstance, StopInstance, CompleteHook})
+
+
+class Refused(Exception):
+    """A service did not do what it was asked."""
 
 
 @dataclass
@@ -43,16 +54,55 @@ class Account:
     notified: set[tuple[str, str]] = field(default_factory=set)
     hooks: set[str] = field(default_factory=set)
     newest: NewestSnapshot | None = None
+    unfinished: dict[str, frozenset[Step]] = field(default_factory=dict)
+    refused: frozenset[type] = frozenset()
+    """What actions services refuse at present."""
 
     def deliver(self, event: Event, now: datetime, die_after: int | None = None) -> None:
+        """As Lambda does it: again when it fails, and not for ever."""
+        for _ in range(DELIVERIES):
+            with contextlib.suppress(Refused):
+                self.handle(event, now, die_after)
+                return
+
+    def handle(self, event: Event, now: datetime, die_after: int | None) -> None:
         group = Group(self.desired, frozenset(self.instances), frozenset(self.ending))
-        newest = self.newest if isinstance(event, Check) else None
-        world = World(self.lock, self.records, group, newest)
+        checks = isinstance(event, Check)
+        world = World(
+            self.lock,
+            self.records,
+            group,
+            self.newest if checks else None,
+            self.unfinished if checks else {},
+        )
         for action in decide(event, world, SETTINGS, now).actions[:die_after]:
             self.apply(action)
 
+    def attempt(self, run: str, step: Step, actions: tuple[Action, ...]) -> None:
+        noted = self.unfinished.get(run, frozenset())
+        try:
+            for action in actions:
+                self.apply(action)
+        except Refused:
+            noted |= {step}
+        else:
+            noted -= {step}
+        others = {key: steps for key, steps in self.unfinished.items() if key != run}
+        self.unfinished = {**others, run: noted} if noted else others
+
     def apply(self, action: Action) -> None:
+        if type(action) in self.refused:
+            if isinstance(action, RemoveSchedule):
+                return  # an entry that stays finds its run over
+            raise Refused
         match action:
+            case Attempt(run, step, what):
+                noted = step in self.unfinished.get(run, ())
+                self.attempt(run, step, (what,))
+                if noted:  # no attempt takes a note back
+                    self.unfinished[run] = self.unfinished.get(run, frozenset()) | {step}
+            case Retry(run, step, whats):
+                self.attempt(run, step, whats)
             case BeginRun(record, lock):
                 assert self.lock is None
                 assert record.backup_id not in self.records
@@ -93,6 +143,7 @@ def account(given: World) -> Account:
         set(given.group.instances),
         set(given.group.ending),
         newest=given.newest,
+        unfinished=dict(given.unfinished),
     )
 
 
@@ -106,6 +157,46 @@ def test_dying_after_any_action_and_being_delivered_again_ends_the_same(name: st
         disturbed.deliver(event, at(time), die_after=applied)
         disturbed.deliver(event, at(time))
         assert disturbed == undisturbed, f"died after {actions[:applied]}"
+
+
+KINDS = {
+    name: sorted(
+        {type(a) for action in actions for a in inner(action)}, key=lambda kind: kind.__name__
+    )
+    for name, (event, given, time, _) in CASES.items()
+    if (actions := decide(event, given, SETTINGS, at(time)).actions)
+}
+REFUSALS = [(name, kind) for name, kinds in KINDS.items() for kind in kinds]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), REFUSALS, ids=[f"{name}: {kind.__name__}" for name, kind in REFUSALS]
+)
+def test_a_service_that_refuses_for_good_delays_the_end_of_a_run_and_nothing_else(
+    name: str, kind: type
+) -> None:
+    event, given, time, actions = CASES[name]
+    later = at(time) + timedelta(days=1)
+    undisturbed = account(given)
+    undisturbed.deliver(event, at(time))
+    undisturbed.deliver(Check(), later)
+    disturbed = account(given)
+    disturbed.refused = AUTO_SCALING if kind in AUTO_SCALING else frozenset({kind})
+    disturbed.deliver(event, at(time))
+    if "release a" in actions and kind is not ReleaseLock:
+        assert disturbed.lock is None or disturbed.lock.run != "a", "while the service refuses"
+    disturbed.refused = frozenset()
+    disturbed.deliver(event, at(time))
+    for hours in range(3):
+        disturbed.deliver(Check(), later + timedelta(hours=hours))
+    assert disturbed.unfinished == {}
+    assert (disturbed.lock, disturbed.desired) == (undisturbed.lock, undisturbed.desired)
+    assert disturbed.newest == undisturbed.newest or kind is NoteSnapshot
+    assert undisturbed.notified <= disturbed.notified
+    for run in undisturbed.records:
+        status = disturbed.records[run].status
+        assert status != "Running"
+        assert (run, status) in disturbed.notified or run not in dict(undisturbed.notified)
 
 
 class Life(RuleBasedStateMachine):
@@ -155,7 +246,10 @@ class Life(RuleBasedStateMachine):
             self.deliver(kind(entry.run), die_after)
 
     @precondition(
-        lambda self: len(self.account.instances - self.account.ending) < self.account.desired
+        lambda self: (
+            self.account.lock
+            and len(self.account.instances - self.account.ending) < self.account.desired
+        )
     )
     @rule(registers=st.booleans())
     def an_instance_boots(self, registers: bool) -> None:
@@ -184,6 +278,27 @@ class Life(RuleBasedStateMachine):
         if not lost:
             self.deliver(Terminated(SETTINGS.group, instance), die_after)
 
+    @rule(
+        refused=st.sampled_from(
+            [
+                *([frozenset({kind})] for kind in (Notify, NoteSnapshot, CloseRun)),
+                [frozenset({ReleaseLock})],
+                [frozenset({BeginRun})],
+                [frozenset({Schedule})],
+                [AUTO_SCALING],
+            ]
+        )
+    )
+    def a_service_begins_to_refuse(self, refused: list[frozenset[type]]) -> None:
+        (self.account.refused,) = refused
+
+    @rule()
+    def all_services_are_back(self) -> None:
+        self.account.refused = frozenset()
+
+    def undone(self, run: str) -> frozenset[Step]:
+        return self.account.unfinished.get(run, frozenset())
+
     def update(self, run: str, **attributes: str) -> None:
         old = self.account.records[run]
         self.account.records = {
@@ -193,12 +308,17 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def only_the_active_run_is_running(self) -> None:
-        running = {run for run, record in self.account.records.items() if record.running}
+        running = {
+            run
+            for run, record in self.account.records.items()
+            if record.running and Step.STATUS not in self.undone(run)
+        }
         assert running <= ({self.account.lock.run} if self.account.lock else set())
 
     @invariant()
     def nothing_runs_without_a_run(self) -> None:
-        assert self.account.lock or not self.account.desired
+        undone = any(Step.CAPACITY in steps for steps in self.account.unfinished.values())
+        assert self.account.lock or not self.account.desired or undone
         assert self.account.lock or not self.account.entries
 
     @invariant()
@@ -211,7 +331,9 @@ class Life(RuleBasedStateMachine):
     def every_run_that_is_over_was_notified_with_its_status(self) -> None:
         active = self.account.lock.run if self.account.lock else None
         for run, record in self.account.records.items():
-            assert run == active or (run, record.status) in self.account.notified
+            waits = self.undone(run) & {Step.NOTIFICATION, Step.STATUS}
+            said = (run, record.status) in self.account.notified
+            assert run == active or waits or said
 
     @invariant()
     def the_newest_snapshot_of_the_runs_that_are_over_is_noted(self) -> None:
@@ -220,6 +342,7 @@ class Life(RuleBasedStateMachine):
             record.time("BackupStopTime")
             for run, record in self.account.records.items()
             if record.status == "Success" and run != active
+            if not self.undone(run) & {Step.NEWEST, Step.STATUS}
         ]
         for time in made:
             assert time
@@ -227,13 +350,21 @@ class Life(RuleBasedStateMachine):
             assert time <= self.account.newest.time
 
     def teardown(self) -> None:
-        """Neither a check after the window nor the next day's start leaves anything open."""
+        """Neither a check after the window nor the next day's start leaves anything open; what
+        services refused is done when they are back."""
         self.now += timedelta(days=1)
+        self.account.refused = frozenset()
+        while self.account.unfinished:
+            before = sum(map(len, self.account.unfinished.values()))
+            self.deliver(Check(), None)
+            assert sum(map(len, self.account.unfinished.values())) < before
+            self.now += timedelta(hours=1)
         checked = deepcopy(self.account)
         checked.deliver(Check(), self.now)
         assert checked.lock is None
         assert not any(record.running for record in checked.records.values())
         assert checked.newest
+        assert not checked.unfinished
         self.account.deliver(Start("last"), self.now)
         assert self.account.lock == Lock("last", self.now + SETTINGS.window)
         self.only_the_active_run_is_running()

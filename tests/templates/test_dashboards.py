@@ -21,7 +21,7 @@ METRICS = {
     ("AWS/DynamoDB", "SuccessfulRequestLatency"): ("TableName", "Operation"),
 }
 OURS = {("EFSBackup", name) for name in ("SnapshotAge", "BackupDuration")} | {
-    ("EFSBackup", f"{what}Transferred") for what in ("Files", "Bytes")
+    ("EFSBackup", name) for name in ("FilesTransferred", "BytesTransferred", "FilesFailed")
 }
 # What the guide shows: these of the source and of the backup, and the stack's own in its template.
 SHOWN = {

@@ -207,7 +207,7 @@ def test_a_backup_is_started_and_watched(backed_up, deployed, make):
     assert "Success" in backed_up
     _, backup = deployed
     assert (backup / LABEL / "daily.0" / "docs" / "file").read_text() == "as backed up"
-    assert re.search(r"The newest snapshot is \d+ (s|min)", make("status", STACK="office"))
+    assert re.search(r"The newest complete snapshot is \d+ (s|min)", make("status", STACK="office"))
 
 
 def test_a_restore_is_planned_and_done(backed_up, deployed, make):
