@@ -16,9 +16,12 @@ from botocore.stub import Stubber
 from moto import mock_aws
 from rich.console import Console
 
-from admin import preflight
 from admin.command import AdminError, Given
-from admin.preflight import Fact, Facts, Reader, Request, Result, Status
+from admin.preflight import __main__ as command
+from admin.preflight import checks
+from admin.preflight import network as algebra
+from admin.preflight.checks import Result, Status
+from admin.preflight.facts import Fact, Facts, Item, Reader, Request
 from admin.stack import Stack
 from admin.template import Template
 
@@ -107,7 +110,7 @@ class Network:
 
     def results(self, **changes: Any) -> dict[str, Result]:
         request = self.request(**changes)
-        return dict(preflight.checked(request, self.facts(request)))
+        return dict(checks.checked(request, self.facts(request)))
 
 
 @pytest.fixture(autouse=True)
@@ -195,9 +198,9 @@ def endpoints_but(*absent: str, port: int = 443, private: bool = True) -> Callab
         network.without_way_out()
         group = network.security_group("endpoints")
         network.admit(group, port, "10.0.0.0/16")
-        for service in set(preflight.GATEWAYS) - {*absent}:
+        for service in set(checks.GATEWAYS) - {*absent}:
             network.gateway_endpoint(service)
-        for service in set(preflight.INTERFACES) - {*absent}:
+        for service in set(checks.INTERFACES) - {*absent}:
             network.interface_endpoint(service, group, private)
 
     return change
@@ -408,12 +411,12 @@ ALLOW = {"RuleNumber": 100, "Protocol": "-1", "RuleAction": "allow", "Egress": F
     ],
 )
 def test_the_first_rule_of_an_acl_that_applies_decides(
-    entries: list[preflight.Item], expected: bool | None
+    entries: list[Item], expected: bool | None
 ) -> None:
-    assert preflight.acl_allows(entries, False, "10.0.1.0/24", (2049, 2049)) is expected
+    assert algebra.acl_allows(entries, False, "10.0.1.0/24", (2049, 2049)) is expected
 
 
-def tcp(low: int, high: int, **whom: object) -> preflight.Item:
+def tcp(low: int, high: int, **whom: object) -> Item:
     return {"IpProtocol": "tcp", "FromPort": low, "ToPort": high, **whom}
 
 
@@ -433,9 +436,9 @@ ANYBODY = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
         (tcp(2049, 2049, PrefixListIds=[{"PrefixListId": "pl-1"}]), None),
     ],
 )
-def test_whom_a_security_group_admits(permission: preflight.Item, expected: bool | None) -> None:
+def test_whom_a_security_group_admits(permission: Item, expected: bool | None) -> None:
     groups = [{"GroupId": "sg-1", "IpPermissions": [permission]}]
-    assert preflight.admits(groups, 2049, "10.0.1.0/24", GROUP) is expected
+    assert algebra.admits(groups, 2049, "10.0.1.0/24", GROUP) is expected
 
 
 def test_a_default_route_that_leads_nowhere(network: Network) -> None:
@@ -444,7 +447,7 @@ def test_a_default_route_that_leads_nowhere(network: Network) -> None:
     tables = facts.route_tables.get()
     for route in tables[0]["Routes"]:
         route["State"] = "blackhole"
-    result = preflight.way_out(request, replace(facts, route_tables=Fact(tables)))
+    result = checks.way_out(request, replace(facts, route_tables=Fact(tables)))
     assert result.status is Status.FAILED
     assert "leads nowhere (nat-" in result.text
 
@@ -479,7 +482,7 @@ def test_a_permission_that_is_missing_is_named_and_nothing_is_called_right() -> 
 
     request = Request("fs-01234567", "vpc-01234567", ("subnet-1", "subnet-2"), REGION, "c5.xlarge")
     facts = Reader(denied("efs"), denied("ec2")).facts(request)
-    results = dict(preflight.checked(request, facts))
+    results = dict(checks.checked(request, facts))
     assert set(statuses(results).values()) == {Status.UNKNOWN}
     assert "elasticfilesystem:DescribeFileSystems" in results["Source file system"].text
     assert "elasticfilesystem:DescribeFileSystemPolicy" in results["File system policy"].text
@@ -517,7 +520,7 @@ def test_one_missing_permission_hides_only_what_depends_on_it(network: Network) 
     facts = replace(
         network.facts(request), target_groups=Fact(missing="ec2:DescribeSecurityGroups")
     )
-    results = dict(preflight.checked(request, facts))
+    results = dict(checks.checked(request, facts))
     unknown = [name for name, r in results.items() if r.status is Status.UNKNOWN]
     assert unknown == ["NFS security groups"]
     assert "ec2:DescribeSecurityGroups" in results["NFS security groups"].text
@@ -539,10 +542,10 @@ def test_the_command_says_what_failed_and_what_to_do(
         "Subnets": ",".join(network.subnets),
         "REGION": REGION,
     }
-    assert preflight.main(given(**words)) == 0
+    assert command.main(given(**words)) == 0
     assert "11 ok." in capsys.readouterr().out
     attribute("EnableDnsHostnames")(network)
-    assert preflight.main(given(**words)) == 1
+    assert command.main(given(**words)) == 1
     out = capsys.readouterr().out
     assert "10 ok, 1 failed." in out
     assert "aws ec2 modify-vpc-attribute" in out
@@ -561,7 +564,7 @@ def test_the_command_says_what_failed_and_what_to_do(
 def test_bad_input_is_named(network: Network, wrong: dict[str, str], named: str) -> None:
     good = {"SrcEFS": "fs-01234567", "VpcId": "vpc-01234567", "Subnets": "subnet-01234567"}
     with pytest.raises(AdminError, match=named):
-        preflight.main(given(REGION=REGION, **{**good, **wrong}))
+        command.main(given(REGION=REGION, **{**good, **wrong}))
 
 
 def test_a_stack_that_exists_gives_the_request() -> None:
@@ -582,22 +585,22 @@ def test_a_stack_that_exists_gives_the_request() -> None:
     }
     stack = Stack.find(lambda service: client, "efs-backup")
     assert stack
-    assert preflight.of_stack(stack) == Request(
+    assert command.of_stack(stack) == Request(
         "fs-01234567", "vpc-01234567", ("subnet-1", "subnet-2"), REGION, "c6g.large", GROUP
     )
 
 
 def test_the_template_names_the_instance_of_a_region() -> None:
-    template = Template.parse(preflight.TEMPLATE.read_text())
-    assert preflight.instance_size(template, "eu-west-1") == "c5.xlarge"
-    assert preflight.instance_size(template, "mars-north-1") == ""
+    template = Template.parse(command.TEMPLATE.read_text())
+    assert command.instance_size(template, "eu-west-1") == "c5.xlarge"
+    assert command.instance_size(template, "mars-north-1") == ""
 
 
 def test_long_texts_stay_readable_in_a_narrow_terminal() -> None:
     console = Console(width=60, record=True, force_terminal=False)
     results = [("Subnets", Result(Status.FAILED, "word " * 40, "[bold] is no markup"))]
     with console.capture() as capture:
-        preflight.report(results, console)
+        command.report(results, console)
     assert "[bold] is no markup" in capture.get()
     assert max(map(len, capture.get().splitlines()[:-1])) <= 60
 
@@ -605,7 +608,7 @@ def test_long_texts_stay_readable_in_a_narrow_terminal() -> None:
 def test_the_checklist_in_the_documentation_has_the_same_checks_in_the_same_order() -> None:
     text = DOCUMENT.read_text()
     section = text.partition("## Checklist")[2].partition("\n## ")[0]
-    assert re.findall(r"^\d+\. \*\*(.+?)\*\*", section, re.MULTILINE) == list(preflight.CHECKS)
+    assert re.findall(r"^\d+\. \*\*(.+?)\*\*", section, re.MULTILINE) == list(checks.CHECKS)
 
 
 def test_the_documented_permissions_are_those_of_the_calls(network: Network) -> None:
