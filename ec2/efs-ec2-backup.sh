@@ -73,10 +73,10 @@ make_snapshot() {
   wait "$engine" || log "the engine ended with exit status $?"
 }
 
-# An engine that was killed left its logs where it worked.
+# An engine that was killed left its logs where it worked; the mount helper says most in a log of its own.
 collect_logs() {
   local log
-  for log in "${TMPDIR:-/var/tmp}"/efs-backup.*/*.log; do
+  for log in "${TMPDIR:-/var/tmp}"/efs-backup.*/*.log /var/log/amazon/efs/mount.log; do
     [[ ! -s $log ]] || cp -- "$log" "$LOGS/"
   done
   [[ -s $LOGS/progress.log ]] || rm -f -- "$LOGS/progress.log"

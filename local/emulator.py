@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from local import api, imds, metrics
+from local import api, imds, metrics, mount_targets
 from local.api import Credentials, Record
 from local.autoscaling import AutoScaling, ValidationError, validate_capacity
 from local.fleet import Fleet, Machine, owner
@@ -64,6 +64,7 @@ PRIVATE_NAMES = {
         "_ACTION_MAP", "_security_groups", "_tags", "exec_in_instance_blocking",
         "instance_is_managed",
     ),
+    "services.efs": ("_file_systems",),
     "services.eventbridge": (
         "_SCHEDULER_TICK_INTERVAL", "_put_events", "_rule_last_fired", "_rules",
     ),
@@ -101,6 +102,8 @@ def install(home: Path) -> None:
     metadata = imds.MetadataService()
     fleet = Fleet(home, metadata, _open_session, _launch_configuration)
     scaling = AutoScaling(_groups, _lifecycle_hooks, fleet.launch, _publish)
+    enforce = _ministack("core.iam_evaluator").enforce
+    mount_targets.serve(partial(_client_rights, metadata, enforce))
     _hook_authorization(home / AUTHORIZATIONS)
     _hook_cloudformation()
     _hook_instance_types()
@@ -218,6 +221,37 @@ def _open_session(account: str, role: str, session: str, credentials: Credential
             "SessionToken": credentials.token,
         },
     )
+
+
+# EFS: file systems have no mount targets that would let anybody in.
+
+
+def _client_rights(
+    metadata: imds.MetadataService,
+    enforce: Any,
+    instance: str,
+    file_system: str,
+    iam: bool,
+    tls: bool,
+) -> frozenset[str]:
+    """What an instance may do with a file system; `enforce` says what its role may do."""
+    identity = metadata.identity(instance)
+    with _ministack("core.responses").request_scope(identity.account, identity.region):
+        found = _ministack("services.efs")._file_systems[file_system]
+        policy = found.get("FileSystemPolicy")
+        key = identity.credentials().access_key
+        arn = found["FileSystemArn"]
+        own = (
+            right
+            for right in mount_targets.RIGHTS
+            if not enforce(key, right, "elasticfilesystem", identity.region, resource_arn=arn)
+        )
+        return mount_targets.granted(
+            json.loads(policy) if policy else None,
+            own if iam else (),
+            f"arn:aws:iam::{identity.account}:role/{identity.role}" if iam else None,
+            tls,
+        )
 
 
 # CloudFormation: a resource type of the backup template is missing, buckets have no lifecycle, and

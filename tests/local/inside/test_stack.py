@@ -196,9 +196,7 @@ def test_protection_and_replica_come_and_go_in_place(local_account, create):
     backup = resources["DstEFS"]
     efs = local_account.client("efs")
     policy = json.loads(efs.describe_file_system_policy(FileSystemId=backup)["Policy"])
-    (denied,) = [s for s in policy["Statement"] if s["Sid"] == "OnlyBackupsWrite"]
-    role = local_account.client("iam").get_role(RoleName=resources["EC2Role"])["Role"]
-    assert denied["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": role["Arn"]}}
+    assert [s["Sid"] for s in policy["Statement"]] == ["EverybodyReads", "OnlyWithTLS"]
     (replication,) = efs.describe_replication_configurations(FileSystemId=backup)["Replications"]
     assert [d["Region"] for d in replication["Destinations"]] == ["eu-west-1"]
 
