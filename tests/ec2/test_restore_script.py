@@ -65,7 +65,7 @@ class Instance:
             (self.root / folder).mkdir(parents=True)
         for name, body in {
             "aws": self.aws,
-            "curl": "[[ $FAILS != curl ]] && echo i-1",
+            "curl": "[[ $FAILS != curl ]] && { [[ $* == *ami-id ]] && echo ami-1 || echo i-1; }",
             "mount": "[[ $FAILS != mount ]] || { echo 'Connection timed out'; exit 32; }",
             "mountpoint": "",
             "findmnt": "echo ro,relatime",
