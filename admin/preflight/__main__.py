@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from admin.command import AdminError, Given, clients, console, run
 from admin.preflight.checks import Result, Status, checked
-from admin.preflight.facts import Reader, Request
+from admin.preflight.facts import Existing, Reader, Request
 from admin.stack import Stack
 from admin.template import Template
 
@@ -48,15 +48,35 @@ def listed(text: str) -> tuple[str, ...]:
     return tuple(text.replace(" ", "").split(","))
 
 
-def of_stack(stack: Stack) -> Request:
+def of_stack(stack: Stack, given: Given) -> Request:
+    """`given`: parameters that an update is to change."""
+    template = stack.template()
+    parameters = {**stack.parameters, **{n: v for n in CHANGES if (v := given.get(n))}}
     return Request(
         source=stack.parameters["SrcEFS"],
         vpc=stack.parameters["VpcId"],
-        subnets=listed(stack.parameters["Subnets"]),
+        subnets=listed(stack.parameters["Subnets"])[:2],  # it uses no more
         region=stack.region,
-        instance_type=instance_size(stack.template(), stack.region),
+        instance_type=instance_size(template, stack.region),
         group=stack.outputs.get("EFSSecurityGroup", ""),
+        existing=Existing(
+            file_system=stack.resource("DstEFS"),
+            throughput=throughput(parameters, stack.region),
+            bucket=stack.resource("EFSLogBucket"),
+            topic=stack.resource("SNSTopic"),
+            keeps_policies="EFSLogBucketPolicy" in template.content.get("Resources", {}),
+        ),
     )
+
+
+CHANGES = ("EFSThroughputMode",)
+
+
+def throughput(parameters: Mapping[str, str], region: str) -> str:
+    """The mode that the template sets: elastic is neither for maxIO nor in China."""
+    wanted = parameters.get("EFSThroughputMode", "bursting")
+    possible = parameters.get("EFSMode") != "maxIO" and not region.startswith("cn-")
+    return wanted if possible else "bursting"
 
 
 def instance_size(template: Template, region: str) -> str:
@@ -89,15 +109,14 @@ def report(results: Sequence[tuple[str, Result]], output: Console) -> None:
 
 
 def main(given: Given) -> int:
-    given.only("STACK", "REGION", *PATTERNS)
+    given.only("STACK", "REGION", *PATTERNS, *CHANGES)
     connect = clients(given.get("REGION"))
-    efs, ec2 = connect("efs"), connect("ec2")
     if name := given.get("STACK"):
-        request = of_stack(Stack.backup(connect, name))
+        request = of_stack(Stack.backup(connect, name), given)
     else:
         template = Template.parse(TEMPLATE.read_text())
-        request = planned(given, ec2.meta.region_name, template)
-    results = list(checked(request, Reader(efs, ec2).facts(request)))
+        request = planned(given, connect("ec2").meta.region_name, template)
+    results = list(checked(request, Reader(connect).facts(request)))
     report(results, console())
     return 1 if any(r.status is Status.FAILED for _, r in results) else 0
 

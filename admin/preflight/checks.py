@@ -1,7 +1,7 @@
 """What is judged of the facts, in the words of docs/network.md."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -55,6 +55,7 @@ def source_file_system(request: Request, facts: Facts) -> Result:
 
 NEEDED = ("ClientMount", "ClientRootAccess")
 """What the instance does with the source; it never writes."""
+READ_ONLY_MOUNT = "what keeps a backup from writing is that it mounts the source read-only"
 HARMLESS = [  # conditions of a Deny that this solution's mounts never meet
     {"Bool": {"aws:SecureTransport": "false"}},
     {"Bool": {"elasticfilesystem:AccessedViaMountTarget": "false"}},
@@ -68,23 +69,43 @@ def file_system_policy(request: Request, facts: Facts) -> Result:
         raise Unknown("there is no such file system")
     policy = facts.policy.get()
     if policy is None:
-        return ok("none; the instance's role decides")
-    statements = policy.get("Statement", [])
-    for statement in [statements] if isinstance(statements, dict) else statements:
-        if statement.get("Effect") != "Deny" or not _concerns_mounting(statement):
+        return ok(f"none: whoever can connect may write; {READ_ONLY_MOUNT}")
+    for statement in _statements(policy):
+        if statement.get("Effect") != "Deny" or not _concerns(statement, NEEDED):
             continue
         if statement.get("Condition") in HARMLESS:
             continue
         name = statement.get("Sid", "without a Sid")
-        everybody = statement.get("Principal") in ("*", {"AWS": "*"}, {"AWS": ["*"]})
+        everybody = statement.get("Principal") in EVERYBODY
         advice = f"Let the instance's role {' and '.join(NEEDED)}, for example by a condition."
         if everybody and not statement.get("Condition"):
             return failed(f"the statement {name} denies mounting as root", advice)
         return warning(f"the statement {name} may deny mounting as root", advice)
-    return ok("denies nothing that backups need")
+    return ok(f"denies nothing that backups need; {_who_writes(policy)}")
 
 
-def _concerns_mounting(statement: Item) -> bool:
+EVERYBODY = ("*", {"AWS": "*"}, {"AWS": ["*"]})
+
+
+def _who_writes(policy: Item) -> str:
+    """Whether the policy lets a role write that has no right of its own, like the instance's."""
+    writing = [s for s in _statements(policy) if _concerns(s, ("ClientWrite",))]
+    denied = [s for s in writing if s["Effect"] == "Deny" and not s.get("Condition")]
+    if any(s.get("Principal") in EVERYBODY for s in denied):
+        return "nobody can write"
+    if denied:
+        return f"who may write depends on the role; in any case {READ_ONLY_MOUNT}"
+    if any(s["Effect"] == "Allow" for s in writing):
+        return f"it lets others write, maybe all; {READ_ONLY_MOUNT}"
+    return "the instance could not write, since its role may not"
+
+
+def _statements(policy: Item) -> list[Item]:
+    found = policy.get("Statement", [])
+    return [found] if isinstance(found, dict) else found
+
+
+def _concerns(statement: Item, needed: Sequence[str]) -> bool:
     if "NotAction" in statement:
         return True
     actions = statement.get("Action", [])
@@ -95,7 +116,7 @@ def _concerns_mounting(statement: Item) -> bool:
     return any(
         re.fullmatch(pattern, f"elasticfilesystem:{action}", re.IGNORECASE)
         for pattern in patterns
-        for action in NEEDED
+        for action in needed
     )
 
 
@@ -351,6 +372,63 @@ def instance_type(request: Request, facts: Facts) -> Result:
     return ok(f"{request.instance_type} is offered in both zones")
 
 
+AUTO_SCALING = "AWSServiceRoleForAutoScaling"
+
+
+def disk_encryption(request: Request, facts: Facts) -> Result:
+    """Auto Scaling may use keys of AWS; a key of the account only where that says so."""
+    key = facts.disk_key.get()
+    if key is None:
+        return ok("new disks are encrypted with the key of AWS")
+    if AUTO_SCALING in key.policy or any(AUTO_SCALING in name for name in key.grantees):
+        return ok(f"Auto Scaling may use {key.arn}")
+    return failed(
+        f"new disks are encrypted with {key.arn}, which Auto Scaling is not allowed to use: no "
+        "instance could be launched",
+        f"Let the role {AUTO_SCALING} use the key: docs/network.md has the statements.",
+    )
+
+
+def throughput_mode(request: Request, facts: Facts) -> Result:
+    if request.existing is None:
+        return ok("that of a new file system")
+    found = facts.backup.get()
+    if found is None:
+        raise Unknown(f"there is no {request.existing.file_system}")
+    now, wanted = found["ThroughputMode"], request.existing.throughput
+    if now == wanted:
+        return ok(f"{now}, as the stack has it")
+    return failed(
+        f"{request.existing.file_system} has {now}, and the stack has {wanted}: an update sets it "
+        "back, or fails if the mode was changed in the last 24 hours",
+        f"Give EFSThroughputMode={now} with the update, or change the mode of the file system "
+        "first, a day before. docs/upgrade.md has more.",
+    )
+
+
+def own_policies(request: Request, facts: Facts) -> Result:
+    """The update from version 1.5 brings policies for the log bucket and the topic."""
+    if request.existing is None or request.existing.keeps_policies:
+        return ok("none that an update would meet")
+    if facts.bucket_policy.get() is not None:
+        bucket = request.existing.bucket
+        return failed(
+            f"the log bucket {bucket} has a policy already, over which the update would fail, and "
+            "its rollback too",
+            f"Keep it (aws s3api get-bucket-policy --bucket {bucket}), take it away (aws s3api "
+            f"delete-bucket-policy --bucket {bucket}), and add its statements to the new one "
+            "after the update.",
+        )
+    policy = facts.topic_policy.get() or {}
+    if any(s.get("Sid") != "__default_statement_ID" for s in _statements(policy)):
+        return warning(
+            f"the topic {request.existing.topic} has a policy that the update replaces",
+            "Keep it (aws sns get-topic-attributes), and subscribe or publish by other means: "
+            "the stack's policy lets CloudWatch publish, and roles of the account by their own.",
+        )
+    return ok("none that an update would meet")
+
+
 CHECKS: dict[str, Callable[[Request, Facts], Result]] = {
     "Source file system": source_file_system,
     "File system policy": file_system_policy,
@@ -363,6 +441,9 @@ CHECKS: dict[str, Callable[[Request, Facts], Result]] = {
     "Way out": way_out,
     "VPC endpoints": vpc_endpoints,
     "Instance type": instance_type,
+    "Disk encryption": disk_encryption,
+    "Throughput mode": throughput_mode,
+    "Own policies": own_policies,
 }
 """In the order and with the names of the checklist in docs/network.md."""
 

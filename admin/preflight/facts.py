@@ -39,6 +39,21 @@ class Fact(Generic[T]):
 
 
 @dataclass(frozen=True)
+class Existing:
+    """What an update of a stack that exists meets."""
+
+    file_system: str
+    """Its backup file system."""
+    throughput: str
+    """The throughput mode that the stack sets."""
+    bucket: str
+    topic: str
+    """ARN."""
+    keeps_policies: bool
+    """Whether the policies of bucket and topic are its own already; in version 1.5 they are not."""
+
+
+@dataclass(frozen=True)
 class Request:
     """What is to be checked. A stack that exists has a security group already."""
 
@@ -48,6 +63,14 @@ class Request:
     region: str
     instance_type: str
     group: str = ""
+    existing: Existing | None = None
+
+
+@dataclass(frozen=True)
+class DiskKey:
+    arn: str
+    policy: str
+    grantees: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -70,6 +93,12 @@ class Facts:
     endpoint_groups: Fact[dict[str, Item]]
     """By id."""
     offered_in: Fact[set[str]]
+    disk_key: Fact[DiskKey | None]
+    """What encrypts new volumes, unless it is a key of AWS."""
+    backup: Fact[Item | None]
+    """The backup file system of a stack that exists."""
+    bucket_policy: Fact[Item | None]
+    topic_policy: Fact[Item | None]
 
 
 DENIED = {
@@ -79,14 +108,16 @@ DENIED = {
     "InvalidAction",  # by an endpoint that does not have the call, like the local account's
     "UnsupportedOperation",
 }
-ABSENT = {"FileSystemNotFound", "PolicyNotFound"}
+ABSENT = {"FileSystemNotFound", "PolicyNotFound", "NoSuchBucket", "NoSuchBucketPolicy", "NotFound"}
+EBS_KEY_OF_AWS = "alias/aws/ebs"
 
 
 class Reader:
     """Fetches the facts. Every error but a missing permission is the caller's."""
 
-    def __init__(self, efs: Any, ec2: Any) -> None:
-        self._efs, self._ec2 = efs, ec2
+    def __init__(self, connect: Callable[[str], Any]) -> None:
+        self._efs, self._ec2 = connect("efs"), connect("ec2")
+        self._kms, self._s3, self._sns = connect("kms"), connect("s3"), connect("sns")
 
     def facts(self, request: Request) -> Facts:
         efs, ec2 = self._efs, self._ec2
@@ -132,7 +163,47 @@ class Reader:
                 ec2,
                 lambda: {o["Location"] for o in self._offerings(request.instance_type)},
             ),
+            disk_key=self._disk_key(),
+            **self._existing(request.existing),
         )
+
+    def _existing(self, stack: Existing | None) -> dict[str, Fact[Item | None]]:
+        if stack is None:
+            return dict.fromkeys(("backup", "bucket_policy", "topic_policy"), Fact(None))
+
+        def backup() -> Item:
+            found = self._efs.describe_file_systems(FileSystemId=stack.file_system)["FileSystems"]
+            return dict(found[0])
+
+        def bucket_policy() -> Item:
+            return dict(json.loads(self._s3.get_bucket_policy(Bucket=stack.bucket)["Policy"]))
+
+        def topic_policy() -> Item:
+            found = self._sns.get_topic_attributes(TopicArn=stack.topic)["Attributes"]
+            return dict(json.loads(found["Policy"]))
+
+        return {
+            "backup": self._optional(self._efs, backup, None),
+            "bucket_policy": self._optional(self._s3, bucket_policy, None),
+            "topic_policy": self._optional(self._sns, topic_policy, None),
+        }
+
+    def _disk_key(self) -> Fact[DiskKey | None]:
+        def default() -> str:
+            return str(self._ec2.get_ebs_default_kms_key_id()["KmsKeyId"])
+
+        def read(key: str) -> DiskKey | None:
+            if key.endswith(EBS_KEY_OF_AWS):
+                return None
+            found = self._kms.describe_key(KeyId=key)["KeyMetadata"]
+            if found["KeyManager"] == "AWS":
+                return None
+            policy = self._kms.get_key_policy(KeyId=found["KeyId"], PolicyName="default")["Policy"]
+            grants = _pages(self._kms, "list_grants", "Grants", KeyId=found["KeyId"])
+            return DiskKey(found["Arn"], policy, tuple(g["GranteePrincipal"] for g in grants))
+
+        key = self._ask(self._ec2, default)
+        return self._ask(self._kms, lambda: read(key.get()))
 
     def _ask(self, client: Any, call: Callable[[], T]) -> Fact[T]:
         try:

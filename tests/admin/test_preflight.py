@@ -14,6 +14,8 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from moto import mock_aws
+from moto.core.responses import ActionResult
+from moto.ec2.responses.elastic_block_store import ElasticBlockStore
 from rich.console import Console
 
 from admin.command import AdminError, Given
@@ -21,21 +23,26 @@ from admin.preflight import __main__ as command
 from admin.preflight import checks
 from admin.preflight import network as algebra
 from admin.preflight.checks import Result, Status
-from admin.preflight.facts import Fact, Facts, Item, Reader, Request
+from admin.preflight.facts import Existing, Fact, Facts, Item, Reader, Request
 from admin.stack import Stack
 from admin.template import Template
 
 REGION = "us-east-1"
 GROUP = "sg-0123456789abcdef0"
 DOCUMENT = Path("docs/network.md")
+TOPIC = f"arn:aws:sns:{REGION}:123456789012:topic"
+EXISTING = Existing("fs-01234567", "bursting", "log-bucket", TOPIC, keeps_policies=False)
 
 
 class Network:
     """A VPC with a source file system, two subnets and a NAT gateway, where everything is right."""
 
     def __init__(self) -> None:
-        self.ec2 = boto3.client("ec2", REGION)
-        self.efs = boto3.client("efs", REGION)
+        services = ("ec2", "efs", "kms", "s3", "sns")
+        self.clients = {service: boto3.client(service, REGION) for service in services}
+        self.clients["s3"].create_bucket(Bucket="log-bucket")
+        self.clients["sns"].create_topic(Name="topic")
+        self.ec2, self.efs = self.clients["ec2"], self.clients["efs"]
         self.vpc = self.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         for attribute in ("EnableDnsSupport", "EnableDnsHostnames"):
             self.ec2.modify_vpc_attribute(VpcId=self.vpc, **{attribute: {"Value": True}})
@@ -106,7 +113,7 @@ class Network:
         return replace(request, **changes)
 
     def facts(self, request: Request) -> Facts:
-        return Reader(self.efs, self.ec2).facts(request)
+        return Reader(self.clients.__getitem__).facts(request)
 
     def results(self, **changes: Any) -> dict[str, Result]:
         request = self.request(**changes)
@@ -124,8 +131,18 @@ def clean_environment() -> Iterator[None]:
 @pytest.fixture
 def network() -> Iterator[Network]:
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
-    with mock_aws():
+    with (
+        mock_aws(),
+        mock.patch.object(
+            ElasticBlockStore, "get_ebs_default_kms_key_id", default_key_of_disks, create=True
+        ),
+    ):
         yield Network()
+
+
+def default_key_of_disks(store: Any) -> ActionResult:
+    """moto can change it, and not say it."""
+    return ActionResult({"KmsKeyId": store.ec2_backend.default_kms_key_id or "alias/aws/ebs"})
 
 
 def statuses(results: dict[str, Result]) -> dict[str, Status]:
@@ -481,19 +498,30 @@ def test_a_permission_that_is_missing_is_named_and_nothing_is_called_right() -> 
         return client
 
     request = Request("fs-01234567", "vpc-01234567", ("subnet-1", "subnet-2"), REGION, "c5.xlarge")
-    facts = Reader(denied("efs"), denied("ec2")).facts(request)
-    results = dict(checks.checked(request, facts))
+    request = replace(request, existing=EXISTING)
+    results = dict(checks.checked(request, Reader(denied).facts(request)))
     assert set(statuses(results).values()) == {Status.UNKNOWN}
     assert "elasticfilesystem:DescribeFileSystems" in results["Source file system"].text
     assert "elasticfilesystem:DescribeFileSystemPolicy" in results["File system policy"].text
     assert "ec2:DescribeSubnets" in results["Subnets"].text
     assert "elasticfilesystem:DescribeMountTargets" in results["Mount targets"].text
     assert "ec2:DescribeVpcs" in results["DNS"].text
+    assert "ec2:GetEbsDefaultKmsKeyId" in results["Disk encryption"].text
+    assert "elasticfilesystem:DescribeFileSystems" in results["Throughput mode"].text
+    assert "s3:GetBucketPolicy" in results["Own policies"].text
 
 
 # In the order in which the reader calls them when each is denied.
 OPERATIONS = {
-    "efs": ["describe_file_systems", "describe_file_system_policy", "describe_mount_targets"],
+    "efs": [
+        "describe_file_systems",
+        "describe_file_system_policy",
+        "describe_mount_targets",
+        "describe_file_systems",
+    ],
+    "kms": [],
+    "s3": ["get_bucket_policy"],
+    "sns": ["get_topic_attributes"],
     "ec2": [
         "describe_vpcs",
         "describe_subnets",
@@ -501,6 +529,7 @@ OPERATIONS = {
         "describe_network_acls",
         "describe_route_tables",
         "describe_instance_type_offerings",
+        "get_ebs_default_kms_key_id",
     ],
 }
 
@@ -512,7 +541,7 @@ def test_an_error_that_is_no_missing_permission_is_no_result(network: Network, c
     stubber.add_client_error("describe_vpcs", code)
     stubber.activate()
     with pytest.raises(ClientError, match=code):
-        Reader(network.efs, ec2).facts(network.request())
+        Reader({**network.clients, "ec2": ec2}.__getitem__).facts(network.request())
 
 
 def test_one_missing_permission_hides_only_what_depends_on_it(network: Network) -> None:
@@ -543,11 +572,11 @@ def test_the_command_says_what_failed_and_what_to_do(
         "REGION": REGION,
     }
     assert command.main(given(**words)) == 0
-    assert "11 ok." in capsys.readouterr().out
+    assert "14 ok." in capsys.readouterr().out
     attribute("EnableDnsHostnames")(network)
     assert command.main(given(**words)) == 1
     out = capsys.readouterr().out
-    assert "10 ok, 1 failed." in out
+    assert "13 ok, 1 failed." in out
     assert "aws ec2 modify-vpc-attribute" in out
 
 
@@ -585,9 +614,104 @@ def test_a_stack_that_exists_gives_the_request() -> None:
     }
     stack = Stack.find(lambda service: client, "efs-backup")
     assert stack
-    assert command.of_stack(stack) == Request(
-        "fs-01234567", "vpc-01234567", ("subnet-1", "subnet-2"), REGION, "c6g.large", GROUP
+    client.describe_stack_resource.side_effect = lambda StackName, LogicalResourceId: {
+        "StackResourceDetail": {"PhysicalResourceId": f"the {LogicalResourceId}"}
+    }
+    existing = Existing("the DstEFS", "bursting", "the EFSLogBucket", "the SNSTopic", False)
+    assert command.of_stack(stack, given()) == Request(
+        "fs-01234567",
+        "vpc-01234567",
+        ("subnet-1", "subnet-2"),
+        REGION,
+        "c6g.large",
+        GROUP,
+        existing,
     )
+    changed = command.of_stack(stack, given(EFSThroughputMode="elastic"))
+    assert changed.existing == replace(existing, throughput="elastic")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "region", "mode"),
+    [
+        ({}, REGION, "bursting"),  # version 1.5 has none
+        ({"EFSThroughputMode": "elastic"}, REGION, "elastic"),
+        ({"EFSThroughputMode": "elastic", "EFSMode": "maxIO"}, REGION, "bursting"),
+        ({"EFSThroughputMode": "elastic"}, "cn-north-1", "bursting"),
+    ],
+)
+def test_the_mode_that_a_stack_sets(parameters: dict[str, str], region: str, mode: str) -> None:
+    assert command.throughput(parameters, region) == mode
+
+
+def test_an_update_that_would_set_the_throughput_mode_back_is_told_of(network: Network) -> None:
+    backup = network.efs.create_file_system(CreationToken="backup", ThroughputMode="elastic")
+    stack = replace(EXISTING, file_system=backup["FileSystemId"])
+    result = network.results(existing=stack)["Throughput mode"]
+    assert (result.status, "has elastic, and the stack has bursting" in result.text) == (
+        Status.FAILED,
+        True,
+    )
+    assert "EFSThroughputMode=elastic" in result.advice
+    elastic = network.results(existing=replace(stack, throughput="elastic"))
+    assert elastic["Throughput mode"].status is Status.OK
+
+
+def test_policies_that_the_update_from_version_1_5_meets(network: Network) -> None:
+    s3, sns = network.clients["s3"], network.clients["sns"]
+    stack, topic = EXISTING, TOPIC
+    assert network.results(existing=stack)["Own policies"].status is Status.OK
+    statement = {"Sid": "Mine", "Effect": "Deny", "Principal": "*", "Action": "sns:Publish"}
+    document = json.dumps(
+        {"Version": "2012-10-17", "Statement": [{**statement, "Resource": topic}]}
+    )
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=document)
+    replaced = network.results(existing=stack)["Own policies"]
+    assert (replaced.status, "the update replaces" in replaced.text) == (Status.WARNING, True)
+    s3.put_bucket_policy(Bucket="log-bucket", Policy=document)
+    met = network.results(existing=stack)["Own policies"]
+    assert (met.status, "delete-bucket-policy --bucket log-bucket" in met.advice) == (
+        Status.FAILED,
+        True,
+    )
+    own = network.results(existing=replace(stack, keeps_policies=True))["Own policies"]
+    assert own.status is Status.OK
+
+
+def test_a_key_that_auto_scaling_may_not_use_is_told_of(network: Network) -> None:
+    kms = network.clients["kms"]
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    network.ec2.modify_ebs_default_kms_key_id(KmsKeyId=key)
+    denied = network.results()["Disk encryption"]
+    assert (denied.status, key in denied.text) == (Status.FAILED, True)
+    role = "arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/"
+    kms.create_grant(
+        KeyId=key,
+        GranteePrincipal=f"{role}AWSServiceRoleForAutoScaling",
+        Operations=["Encrypt", "Decrypt", "CreateGrant"],
+    )
+    assert network.results()["Disk encryption"].status is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda network: None, "whoever can connect may write"),
+        ("Deny ClientWrite", "nobody can write"),
+        ("Allow ClientMount", "could not write, since its role may not"),
+        ("Allow ClientWrite", "lets others write"),
+    ],
+)
+def test_what_keeps_backups_from_writing_to_the_source(
+    network: Network, change: Any, says: str
+) -> None:
+    if isinstance(change, str):
+        effect, action = change.split()
+        change = policy(effect, f"elasticfilesystem:{action}", {"AWS": "*"})
+    change(network)
+    result = network.results()["File system policy"]
+    assert result.status is Status.OK
+    assert says in result.text
 
 
 def test_the_template_names_the_instance_of_a_region() -> None:
@@ -619,9 +743,11 @@ def test_the_documented_permissions_are_those_of_the_calls(network: Network) -> 
     def note(model: Any, **_: Any) -> None:
         called.add(f"{model.service_model.signing_name}:{model.name}")
 
-    for client in (network.ec2, network.efs):
+    key = network.clients["kms"].create_key()["KeyMetadata"]["Arn"]
+    network.ec2.modify_ebs_default_kms_key_id(KmsKeyId=key)
+    for client in network.clients.values():
         client.meta.events.register("before-call.*.*", note)
-    network.results()
+    network.results(existing=EXISTING)
     section = DOCUMENT.read_text().partition("## Checklist")[2]
     documented = json.loads(section.partition("```json")[2].partition("```")[0])
     (statement,) = documented["Statement"]

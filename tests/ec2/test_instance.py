@@ -167,9 +167,25 @@ def test_nothing_is_installed_where_all_is_there(tmp_path: Path) -> None:
     subprocess.run([str(EC2 / "install.sh")], env=environment, check=True)
 
 
+def test_an_installation_that_meets_another_one_is_tried_again(tmp_path: Path) -> None:
+    lock = "echo 'waiting for the lock' >&2; exit 1"
+    done = f'printf "#!/bin/bash\\n" >{tmp_path}/bin/mount.efs; chmod +x {tmp_path}/bin/mount.efs'
+    tried = tmp_path / "tried"
+    path = stub(
+        tmp_path / "bin", "dnf", f"[[ -e {tried} ]] || {{ touch {tried}; {lock}; }}; {done}"
+    )
+    environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}", "INSTALL_PAUSE": "0"}
+    process = subprocess.run(
+        [str(EC2 / "install.sh")], env=environment, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stderr.count("trying again") == 1
+
+
 def test_an_installation_that_fails_is_reported(tmp_path: Path) -> None:
     path = stub(tmp_path / "bin", "dnf", "echo 'no repository' >&2; exit 1")
-    environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"}
+    quick = {"INSTALL_SECONDS": "1", "INSTALL_PAUSE": "0.3"}
+    environment = {**os.environ, **quick, "PATH": f"{path}:{os.environ['PATH']}"}
     process = subprocess.run(
         [str(EC2 / "install.sh")], env=environment, capture_output=True, text=True, check=False
     )
