@@ -146,7 +146,7 @@ BY_ROLE = statement(
     ("policy", "case"),
     [
         ([READ], Case({}, "Success", "", new=1)),
-        ([READ, WRITE_DENIED], Case({}, "Unsuccessful", "Read-only file system")),
+        ([READ, WRITE_DENIED], Case({}, "Unsuccessful", "'/mnt/backup' cannot be written")),
         # EFS does not enforce it, so nobody knows what it would do.
         ([READ, BY_ROLE], Case({}, "Unsuccessful", "aws:PrincipalArn, which EFS does not")),
     ],
