@@ -64,6 +64,7 @@ def of_stack(stack: Stack, given: Given) -> Request:
             throughput=throughput(parameters, stack.region),
             bucket=stack.resource("EFSLogBucket"),
             topic=stack.resource("SNSTopic"),
+            protected=parameters.get("ProtectSnapshots") == "Yes",
             keeps_policies="EFSLogBucketPolicy" in template.content.get("Resources", {}),
         ),
     )

@@ -407,11 +407,13 @@ def throughput_mode(request: Request, facts: Facts) -> Result:
 
 
 def own_policies(request: Request, facts: Facts) -> Result:
-    """The update from version 1.5 brings policies for the log bucket and the topic."""
-    if request.existing is None or request.existing.keeps_policies:
+    """The update from version 1.5 brings policies for the log bucket and the topic, and
+    ProtectSnapshots one for the backup file system."""
+    stack = request.existing
+    if stack is None:
         return ok("none that an update would meet")
-    if facts.bucket_policy.get() is not None:
-        bucket = request.existing.bucket
+    if not stack.keeps_policies and facts.bucket_policy.get() is not None:
+        bucket = stack.bucket
         return failed(
             f"the log bucket {bucket} has a policy already, over which the update would fail, and "
             "its rollback too",
@@ -419,12 +421,18 @@ def own_policies(request: Request, facts: Facts) -> Result:
             f"delete-bucket-policy --bucket {bucket}), and add its statements to the new one "
             "after the update.",
         )
-    policy = facts.topic_policy.get() or {}
+    policy = (not stack.keeps_policies and facts.topic_policy.get()) or {}
     if any(s.get("Sid") != "__default_statement_ID" for s in _statements(policy)):
         return warning(
-            f"the topic {request.existing.topic} has a policy that the update replaces",
+            f"the topic {stack.topic} has a policy that the update replaces",
             "Keep it (aws sns get-topic-attributes), and subscribe or publish by other means: "
             "the stack's policy lets CloudWatch publish, and roles of the account by their own.",
+        )
+    if not stack.protected and facts.backup_policy.get() is not None:
+        return warning(
+            f"{stack.file_system} has a policy that ProtectSnapshots=Yes would replace",
+            "Keep it (aws efs describe-file-system-policy) if you choose that, and see that it "
+            "lets the role of the backup instance mount, write and be root.",
         )
     return ok("none that an update would meet")
 

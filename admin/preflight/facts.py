@@ -51,6 +51,8 @@ class Existing:
     """ARN."""
     keeps_policies: bool
     """Whether the policies of bucket and topic are its own already; in version 1.5 they are not."""
+    protected: bool
+    """Whether the policy of the backup file system is its own."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Facts:
     """What encrypts new volumes, unless it is a key of AWS."""
     backup: Fact[Item | None]
     """The backup file system of a stack that exists."""
+    backup_policy: Fact[Item | None]
     bucket_policy: Fact[Item | None]
     topic_policy: Fact[Item | None]
 
@@ -169,7 +172,9 @@ class Reader:
 
     def _existing(self, stack: Existing | None) -> dict[str, Fact[Item | None]]:
         if stack is None:
-            return dict.fromkeys(("backup", "bucket_policy", "topic_policy"), Fact(None))
+            return dict.fromkeys(
+                ("backup", "backup_policy", "bucket_policy", "topic_policy"), Fact(None)
+            )
 
         def backup() -> Item:
             found = self._efs.describe_file_systems(FileSystemId=stack.file_system)["FileSystems"]
@@ -184,6 +189,9 @@ class Reader:
 
         return {
             "backup": self._optional(self._efs, backup, None),
+            "backup_policy": self._optional(
+                self._efs, lambda: self._policy(stack.file_system), None
+            ),
             "bucket_policy": self._optional(self._s3, bucket_policy, None),
             "topic_policy": self._optional(self._sns, topic_policy, None),
         }
@@ -242,8 +250,8 @@ class Reader:
             raise Unreadable(f"{operation} for {listing(hidden)}")
         return {item[name]: item for item in found}
 
-    def _policy(self, source: str) -> Item:
-        found = self._efs.describe_file_system_policy(FileSystemId=source)
+    def _policy(self, file_system: str) -> Item:
+        found = self._efs.describe_file_system_policy(FileSystemId=file_system)
         policy: Item = json.loads(found["Policy"])
         return policy
 

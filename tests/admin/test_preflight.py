@@ -31,7 +31,9 @@ REGION = "us-east-1"
 GROUP = "sg-0123456789abcdef0"
 DOCUMENT = Path("docs/network.md")
 TOPIC = f"arn:aws:sns:{REGION}:123456789012:topic"
-EXISTING = Existing("fs-01234567", "bursting", "log-bucket", TOPIC, keeps_policies=False)
+EXISTING = Existing(
+    "fs-01234567", "bursting", "log-bucket", TOPIC, keeps_policies=False, protected=False
+)
 
 
 class Network:
@@ -518,6 +520,7 @@ OPERATIONS = {
         "describe_file_system_policy",
         "describe_mount_targets",
         "describe_file_systems",
+        "describe_file_system_policy",
     ],
     "kms": [],
     "s3": ["get_bucket_policy"],
@@ -617,7 +620,7 @@ def test_a_stack_that_exists_gives_the_request() -> None:
     client.describe_stack_resource.side_effect = lambda StackName, LogicalResourceId: {
         "StackResourceDetail": {"PhysicalResourceId": f"the {LogicalResourceId}"}
     }
-    existing = Existing("the DstEFS", "bursting", "the EFSLogBucket", "the SNSTopic", False)
+    existing = Existing("the DstEFS", "bursting", "the EFSLogBucket", "the SNSTopic", False, False)
     assert command.of_stack(stack, given()) == Request(
         "fs-01234567",
         "vpc-01234567",
@@ -659,7 +662,7 @@ def test_an_update_that_would_set_the_throughput_mode_back_is_told_of(network: N
 
 def test_policies_that_the_update_from_version_1_5_meets(network: Network) -> None:
     s3, sns = network.clients["s3"], network.clients["sns"]
-    stack, topic = EXISTING, TOPIC
+    stack, topic = replace(EXISTING, file_system=network.source), TOPIC
     assert network.results(existing=stack)["Own policies"].status is Status.OK
     statement = {"Sid": "Mine", "Effect": "Deny", "Principal": "*", "Action": "sns:Publish"}
     document = json.dumps(
@@ -675,6 +678,12 @@ def test_policies_that_the_update_from_version_1_5_meets(network: Network) -> No
         True,
     )
     own = network.results(existing=replace(stack, keeps_policies=True))["Own policies"]
+    assert own.status is Status.OK
+    network.efs.put_file_system_policy(FileSystemId=network.source, Policy=document)
+    new = replace(stack, keeps_policies=True)
+    guarded = network.results(existing=new)["Own policies"]
+    assert (guarded.status, "ProtectSnapshots=Yes" in guarded.text) == (Status.WARNING, True)
+    own = network.results(existing=replace(new, protected=True))["Own policies"]
     assert own.status is Status.OK
 
 
@@ -747,7 +756,7 @@ def test_the_documented_permissions_are_those_of_the_calls(network: Network) -> 
     network.ec2.modify_ebs_default_kms_key_id(KmsKeyId=key)
     for client in network.clients.values():
         client.meta.events.register("before-call.*.*", note)
-    network.results(existing=EXISTING)
+    network.results(existing=replace(EXISTING, file_system=network.source))
     section = DOCUMENT.read_text().partition("## Checklist")[2]
     documented = json.loads(section.partition("```json")[2].partition("```")[0])
     (statement,) = documented["Statement"]
