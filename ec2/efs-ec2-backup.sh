@@ -74,10 +74,10 @@ make_snapshot() {
   wait "$engine" || log "the engine ended with exit status $?"
 }
 
-# An engine that was killed left its logs where it worked; the mount helper says most in a log of its own.
+# An engine that was killed left its logs where it worked.
 collect_logs() {
   local log
-  for log in "${TMPDIR:-/var/tmp}"/efs-backup.*/*.log /var/log/amazon/efs/mount.log; do
+  for log in "${TMPDIR:-/var/tmp}"/efs-backup.*/*.log; do
     [[ ! -s $log ]] || cp -- "$log" "$LOGS/"
   done
   [[ -s $LOGS/progress.log ]] || rm -f -- "$LOGS/progress.log"
@@ -86,6 +86,7 @@ collect_logs() {
 ship_logs() {
   collect_logs
   ship "$LOGS" "efs-backup-log/$RUN_LABEL/" --recursive
+  ship "$MOUNT_LOG" "efs-backup-log/$RUN_LABEL/mount.log"
   ship /var/log/cloud-init-output.log "ec2-logs/$RUN_LABEL/cloud-init-output.log"
 }
 

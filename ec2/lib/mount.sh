@@ -1,6 +1,10 @@
 # shellcheck shell=bash
 # Mounting EFS file systems, and saying why that failed in terms of what a user can change.
 
+# What the mount helper says to nobody else.
+# shellcheck disable=SC2034 # for the calling script
+readonly MOUNT_LOG=/var/log/amazon/efs/mount.log
+
 MOUNT_SECONDS=${MOUNT_SECONDS:-300}
 MOUNT_PAUSE=${MOUNT_PAUSE:-15}
 
