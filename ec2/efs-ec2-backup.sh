@@ -19,19 +19,20 @@ HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 readonly TASK=backup LOGS=/var/log/efs-backup RESULT=$STATE/result.json PROGRESS=$STATE/progress.json
 PROGRESS_SECONDS=${PROGRESS_SECONDS:-20}
 
-# The lock item names the run that this instance was launched for. Its record says from now on where
-# the logs will be: this instance may not live to report.
+# The lock item names the run that this instance was launched for. Its record says from now on what
+# was launched and where the logs will be: this instance may not live to report.
 claim_run() {
-  local run values
+  local run values image
   run=$(aws dynamodb get-item --table-name "$TABLE_NAME" --consistent-read \
     --key '{"BackupId": {"S": "lock"}}' --query 'Item.Run.S' --output text)
   [[ $run != None ]] || fail "No backup run is registered in the table $TABLE_NAME; was the group's capacity changed by hand?"
   BACKUP_ID=$run
   RUN_LABEL="$(date -u +%Y%m%d-%H%M%S)-$BACKUP_ID"
-  printf -v values '{":instance": {"S": "%s"}, ":logs": {"S": "%s"}, ":running": {"S": "Running"}}' \
-    "$INSTANCE_ID" "s3://$LOG_BUCKET/ec2-logs/$RUN_LABEL/"
+  image=$(imds meta-data/ami-id)
+  printf -v values '{":instance": {"S": "%s"}, ":image": {"S": "%s"}, ":logs": {"S": "%s"}, ":running": {"S": "Running"}}' \
+    "$INSTANCE_ID" "$image" "s3://$LOG_BUCKET/ec2-logs/$RUN_LABEL/"
   aws dynamodb update-item --table-name "$TABLE_NAME" --key "{\"BackupId\": {\"S\": \"$BACKUP_ID\"}}" \
-    --update-expression 'SET InstanceId = :instance, EC2Logs = :logs' \
+    --update-expression 'SET InstanceId = :instance, AmiId = :image, EC2Logs = :logs' \
     --condition-expression 'BackupStatus = :running' --expression-attribute-values "$values" ||
     fail "The EFS backup was unsuccessful. The record of the backup $BACKUP_ID in the table $TABLE_NAME cannot be updated, or the backup is over"
   log "backup $BACKUP_ID on instance $INSTANCE_ID"
@@ -87,6 +88,7 @@ collect_logs() {
 ship_logs() {
   collect_logs
   ship "$LOGS" "efs-backup-log/$RUN_LABEL/" --recursive
+  ship "$MOUNT_LOG" "efs-backup-log/$RUN_LABEL/mount.log"
   ship /var/log/cloud-init-output.log "ec2-logs/$RUN_LABEL/cloud-init-output.log"
 }
 

@@ -32,6 +32,7 @@ restore() {
 
 ship_logs() {
   ship "$LOGS" "$LOG_PREFIX/" --recursive
+  ship "$MOUNT_LOG" "$LOG_PREFIX/mount.log"
   ship /var/log/cloud-init-output.log "$LOG_PREFIX/cloud-init-output.log"
 }
 

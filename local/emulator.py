@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from local import api, imds, metrics
+from local import api, imds, metrics, mount_targets, refusals
 from local.api import Credentials, Record
 from local.autoscaling import AutoScaling, ValidationError, validate_capacity
 from local.fleet import Fleet, Machine, owner
@@ -59,15 +59,17 @@ PRIVATE_NAMES = {
         "_ACTION_MAP", "_asgs", "_error", "_hooks", "_launch_configs", "_p",
         "_reconcile_instances", "_xml",
     ),
+    "services.cloudformation.handlers": ("_ACTION_HANDLERS",),
     "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_ec2_sg_permissions"),
     "services.ec2": (
         "_ACTION_MAP", "_security_groups", "_tags", "exec_in_instance_blocking",
         "instance_is_managed",
     ),
+    "services.efs": ("_error", "_file_systems", "_update_file_system"),
     "services.eventbridge": (
         "_SCHEDULER_TICK_INTERVAL", "_put_events", "_rule_last_fired", "_rules",
     ),
-    "services.s3": ("_delete_bucket_lifecycle", "_put_bucket_lifecycle"),
+    "services.s3": ("_bucket_policies", "_delete_bucket_lifecycle", "_put_bucket_lifecycle"),
     "services.scheduler": ("_SCHEDULE_TICK_INTERVAL",),
     "services.ssm": ("_PUBLIC_AMI_PARAMETERS", "_commands", "_finish_invocation"),
     "services.sts": ("_sessions", "register_session"),
@@ -101,8 +103,11 @@ def install(home: Path) -> None:
     metadata = imds.MetadataService()
     fleet = Fleet(home, metadata, _open_session, _launch_configuration)
     scaling = AutoScaling(_groups, _lifecycle_hooks, fleet.launch, _publish)
+    enforce = _ministack("core.iam_evaluator").enforce
+    mount_targets.serve(partial(_client_rights, metadata, enforce))
     _hook_authorization(home / AUTHORIZATIONS)
     _hook_cloudformation()
+    _hook_refusals()
     _hook_instance_types()
     _hook_autoscaling(scaling)
     _hook_run_command(scaling, fleet)
@@ -153,7 +158,10 @@ def _hook_authorization(journal: Path) -> None:
             return f"arn:aws:{service}:{region}:{account}:file-system/{query['FileSystemId'][0]}"
         if target == "SendCommand":
             return _resource_of_command(request, headers, region, account)
-        return str(derive(service, method, path, headers, body, query, region, account))
+        derived = str(derive(service, method, path, headers, body, query, region, account))
+        if service == "s3" and "x-amz-acl" in headers:
+            return _resource_of_upload(derived, headers, region)
+        return derived
 
     actions.extract_resource_arn = resource
     actions.request_tag_context = partial(_context, actions.request_tag_context)
@@ -208,6 +216,15 @@ def _resource_of_command(request: Record, headers: Record, region: str, account:
     return f"arn:aws:ssm:{region}::document/{request['DocumentName']}"
 
 
+def _resource_of_upload(derived: str, headers: Record, region: str) -> str:
+    """An upload with an access control list needs the right to set it, or may go nowhere."""
+    key = _ministack("core.router").extract_access_key_id(headers)
+    denied = _ministack("core.iam_evaluator").enforce(
+        key, "s3:PutObjectAcl", "s3", region, resource_arn=derived
+    )
+    return "arn:aws:s3:::" if denied else derived
+
+
 def _open_session(account: str, role: str, session: str, credentials: Credentials) -> None:
     _ministack("services.sts").register_session(
         credentials.access_key,
@@ -218,6 +235,37 @@ def _open_session(account: str, role: str, session: str, credentials: Credential
             "SessionToken": credentials.token,
         },
     )
+
+
+# EFS: file systems have no mount targets that would let anybody in.
+
+
+def _client_rights(
+    metadata: imds.MetadataService,
+    enforce: Any,
+    instance: str,
+    file_system: str,
+    iam: bool,
+    tls: bool,
+) -> frozenset[str]:
+    """What an instance may do with a file system; `enforce` says what its role may do."""
+    identity = metadata.identity(instance)
+    with _ministack("core.responses").request_scope(identity.account, identity.region):
+        found = _ministack("services.efs")._file_systems[file_system]
+        policy = found.get("FileSystemPolicy")
+        key = identity.credentials().access_key
+        arn = found["FileSystemArn"]
+        own = (
+            right
+            for right in mount_targets.RIGHTS
+            if not enforce(key, right, "elasticfilesystem", identity.region, resource_arn=arn)
+        )
+        return mount_targets.granted(
+            json.loads(policy) if policy else None,
+            own if iam else (),
+            f"arn:aws:iam::{identity.account}:role/{identity.role}" if iam else None,
+            tls,
+        )
 
 
 # CloudFormation: a resource type of the backup template is missing, buckets have no lifecycle, and
@@ -339,6 +387,23 @@ def _put_lifecycle(bucket: str, properties: Record) -> None:
         )
     else:
         s3._delete_bucket_lifecycle(bucket)
+
+
+# What AWS would refuse.
+
+
+def _hook_refusals() -> None:
+    handlers = _ministack("services.cloudformation.provisioners")._RESOURCE_HANDLERS
+    function, policy = handlers["AWS::Lambda::Function"], handlers["AWS::S3::BucketPolicy"]
+    function["create"] = partial(refusals.long_name, function["create"])
+    policies = _ministack("services.s3")._bucket_policies
+    policy["create"] = partial(refusals.second_policy, policy["create"], policies)
+    efs = _ministack("services.efs")
+    efs._update_file_system = refusals.ThroughputChanges(
+        efs._update_file_system, efs._file_systems, efs._error
+    )
+    actions = _ministack("services.cloudformation.handlers")._ACTION_HANDLERS
+    actions["DescribeStacks"] = partial(refusals.ascii_only, actions["DescribeStacks"])
 
 
 # EC2: every instance type and every image of ministack has Intel's architecture.
@@ -470,7 +535,10 @@ def _hook_run_command(scaling: AutoScaling, fleet: Fleet) -> None:
 
 
 def _ship_output(command: Record, machine: Machine, fleet: Fleet) -> None:
-    """Puts what a command printed into the bucket, with the rights of the instance."""
+    """Puts what a command printed into the bucket, with the rights of the instance.
+
+    The agent gives what it uploads an access control list, which takes a right of its own.
+    """
     bucket = command["OutputS3BucketName"]
     if not bucket:
         return
@@ -490,7 +558,12 @@ def _ship_output(command: Record, machine: Machine, fleet: Fleet) -> None:
     )
     for stream, name in (("stdout", "StandardOutputContent"), ("stderr", "StandardErrorContent")):
         if content := invocation[name]:
-            s3.put_object(Bucket=bucket, Key=f"{folder}/{stream}", Body=content.encode())
+            s3.put_object(
+                Bucket=bucket,
+                Key=f"{folder}/{stream}",
+                Body=content.encode(),
+                ACL="bucket-owner-full-control",
+            )
 
 
 # Control

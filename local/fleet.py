@@ -68,6 +68,7 @@ class Fleet:
         account, region = owner(group)
         ec2 = self.client("ec2", region)
         data = self._launch_data(ec2, group)
+        image = self._image(region, data["ImageId"])
         subnet_id = group["VPCZoneIdentifier"].split(",")[0]
         zone = ec2.describe_subnets(SubnetIds=[subnet_id])["Subnets"][0]["AvailabilityZone"]
         if (self._home / NO_CAPACITY).exists():
@@ -76,7 +77,7 @@ class Fleet:
                 f"Availability Zone you requested ({zone}). Launching EC2 instance failed."
             )
         instance_id = ec2.run_instances(
-            ImageId=data["ImageId"],
+            ImageId=image,
             InstanceType=data["InstanceType"],
             SubnetId=subnet_id,
             MinCount=1,
@@ -86,7 +87,7 @@ class Fleet:
         role = self._role(region, data["IamInstanceProfile"])
         identity = imds.Identity(
             account=account,
-            image=data["ImageId"],
+            image=image,
             instance_id=instance_id,
             instance_type=data["InstanceType"],
             zone=zone,
@@ -125,6 +126,14 @@ class Fleet:
         )["LaunchTemplateVersions"]
         data: Record = versions[0]["LaunchTemplateData"]
         return data
+
+    def _image(self, region: str, named: str) -> str:
+        """What an image is named by in a launch template is its id, or a parameter that has it."""
+        parameter = named.removeprefix("resolve:ssm:")
+        if parameter == named:
+            return named
+        answer = self.client("ssm", region).get_parameter(Name=parameter)
+        return str(answer["Parameter"]["Value"])
 
     def _role(self, region: str, profile: Record) -> str:
         name = profile.get("Name") or profile["Arn"].rpartition("/")[2]

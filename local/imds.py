@@ -36,6 +36,7 @@ class Identity:
 
 class MetadataService:
     def __init__(self) -> None:
+        self._identities: dict[str, Identity] = {}
         self._documents: dict[str, Mapping[str, Callable[[], str]]] = {}
         self._tokens: set[str] = set()
 
@@ -45,11 +46,16 @@ class MetadataService:
 
     def add(self, identity: Identity) -> str:
         """Makes an instance known; returns its endpoint."""
+        self._identities[identity.instance_id] = identity
         self._documents[identity.instance_id] = _documents(identity)
         return f"http://127.0.0.1:{PORT}/{identity.instance_id}"
 
     def remove(self, instance_id: str) -> None:
         self._documents.pop(instance_id, None)
+        self._identities.pop(instance_id, None)
+
+    def identity(self, instance_id: str) -> Identity:
+        return self._identities[instance_id]
 
     def issue_token(self) -> str:
         token = secrets.token_urlsafe()

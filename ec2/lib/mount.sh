@@ -1,23 +1,61 @@
 # shellcheck shell=bash
 # Mounting EFS file systems, and saying why that failed in terms of what a user can change.
 
-MOUNT_ATTEMPTS=${MOUNT_ATTEMPTS:-8}
+# What the mount helper says to nobody else.
+# shellcheck disable=SC2034 # for the calling script
+readonly MOUNT_LOG=/var/log/amazon/efs/mount.log
+
+MOUNT_SECONDS=${MOUNT_SECONDS:-300}
 MOUNT_PAUSE=${MOUNT_PAUSE:-15}
 
 # mount_efs ROLE FILE_SYSTEM PATH MOUNT_POINT OPTIONS
 # ROLE is how messages call it: source, backup or target.
 mount_efs() {
-  local attempt output
+  local output end=$((SECONDS + MOUNT_SECONDS)) said="The EFS $TASK was unsuccessful. The EC2 instance was unable to find the mount IP OR mount EFS: the $1 file system $2:$3"
   mkdir -p -- "$4"
-  for ((attempt = 1; attempt <= MOUNT_ATTEMPTS; attempt++)); do
-    if output=$(mount -t efs -o "$5" "$2:$3" "$4" 2>&1) && mountpoint -q -- "$4"; then
-      log "mounted the $1 file system $2:$3"
-      return 0
-    fi
-    log "mounting the $1 file system $2:$3 failed (attempt $attempt of $MOUNT_ATTEMPTS): $output"
-    ((attempt == MOUNT_ATTEMPTS)) || sleep "$MOUNT_PAUSE"
+  until output=$(try_mount "$2" "$3" "$4" "$5" "$((end - SECONDS))" 2>&1); do
+    log "mounting the $1 file system $2:$3 failed: $output"
+    ((SECONDS < end)) || fail "$said $(mount_cause "$output") ($output)"
+    sleep "$MOUNT_PAUSE"
   done
-  fail "The EFS $TASK was unsuccessful. The EC2 instance was unable to find the mount IP OR mount EFS: the $1 file system $2:$3 $(mount_cause "$output") ($output)"
+  # What must not be written is not left to an option that was overlooked.
+  [[ ,$5, != *,ro,* ]] || read_only "$4" || fail "$said was mounted, but not read-only; nothing was read or written"
+  log "mounted the $1 file system $2:$3"
+}
+
+# try_mount FILE_SYSTEM PATH MOUNT_POINT OPTIONS SECONDS
+# The helper takes minutes to find out that a port is closed, so that is tried first.
+try_mount() {
+  local status=0
+  if ! answers "$(mount_target "$1")"; then
+    printf 'TCP 2049 of %s does not answer\n' "$(mount_target "$1")"
+    return 1
+  fi
+  timeout --kill-after=5 "$(($5 > 1 ? $5 : 1))" mount -t efs -o "$4" "$1:$2" "$3" || status=$?
+  ((status != 124)) || printf 'no end of mounting, timeout after %s seconds\n' "$5"
+  ((status == 0)) && mountpoint -q -- "$3"
+}
+
+# The names that amazon-efs-utils has in its configuration.
+mount_target() { # file system
+  local suffix=amazonaws.com
+  case ${REGION:-} in
+    cn-*) suffix=amazonaws.com.cn ;;
+    eusc-*) suffix=amazonaws.eu ;;
+  esac
+  printf '%s.efs.%s.%s' "$1" "${REGION:-}" "$suffix"
+}
+
+# A name that is not known is the helper's to explain.
+answers() { # host name
+  # shellcheck disable=SC2016 # for the inner shell
+  ! getent ahosts "$1" >/dev/null || timeout 5 bash -c ': <>"/dev/tcp/$1/2049"' bash "$1" 2>/dev/null
+}
+
+read_only() { # mount point
+  local options
+  options=$(findmnt --noheadings --output OPTIONS --mountpoint "$1" | tail -n 1)
+  [[ ,$options, == *,ro,* ]]
 }
 
 mount_cause() { # what mount said
@@ -25,14 +63,20 @@ mount_cause() { # what mount said
     *'resolve'* | *'Name or service not known'*)
       printf 'has no DNS name here: check that it has a mount target in the Availability Zone of the subnets, and that the VPC uses the Amazon DNS server with DNS hostnames on'
       ;;
-    *'timed out'* | *'Connection refused'*)
-      printf 'does not answer: check that the security group of its mount target allows NFS (TCP 2049) from this instance'
+    *'timed out'* | *'timeout'* | *'Connection refused'* | *'No route to host'* | *'does not answer'*)
+      printf 'does not answer: check that the security group of its mount target, and the network ACLs, allow NFS (TCP 2049) from this instance'
+      ;;
+    *'mount system call failed'* | *'reset by peer'* | *'initialize tunnel'*)
+      printf 'ends the connection: check its file system policy, that nothing on the way inspects TLS, and mount.log in the logs; a mount target that was just created takes some minutes'
       ;;
     *'does not exist'* | *'No such file or directory'*)
       printf 'has no such directory: check the prefix'
       ;;
-    *'access denied'* | *'ermission denied'*)
+    *'access denied'* | *'ermission denied'* | *'not permitted'*)
       printf 'denies the mount: check its file system policy'
+      ;;
+    *'Access Key'* | *'retrieving region'* | *'network was not yet available'*)
+      printf 'cannot be mounted, because the instance metadata service gives no credentials or region: check that the instance profile has its role'
       ;;
     *) printf 'could not be mounted' ;;
   esac

@@ -8,7 +8,20 @@ missing_programs() {
   done
 }
 
+INSTALL_SECONDS=${INSTALL_SECONDS:-300}
+INSTALL_PAUSE=${INSTALL_PAUSE:-15}
+
+# At boot others install, too, and hold the lock; and a repository may fail for a moment.
 install_packages() {
+  local end=$((SECONDS + INSTALL_SECONDS))
+  until install_once; do
+    ((SECONDS < end)) || return 1
+    log 'the installation failed; trying again'
+    sleep "$INSTALL_PAUSE"
+  done
+}
+
+install_once() {
   if command -v dnf >/dev/null; then
     dnf -y -q install amazon-efs-utils rsync
   elif command -v apt-get >/dev/null; then

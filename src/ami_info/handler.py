@@ -6,24 +6,25 @@ from typing import Any
 import boto3
 from crhelper import CfnResource
 
-from ami_info.image import image_id
+from ami_info.image import newest_image
 
 helper = CfnResource(log_level="INFO", sleep_on_delete=0)
 
 
 def lambda_handler(event: Mapping[str, Any], context: Any) -> None:
-    """Handle Custom::AMIInfo: properties InstanceType and Arch, attribute Id."""
+    """Handle Custom::AMIInfo: properties InstanceType and Arch, attributes Parameter and Id."""
     helper(event, context)
 
 
 def create_or_update(event: Mapping[str, Any], context: Any) -> None:
     properties = event["ResourceProperties"]
-    helper.Data["Id"] = image_id(
+    image = newest_image(
         boto3.client("ec2"),
         boto3.client("ssm"),
         properties.get("InstanceType", ""),
         properties.get("Arch", ""),
     )
+    helper.Data.update(Parameter=image.parameter, Id=image.id)
 
 
 def delete(event: Mapping[str, Any], context: Any) -> None:

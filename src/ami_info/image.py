@@ -1,6 +1,6 @@
 """From an instance type to the newest Amazon Linux 2023 image for its architecture."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -9,11 +9,18 @@ ARCHITECTURES = {"HVM64": "x86_64", "HVMG2": "x86_64", "ARM64": "arm64"}
 """The Arch of an instance type in the template's Mappings -> the architecture of its image."""
 
 
+class Image(NamedTuple):
+    parameter: str
+    """Public parameter of AWS that always names the newest image."""
+    id: str
+    """The newest today. Instances are launched by the parameter: an image ages."""
+
+
 class UnknownInstanceType(ValueError):
     """There is no image for the instance type; the message says what to edit."""
 
 
-def image_id(ec2: Any, ssm: Any, instance_type: str, arch: str) -> str:
+def newest_image(ec2: Any, ssm: Any, instance_type: str, arch: str) -> Image:
     """The image for an instance type; `arch` is what the template's Mappings say of it, or "".
 
     Raises UnknownInstanceType, also when the Mappings are wrong: an instance would fail to launch,
@@ -29,7 +36,7 @@ def image_id(ec2: Any, ssm: Any, instance_type: str, arch: str) -> str:
         )
     name = PARAMETER.format(architecture)
     try:
-        return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+        return Image(name, str(ssm.get_parameter(Name=name)["Parameter"]["Value"]))
     except ssm.exceptions.ParameterNotFound as error:
         raise _unknown(f"This region has no parameter {name}", instance_type) from error
 

@@ -102,8 +102,9 @@ def closed(record: Record, instance_seen: bool, settings: Settings, now: datetim
         UNSUCCESSFUL,
         "The EFS backup was unsuccessful. No EC2 instance ran within the backup window.",
         f"See the activity history of the Auto Scaling group {settings.group}, which says why. "
-        "Check instance type (available in the subnets?), service quotas, launch template, and "
-        "instance profile. The next backup starts as scheduled.",
+        "Check instance type (available in the subnets?), service quotas, launch template, "
+        "instance profile, and, where new disks are encrypted with a key of yours, whether Auto "
+        "Scaling may use that key (make preflight tells). The next backup starts as scheduled.",
         now,
     )
 

@@ -14,25 +14,37 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from moto import mock_aws
+from moto.core.responses import ActionResult
+from moto.ec2.responses.elastic_block_store import ElasticBlockStore
 from rich.console import Console
 
-from admin import preflight
 from admin.command import AdminError, Given
-from admin.preflight import Fact, Facts, Reader, Request, Result, Status
+from admin.preflight import __main__ as command
+from admin.preflight import checks
+from admin.preflight import network as algebra
+from admin.preflight.checks import Result, Status
+from admin.preflight.facts import Existing, Fact, Facts, Item, Reader, Request
 from admin.stack import Stack
 from admin.template import Template
 
 REGION = "us-east-1"
 GROUP = "sg-0123456789abcdef0"
 DOCUMENT = Path("docs/network.md")
+TOPIC = f"arn:aws:sns:{REGION}:123456789012:topic"
+EXISTING = Existing(
+    "fs-01234567", "bursting", "log-bucket", TOPIC, keeps_policies=False, protected=False
+)
 
 
 class Network:
     """A VPC with a source file system, two subnets and a NAT gateway, where everything is right."""
 
     def __init__(self) -> None:
-        self.ec2 = boto3.client("ec2", REGION)
-        self.efs = boto3.client("efs", REGION)
+        services = ("ec2", "efs", "kms", "s3", "sns")
+        self.clients = {service: boto3.client(service, REGION) for service in services}
+        self.clients["s3"].create_bucket(Bucket="log-bucket")
+        self.clients["sns"].create_topic(Name="topic")
+        self.ec2, self.efs = self.clients["ec2"], self.clients["efs"]
         self.vpc = self.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         for attribute in ("EnableDnsSupport", "EnableDnsHostnames"):
             self.ec2.modify_vpc_attribute(VpcId=self.vpc, **{attribute: {"Value": True}})
@@ -103,11 +115,11 @@ class Network:
         return replace(request, **changes)
 
     def facts(self, request: Request) -> Facts:
-        return Reader(self.efs, self.ec2).facts(request)
+        return Reader(self.clients.__getitem__).facts(request)
 
     def results(self, **changes: Any) -> dict[str, Result]:
         request = self.request(**changes)
-        return dict(preflight.checked(request, self.facts(request)))
+        return dict(checks.checked(request, self.facts(request)))
 
 
 @pytest.fixture(autouse=True)
@@ -121,8 +133,18 @@ def clean_environment() -> Iterator[None]:
 @pytest.fixture
 def network() -> Iterator[Network]:
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
-    with mock_aws():
+    with (
+        mock_aws(),
+        mock.patch.object(
+            ElasticBlockStore, "get_ebs_default_kms_key_id", default_key_of_disks, create=True
+        ),
+    ):
         yield Network()
+
+
+def default_key_of_disks(store: Any) -> ActionResult:
+    """moto can change it, and not say it."""
+    return ActionResult({"KmsKeyId": store.ec2_backend.default_kms_key_id or "alias/aws/ebs"})
 
 
 def statuses(results: dict[str, Result]) -> dict[str, Status]:
@@ -195,9 +217,9 @@ def endpoints_but(*absent: str, port: int = 443, private: bool = True) -> Callab
         network.without_way_out()
         group = network.security_group("endpoints")
         network.admit(group, port, "10.0.0.0/16")
-        for service in set(preflight.GATEWAYS) - {*absent}:
+        for service in set(checks.GATEWAYS) - {*absent}:
             network.gateway_endpoint(service)
-        for service in set(preflight.INTERFACES) - {*absent}:
+        for service in set(checks.INTERFACES) - {*absent}:
             network.interface_endpoint(service, group, private)
 
     return change
@@ -408,12 +430,12 @@ ALLOW = {"RuleNumber": 100, "Protocol": "-1", "RuleAction": "allow", "Egress": F
     ],
 )
 def test_the_first_rule_of_an_acl_that_applies_decides(
-    entries: list[preflight.Item], expected: bool | None
+    entries: list[Item], expected: bool | None
 ) -> None:
-    assert preflight.acl_allows(entries, False, "10.0.1.0/24", (2049, 2049)) is expected
+    assert algebra.acl_allows(entries, False, "10.0.1.0/24", (2049, 2049)) is expected
 
 
-def tcp(low: int, high: int, **whom: object) -> preflight.Item:
+def tcp(low: int, high: int, **whom: object) -> Item:
     return {"IpProtocol": "tcp", "FromPort": low, "ToPort": high, **whom}
 
 
@@ -433,9 +455,9 @@ ANYBODY = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
         (tcp(2049, 2049, PrefixListIds=[{"PrefixListId": "pl-1"}]), None),
     ],
 )
-def test_whom_a_security_group_admits(permission: preflight.Item, expected: bool | None) -> None:
+def test_whom_a_security_group_admits(permission: Item, expected: bool | None) -> None:
     groups = [{"GroupId": "sg-1", "IpPermissions": [permission]}]
-    assert preflight.admits(groups, 2049, "10.0.1.0/24", GROUP) is expected
+    assert algebra.admits(groups, 2049, "10.0.1.0/24", GROUP) is expected
 
 
 def test_a_default_route_that_leads_nowhere(network: Network) -> None:
@@ -444,7 +466,7 @@ def test_a_default_route_that_leads_nowhere(network: Network) -> None:
     tables = facts.route_tables.get()
     for route in tables[0]["Routes"]:
         route["State"] = "blackhole"
-    result = preflight.way_out(request, replace(facts, route_tables=Fact(tables)))
+    result = checks.way_out(request, replace(facts, route_tables=Fact(tables)))
     assert result.status is Status.FAILED
     assert "leads nowhere (nat-" in result.text
 
@@ -478,19 +500,31 @@ def test_a_permission_that_is_missing_is_named_and_nothing_is_called_right() -> 
         return client
 
     request = Request("fs-01234567", "vpc-01234567", ("subnet-1", "subnet-2"), REGION, "c5.xlarge")
-    facts = Reader(denied("efs"), denied("ec2")).facts(request)
-    results = dict(preflight.checked(request, facts))
+    request = replace(request, existing=EXISTING)
+    results = dict(checks.checked(request, Reader(denied).facts(request)))
     assert set(statuses(results).values()) == {Status.UNKNOWN}
     assert "elasticfilesystem:DescribeFileSystems" in results["Source file system"].text
     assert "elasticfilesystem:DescribeFileSystemPolicy" in results["File system policy"].text
     assert "ec2:DescribeSubnets" in results["Subnets"].text
     assert "elasticfilesystem:DescribeMountTargets" in results["Mount targets"].text
     assert "ec2:DescribeVpcs" in results["DNS"].text
+    assert "ec2:GetEbsDefaultKmsKeyId" in results["Disk encryption"].text
+    assert "elasticfilesystem:DescribeFileSystems" in results["Throughput mode"].text
+    assert "s3:GetBucketPolicy" in results["Own policies"].text
 
 
 # In the order in which the reader calls them when each is denied.
 OPERATIONS = {
-    "efs": ["describe_file_systems", "describe_file_system_policy", "describe_mount_targets"],
+    "efs": [
+        "describe_file_systems",
+        "describe_file_system_policy",
+        "describe_mount_targets",
+        "describe_file_systems",
+        "describe_file_system_policy",
+    ],
+    "kms": [],
+    "s3": ["get_bucket_policy"],
+    "sns": ["get_topic_attributes"],
     "ec2": [
         "describe_vpcs",
         "describe_subnets",
@@ -498,6 +532,7 @@ OPERATIONS = {
         "describe_network_acls",
         "describe_route_tables",
         "describe_instance_type_offerings",
+        "get_ebs_default_kms_key_id",
     ],
 }
 
@@ -509,7 +544,7 @@ def test_an_error_that_is_no_missing_permission_is_no_result(network: Network, c
     stubber.add_client_error("describe_vpcs", code)
     stubber.activate()
     with pytest.raises(ClientError, match=code):
-        Reader(network.efs, ec2).facts(network.request())
+        Reader({**network.clients, "ec2": ec2}.__getitem__).facts(network.request())
 
 
 def test_one_missing_permission_hides_only_what_depends_on_it(network: Network) -> None:
@@ -517,7 +552,7 @@ def test_one_missing_permission_hides_only_what_depends_on_it(network: Network) 
     facts = replace(
         network.facts(request), target_groups=Fact(missing="ec2:DescribeSecurityGroups")
     )
-    results = dict(preflight.checked(request, facts))
+    results = dict(checks.checked(request, facts))
     unknown = [name for name, r in results.items() if r.status is Status.UNKNOWN]
     assert unknown == ["NFS security groups"]
     assert "ec2:DescribeSecurityGroups" in results["NFS security groups"].text
@@ -539,12 +574,12 @@ def test_the_command_says_what_failed_and_what_to_do(
         "Subnets": ",".join(network.subnets),
         "REGION": REGION,
     }
-    assert preflight.main(given(**words)) == 0
-    assert "11 ok." in capsys.readouterr().out
+    assert command.main(given(**words)) == 0
+    assert "14 ok." in capsys.readouterr().out
     attribute("EnableDnsHostnames")(network)
-    assert preflight.main(given(**words)) == 1
+    assert command.main(given(**words)) == 1
     out = capsys.readouterr().out
-    assert "10 ok, 1 failed." in out
+    assert "13 ok, 1 failed." in out
     assert "aws ec2 modify-vpc-attribute" in out
 
 
@@ -561,7 +596,7 @@ def test_the_command_says_what_failed_and_what_to_do(
 def test_bad_input_is_named(network: Network, wrong: dict[str, str], named: str) -> None:
     good = {"SrcEFS": "fs-01234567", "VpcId": "vpc-01234567", "Subnets": "subnet-01234567"}
     with pytest.raises(AdminError, match=named):
-        preflight.main(given(REGION=REGION, **{**good, **wrong}))
+        command.main(given(REGION=REGION, **{**good, **wrong}))
 
 
 def test_a_stack_that_exists_gives_the_request() -> None:
@@ -582,22 +617,123 @@ def test_a_stack_that_exists_gives_the_request() -> None:
     }
     stack = Stack.find(lambda service: client, "efs-backup")
     assert stack
-    assert preflight.of_stack(stack) == Request(
-        "fs-01234567", "vpc-01234567", ("subnet-1", "subnet-2"), REGION, "c6g.large", GROUP
+    client.describe_stack_resource.side_effect = lambda StackName, LogicalResourceId: {
+        "StackResourceDetail": {"PhysicalResourceId": f"the {LogicalResourceId}"}
+    }
+    existing = Existing("the DstEFS", "bursting", "the EFSLogBucket", "the SNSTopic", False, False)
+    assert command.of_stack(stack, given()) == Request(
+        "fs-01234567",
+        "vpc-01234567",
+        ("subnet-1", "subnet-2"),
+        REGION,
+        "c6g.large",
+        GROUP,
+        existing,
     )
+    changed = command.of_stack(stack, given(EFSThroughputMode="elastic"))
+    assert changed.existing == replace(existing, throughput="elastic")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "region", "mode"),
+    [
+        ({}, REGION, "bursting"),  # version 1.5 has none
+        ({"EFSThroughputMode": "elastic"}, REGION, "elastic"),
+        ({"EFSThroughputMode": "elastic", "EFSMode": "maxIO"}, REGION, "bursting"),
+        ({"EFSThroughputMode": "elastic"}, "cn-north-1", "bursting"),
+    ],
+)
+def test_the_mode_that_a_stack_sets(parameters: dict[str, str], region: str, mode: str) -> None:
+    assert command.throughput(parameters, region) == mode
+
+
+def test_an_update_that_would_set_the_throughput_mode_back_is_told_of(network: Network) -> None:
+    backup = network.efs.create_file_system(CreationToken="backup", ThroughputMode="elastic")
+    stack = replace(EXISTING, file_system=backup["FileSystemId"])
+    result = network.results(existing=stack)["Throughput mode"]
+    assert (result.status, "has elastic, and the stack has bursting" in result.text) == (
+        Status.FAILED,
+        True,
+    )
+    assert "EFSThroughputMode=elastic" in result.advice
+    elastic = network.results(existing=replace(stack, throughput="elastic"))
+    assert elastic["Throughput mode"].status is Status.OK
+
+
+def test_policies_that_the_update_from_version_1_5_meets(network: Network) -> None:
+    s3, sns = network.clients["s3"], network.clients["sns"]
+    stack, topic = replace(EXISTING, file_system=network.source), TOPIC
+    assert network.results(existing=stack)["Own policies"].status is Status.OK
+    statement = {"Sid": "Mine", "Effect": "Deny", "Principal": "*", "Action": "sns:Publish"}
+    document = json.dumps(
+        {"Version": "2012-10-17", "Statement": [{**statement, "Resource": topic}]}
+    )
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=document)
+    replaced = network.results(existing=stack)["Own policies"]
+    assert (replaced.status, "the update replaces" in replaced.text) == (Status.WARNING, True)
+    s3.put_bucket_policy(Bucket="log-bucket", Policy=document)
+    met = network.results(existing=stack)["Own policies"]
+    assert (met.status, "delete-bucket-policy --bucket log-bucket" in met.advice) == (
+        Status.FAILED,
+        True,
+    )
+    own = network.results(existing=replace(stack, keeps_policies=True))["Own policies"]
+    assert own.status is Status.OK
+    network.efs.put_file_system_policy(FileSystemId=network.source, Policy=document)
+    new = replace(stack, keeps_policies=True)
+    guarded = network.results(existing=new)["Own policies"]
+    assert (guarded.status, "ProtectSnapshots=Yes" in guarded.text) == (Status.WARNING, True)
+    own = network.results(existing=replace(new, protected=True))["Own policies"]
+    assert own.status is Status.OK
+
+
+def test_a_key_that_auto_scaling_may_not_use_is_told_of(network: Network) -> None:
+    kms = network.clients["kms"]
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    network.ec2.modify_ebs_default_kms_key_id(KmsKeyId=key)
+    denied = network.results()["Disk encryption"]
+    assert (denied.status, key in denied.text) == (Status.FAILED, True)
+    role = "arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/"
+    kms.create_grant(
+        KeyId=key,
+        GranteePrincipal=f"{role}AWSServiceRoleForAutoScaling",
+        Operations=["Encrypt", "Decrypt", "CreateGrant"],
+    )
+    assert network.results()["Disk encryption"].status is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda network: None, "whoever can connect may write"),
+        ("Deny ClientWrite", "nobody can write"),
+        ("Allow ClientMount", "could not write, since its role may not"),
+        ("Allow ClientWrite", "lets others write"),
+    ],
+)
+def test_what_keeps_backups_from_writing_to_the_source(
+    network: Network, change: Any, says: str
+) -> None:
+    if isinstance(change, str):
+        effect, action = change.split()
+        change = policy(effect, f"elasticfilesystem:{action}", {"AWS": "*"})
+    change(network)
+    result = network.results()["File system policy"]
+    assert result.status is Status.OK
+    assert says in result.text
 
 
 def test_the_template_names_the_instance_of_a_region() -> None:
-    template = Template.parse(preflight.TEMPLATE.read_text())
-    assert preflight.instance_size(template, "eu-west-1") == "c5.xlarge"
-    assert preflight.instance_size(template, "mars-north-1") == ""
+    template = Template.parse(command.TEMPLATE.read_text())
+    assert command.instance_size(template, "eu-west-1") == "c5.xlarge"
+    assert command.instance_size(template, "mars-north-1") == ""
 
 
 def test_long_texts_stay_readable_in_a_narrow_terminal() -> None:
     console = Console(width=60, record=True, force_terminal=False)
     results = [("Subnets", Result(Status.FAILED, "word " * 40, "[bold] is no markup"))]
     with console.capture() as capture:
-        preflight.report(results, console)
+        command.report(results, console)
     assert "[bold] is no markup" in capture.get()
     assert max(map(len, capture.get().splitlines()[:-1])) <= 60
 
@@ -605,7 +741,7 @@ def test_long_texts_stay_readable_in_a_narrow_terminal() -> None:
 def test_the_checklist_in_the_documentation_has_the_same_checks_in_the_same_order() -> None:
     text = DOCUMENT.read_text()
     section = text.partition("## Checklist")[2].partition("\n## ")[0]
-    assert re.findall(r"^\d+\. \*\*(.+?)\*\*", section, re.MULTILINE) == list(preflight.CHECKS)
+    assert re.findall(r"^\d+\. \*\*(.+?)\*\*", section, re.MULTILINE) == list(checks.CHECKS)
 
 
 def test_the_documented_permissions_are_those_of_the_calls(network: Network) -> None:
@@ -616,9 +752,11 @@ def test_the_documented_permissions_are_those_of_the_calls(network: Network) -> 
     def note(model: Any, **_: Any) -> None:
         called.add(f"{model.service_model.signing_name}:{model.name}")
 
-    for client in (network.ec2, network.efs):
+    key = network.clients["kms"].create_key()["KeyMetadata"]["Arn"]
+    network.ec2.modify_ebs_default_kms_key_id(KmsKeyId=key)
+    for client in network.clients.values():
         client.meta.events.register("before-call.*.*", note)
-    network.results()
+    network.results(existing=replace(EXISTING, file_system=network.source))
     section = DOCUMENT.read_text().partition("## Checklist")[2]
     documented = json.loads(section.partition("```json")[2].partition("```")[0])
     (statement,) = documented["Statement"]

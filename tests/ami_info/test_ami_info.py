@@ -11,6 +11,7 @@ from moto import mock_aws
 from tests.cloudformation import CloudFormation, aws_environment
 
 TYPE = "Custom::AMIInfo"
+PARAMETER = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{}"
 PHYSICAL_ID = "2024/02/29/[$LATEST]0f5a6f0b1f6d4c0f8f6f5f2c8e0d9a1b"
 
 
@@ -24,7 +25,7 @@ def cloudformation(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudFormation]:
 
 
 def newest(architecture: str) -> str:
-    name = f"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}"
+    name = PARAMETER.format(architecture)
     return str(boto3.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
 
 
@@ -53,13 +54,19 @@ def test_answers_with_the_image(
         properties["Arch"] = arch
     answer = cloudformation.request("Create", TYPE, properties)
     assert answer["Status"] == "SUCCESS", answer["Reason"]
-    assert answer["Data"] == {"Id": newest(architecture)}
+    assert answer["Data"] == {
+        "Parameter": PARAMETER.format(architecture),
+        "Id": newest(architecture),
+    }
 
 
 def test_update_answers_with_the_image_of_the_new_type(cloudformation: CloudFormation) -> None:
     properties = {"InstanceType": "c7g.xlarge", "Arch": "ARM64"}
     answer = cloudformation.request("Update", TYPE, properties, physical_id=PHYSICAL_ID)
-    assert (answer["Status"], answer["Data"]) == ("SUCCESS", {"Id": newest("arm64")})
+    assert (answer["Status"], answer["Data"]) == (
+        "SUCCESS",
+        {"Parameter": PARAMETER.format("arm64"), "Id": newest("arm64")},
+    )
 
 
 def test_the_architectures_have_different_images(cloudformation: CloudFormation) -> None:
@@ -133,23 +140,23 @@ class TestRefusals:
         return boto3.client("ec2"), boto3.client("ssm")
 
     def test_ec2_does_not_know_the_type(self, clients: tuple[Any, Any]) -> None:
-        from ami_info.image import UnknownInstanceType, image_id
+        from ami_info.image import UnknownInstanceType, newest_image
 
         ec2, ssm = clients
         with Stubber(ec2) as stubber:
             stubber.add_client_error("describe_instance_types", "InvalidInstanceType")
             with pytest.raises(UnknownInstanceType, match="no such instance type"):
-                image_id(ec2, ssm, "c9.huge", "")
+                newest_image(ec2, ssm, "c9.huge", "")
 
     def test_the_region_has_no_such_image(self, clients: tuple[Any, Any]) -> None:
-        from ami_info.image import UnknownInstanceType, image_id
+        from ami_info.image import UnknownInstanceType, newest_image
 
         ec2, ssm = clients
         with Stubber(ec2) as ec2_stubber, Stubber(ssm) as stubber:
             ec2_stubber.add_response("describe_instance_types", graviton())
             stubber.add_client_error("get_parameter", "ParameterNotFound")
             with pytest.raises(UnknownInstanceType, match="kernel-default-arm64"):
-                image_id(ec2, ssm, "c7g.xlarge", "ARM64")
+                newest_image(ec2, ssm, "c7g.xlarge", "ARM64")
 
     @pytest.mark.parametrize("denied", ["DescribeInstanceTypes", "GetParameter"])
     def test_what_is_not_allowed_is_not_called_unknown(
@@ -157,7 +164,7 @@ class TestRefusals:
     ) -> None:
         from botocore.exceptions import ClientError
 
-        from ami_info.image import image_id
+        from ami_info.image import newest_image
 
         ec2, ssm = clients
         with Stubber(ec2) as ec2_stubber, Stubber(ssm) as ssm_stubber:
@@ -167,4 +174,4 @@ class TestRefusals:
                 ec2_stubber.add_client_error("describe_instance_types", "UnauthorizedOperation")
             ssm_stubber.add_client_error("get_parameter", "AccessDeniedException")
             with pytest.raises(ClientError, match=denied):
-                image_id(ec2, ssm, "c7g.xlarge", "ARM64")
+                newest_image(ec2, ssm, "c7g.xlarge", "ARM64")

@@ -123,6 +123,7 @@ def test_a_backup(instance: BackupInstance) -> None:
     assert "efs-backup-log/rsync.log" in instance.logs
     assert "efs-backup-log/progress.log" not in instance.logs
     (claim,) = instance.calls("dynamodb update-item --table-name")
+    assert '":image": {"S": "ami-1"}' in claim
     assert f'":logs": {{"S": "{record["EC2Logs"]}"}}' in claim
     assert (instance.root / "bucket" / record["EC2Logs"].replace("//", "/")).is_dir()
     assert instance.subjects == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ def bash(script: str, *words: str, path: Path | None = None) -> subprocess.Compl
     """Run ``script`` after the libraries, with ``words`` as its arguments."""
     head = f'set -Eeuo pipefail; for lib in "{EC2}"/lib/*.sh; do . "$lib"; done\n'
     head += "FAILURE= TASK=restore REPORT_OPTIONS=()\n"
-    environment = {**os.environ, "MOUNT_ATTEMPTS": "2", "MOUNT_PAUSE": "0"}
+    environment = {**os.environ, "MOUNT_SECONDS": "1", "MOUNT_PAUSE": "0.3"}
     if path:
         environment["PATH"] = f"{path}:{os.environ['PATH']}"
     return subprocess.run(
@@ -48,9 +49,18 @@ def test_settings_are_data_and_never_run(tmp_path: Path) -> None:
     ("output", "cause"),
     [
         ("Failed to resolve fs-1.efs.us-east-1.amazonaws.com", "mount target"),
+        ("Connection to the mount target IP address 10.0.0.1 timeout. Please", "security group"),
+        ("Mount attempt 1/3 failed due to timeout after 15 sec, wait 0 sec", "security group"),
         ("mount.nfs4: Connection timed out", "security group"),
+        ("mount.nfs4: No route to host", "security group"),
+        ("mount.nfs4: mount system call failed for /mnt/source", "ends the connection"),
+        ("mount.nfs4: Connection reset by peer", "ends the connection"),
+        ("Failed to initialize tunnel for fs-1, please check mount.log", "ends the connection"),
         ("mount.nfs4: mounting 127.0.0.1:/x failed, No such file or directory", "prefix"),
         ("mount.nfs4: access denied by server", "file system policy"),
+        ("mount.nfs4: Operation not permitted", "file system policy"),
+        ("AWS Access Key ID and Secret Access Key are not found in AWS", "instance profile"),
+        ("Error retrieving region. Please set the region parameter", "instance profile"),
         ("something new", "something new"),
     ],
 )
@@ -58,11 +68,43 @@ def test_a_failed_mount_says_what_to_check(tmp_path: Path, output: str, cause: s
     path = stub(tmp_path / "bin", "mount", f"echo '{output}' >&2; exit 32")
     process = bash('mount_efs source fs-1 /x "$1" ro', str(tmp_path / "mnt"), path=path)
     assert process.returncode == 1
-    assert "attempt 2 of 2" in process.stderr
+    assert process.stderr.count("failed: ") > 2
     last = process.stderr.splitlines()[-1]
     assert "unable to find the mount IP OR mount EFS" in last
     assert "the source file system fs-1:/x" in last
     assert cause in last
+
+
+def test_a_closed_port_is_found_out_before_the_mount_helper_waits_for_it(tmp_path: Path) -> None:
+    path = stub(tmp_path / "bin", "mount", "echo asked >&2")
+    stub(path, "getent", "exit 0")
+    stub(path, "timeout", '[[ $2 != bash ]] || { [[ $5 == fs-1.* ]] && exit 124; }; exec "${@:3}"')
+    process = bash(
+        'REGION=cn-north-1; mount_efs source fs-1 / "$1" ro', str(tmp_path / "mnt"), path=path
+    )
+    assert process.returncode == 1
+    assert "asked" not in process.stderr
+    assert "security group" in process.stderr.splitlines()[-1]
+    assert "TCP 2049 of fs-1.efs.cn-north-1.amazonaws.com.cn" in process.stderr
+
+
+def test_a_mount_that_never_ends_is_ended(tmp_path: Path) -> None:
+    path = stub(tmp_path / "bin", "mount", "sleep 60")
+    before = time.monotonic()
+    process = bash('mount_efs source fs-1 / "$1" ro', str(tmp_path / "mnt"), path=path)
+    assert process.returncode == 1
+    assert time.monotonic() - before < 20
+    assert "timeout after 1 seconds" in process.stderr
+
+
+@pytest.mark.parametrize(("options", "status"), [("ro,relatime", 0), ("rw,relatime", 1)])
+def test_what_is_only_read_must_be_mounted_so(tmp_path: Path, options: str, status: int) -> None:
+    path = stub(tmp_path / "bin", "mount", "exit 0")
+    stub(path, "mountpoint", "exit 0")
+    stub(path, "findmnt", f"echo {options}")
+    process = bash('mount_efs source fs-1 / "$1" tls,iam,ro', str(tmp_path / "mnt"), path=path)
+    assert process.returncode == status
+    assert ("was mounted, but not read-only" in process.stderr) == bool(status)
 
 
 def test_a_mount_that_claims_success_but_is_not_there_is_a_failure(tmp_path: Path) -> None:
@@ -75,6 +117,7 @@ def test_a_late_mount_is_waited_for(tmp_path: Path) -> None:
     marker = tmp_path / "tried"
     path = stub(tmp_path / "bin", "mount", f"[[ -e {marker} ]] || {{ touch {marker}; exit 32; }}")
     stub(path, "mountpoint", "exit 0")
+    stub(path, "findmnt", "echo ro")
     process = bash('mount_efs source fs-1 "/a b" "$1" ro', str(tmp_path / "mnt"), path=path)
     assert process.returncode == 0, process.stderr
     assert "mounted the source file system fs-1:/a b" in process.stderr
@@ -158,9 +201,25 @@ def test_nothing_is_installed_where_all_is_there(tmp_path: Path) -> None:
     subprocess.run([str(EC2 / "install.sh")], env=environment, check=True)
 
 
+def test_an_installation_that_meets_another_one_is_tried_again(tmp_path: Path) -> None:
+    lock = "echo 'waiting for the lock' >&2; exit 1"
+    done = f'printf "#!/bin/bash\\n" >{tmp_path}/bin/mount.efs; chmod +x {tmp_path}/bin/mount.efs'
+    tried = tmp_path / "tried"
+    path = stub(
+        tmp_path / "bin", "dnf", f"[[ -e {tried} ]] || {{ touch {tried}; {lock}; }}; {done}"
+    )
+    environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}", "INSTALL_PAUSE": "0"}
+    process = subprocess.run(
+        [str(EC2 / "install.sh")], env=environment, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stderr.count("trying again") == 1
+
+
 def test_an_installation_that_fails_is_reported(tmp_path: Path) -> None:
     path = stub(tmp_path / "bin", "dnf", "echo 'no repository' >&2; exit 1")
-    environment = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"}
+    quick = {"INSTALL_SECONDS": "1", "INSTALL_PAUSE": "0.3"}
+    environment = {**os.environ, **quick, "PATH": f"{path}:{os.environ['PATH']}"}
     process = subprocess.run(
         [str(EC2 / "install.sh")], env=environment, capture_output=True, text=True, check=False
     )

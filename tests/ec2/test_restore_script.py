@@ -65,9 +65,10 @@ class Instance:
             (self.root / folder).mkdir(parents=True)
         for name, body in {
             "aws": self.aws,
-            "curl": "[[ $FAILS != curl ]] && echo i-1",
+            "curl": "[[ $FAILS != curl ]] && { [[ $* == *ami-id ]] && echo ami-1 || echo i-1; }",
             "mount": "[[ $FAILS != mount ]] || { echo 'Connection timed out'; exit 32; }",
             "mountpoint": "",
+            "findmnt": "echo ro,relatime",
             "mount.efs": "",
         }.items():
             command = self.root / "usr/local/bin" / name
@@ -91,7 +92,7 @@ class Instance:
         )
 
     def environment(self, fails: str = "") -> dict[str, str]:
-        mounting = {"MOUNT_ATTEMPTS": "2", "MOUNT_PAUSE": "0"}
+        mounting = {"MOUNT_SECONDS": "1", "MOUNT_PAUSE": "0.3"}
         path = f"{self.root}/usr/local/bin:{os.environ['PATH']}"
         return {**mounting, "HOME": str(self.root), "PATH": path, "FAILS": fails}
 

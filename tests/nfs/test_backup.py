@@ -66,3 +66,12 @@ def test_a_file_at_the_link_limit_is_copied(rig: Machine) -> None:
     copied = [rig.backup()["number_of_files_at_link_limit"] for _ in range(4)]
     assert copied == [0, 0, 1, 0]
     assert rig.snapshots() == [wanted] * 5
+
+
+def test_nothing_that_is_bound_from_the_source_can_be_written(rig: Machine) -> None:
+    """NFS is mounted read-only as a whole, so no mount that is made of it later can be more."""
+    written = rig.run(
+        "mkdir /tmp/bound; mount --bind /mnt/source /tmp/bound; mount -o remount,bind,rw /tmp/bound"
+        "\ntouch /tmp/bound/file 2>&1 || true"
+    )
+    assert "Read-only file system" in written.stdout

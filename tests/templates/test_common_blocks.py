@@ -349,6 +349,8 @@ class TestCommonBlocks:
         assert ours["UpdatePolicy"] == theirs["UpdatePolicy"]
         for name in ("VPCZoneIdentifier", "MinSize", "MaxSize"):
             assert ours["Properties"][name] == theirs["Properties"][name]
+        in_subnets = [backup["Resources"][f"MountTarget{n}"]["Properties"] for n in (0, 1)]
+        assert ours["Properties"]["VPCZoneIdentifier"] == [p["SubnetId"] for p in in_subnets]
         text = json.dumps(ours["Properties"]["LaunchTemplate"])
         renamed = text.replace("BackupInstance", "RestoreInstance")
         assert json.loads(renamed) == theirs["Properties"]["LaunchTemplate"]

@@ -29,7 +29,13 @@ exec REAL "$@"
 COPY = "*--files-from=*"
 MARKS = (".once", ".holding", ".go")
 # Nobody waits for what a test has broken.
-QUICK = {"MOUNT_ATTEMPTS": "3", "MOUNT_PAUSE": "0.1", "DRAIN_SECONDS": "1", "REPORT_SECONDS": "1"}
+QUICK = {
+    "MOUNT_SECONDS": "3",
+    "MOUNT_PAUSE": "0.5",
+    "INSTALL_SECONDS": "1",
+    "DRAIN_SECONDS": "1",
+    "REPORT_SECONDS": "1",
+}
 
 Faults = dict[str, dict[str, str]]
 """By command: patterns of its arguments, and what Bash does instead or before."""

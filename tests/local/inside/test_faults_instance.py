@@ -1,5 +1,6 @@
 """What an instance meets while it works: packages, mounts, a full disk, services that fail."""
 
+import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,3 +123,40 @@ def test_packages_that_cannot_be_installed(backups):
     expect(
         backups, backups.run(), Case({}, "Unsuccessful", "programs that a backup needs could not")
     )
+
+
+def statement(effect, action, **condition):
+    principal = {"AWS": "*"}
+    return {"Effect": effect, "Principal": principal, "Action": action, "Condition": condition}
+
+
+VIA_TARGET = {"elasticfilesystem:AccessedViaMountTarget": "true"}
+READ = statement(
+    "Allow",
+    ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientRootAccess"],
+    Bool=VIA_TARGET,
+)
+WRITE_DENIED = statement("Deny", "elasticfilesystem:ClientWrite", Bool=VIA_TARGET)
+BY_ROLE = statement(
+    "Deny", "elasticfilesystem:ClientWrite", ArnNotEquals={"aws:PrincipalArn": "a role"}
+)
+
+
+@pytest.mark.parametrize(
+    ("policy", "case"),
+    [
+        ([READ], Case({}, "Success", "", new=1)),
+        ([READ, WRITE_DENIED], Case({}, "Unsuccessful", "'/mnt/backup' cannot be written")),
+        # EFS does not enforce it, so nobody knows what it would do.
+        ([READ, BY_ROLE], Case({}, "Unsuccessful", "aws:PrincipalArn, which EFS does not")),
+    ],
+    ids=["reading", "no writing", "by role"],
+)
+def test_the_policy_of_the_backup_file_system_holds_for_mounts(backups, policy, case):
+    backups.break_instances({})
+    efs, backup = backups.account.client("efs"), backups.stack.resources["DstEFS"]
+    document = {"Version": "2012-10-17", "Statement": policy}
+    efs.put_file_system_policy(FileSystemId=backup, Policy=json.dumps(document))
+    outcome = backups.run()
+    efs.delete_file_system_policy(FileSystemId=backup)
+    expect(backups, outcome, case)

@@ -24,7 +24,7 @@ RESTORE_ROLES = ("EC2Role", "HelperRole")
 # What is granted and not seen here, and why it is needed all the same.
 AGENT = "by the SSM agent of a real instance, to receive a command"
 KEY = "by SNS in the name of who publishes to an encrypted topic"
-MOUNT = "by the mount helper; here it mounts a directory"
+MOUNT = "by the mount targets, which decide by it and keep no journal"
 LOGS = "by Lambda in the name of the function; here it writes to a file"
 UNSEEN = {
     "* logs:CreateLogStream": LOGS,

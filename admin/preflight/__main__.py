@@ -1,0 +1,126 @@
+"""Exit code 0: nothing failed; 1: something did, or it could not begin."""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from admin.command import AdminError, Given, clients, console, run
+from admin.preflight.checks import Result, Status, checked
+from admin.preflight.facts import Existing, Reader, Request
+from admin.stack import Stack
+from admin.template import Template
+
+TEMPLATE = Path(__file__).parents[2] / "templates" / "efs-to-efs-backup.template"
+
+PATTERNS = {
+    "SrcEFS": r"fs-([0-9a-f]{8}|[0-9a-f]{17})",
+    "VpcId": r"vpc-([0-9a-f]{8}|[0-9a-f]{17})",
+    "Subnets": r"subnet-([0-9a-f]{8}|[0-9a-f]{17})( *, *subnet-([0-9a-f]{8}|[0-9a-f]{17}))*",
+}
+EXAMPLES = {
+    "SrcEFS": "fs-0123456789abcdef0, or STACK=name for a stack that exists",
+    "VpcId": "vpc-0a1b2c3d",
+    "Subnets": "subnet-0a1b2c3d,subnet-4e5f6a7b",
+}
+
+
+def planned(given: Given, region: str, template: Template) -> Request:
+    """A request from the parameters of a stack that does not exist yet."""
+    values = {name: given.required(name, EXAMPLES[name]) for name in PATTERNS}
+    for name, pattern in PATTERNS.items():
+        if not re.fullmatch(pattern, values[name]):
+            raise AdminError(f"{name}={values[name]} must look like this: {EXAMPLES[name]}")
+    return Request(
+        source=values["SrcEFS"],
+        vpc=values["VpcId"],
+        subnets=listed(values["Subnets"]),
+        region=region,
+        instance_type=instance_size(template, region),
+    )
+
+
+def listed(text: str) -> tuple[str, ...]:
+    return tuple(text.replace(" ", "").split(","))
+
+
+def of_stack(stack: Stack, given: Given) -> Request:
+    """`given`: parameters that an update is to change."""
+    template = stack.template()
+    parameters = {**stack.parameters, **{n: v for n in CHANGES if (v := given.get(n))}}
+    return Request(
+        source=stack.parameters["SrcEFS"],
+        vpc=stack.parameters["VpcId"],
+        subnets=listed(stack.parameters["Subnets"])[:2],  # it uses no more
+        region=stack.region,
+        instance_type=instance_size(template, stack.region),
+        group=stack.outputs.get("EFSSecurityGroup", ""),
+        existing=Existing(
+            file_system=stack.resource("DstEFS"),
+            throughput=throughput(parameters, stack.region),
+            bucket=stack.resource("EFSLogBucket"),
+            topic=stack.resource("SNSTopic"),
+            protected=parameters.get("ProtectSnapshots") == "Yes",
+            keeps_policies="EFSLogBucketPolicy" in template.content.get("Resources", {}),
+        ),
+    )
+
+
+CHANGES = ("EFSThroughputMode",)
+
+
+def throughput(parameters: Mapping[str, str], region: str) -> str:
+    """The mode that the template sets: elastic is neither for maxIO nor in China."""
+    wanted = parameters.get("EFSThroughputMode", "bursting")
+    possible = parameters.get("EFSMode") != "maxIO" and not region.startswith("cn-")
+    return wanted if possible else "bursting"
+
+
+def instance_size(template: Template, region: str) -> str:
+    """InstanceSize of a region in a template's Mappings; empty if there is none."""
+    regions = template.content["Mappings"]["Map"]
+    return str(regions.get(region, {}).get("InstanceSize", ""))
+
+
+STYLES = {
+    Status.OK: "green",
+    Status.WARNING: "yellow",
+    Status.FAILED: "bold red",
+    Status.UNKNOWN: "magenta",
+}
+
+
+def report(results: Sequence[tuple[str, Result]], output: Console) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, result in results:
+        table.add_row(Text(result.status.value, STYLES[result.status]), name, result.text)
+        if result.advice:
+            table.add_row("", "", Text(f"→ {result.advice}", "dim"))
+    output.print(table)
+    counts = {s: sum(r.status is s for _, r in results) for s in Status}
+    output.print(f"\n{', '.join(f'{n} {s.value}' for s, n in counts.items() if n)}.")
+    output.print("What each check is about, and how to put things right: docs/network.md")
+
+
+def main(given: Given) -> int:
+    given.only("STACK", "REGION", *PATTERNS, *CHANGES)
+    connect = clients(given.get("REGION"))
+    if name := given.get("STACK"):
+        request = of_stack(Stack.backup(connect, name), given)
+    else:
+        template = Template.parse(TEMPLATE.read_text())
+        request = planned(given, connect("ec2").meta.region_name, template)
+    results = list(checked(request, Reader(connect).facts(request)))
+    report(results, console())
+    return 1 if any(r.status is Status.FAILED for _, r in results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
