@@ -176,7 +176,9 @@ class Backup:
         names = [path.name for path in folder.glob(".*")]
         snapshots = [folder / name for name in self.names()]
         known = {self.about(each).name for each in snapshots} | {
-            self.list_of(each, kind).name for each in snapshots for kind in ("digests", "sharing")
+            self.list_of(each, kind).name
+            for each in snapshots
+            for kind in ("digests", "sharing", "directories")
         }
         return sorted(name for name in names if name not in BOOKKEEPING and name not in known)
 

@@ -180,6 +180,7 @@ def test_a_large_directory_and_a_deep_one(backup: Backup) -> None:
     assert sorted(path.name for path in (backup.target / backup.label).glob(".daily.*")) == [
         backup.about(backup.snapshot(0)).name,
         backup.digests().name,
+        backup.list_of(backup.snapshot(0), "directories").name,
         ".daily.origin",
         ".daily.readers",
         backup.list_of(backup.snapshot(0), "sharing").name,

@@ -27,6 +27,7 @@ from engine.snapshots.readers import Readers
 from engine.snapshots.removal import remove_trees
 from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
 from engine.stage.judging import Change
+from engine.stage.memory import known, write_directories
 from engine.stage.reading_back import Window, verify
 from engine.stage.report import Trees
 from engine.target.safety import restores_in
@@ -192,9 +193,13 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         # What is opened before the workers are forked, they have too.
         top = descriptor(roots.inside(folder.path).path, stack)
         trees = open_trees(options, folder, roots, started, beginning, stack)
-        pool = stack.enter_context(Pool(PROCESSES, stop))
+        notes = Notes(folder.notes)
+        newest = folder.newest()
+        directories = folder.directories_of(newest) if newest else None
+        what_is_known = known(directories, notes, bool(beginning.unfinished), work)
+        pool = stack.enter_context(Pool(PROCESSES, stop, what_is_known))
         restores = restores_in(trees.source)
-        changed = make_snapshot(options, folder, roots, trees, pool, work, stop, result)
+        changed = make_snapshot(options, folder, roots, trees, notes, pool, work, stop, result)
         warn_of_restores(restores, restores_in(trees.source), result)
         note = note_of(started, beginning, folder, trees, result)
         publish(folder, note, changed, stop, result)
@@ -252,7 +257,8 @@ def open_trees(
         previous=descriptor(roots.inside(newest).path, stack) if newest else None,
         stage=descriptor(roots.inside(folder.stage).path, stack),
         trash=descriptor(roots.inside(folder.make_trash()).path, stack),
-        changed_since=changed_since(run.started, started, margin) if run else None,
+        changed_since=changed_since(run.started, started, margin) if run else 0,
+        started=started,
         resumed=beginning.unfinished.started if beginning.unfinished else None,
         margin=margin,
     )
@@ -268,6 +274,7 @@ def make_snapshot(
     folder: SnapshotFolder,
     roots: Roots,
     trees: Trees,
+    notes: Notes,
     pool: Pool,
     work: Path,
     stop: StopSignals,
@@ -279,7 +286,6 @@ def make_snapshot(
     """
     newest = folder.newest()
     run = folder.run_of(newest) if newest else None
-    notes = Notes(folder.notes)
     stage = roots.inside(folder.stage)
     copying = Copying(roots.source, stage, RSYNC_OPTIONS, work, options.jobs, notes)
     files = run.files or None if run else None
@@ -302,6 +308,9 @@ def make_snapshot(
             except DamagedList as error:
                 result.warn(f"files that did not change have no digest any more: {error}")
                 make_list(target, None, notes, pool, trees.stage, work)
+            directories = folder.directories_of(folder.stage)
+            assert directories
+            write_directories(directories, notes, work)
     finally:
         result.add(filling, copying.tally)
     if result.errors:

@@ -36,9 +36,17 @@ LENGTH = 32
 VOID = b"-" * LENGTH  # what was known of this path does not hold any more
 CONTINUED = b"+" * LENGTH  # but it does, as its file was copied by a run that did not finish
 LINKED = b"?" * LENGTH  # it is one more name of a file
+CARRIED = b"<" * LENGTH  # its file is the previous snapshot's, though the source has another
+
+# First bytes of what is noted for :mod:`engine.stage.memory`, which says nothing of digests.
+DIRECTORY, COMPARED = b"@", b"="
+REMEMBERED = (DIRECTORY, COMPARED)
+RECORDS_IN_MEMORY = 20_000
 
 LINE = re.compile(rb"\\?[0-9a-f]{32}  \./[^/].*\n", re.DOTALL)
-RECORD = re.compile(rb"([0-9a-f]{32}|-{32}|\+{32}|\?{32})  [^/]")
+RECORD = re.compile(
+    rb"([0-9a-f]{32}|-{32}|\+{32}|\?{32}|<{32}|=[0-9a-f]{30}-)  [^/]|@[0-9a-f]{31}  (?!/)"
+)
 
 # In a line that begins with a backslash. Older versions of md5sum do not know the last one.
 ESCAPES = {b"\\": b"\\\\", b"\n": b"\\n", b"\r": b"\\r"}
@@ -54,7 +62,8 @@ class Notes:
     """What this run, and those before it that did not finish, know of the files in the stage.
 
     ``path`` lies on the backup file system, as a stage may be filled by several runs. Each record
-    is a digest or one of the marks above, two spaces, and a path. That a file is about to change is
+    is a digest or one of the marks above (or what :mod:`engine.stage.memory` makes of them), two
+    spaces, and a path. That a file is about to change is
     on storage before its copying begins, and its digest only after that: a run that is killed in
     between has lost a digest, and left no wrong one.
     """
@@ -64,13 +73,18 @@ class Notes:
         self._lock = threading.Lock()
         self._records: list[bytes] = []
         self._earlier = 0
+        self.are_new = False  # whether this run noted anything of a digest
         if path.exists():
             self._earlier = _size_of_whole_records(path)
             os.truncate(path, self._earlier)
 
     def add(self, mark: bytes, paths: Iterable[bytes]) -> None:
+        records = [mark + b"  " + path + b"\0" for path in paths]
         with self._lock:
-            self._records += [mark + b"  " + path + b"\0" for path in paths]
+            self._records += records
+            self.are_new |= bool(records) and mark[:1] not in REMEMBERED
+        if len(self._records) >= RECORDS_IN_MEMORY:
+            self.save()
 
     def save(self) -> None:
         with self._lock:
@@ -79,10 +93,13 @@ class Notes:
                     file.write(b"".join(self._records))
                 self._records = []
 
-    @property
-    def are_new(self) -> bool:
-        """Whether this run noted anything."""
-        return self._path.exists() and self._path.stat().st_size > self._earlier
+    def remembered(self) -> Iterator[tuple[bytes, bytes]]:
+        """Marks and paths, in the order of time, of what says nothing of digests."""
+        self.save()
+        if self._path.exists():
+            for record in nul_separated(self._path):
+                if record[:1] in REMEMBERED:
+                    yield record[:LENGTH], record[LENGTH + 2 :]
 
     def by_path(self, work: Path) -> Iterator[tuple[bytes, list[tuple[bool, bytes]]]]:
         """Each path, in the order of its bytes, and its marks in the order of time, each with
@@ -93,7 +110,8 @@ class Notes:
         position = 0
         with copy.open("wb") as file:
             for record in nul_separated(self._path):
-                file.write((b"1" if position >= self._earlier else b"0") + record + b"\0")
+                if record[:1] not in REMEMBERED:
+                    file.write((b"1" if position >= self._earlier else b"0") + record + b"\0")
                 position += len(record) + 1
         start = 1 + LENGTH + 2
         sort_records(copy, "--stable", f"--key=1.{start + 1}")

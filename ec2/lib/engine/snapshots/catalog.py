@@ -3,6 +3,7 @@
     FOLDER/.daily.about.ID        what is known of one snapshot, as JSON
     FOLDER/.daily.digests.ID.gz   its list of digests
     FOLDER/.daily.sharing.ID.gz   its list of paths that share an inode with others of it
+    FOLDER/.daily.directories.ID.gz   its list of the source's directories
     FOLDER/.daily.origin          an empty file that is written once
 
 Nothing can be put into a snapshot, which is as the source was. So the file names the inode of the
@@ -31,7 +32,7 @@ LATEST = 253402300800  # the year 10000, which no calendar of ours has
 WITNESSES = 3
 CANDIDATES = 50  # changed paths among which witnesses are looked for
 IF_NEWEST = "If that is the newest, this run compares every file by content"
-LISTS = ("digests", "sharing")
+LISTS = ("digests", "sharing", "directories")
 LONGEST_PATH = 1000  # of a witness, in characters
 
 

@@ -7,9 +7,10 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
     FOLDER/.daily.stage      the snapshot that is being made, also by a run that did not finish
     FOLDER/.daily.complete   a finished stage on its way to daily.0
     FOLDER/.daily.expired.N  snapshots on their way out, and what was taken out of a stage
-    FOLDER/.daily.about.ID   what is known of a snapshot; .daily.digests.ID.gz and
-                             .daily.sharing.ID.gz are its lists of digests, and of paths that share
-                             an inode; see catalog.py, also for what binds them to it
+    FOLDER/.daily.about.ID   what is known of a snapshot; .daily.digests.ID.gz,
+                             .daily.sharing.ID.gz and .daily.directories.ID.gz are its lists of
+                             digests, of paths that share an inode, and of the directories that the
+                             source had; see catalog.py, also for what binds them to it
     FOLDER/.daily.suspects   paths of files that the last run found not to be what the source has
     FOLDER/.daily.notes      what is known of the digests of the files in the stage
     FOLDER/.daily.readers    locked by those who read a snapshot, see readers.py
@@ -266,6 +267,10 @@ class SnapshotFolder:
     def sharing_of(self, tree: Path) -> Path | None:
         """Likewise, of the snapshot's paths that share an inode with others of it."""
         return self.catalog.list_of(tree, "sharing")
+
+    def directories_of(self, tree: Path) -> Path | None:
+        """Likewise, of the source's directories, see :mod:`engine.stage.memory`."""
+        return self.catalog.list_of(tree, "directories")
 
     def forget(self, readers: Readers) -> None:
         """Remove what was known of snapshots that are gone, and the notes for the newest."""

@@ -40,6 +40,7 @@ RSYNC_OPTIONS = ["--ignore-missing-args", "--whole-file", "--inplace", "--no-imp
 CHANGES_FILE = "changes.txt.gz"
 DIRECTORIES_PER_TASK = 50
 LOG_SECONDS = 60
+SAVE_SECONDS = 10
 
 
 class Filling:
@@ -83,6 +84,7 @@ class Filling:
         self._expected = expected
         self._started = time.monotonic()
         self._next_line = self._started + LOG_SECONDS
+        self._next_save = self._started + SAVE_SECONDS
 
     def copy_files(self, stop: StopSignals, suspects: list[str]) -> None:
         """All but the directories' attributes. Raises :class:`Stopped` after a signal.
@@ -103,6 +105,7 @@ class Filling:
             self._copying.cancel()
             raise
         finally:
+            self._notes.save()  # for the next run, if this one is stopped
             self._copying.finish(stop, 2, self._show)
             self._changes.close()
             self._sharing.close()
@@ -126,6 +129,8 @@ class Filling:
         self._notes.add(VOID, (os.fsencode(change.path) for change in report.changes))
         self._notes.add(CONTINUED, map(os.fsencode, report.continued))
         self._notes.add(LINKED, map(os.fsencode, report.linked))
+        for mark, path in report.marks:
+            self._notes.add(mark, [os.fsencode(path)])
         # Also what did not change, for the link limit or its other names: it may vanish before.
         copies = (*report.copies, *report.sparse, *report.together)
         self._notes.add(VOID, (os.fsencode(path) for path, _ in copies))
@@ -181,6 +186,9 @@ class Filling:
             bytes=tally.total_transferred_file_size,
         )
         now = time.monotonic()
+        if now >= self._next_save:
+            self._notes.save()
+            self._next_save = now + SAVE_SECONDS
         if last or now >= self._next_line:
             self._next_line = now + LOG_SECONDS
             seconds = now - self._started

@@ -27,16 +27,16 @@ class Change(Enum):
     REMOVED = "removed"
 
 
-def judge(now: File, before: File | None, staged: int | None, changed_since: int | None) -> Verdict:
+def judge(now: File, before: File | None, staged: int | None, changed_since: int) -> Verdict:
     """What becomes of the source's entry ``now``.
 
     before: the previous snapshot's entry of that name. staged: the inode of the stage's.
     changed_since: from this time on (of the change of an inode, in ns), the modification time does
-    not prove that the content is the same; None if that is unknown for all.
+    not prove that the content is the same; 0 if that is so for all.
     """
     if before is None or now.kept != before.kept:
         return Verdict.COPY
-    if (changed_since is not None and now.ctime_ns >= changed_since) or is_device(now.mode):
+    if now.ctime_ns >= changed_since or is_device(now.mode):
         return Verdict.CHECK
     return Verdict.KEEP if staged == before.inode else Verdict.LINK
 
@@ -52,16 +52,19 @@ def change_between(now: File, before: File | None) -> Change:
     return Change.CHANGED
 
 
-def judge_staged(staged: File, now: File, stage_started: int, margin: int) -> Verdict:
+def judge_staged(
+    staged: File, now: File, stage_started: int, margin: int, is_same_directory: bool
+) -> Verdict:
     """Whether the stage's entry is what a run that did not finish copied from the source's ``now``.
 
     rsync sets an entry's times after it has written and closed it, and leaves half a file with the
     present time or, if told to keep it, with 0. NFS has the data on storage when a file is closed.
     So equal times and sizes tell that all was copied, if that run made the entry itself (it is not
-    older than the stage), and if the source did not change since the stage was begun. If it did,
-    only its content can tell.
+    older than the stage), and if the source did not change since the stage was begun, nor is in
+    another directory now. If it did, only its content can tell.
     """
     is_its_own = staged.ctime_ns >= stage_started and staged.links <= now.links
     if staged.kept != now.kept or staged.mtime_ns == 0 or not is_its_own:
         return Verdict.COPY
-    return Verdict.KEEP if now.ctime_ns < stage_started - margin else Verdict.CHECK
+    did_not_change = is_same_directory and now.ctime_ns < stage_started - margin
+    return Verdict.KEEP if did_not_change else Verdict.CHECK

@@ -23,15 +23,17 @@ class Trees(NamedTuple):
     """Descriptors of the top directories, and the times that matter (in ns).
 
     previous: the newest snapshot, if there is one. trash: takes what is taken out of the stage.
-    changed_since: see :func:`engine.walk.judge`. resumed: when the run that left the stage
-    unfinished began, if there was one. margin: how far the clocks of source and backup may differ.
+    changed_since: see :func:`engine.stage.judging.judge`. started: when this run began. resumed:
+    when the run that left the stage unfinished began, if there was one. margin: how far the clocks
+    of source and backup may differ.
     """
 
     source: int
     previous: int | None
     stage: int
     trash: int
-    changed_since: int | None
+    changed_since: int
+    started: int
     resumed: int | None
     margin: int
 
@@ -79,6 +81,7 @@ class Report:
     continued: list[str] = field(default_factory=list)  # what an unfinished run copied completely
     linked: list[str] = field(default_factory=list)  # names that were added to a file
     directories: list[Directory] = field(default_factory=list)
+    marks: list[tuple[bytes, str]] = field(default_factory=list)  # for engine.stage.memory
     changes: list[Changed] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)

@@ -7,6 +7,7 @@ import os
 from typing import NamedTuple
 
 from engine.stage.judging import Verdict, change_between, judge_staged
+from engine.stage.memory import Known, compared_mark
 from engine.stage.report import (
     AT_LIMIT,
     MISSING,
@@ -41,6 +42,7 @@ class Settle(NamedTuple):
     path: str
     entries: list[Entry]
     gone: list[tuple[str, int]]  # names and inodes
+    is_same_directory: bool  # as that of which runs that did not finish made copies
 
     def split(self) -> list[Task]:
         """Itself as several that can be performed at the same time."""
@@ -84,11 +86,12 @@ class Settle(NamedTuple):
     ) -> None:
         name, now, before, staged, verdict = entry
         path = join(self.path, name)
-        if verdict is Verdict.CHECK and previous is not None:
-            report.counts["checked"] += 1
-            same = same_content(source, previous, name, now.mode, worker)
+        if verdict is Verdict.CHECK and before and previous is not None:
+            same = self._is_same(entry, source, previous, before.inode, report, worker)
+            if not same and worker.stopping:
+                return
             verdict = Verdict.LINK if same else Verdict.COPY
-            if same and before:
+            if same:
                 # Names that were one file in the previous snapshot may have become two files.
                 name_of_two = SharedName(str(before.inode), now.bytes, now.inode, path)
                 report.doubtful.append(name_of_two)
@@ -122,13 +125,29 @@ class Settle(NamedTuple):
     ) -> bool:
         """Whether the stage's entry is a copy that a run which did not finish has made."""
         name, now = entry.name, entry.now
-        if self.trees.resumed is None or entry.staged == DIRECTORY:
+        resumed, margin = self.trees.resumed, self.trees.margin
+        if resumed is None or entry.staged == DIRECTORY:
             return False
         if entry.before and entry.staged == entry.before.inode:
             return False  # the previous snapshot's, which is known to differ by now
         present = file_of(os.stat(name, dir_fd=stage, follow_symlinks=False))
-        verdict = judge_staged(present, now, self.trees.resumed, self.trees.margin)
+        verdict = judge_staged(present, now, resumed, margin, self.is_same_directory)
         if verdict is Verdict.CHECK:
-            report.counts["checked"] += 1
-            return same_content(source, stage, name, now.mode, worker)
+            return self._is_same(entry, source, stage, present.inode, report, worker)
         return verdict is Verdict.KEEP
+
+    def _is_same(
+        self, entry: Entry, source: int, other: int, inode: int, report: Report, worker: Worker
+    ) -> bool:
+        """Whether the entry holds what that of the backup's directory ``other`` does. Not compared
+        again if a run that did not finish has done that, and the file did not change since."""
+        path = join(self.path, entry.name)
+        mark = compared_mark(entry.now, inode)
+        known: Known = worker.context
+        if known.was_in_stage(path, mark):
+            return True
+        report.counts["checked"] += 1
+        same = same_content(source, other, entry.name, entry.now.mode, worker)
+        if same and entry.now.ctime_ns < self.trees.started - self.trees.margin:
+            report.marks.append((mark, path))
+        return same

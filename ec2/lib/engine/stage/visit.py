@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from engine.command.text import shown_path
 from engine.stage.judging import Change, Verdict, judge
+from engine.stage.memory import Known, directory_mark
 from engine.stage.report import Report, Trees, drop, note_directory, shared_name
 from engine.stage.settle import Entry, Settle
 from engine.target.safety import SAFETY_PREFIX
@@ -62,13 +63,20 @@ class Visit(NamedTuple):
             with opened(trees.previous, path) as descriptor:
                 previous = files_in(descriptor)
         staged = inodes_in(stage) if self.in_stage else {}
-        entries = self._compare(source, stage, previous, staged, report)
+        known: Known = worker.context
+        mark = directory_mark(wanted.st_ino)
+        note = known.to_note(path, mark)
+        if note:
+            report.marks.append((note, path))
+        changed_since = trees.changed_since if known.was_in_previous(path, mark) else 0
+        entries = self._compare(source, stage, previous, staged, changed_since, report)
         for name, before in previous.items():
             self._removed(name, before, report)
         touched = bool(entries or staged or report.counts["directories made"])
         if touched and not is_writable(present):
             os.fchmod(stage, 0o700)
-        settle = Settle(trees, path, entries, [*staged.items()])
+        is_same = known.was_in_stage(path, mark)
+        settle = Settle(trees, path, entries, [*staged.items()], is_same)
         if len(entries) + len(staged) <= CHUNK:
             settle.settle(source, stage, report, worker)
         else:
@@ -83,13 +91,13 @@ class Visit(NamedTuple):
         stage: int,
         previous: dict[str, File],
         staged: dict[str, int],
+        changed_since: int,
         report: Report,
     ) -> list[Entry]:
         """Enter the directories; return the other entries that something has to be done about.
 
         ``previous`` and ``staged`` lose what the source has too.
         """
-        trees = self.trees
         pending = []
         files = size = 0
         with os.scandir(source) as entries:
@@ -114,7 +122,7 @@ class Visit(NamedTuple):
                 if before and stat.S_ISDIR(before.mode):
                     self._removed(name, before, report)
                     before = None
-                verdict = judge(now, before, inode, trees.changed_since)
+                verdict = judge(now, before, inode, changed_since)
                 if verdict is not Verdict.KEEP:
                     pending.append(Entry(name, now, before, inode, verdict))
                 elif now.links > 1 and inode is not None:
