@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from engine.copying.tally import Tally, judge_job, parse_stats, vanished_warnings
+from engine.copying.tally import Tally, judge_job, parse_stats
 
 STATS = """
 Number of files: 1200003 (reg: 1100000, dir: 100000, link: 2, special: 1)
@@ -60,11 +60,3 @@ def test_every_other_exit_code_is_an_error(tmp_path: Path, exit_code: int) -> No
         f"rsync job 1 ended with exit code {exit_code}",
         "rsync: what went wrong",
     ]
-
-
-def test_the_list_of_vanished_files_is_short_and_printable() -> None:
-    names = [b"new\nline", b"\xff"] + [b"x%d" % n for n in range(98)]
-    lines = vanished_warnings(names)
-    assert len(lines) == 21
-    assert lines[-1] == "… and 80 more vanished files"
-    assert all(line.isprintable() for line in lines)

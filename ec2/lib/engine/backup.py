@@ -9,27 +9,26 @@ import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.command import arguments
-from engine.command.execution import CommonOptions, Result, execute, keep_log
+from engine.command.execution import CommonOptions, execute, keep_log
 from engine.command.files import is_empty, nul_separated
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
 from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.rsync import Copying
-from engine.copying.tally import Tally, vanished_warnings
 from engine.snapshots.catalog import Run, source_identity
 from engine.snapshots.folder import Beginning, SnapshotFolder
 from engine.snapshots.readers import Readers
 from engine.snapshots.removal import remove_trees
 from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
-from engine.stage.judging import Change
 from engine.stage.memory import known, write_directories
 from engine.stage.reading_back import Window, verify
 from engine.stage.report import Trees
+from engine.stage.result import PARTIAL, BackupResult
 from engine.target.safety import restores_in
 from engine.tree.descent import is_inner_path
 from engine.tree.pool import PROCESSES, Pool
@@ -42,8 +41,9 @@ Make the snapshot BACKUP/LABEL/INTERVAL.0 of SOURCE, renumber the older ones, an
 Files that did not change are hard links to the snapshot before. A snapshot never changes again.
 """
 EXIT_STATUS = """\
-Exit status: 0 published (warnings are in the result), 1 failed, 2 refused with nothing touched,
-3 stopped before completion. SIGTERM or SIGINT lets running jobs finish; a second one ends them.
+Exit status: 0 published (the result has warnings, and names files that could not be copied),
+1 failed, 2 refused with nothing touched, 3 stopped before completion. SIGTERM or SIGINT lets
+running jobs finish; a second one ends them.
 """
 
 
@@ -55,71 +55,8 @@ class Options(CommonOptions):
     spare: bool
     clock_skew: int
     verify_percent: int
+    max_failed_percent: int
     lock_wait: int
-
-
-@dataclass
-class BackupResult(Result):
-    """Files are everything that is not a directory.
-
-    added to removed: since the snapshot before. at_link_limit: copied although they did not change,
-    as no more links could be made to them. checked: compared by content. verified, changed_since,
-    mismatched: of those that were read back.
-    """
-
-    snapshot: str = ""
-    number_of_files: int = 0
-    number_of_files_transferred: int = 0
-    total_file_size: int = 0
-    total_transferred_file_size: int = 0
-    number_of_files_vanished: int = 0
-    number_of_files_added: int = 0
-    number_of_files_changed: int = 0
-    number_of_files_with_new_metadata: int = 0
-    number_of_files_removed: int = 0
-    size_added: int = 0
-    size_changed: int = 0
-    size_with_new_metadata: int = 0
-    size_removed: int = 0
-    number_of_files_linked: int = 0
-    number_of_files_at_link_limit: int = 0
-    number_of_files_checked: int = 0
-    number_of_files_continued: int = 0
-    number_of_directories: int = 0
-    number_of_files_verified: int = 0
-    number_of_files_changed_since: int = 0
-    number_of_files_mismatched: int = 0
-    expired: list[str] = field(default_factory=list)
-
-    @property
-    def number_of_changes(self) -> int:
-        return sum(getattr(self, f"number_of_files_{name}") for name in CHANGES.values())
-
-    def add(self, filling: Filling, tally: Tally) -> None:
-        counts = filling.counts
-        self.number_of_files = counts["files"] - len(tally.vanished)
-        self.number_of_files_transferred = tally.number_of_files_transferred
-        self.total_file_size = counts["bytes"]
-        self.total_transferred_file_size = tally.total_transferred_file_size
-        self.number_of_files_vanished = len(tally.vanished)
-        self.number_of_files_linked = counts["links"]
-        self.number_of_files_at_link_limit = counts["at link limit"]
-        self.number_of_files_checked = counts["checked"]
-        self.number_of_files_continued = counts["continued"]
-        self.number_of_directories = counts["directories"]
-        for change, name in CHANGES.items():
-            setattr(self, f"number_of_files_{name}", counts[change.value])
-            setattr(self, f"size_{name}", counts[f"{change.value} bytes"])
-        self.warnings += filling.warnings.lines() + vanished_warnings(tally.vanished)
-        self.errors += filling.errors.lines() + tally.errors
-
-
-CHANGES = {
-    Change.ADDED: "added",
-    Change.CHANGED: "changed",
-    Change.METADATA: "with_new_metadata",
-    Change.REMOVED: "removed",
-}
 
 
 def parse(words: list[str]) -> Options:
@@ -142,6 +79,13 @@ def parse(words: list[str]) -> Options:
         default=0,
         metavar="P",
         help="read back P %% of the files and compare them with the source (0)",
+    )
+    add(
+        "--max-failed-percent",
+        type=arguments.percent,
+        default=1,
+        metavar="P",
+        help="publish nothing if more than P %% of the files and more than 10 cannot be copied (1)",
     )
     add(
         "--lock-wait",
@@ -205,10 +149,11 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         publish(folder, note, changed, stop, result)
         if options.log_dir:
             keep_log(work / CHANGES_FILE, options.log_dir, result)
-        if options.verify_percent:
-            verify_share(options, folder, trees, note, pool, result)
+        are_sound = not options.verify_percent or verify_share(
+            options, folder, trees, note, pool, result
+        )
         expire(options, folder, readers, top, pool, result)
-        if result.errors:
+        if not are_sound:
             raise Failed(
                 "verification",
                 f"{result.snapshot!r} is published, but files in it cannot be read or are not what "
@@ -287,12 +232,21 @@ def make_snapshot(
     newest = folder.newest()
     run = folder.run_of(newest) if newest else None
     stage = roots.inside(folder.stage)
-    copying = Copying(roots.source, stage, RSYNC_OPTIONS, work, options.jobs, notes)
+    copying = Copying(roots.source, stage, RSYNC_OPTIONS, work, options.jobs, notes, True)
     files = run.files or None if run else None
     sharing = folder.sharing_of(folder.stage)
     assert sharing  # begun with the stage
     filling = Filling(
-        trees, pool, copying, notes, work, options.jobs, result.progress, files, sharing
+        trees,
+        pool,
+        copying,
+        notes,
+        work,
+        options.jobs,
+        result.progress,
+        files,
+        sharing,
+        options.max_failed_percent,
     )
     try:
         result.begin("copy")
@@ -315,6 +269,7 @@ def make_snapshot(
         result.add(filling, copying.tally)
     if result.errors:
         raise Failed("files", "some files could not be copied, so nothing was published")
+    result.take_failures(filling)
     return filling.changed
 
 
@@ -348,7 +303,15 @@ def note_of(
     replaced = result.number_of_files_linked + changes
     differed = replaced if beginning.was_spare else before.differed
     source = source_identity(trees.source)
-    return Run(started, result.number_of_files, changes, differed, before.verified_to, source)
+    return Run(
+        started,
+        result.number_of_files,
+        changes,
+        differed,
+        before.verified_to,
+        source,
+        result.outcome == PARTIAL,
+    )
 
 
 def publish(
@@ -369,10 +332,10 @@ def verify_share(
     note: Run,
     pool: Pool,
     result: BackupResult,
-) -> None:
+) -> bool:
     """Read back a share of the snapshot, which is published by now: being stopped is a warning.
 
-    What is not as it should be is copied anew by the next run.
+    What is not as it should be is copied anew by the next run. Returns whether there is nothing.
     """
     result.begin("verify")
     window = Window(note.verified_to, options.verify_percent)
@@ -389,11 +352,12 @@ def verify_share(
     except (OSError, EngineError) as error:
         reason = "stopped" if isinstance(error, Stopped) else str(error)
         result.warn(f"the verification was not finished, and begins again next time: {reason}")
-        return
+        return True
     result.number_of_files_verified = found.counts["verified"]
     result.number_of_files_changed_since = found.counts["changed since"]
     result.number_of_files_mismatched = found.counts["mismatched"]
     result.errors += found.errors.lines()
+    return not found.errors
 
 
 def expire(

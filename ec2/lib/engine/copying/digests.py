@@ -168,7 +168,9 @@ def merged(
             inherited = old[1]
             old = next(previous, None)
         ours = {mark for is_ours, mark in marks if is_ours}
-        if ours <= {LINKED}:
+        if marks[-1][1] == CARRIED:
+            digest, there = inherited, True
+        elif ours <= {LINKED}:
             digest, there = inherited, bool(inherited or ours)
         else:
             digest, there = known(mark for _, mark in marks)

@@ -11,6 +11,7 @@ from engine.copying.rsync import Copying
 
 FILES_PER_JOB = 1000
 BYTES_PER_JOB = 1 << 30
+MOST_JOBS = 200
 FEWEST_FILES = 25  # an rsync costs as much as copying a few files
 
 Group = list[tuple[str, int]]  # paths and sizes; one list has them all
@@ -38,10 +39,15 @@ class Lists:
         if self._files >= FILES_PER_JOB or idle:
             self._begin(self._groups)
 
-    def finish(self) -> None:
-        """Begin the last jobs: as many as can be at work at once, unless that is too few each."""
+    def finish(self, apart: bool = False) -> None:
+        """Begin the last jobs: as many as can be at work at once, unless that is too few each.
+
+        apart: a job for each file, unless these are too many.
+        """
         groups = self._groups
         length = max(math.ceil(len(groups) / self._jobs), FEWEST_FILES)
+        if apart and len(groups) <= MOST_JOBS:
+            length = 1
         for start in range(0, len(groups), length):
             self._begin(groups[start : start + length])
 

@@ -9,14 +9,15 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+from engine.command.files import nul_separated
 from engine.command.outcome import Failed
 from engine.command.process import StopSignals
-from engine.copying.tally import Tally, judge_job, printed_digests
+from engine.copying.tally import Tally, judge_job, leaves_doubts, printed_digests
 from engine.tree.walls import Root
 
 # EFS has no ACLs and no extended attributes. Times are compared to the nanosecond: by whole
@@ -42,7 +43,8 @@ class Copying:
     """Copies from ``source`` to ``target`` by up to ``jobs`` rsync at a time.
 
     options: rsync's, besides what to keep and to count. work: a scratch directory; rsync.log in it
-    tells about each job. notes: get the digests of what is copied, if there are any.
+    tells about each job. notes: get the digests of what is copied, if there are any. has_doubts:
+    rather than to judge a job that could not do all, list its files in :meth:`take_unsure`.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Copying:
         work: Path,
         jobs: int,
         notes: TakesDigests | None = None,
+        has_doubts: bool = False,
     ) -> None:
         rsync = shutil.which("rsync")
         if rsync is None:
@@ -68,6 +71,8 @@ class Copying:
         self._failure: Exception | None = None
         self._cancelled = self._ended = False
         self._lock = threading.Lock()
+        self._has_doubts = has_doubts
+        self._unsure = work / "unsure"
         self._log = (work / "rsync.log").open("ab", buffering=0)
         self.tally = Tally()
         self.submitted = self.done = 0
@@ -112,32 +117,36 @@ class Copying:
         printed, messages = process.communicate()
         messages = self._for_people(messages)
         digests, statistics = printed_digests(printed, self._target.path)
-        if self._notes and not self._ended:
-            for path, digest in digests.items():
-                self._notes.add(digest, [path])
-            self._notes.save()
         listed = names.read_bytes().split(b"\0")[:-1]
         with self._lock:
             self._running.remove(process.pid)
             self._log.write(f"== rsync job {number}, exit code {process.returncode}\n".encode())
             self._log.write(statistics.lstrip() + messages)
-            judge_job(
-                self.tally,
-                number,
-                process.returncode,
-                statistics.decode(errors="replace"),
-                messages.decode(errors="backslashreplace"),
-                listed,
-                self._source.path,
-            )
+            said = statistics.decode(errors="replace"), messages.decode(errors="backslashreplace")
+            code = process.returncode
+            if self._has_doubts and leaves_doubts(self.tally, code, *said, len(listed)):
+                with self._unsure.open("ab") as unsure:
+                    unsure.writelines(name.removeprefix(b"./") + b"\0" for name in listed)
+            else:
+                judge_job(self.tally, number, code, *said, listed, self._source.path)
+        if self._notes and not self._ended:
+            for path, digest in digests.items():
+                self._notes.add(digest, [path])
+            self._notes.save()
         names.unlink()
+
+    def take_unsure(self) -> Iterator[bytes]:
+        """The names of files of which it is not known whether they were copied. Only once."""
+        if self._unsure.exists():
+            taken = self._unsure.replace(self._unsure.with_suffix(".taken"))
+            yield from nul_separated(taken)
 
     def _for_people(self, messages: bytes) -> bytes:
         for root in (self._source, self._target):
             messages = messages.replace(os.fsencode(root.path), os.fsencode(root.name))
         return messages
 
-    def finish(
+    def wait(
         self, stop: StopSignals, patience: int, on_tick: Callable[[], None] = lambda: None
     ) -> None:
         """Wait for all jobs; after a signal for those at work, which ``patience`` signals end."""
@@ -148,10 +157,18 @@ class Copying:
                 self._end()
             on_tick()
             time.sleep(WAIT_SECONDS)
-        self._executor.shutdown()
-        self._log.close()
         if self._failure:
             raise self._failure
+
+    def finish(
+        self, stop: StopSignals, patience: int, on_tick: Callable[[], None] = lambda: None
+    ) -> None:
+        """Likewise, and that was all."""
+        try:
+            self.wait(stop, patience, on_tick)
+        finally:
+            self._executor.shutdown()
+            self._log.close()
 
     def cancel(self) -> None:
         """Begin no more jobs."""

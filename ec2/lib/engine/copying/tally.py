@@ -10,6 +10,7 @@ from pathlib import Path
 
 LINES_SHOWN = 20
 
+RSYNC_PARTIAL = 23  # some files could not be copied
 RSYNC_VANISHED = 24  # files were gone before rsync could copy them
 
 
@@ -23,6 +24,21 @@ class Tally:
     total_transferred_file_size: int = 0
     vanished: list[bytes] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)  # of jobs that leave doubts
+
+
+def leaves_doubts(
+    tally: Tally, exit_code: int, statistics: str, messages: str, number_of_names: int
+) -> bool:
+    """Whether some of the files that a job was given have to be looked at, each: it says that some
+    could not be copied, or are gone, or passed over some in silence. Nothing is added then."""
+    stats = parse_stats(statistics)
+    seen = stats.get("number of files", 0) - stats.get("dir", 0)
+    is_silent = exit_code == 0 and seen < number_of_names
+    if is_silent or exit_code in (RSYNC_PARTIAL, RSYNC_VANISHED):
+        tally.messages = [*tally.messages, *messages.splitlines()][-LINES_SHOWN:]
+        return True
+    return False
 
 
 def judge_job(
@@ -126,12 +142,3 @@ def parse_stats(text: str) -> dict[str, int]:
                 kinds = re.findall(r"(reg|dir|link|dev|special): (\d+)", line)
                 figures.update({kind: int(number) for kind, number in kinds})
     return figures
-
-
-def vanished_warnings(names: list[bytes]) -> list[str]:
-    """One line a name; bytes that are not UTF-8 and control characters stay visible."""
-    shown = [name.decode(errors="backslashreplace") for name in names[:LINES_SHOWN]]
-    lines = [f"vanished during the backup: {name!r}" for name in shown]
-    if len(names) > LINES_SHOWN:
-        lines.append(f"… and {len(names) - LINES_SHOWN} more vanished files")
-    return lines

@@ -48,7 +48,7 @@ class Run:
     changes: how many it has, or has no longer, other than the snapshot before. differed: how many
     files of the spare had to be replaced, when a stage was last made of one. verified_to: where the
     next verification begins, see :class:`engine.stage.reading_back.Window`. source: see
-    :func:`source_identity`.
+    :func:`source_identity`. is_partial: it has older versions of some files, or lacks some.
     """
 
     started: int
@@ -57,6 +57,7 @@ class Run:
     differed: int = 0
     verified_to: int = 0
     source: int = 0
+    is_partial: bool = False
 
 
 def source_identity(top: int) -> int:

@@ -252,13 +252,25 @@ class SnapshotFolder:
 
         The newest of them becomes the spare: it differs least from the snapshots that stay.
         """
-        expired = [path for n, path in self._numbered(self.interval) if n >= retain]
+        expired = self._beyond(retain)
         if self.spare.is_dir() and (expired or not keep_spare):
             self.spare.rename(self._next(f".{self.interval}.expired"))
         for path in reversed(expired):
             is_spare = keep_spare and path == expired[0] and not readers.have(path)
             path.rename(self.spare if is_spare else self._next(f".{self.interval}.expired"))
         return [path.name for path in expired]
+
+    def _beyond(self, retain: int) -> list[Path]:
+        """The snapshots beyond the first ``retain``, but for the newest one that has everything: it
+        stays for as long as there is none among these."""
+        snapshots = [path for _, path in self._numbered(self.interval)]
+        beyond = [path for number, path in self._numbered(self.interval) if number >= retain]
+        newest = next((path for path in snapshots if not self._is_partial(path)), None)
+        return [path for path in beyond if path != newest]
+
+    def _is_partial(self, snapshot: Path) -> bool:
+        run = self.run_of(snapshot)
+        return run is not None and run.is_partial
 
     def digests_of(self, tree: Path) -> Path | None:
         """Where its list is, if there is one; None if nothing is known of ``tree``."""

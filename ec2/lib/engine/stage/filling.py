@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import itertools
@@ -13,22 +14,23 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from engine.command.files import nul_separated
-from engine.command.outcome import Stopped
+from engine.command.outcome import Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.progress import Progress
-from engine.command.text import Messages, shown
-from engine.copying.digests import CONTINUED, LINKED, VOID, Notes
+from engine.command.text import Messages, shown, shown_path
+from engine.copying.digests import CARRIED, CONTINUED, LINKED, VOID, Notes
 from engine.copying.lists import Lists
-from engine.copying.rsync import Copying
+from engine.copying.rsync import WAIT_SECONDS, Copying
 from engine.snapshots.catalog import CANDIDATES
+from engine.stage.failures import Again, Carry, Examine
 from engine.stage.finish import Finish
 from engine.stage.names import SharedNames, is_settled
 from engine.stage.recheck import Recheck
-from engine.stage.report import Report, Trees
+from engine.stage.report import Failure, Report, Trees
 from engine.stage.share import Separate, Share
 from engine.stage.visit import Visit
 from engine.tree.attributes import directory_line, parse_directory
-from engine.tree.descent import TOP, chunks
+from engine.tree.descent import CHUNK, TOP, chunks
 from engine.tree.pool import STOPPED, Pool, Task
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,11 @@ RSYNC_OPTIONS = ["--ignore-missing-args", "--whole-file", "--inplace", "--no-imp
 CHANGES_FILE = "changes.txt.gz"
 DIRECTORIES_PER_TASK = 50
 LOG_SECONDS = 60
+PAUSES = (0.5, 2)  # before what could not be copied is tried again
+FEW = 10  # files that are never too many to do without
+FAILURES_KEPT = 200_000
+OLDER = "the older version of the snapshot before was kept"
+NO_OLDER = "the snapshot before has no older version"
 SAVE_SECONDS = 10
 
 
@@ -48,7 +55,8 @@ class Filling:
 
     work: a scratch directory; afterwards, changes.txt.gz in it lists how the source differs from
     the previous snapshot. expected: the number of files in that, if it is known. sharing: gets the
-    paths of the snapshot that share an inode with others of it.
+    paths of the snapshot that share an inode with others of it. max_failed_percent: more files than
+    that, and more than a few, have to be copied or it fails.
     """
 
     def __init__(
@@ -62,11 +70,17 @@ class Filling:
         progress: Progress,
         expected: int | None,
         sharing: Path,
+        max_failed_percent: int,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.warnings = Messages()
         self.errors = Messages()
         self.changed: list[str] = []  # some of the paths
+        self.vanished = Messages()
+        self.failures: list[Failure] = []  # at the end, those that have lasted
+        self.lasting = Messages()
+        self._failed = 0
+        self._max_failed_percent = max_failed_percent
         self._trees = trees
         self._pool = pool
         self._copying = copying
@@ -74,6 +88,7 @@ class Filling:
         self._singles = Lists(copying, work, jobs)
         self._sparse = Lists(copying, work, jobs, "--sparse")
         self._groups = Lists(copying, work, jobs, "--hard-links", "--sparse")
+        self._work = work
         self._shared = SharedNames(work / "shared")
         self._sharing = gzip.GzipFile(sharing, "wb", compresslevel=1, mtime=0)
         self._doubtful = SharedNames(work / "doubtful")
@@ -98,21 +113,90 @@ class Filling:
             self._run(self._to_share())
             self._run(self._to_separate())
             self._run(Recheck(self._trees, part) for part in chunks(suspects))
-            self._singles.finish()
-            self._sparse.finish()
-            self._groups.finish()
+            self._copy_the_rest(stop)
+            for pause in PAUSES:
+                if not self.failures or self.are_too_many:
+                    break
+                self._try_again(pause, stop)
+            if self.failures and not self.are_too_many and not self.errors:
+                self._carry_forward()
+            if self.are_too_many:
+                self._give_up()
         except BaseException:
             self._copying.cancel()
             raise
         finally:
-            self._notes.save()  # for the next run, if this one is stopped
             self._copying.finish(stop, 2, self._show)
+            with contextlib.suppress(OSError):
+                self._notes.save()  # for the next run, if this one does not end well
             self._changes.close()
             self._sharing.close()
             self._directories.close()
             self._show(last=True)
         if stop.received:
             raise Stopped(STOPPED)
+
+    @property
+    def copied(self) -> int:
+        return self._copying.tally.number_of_files + self.counts["copied"]
+
+    @property
+    def copied_bytes(self) -> int:
+        tally = self._copying.tally
+        return tally.total_transferred_file_size + self.counts["copied bytes"]
+
+    @property
+    def messages(self) -> list[str]:
+        """What rsync said last of files that it could not copy."""
+        return self._copying.tally.messages
+
+    @property
+    def are_too_many(self) -> bool:
+        """Whether too much could not be read or copied to call the rest a snapshot."""
+        failed = max(self._failed, self.counts["failed"])
+        limit = self._max_failed_percent * (self.counts["files"] + self._failed) // 100
+        return failed > max(FEW, min(limit, FAILURES_KEPT))
+
+    def _copy_the_rest(self, stop: StopSignals, apart: bool = False) -> None:
+        """Begin the last jobs, wait for all, and find out what has failed."""
+        for lists in (self._singles, self._sparse, self._groups):
+            lists.finish(apart)
+        self._copying.wait(stop, 2, self._show)
+        if stop.received:
+            raise Stopped(STOPPED)
+        self._run(self._to_examine())
+
+    def _try_again(self, pause: float, stop: StopSignals) -> None:
+        log.info("%d files could not be read or copied; trying again", self._failed)
+        end = time.monotonic() + pause
+        while time.monotonic() < end and not stop.received:
+            time.sleep(WAIT_SECONDS)
+        failures, self.failures, self._failed = self.failures, [], 0
+        self._shared = SharedNames(self._work / "shared")
+        self._run(Again(self._trees, part) for part in chunks(failures))
+        self._run(self._to_share())
+        # Each for itself: then a file that merely changes all the time does not pass for a failure.
+        self._copy_the_rest(stop, apart=True)
+
+    def _carry_forward(self) -> None:
+        for failure in self.failures:
+            if failure.path == TOP:
+                raise Failed("files", f"the source's top cannot be read: {failure.reason}")
+        self._run(
+            Carry(self._trees, folder, [name], failure)
+            for failure in self.failures
+            for folder, name in [os.path.split(failure.path)]
+        )
+
+    def _give_up(self) -> None:
+        reasons = (f"{shown_path(failure.path)}: {failure.reason}" for failure in self.failures)
+        self.errors.add(self.messages)
+        self.errors.add(reasons)
+
+    def _to_examine(self) -> Iterator[Task]:
+        paths = map(os.fsdecode, self._copying.take_unsure())
+        while part := list(itertools.islice(paths, CHUNK)):
+            yield Examine(self._trees, part)
 
     def finish_directories(self) -> None:
         self._run(self._to_finish())
@@ -122,6 +206,7 @@ class Filling:
 
     def _take(self, report: Report) -> list[Task]:
         """Note what a worker reports; return the tasks that follow."""
+        self._take_failures(report)
         self.counts.update(report.counts)
         self.warnings.add(report.warnings)
         self.errors.add(report.errors)
@@ -133,6 +218,7 @@ class Filling:
             self._notes.add(mark, [os.fsencode(path)])
         # Also what did not change, for the link limit or its other names: it may vanish before.
         copies = (*report.copies, *report.sparse, *report.together)
+        self.counts["listed"] += len(copies)
         self._notes.add(VOID, (os.fsencode(path) for path, _ in copies))
         for file in report.copies:
             self._singles.add([file])
@@ -150,6 +236,20 @@ class Filling:
                 self.changed.append(path)
         return report.tasks
 
+    def _take_failures(self, report: Report) -> None:
+        self._failed += len(report.failures)
+        self.failures += report.failures[: FAILURES_KEPT - len(self.failures)]
+        gone = (*report.vanished, *(failure.path for failure in report.failures))
+        self._notes.add(VOID, map(os.fsencode, gone))
+        self.vanished.add(f"vanished during the backup: {shown_path(p)}" for p in report.vanished)
+        for path, may_share in report.carried:
+            self._notes.add(CARRIED, [os.fsencode(path)])
+            if may_share:
+                self._sharing.write(os.fsencode(path) + b"\0")
+        for failure, has_older in report.lasting:
+            kept = OLDER if has_older else NO_OLDER
+            self.lasting.add([f"{shown_path(failure.path)}: {failure.reason}; {kept}"])
+
     def _to_share(self) -> Iterator[Task]:
         for names in self._shared.groups():
             if len(names) > 1:
@@ -158,6 +258,7 @@ class Filling:
                 if not is_settled(names):
                     self._notes.add(VOID, [os.fsencode(names[0].path)])
                     self._singles.add([(names[0].path, names[0].size)])
+                    self.counts["listed"] += 1
             elif not is_settled(names):
                 yield Share(self._trees, names)
 

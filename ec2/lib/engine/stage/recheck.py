@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from typing import NamedTuple
@@ -43,8 +44,9 @@ class Recheck(NamedTuple):
             if now.links > 1 or now.kept != staged.kept or not stat.S_ISREG(now.mode):
                 return
             report.counts["checked"] += 1
-            if same_content(source, stage, name, now.mode, worker) or worker.stopping:
-                return
+            with contextlib.suppress(OSError):  # it is copied, if it can be read at all
+                if same_content(source, stage, name, now.mode, worker) or worker.stopping:
+                    return
         report.changed(Change.CHANGED, now.bytes, path)
         copies = report.sparse if now.is_sparse else report.copies
         copies.append((path, now.bytes))

@@ -61,15 +61,30 @@ def shared_name(now: File, inode: int, path: str) -> SharedName:
     return SharedName(key, now.bytes, inode, path)
 
 
+class Failure(NamedTuple):
+    """An entry of the source that could not be read or copied."""
+
+    path: str
+    reason: str
+
+
 class Changed(NamedTuple):
     change: Change
     size: int
     path: str
 
 
+def reason_of(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
 @dataclass
 class Report:
-    """What a task did, and what is left to do."""
+    """What a task did, and what is left to do.
+
+    counts: files are all entries that were seen and are no directories; listed are those of them
+    that are to be copied; copied those that are known to have been though their job failed.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     tasks: list[Task] = field(default_factory=list)
@@ -83,6 +98,12 @@ class Report:
     directories: list[Directory] = field(default_factory=list)
     marks: list[tuple[bytes, str]] = field(default_factory=list)  # for engine.stage.memory
     changes: list[Changed] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)  # to be tried again
+    # Those that are not, and whether the previous snapshot has an older version.
+    lasting: list[tuple[Failure, bool]] = field(default_factory=list)
+    # The previous snapshot's files that took their place, and whether they may have more names.
+    carried: list[tuple[str, bool]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -145,5 +166,6 @@ def unlink(trees: Trees, path: str, report: Report) -> None:
 
 def note_directory(trees: Trees, path: str, report: Report) -> None:
     """Note that a directory of the stage, changed after its visit, needs its attributes again."""
-    with contextlib.suppress(FileNotFoundError), opened(trees.source, path) as directory:
+    # What has gone needs none, and what cannot be read has those of its listing.
+    with contextlib.suppress(OSError), opened(trees.source, path) as directory:
         report.directories.append(Directory(path, False, *attributes(os.fstat(directory))))

@@ -11,11 +11,13 @@ from engine.stage.memory import Known, compared_mark
 from engine.stage.report import (
     AT_LIMIT,
     MISSING,
+    Failure,
     Report,
     SharedName,
     Trees,
     drop,
     linked,
+    reason_of,
     shared_name,
 )
 from engine.tree.content import same_content
@@ -54,10 +56,22 @@ class Settle(NamedTuple):
     def perform(self, worker: Worker) -> Report:
         report = Report()
         with report.failing(self.path), contextlib.ExitStack() as stack:
-            source = stack.enter_context(opened(self.trees.source, self.path))
             stage = stack.enter_context(opened(self.trees.stage, self.path))
+            try:
+                source = stack.enter_context(opened(self.trees.source, self.path))
+            except OSError as error:
+                self._give_up(reason_of(error), report)
+                self._replace(entries=[]).settle(stage, stage, report, worker)
+                return report
             self.settle(source, stage, report, worker)
         return report
+
+    def _give_up(self, reason: str, report: Report) -> None:
+        """The directory was there when it was listed."""
+        for entry in self.entries:
+            report.counts["files"] -= 1
+            report.counts["bytes"] -= entry.now.bytes
+            report.failures.append(Failure(join(self.path, entry.name), reason))
 
     def settle(self, source: int, stage: int, report: Report, worker: Worker) -> None:
         for name, inode in self.gone:
@@ -147,7 +161,10 @@ class Settle(NamedTuple):
         if known.was_in_stage(path, mark):
             return True
         report.counts["checked"] += 1
-        same = same_content(source, other, entry.name, entry.now.mode, worker)
+        try:
+            same = same_content(source, other, entry.name, entry.now.mode, worker)
+        except OSError:
+            return False  # it is copied, if it can be read at all
         if same and entry.now.ctime_ns < self.trees.started - self.trees.margin:
             report.marks.append((mark, path))
         return same

@@ -5,12 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from engine.command.text import shown_path
 from engine.stage.judging import Change, Verdict, judge
 from engine.stage.memory import Known, directory_mark
-from engine.stage.report import Report, Trees, drop, note_directory, shared_name
+from engine.stage.report import (
+    Failure,
+    Report,
+    Trees,
+    drop,
+    note_directory,
+    reason_of,
+    shared_name,
+)
 from engine.stage.settle import Entry, Settle
 from engine.target.safety import SAFETY_PREFIX
 from engine.tree.attributes import Directory
@@ -39,8 +48,11 @@ class Visit(NamedTuple):
 
     def perform(self, worker: Worker) -> Report:
         report = Report()
-        with report.failing(self.path), contextlib.ExitStack() as stack:
-            self._visit(report, worker, stack)
+        try:
+            with report.failing(self.path), contextlib.ExitStack() as stack:
+                self._visit(report, worker, stack)
+        except Unreadable as error:
+            return Report(failures=[Failure(self.path, str(error))])
         return report
 
     def _visit(self, report: Report, worker: Worker, stack: contextlib.ExitStack) -> None:
@@ -49,7 +61,7 @@ class Visit(NamedTuple):
             source = stack.enter_context(opened(trees.source, path))
         except OSError as error:
             if error.errno not in GONE:
-                raise
+                raise Unreadable(reason_of(error)) from error
             report.warnings.append(f"a directory vanished during the backup: {shown_path(path)}")
             self._discard(report)
             if self.in_previous:
@@ -100,33 +112,30 @@ class Visit(NamedTuple):
         """
         pending = []
         files = size = 0
-        with os.scandir(source) as entries:
-            for entry in entries:
-                name = entry.name
-                try:
-                    info = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                if name.startswith(SAFETY_PREFIX):
-                    where = shown_path(join(self.path, name))
-                    report.warnings.append(f"left out, as a restore set it aside: {where}")
-                    continue
-                before = previous.pop(name, None)
-                inode = staged.pop(name, None)
-                if stat.S_ISDIR(info.st_mode):
-                    self._enter(stage, name, before, inode, report)
-                    continue
-                now = file_of(info)
-                files += 1
-                size += now.bytes
-                if before and stat.S_ISDIR(before.mode):
-                    self._removed(name, before, report)
-                    before = None
-                verdict = judge(now, before, inode, changed_since)
-                if verdict is not Verdict.KEEP:
-                    pending.append(Entry(name, now, before, inode, verdict))
-                elif now.links > 1 and inode is not None:
-                    report.shared.append(shared_name(now, inode, join(self.path, name)))
+        for name, info in listing(source):
+            if name.startswith(SAFETY_PREFIX):
+                where = shown_path(join(self.path, name))
+                report.warnings.append(f"left out, as a restore set it aside: {where}")
+                continue
+            before = previous.pop(name, None)
+            inode = staged.pop(name, None)
+            if isinstance(info, OSError):
+                report.failures.append(Failure(join(self.path, name), reason_of(info)))
+                continue
+            if stat.S_ISDIR(info.st_mode):
+                self._enter(stage, name, before, inode, report)
+                continue
+            now = file_of(info)
+            files += 1
+            size += now.bytes
+            if before and stat.S_ISDIR(before.mode):
+                self._removed(name, before, report)
+                before = None
+            verdict = judge(now, before, inode, changed_since)
+            if verdict is not Verdict.KEEP:
+                pending.append(Entry(name, now, before, inode, verdict))
+            elif now.links > 1 and inode is not None:
+                report.shared.append(shared_name(now, inode, join(self.path, name)))
         report.counts["files"] += files
         report.counts["bytes"] += size
         report.counts["directories"] += 1
@@ -162,6 +171,26 @@ class Visit(NamedTuple):
             report.tasks.append(Removed(self.trees, path))
         else:
             report.changed(Change.REMOVED, before.bytes, path)
+
+
+class Unreadable(Exception):
+    """The source does not let a directory be read."""
+
+
+def listing(directory: int) -> Iterator[tuple[str, os.stat_result | OSError]]:
+    """What is in a directory of the source, which may change meanwhile; errors in place of
+    attributes that cannot be had."""
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                try:
+                    yield entry.name, entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    yield entry.name, error
+    except OSError as error:
+        raise Unreadable(reason_of(error)) from error
 
 
 class Removed(NamedTuple):

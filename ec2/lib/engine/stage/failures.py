@@ -1,0 +1,266 @@
+"""What could not be copied: it is tried again, and in the end an older version takes its place.
+
+One file that cannot be read, or changes faster than that, must not cost the others their snapshot.
+Only what the *source* refuses is treated so: what the backup refuses fails the run.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import NamedTuple
+
+from engine.stage.memory import DOUBTFUL
+from engine.stage.report import (
+    MISSING,
+    Failure,
+    Report,
+    Trees,
+    drop,
+    linked,
+    note_directory,
+    reason_of,
+    shared_name,
+)
+from engine.stage.visit import Visit
+from engine.tree.attributes import Directory, set_attributes_of
+from engine.tree.content import CHECK_BYTES, reader
+from engine.tree.descent import GONE, TOP, chunks, inodes_in, join, opened, writable
+from engine.tree.entries import DIRECTORY, File, file_of
+from engine.tree.pool import Worker
+
+CHANGES = "it changed while it was read, or cannot be read to its end"
+
+
+class Examine(NamedTuple):
+    """Find out what became of files that an rsync job was given which was not done with all."""
+
+    trees: Trees
+    paths: list[str]
+
+    def perform(self, worker: Worker) -> Report:
+        report = Report()
+        for path in self.paths:
+            with report.failing(path):
+                self._examine(path, report)
+        return report
+
+    def _examine(self, path: str, report: Report) -> None:
+        folder, name = os.path.split(path)
+        try:
+            with opened(self.trees.source, folder) as source:
+                now = file_of(os.stat(name, dir_fd=source, follow_symlinks=False))
+        except OSError as error:
+            if error.errno in GONE:
+                vanished(self.trees, path, report)
+            else:
+                self._fail(path, reason_of(error), 0, report)
+            return
+        staged = entry_of(self.trees.stage, path)
+        if stat.S_ISDIR(now.mode):
+            vanished(self.trees, path, report)  # it is another thing now
+        elif staged and staged.kept == now.kept:
+            report.counts["copied"] += 1
+            report.counts["copied bytes"] += now.bytes
+        else:
+            self._fail(path, why_unreadable(self.trees, path), now.bytes, report)
+
+    def _fail(self, path: str, reason: str, size: int, report: Report) -> None:
+        take_out(self.trees, path)
+        note_directory(self.trees, os.path.dirname(path), report)
+        report.counts["files"] -= 1
+        report.counts["listed"] -= 1
+        report.counts["bytes"] -= size
+        report.failures.append(Failure(path, reason))
+
+
+class Again(NamedTuple):
+    """Begin anew with what could not be read."""
+
+    trees: Trees
+    failures: list[Failure]
+
+    def perform(self, worker: Worker) -> Report:
+        report = Report()
+        for failure in self.failures:
+            with report.failing(failure.path):
+                self._begin(failure.path, report)
+        return report
+
+    def _begin(self, path: str, report: Report) -> None:
+        folder, name = os.path.split(path)
+        try:
+            with opened(self.trees.source, folder) as source:
+                now = file_of(os.stat(name or ".", dir_fd=source, follow_symlinks=False))
+        except OSError as error:
+            if error.errno in GONE:
+                report.counts["files"] += 1
+                report.counts["listed"] += 1
+                vanished(self.trees, path, report)
+            else:
+                report.failures.append(Failure(path, reason_of(error)))
+            return
+        if stat.S_ISDIR(now.mode):
+            before = entry_of(self.trees.previous, path)
+            make_directory(self.trees, path)
+            was_directory = before is not None and stat.S_ISDIR(before.mode)
+            report.tasks.append(Visit(self.trees, path, was_directory, True))
+            return
+        take_out(self.trees, path)
+        report.counts["files"] += 1
+        report.counts["bytes"] += now.bytes
+        if now.links > 1:
+            report.shared.append(shared_name(now, MISSING, path))
+        else:
+            copies = report.sparse if now.is_sparse else report.copies
+            copies.append((path, now.bytes))
+
+
+class Carry(NamedTuple):
+    """Have in the stage what the previous snapshot has under ``names`` in ``folder``.
+
+    failure: what it is done for, if these are not below it.
+    """
+
+    trees: Trees
+    folder: str
+    names: list[str]
+    failure: Failure | None = None
+
+    def perform(self, worker: Worker) -> Report:
+        report = Report()
+        for name in self.names:
+            if worker.stopping:
+                break
+            path = join(self.folder, name)
+            with report.failing(path):
+                before = entry_of(self.trees.previous, path)
+                if self.failure:
+                    report.counts["failed"] += 1
+                    report.lasting.append((self.failure, before is not None))
+                if before is None:
+                    take_out(self.trees, path)
+                elif stat.S_ISDIR(before.mode):
+                    self._carry_directory(path, before, report)
+                else:
+                    self._carry(path, before, report)
+        if self.failure:
+            note_directory(self.trees, self.folder, report)
+        return report
+
+    def _carry_directory(self, path: str, before: File, report: Report) -> None:
+        make_directory(self.trees, path)
+        with opened(self._previous, path) as directory:
+            kept = inodes_in(directory)
+        with opened(self.trees.stage, path) as stage:
+            writable(stage)
+            for name, inode in inodes_in(stage).items():
+                if name not in kept:
+                    drop(self.trees, stage, name, inode)
+        report.tasks += [Carry(self.trees, path, part) for part in chunks([*kept])]
+        report.counts["directories"] += 1
+        report.marks.append((DOUBTFUL, path))
+        attributes = (before.mode, before.uid, before.gid, before.mtime_ns)
+        report.directories.append(Directory(path, False, *attributes))
+
+    def _carry(self, path: str, before: File, report: Report) -> None:
+        name = os.path.basename(path)
+        staged = entry_of(self.trees.stage, path)
+        if not staged or staged.inode != before.inode:
+            take_out(self.trees, path)
+            with (
+                opened(self._previous, self.folder) as previous,
+                opened(self.trees.stage, self.folder) as stage,
+            ):
+                writable(stage)
+                if not linked(name, previous, name, stage, report):
+                    copy(name, previous, stage, before)
+        report.counts["failed"] += not self.failure
+        report.counts["carried"] += 1
+        report.counts["files"] += 1
+        report.counts["bytes"] += before.bytes
+        report.carried.append((path, before.links > 1))
+        if self.failure and not self._differs(path, before):
+            # Nothing but the content tells that this is not what the source has.
+            report.marks.append((DOUBTFUL, self.folder))
+
+    def _differs(self, path: str, before: File) -> bool:
+        try:
+            now = entry_of(self.trees.source, path)
+        except OSError:
+            return False
+        return now is not None and now.kept != before.kept
+
+    @property
+    def _previous(self) -> int:
+        assert self.trees.previous is not None
+        return self.trees.previous
+
+
+def entry_of(top: int | None, path: str) -> File | None:
+    """What a tree has under ``path``, if it has anything."""
+    if top is None:
+        return None
+    folder, name = os.path.split(path)
+    try:
+        with opened(top, folder) as directory:
+            return file_of(os.stat(name or ".", dir_fd=directory, follow_symlinks=False))
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
+        return None
+
+
+def take_out(trees: Trees, path: str) -> None:
+    """Take ``path`` out of the stage, if it is there."""
+    folder, name = os.path.split(path)
+    staged = entry_of(trees.stage, path)
+    if staged is None:
+        return
+    with opened(trees.stage, folder) as directory:
+        writable(directory)
+        drop(trees, directory, name, DIRECTORY if stat.S_ISDIR(staged.mode) else staged.inode)
+
+
+def vanished(trees: Trees, path: str, report: Report) -> None:
+    """It was seen and listed, and was never copied."""
+    take_out(trees, path)
+    note_directory(trees, os.path.dirname(path), report)
+    report.counts["files"] -= 1
+    report.counts["listed"] -= 1
+    report.vanished.append(path)
+
+
+def make_directory(trees: Trees, path: str) -> None:
+    """Have a directory at ``path`` in the stage, in which all is as it was if there was one."""
+    staged = entry_of(trees.stage, path)
+    if path == TOP or (staged and stat.S_ISDIR(staged.mode)):
+        return
+    take_out(trees, path)
+    folder, name = os.path.split(path)
+    with opened(trees.stage, folder) as directory:
+        writable(directory)
+        os.mkdir(name, 0o700, dir_fd=directory)
+
+
+def why_unreadable(trees: Trees, path: str) -> str:
+    """What the system says when the source's file is read from its beginning."""
+    folder, name = os.path.split(path)
+    try:
+        with opened(trees.source, folder) as source, reader(name, source) as file:
+            file.read(1)
+    except OSError as error:
+        return reason_of(error)
+    return CHANGES
+
+
+def copy(name: str, previous: int, stage: int, before: File) -> None:
+    """For a file that can have no more names."""
+    with reader(name, previous) as source:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with open(os.open(name, flags, 0o600, dir_fd=stage), "wb") as target:
+            while data := source.read(CHECK_BYTES):
+                target.write(data)
+            target.flush()
+            wanted = Directory(name, False, before.mode, before.uid, before.gid, before.mtime_ns)
+            set_attributes_of(target.fileno(), wanted)

@@ -1,0 +1,88 @@
+"""What a backup run did, as it is written to ``--result``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.command.execution import Result
+from engine.copying.tally import Tally
+from engine.stage.filling import Filling
+from engine.stage.judging import Change
+
+PARTIAL = "partial"
+
+
+@dataclass
+class BackupResult(Result):
+    """Files are everything that is not a directory.
+
+    added to removed: since the snapshot before. at_link_limit: copied although they did not change,
+    as no more links could be made to them. checked: compared by content. verified, changed_since,
+    mismatched: of those that were read back. failed: they could not be copied; carried_forward: for
+    so many of them the snapshot has what the one before had.
+    """
+
+    snapshot: str = ""
+    number_of_files: int = 0
+    number_of_files_transferred: int = 0
+    total_file_size: int = 0
+    total_transferred_file_size: int = 0
+    number_of_files_vanished: int = 0
+    number_of_files_failed: int = 0
+    number_of_files_carried_forward: int = 0
+    number_of_files_added: int = 0
+    number_of_files_changed: int = 0
+    number_of_files_with_new_metadata: int = 0
+    number_of_files_removed: int = 0
+    size_added: int = 0
+    size_changed: int = 0
+    size_with_new_metadata: int = 0
+    size_removed: int = 0
+    number_of_files_linked: int = 0
+    number_of_files_at_link_limit: int = 0
+    number_of_files_checked: int = 0
+    number_of_files_continued: int = 0
+    number_of_directories: int = 0
+    number_of_files_verified: int = 0
+    number_of_files_changed_since: int = 0
+    number_of_files_mismatched: int = 0
+    expired: list[str] = field(default_factory=list)
+
+    @property
+    def number_of_changes(self) -> int:
+        return sum(getattr(self, f"number_of_files_{name}") for name in CHANGES.values())
+
+    def add(self, filling: Filling, tally: Tally) -> None:
+        counts = filling.counts
+        self.number_of_files = counts["files"]
+        self.number_of_files_transferred = filling.copied
+        self.total_file_size = counts["bytes"]
+        self.total_transferred_file_size = filling.copied_bytes
+        self.number_of_files_vanished = filling.vanished.total
+        self.number_of_files_failed = counts["failed"]
+        self.number_of_files_carried_forward = counts["carried"]
+        self.number_of_files_linked = counts["links"]
+        self.number_of_files_at_link_limit = counts["at link limit"]
+        self.number_of_files_checked = counts["checked"]
+        self.number_of_files_continued = counts["continued"]
+        self.number_of_directories = counts["directories"]
+        for change, name in CHANGES.items():
+            setattr(self, f"number_of_files_{name}", counts[change.value])
+            setattr(self, f"size_{name}", counts[f"{change.value} bytes"])
+        self.warnings += filling.warnings.lines() + filling.vanished.lines()
+        self.errors += filling.errors.lines() + tally.errors
+
+    def take_failures(self, filling: Filling) -> None:
+        """The snapshot is published without the newest version of some files."""
+        if filling.lasting:
+            self.outcome = PARTIAL
+            self.message = f"{self.number_of_files_failed} files could not be copied"
+            self.errors += [*filling.lasting.lines(), *filling.messages]
+
+
+CHANGES = {
+    Change.ADDED: "added",
+    Change.CHANGED: "changed",
+    Change.METADATA: "with_new_metadata",
+    Change.REMOVED: "removed",
+}

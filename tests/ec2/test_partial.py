@@ -1,0 +1,214 @@
+"""What cannot be read or copied does not cost the others their snapshot."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import Backup, Outcome, check_digests, read_tree
+from .test_interruptions import slow_rsync
+
+# Root reads everything, unless it is without these.
+AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+PREFIX = [] if os.geteuid() else AS_A_USER
+OLD, NEW = 1_577_000_000 * 10**9, 1_578_000_000 * 10**9
+
+
+def write(path: Path, text: str, mtime_ns: int = OLD) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+
+
+@pytest.fixture
+def published(backup: Backup) -> Backup:
+    for name in ("file", "other", "d/one", "d/two", "d/deep/er/three"):
+        write(backup.source / name, f"old {name}")
+    (backup.source / "d/link").symlink_to("nowhere")
+    os.link(backup.source / "d/one", backup.source / "d/one too")
+    backup.must_publish()
+    return backup
+
+
+def partial(backup: Backup, **options: str) -> Outcome:
+    outcome = backup.run(PREFIX, **options)
+    assert (outcome.exit_code, outcome.result["outcome"]) == (0, "partial"), outcome.stderr
+    assert outcome.result["snapshot"] == str(backup.snapshot(0))
+    check_digests(backup.snapshot(0), backup.digests())
+    return outcome
+
+
+def is_exact(backup: Backup) -> None:
+    backup.must_publish(retain="20")
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+
+
+def counts(outcome: Outcome) -> tuple[int, int, int]:
+    names = ("failed", "carried_forward")
+    files = outcome.result["number_of_files"]
+    return (*(outcome.result[f"number_of_files_{name}"] for name in names), files)
+
+
+def test_an_unreadable_file_has_its_older_version(published: Backup) -> None:
+    before = read_tree(published.snapshot(0))
+    write(published.source / "file", "new file", NEW)
+    write(published.source / "other", "new other", NEW)
+    write(published.source / "added", "added", NEW)
+    for name in ("file", "added"):
+        (published.source / name).chmod(0)
+    outcome = partial(published)
+    assert counts(outcome) == (2, 1, 7)
+    assert outcome.result["number_of_files_transferred"] == 1
+    assert {error for error in outcome.result["errors"] if error.startswith("'")} == {
+        "'file': Permission denied; the older version of the snapshot before was kept",
+        "'added': Permission denied; the snapshot before has no older version",
+    }
+    after = read_tree(published.snapshot(0))
+    assert after[b"file"] == before[b"file"]
+    assert b"added" not in after
+    assert (published.snapshot(0) / "other").read_text() == "new other"
+    for name in ("file", "added"):
+        (published.source / name).chmod(0o644)
+    is_exact(published)
+
+
+def test_what_hides_behind_the_same_attributes_is_found_later(published: Backup) -> None:
+    file = published.source / "file"
+    file.chmod(0)
+    is_exact(published)
+    write(file, "OLD file")
+    assert counts(partial(published)) == (1, 1, 7)
+    assert (published.snapshot(0) / "file").read_text() == "old file"
+    time.sleep(0.01)
+    is_exact(published)
+    assert (published.snapshot(0) / "file").read_text() == "OLD file"
+
+
+def test_an_unreadable_directory_is_as_it_was(published: Backup) -> None:
+    before = read_tree(published.snapshot(0))
+    write(published.source / "d/two", "OLD d/two")  # nothing but the ctime tells
+    write(published.source / "d/deep/er/three", "new three", NEW)
+    (published.source / "d/deep/er/four").touch()
+    (published.source / "d").chmod(0)
+    for _ in range(2):
+        outcome = partial(published)
+        assert counts(outcome) == (6, 5, 7)
+        assert "'d': Permission denied" in outcome.result["errors"][0]
+        after = read_tree(published.snapshot(0))
+        assert {k: v for k, v in after.items() if k != b"."} == {
+            k: v for k, v in before.items() if k != b"."
+        }
+        snapshot = published.snapshot(0)
+        assert (snapshot / "d/one").samefile(snapshot / "d/one too")
+    (published.source / "d").chmod(0o755)
+    is_exact(published)
+    assert (published.snapshot(0) / "d/two").read_text() == "OLD d/two"
+
+
+def test_an_unreadable_directory_that_is_new_is_left_out(published: Backup) -> None:
+    write(published.source / "new/file", "new")
+    (published.source / "new").chmod(0)
+    assert counts(partial(published)) == (1, 0, 7)
+    assert not (published.snapshot(0) / "new").exists()
+    (published.source / "new").chmod(0o755)
+    is_exact(published)
+
+
+def test_names_of_one_file_stay_one(published: Backup) -> None:
+    write(published.source / "d/one", "new one", NEW)
+    (published.source / "d/one").chmod(0)
+    assert counts(partial(published)) == (2, 2, 7)
+    one, too = (published.snapshot(0) / name for name in ("d/one", "d/one too"))
+    assert one.samefile(too)
+    assert one.read_text() == "old d/one"
+    (published.source / "d/one").chmod(0o644)
+    is_exact(published)
+
+
+def test_at_the_link_limit_the_older_version_is_copied(
+    published: Backup, faults: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(published.source / "file", "new file", NEW)
+    (published.source / "file").chmod(0)
+    before = read_tree(published.snapshot(0))[b"file"]
+    monkeypatch.setenv("LD_PRELOAD", faults)
+    monkeypatch.setenv("FAULT_LINKS", "1")
+    for _ in range(2):
+        partial(published)
+        assert read_tree(published.snapshot(0))[b"file"] == before
+
+
+def busy(backup: Backup, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """As if ``file`` were truncated while it is copied, so many times."""
+    log = backup.home / "tries"
+    body = f"""
+list=$(printf '%s\\n' "$@" | sed -n 's/--files-from=//p')
+tried=$(cat "{log}" 2>/dev/null | wc -l)
+grep -qz '^./file$' "$list" && is_busy=yes || is_busy=
+"$REAL" "$@"; status=$?
+[[ $is_busy ]] || exit $status
+echo once more >>"{log}"
+((tried < {times})) || exit $status
+echo half >"${{@: -1}}/file"
+exit 23
+"""
+    monkeypatch.setenv("PATH", slow_rsync(backup.home / "shim", body)["PATH"])
+
+
+def test_a_file_that_is_truncated_meanwhile_is_tried_again(
+    published: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(published.source / "file", "new file", NEW)
+    write(published.source / "other", "new other", NEW)
+    busy(published, monkeypatch, times=2)
+    assert published.must_publish().result["number_of_files_transferred"] == 2
+    assert read_tree(published.snapshot(0)) == read_tree(published.source)
+
+
+def test_a_file_that_is_never_at_rest_has_its_older_version(
+    published: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(published.source / "file", "new file", NEW)
+    write(published.source / "other", "new other", NEW)
+    with monkeypatch.context() as patch:
+        busy(published, patch, times=3)
+        outcome = partial(published)
+    assert counts(outcome) == (1, 1, 7)
+    assert "changed while it was read" in outcome.result["errors"][0]
+    assert (published.snapshot(0) / "file").read_text() == "old file"
+    assert (published.snapshot(0) / "other").read_text() == "new other"
+    is_exact(published)
+
+
+def many(backup: Backup) -> None:
+    for number in range(20):
+        write(backup.source / f"many/{number}", str(number))
+        if number < 12:
+            (backup.source / f"many/{number}").chmod(0)
+
+
+def test_too_many_are_a_failure(published: Backup) -> None:
+    many(published)
+    outcome = published.run(PREFIX)
+    assert (outcome.exit_code, outcome.result["cause"]) == (1, "files")
+    assert "Permission denied" in str(outcome.result["errors"])
+    assert published.names() == ["daily.0"]
+    outcome = partial(published, max_failed_percent="60")
+    assert counts(outcome) == (12, 0, 15)
+
+
+def test_the_newest_whole_snapshot_outlasts_partial_ones(published: Backup) -> None:
+    whole = read_tree(published.snapshot(0))
+    write(published.source / "file", "new", NEW)
+    (published.source / "file").chmod(0)
+    for number in range(3):
+        write(published.source / "other", f"new {number}")
+        partial(published, retain="2")
+    assert published.names() == ["daily.0", "daily.1", "daily.3"]
+    assert read_tree(published.snapshot(3)) == whole
+    (published.source / "file").chmod(0o644)
+    published.must_publish(retain="2")
+    assert published.names() == ["daily.0", "daily.1"]
