@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from pathlib import Path
@@ -156,13 +157,38 @@ def test_counts_are_those_of_the_tree(backup: Backup) -> None:
     (backup.source / "link").symlink_to("d")
     first = backup.must_publish().result
     assert first["number_of_files"] == 6
-    assert first["number_of_files_transferred"] == 5
+    assert first["number_of_files_transferred"] == 6
     assert first["total_transferred_file_size"] == 25
     write(backup.source / "d" / "0", "1234567")
     second = backup.must_publish().result
     assert second["number_of_files"] == 6
     assert second["number_of_files_transferred"] == 1
     assert second["total_transferred_file_size"] == 7
+
+
+def test_the_line_in_the_log_adds_up(backup: Backup) -> None:
+    """Links, special files and names of one file among them."""
+    for number in range(5):
+        write(backup.source / "d" / str(number), "12345")
+    (backup.source / "link").symlink_to("d")
+    os.mkfifo(backup.source / "fifo")
+    os.link(backup.source / "d/0", backup.source / "zero")
+    for change in ("2", "3"):
+        outcome = backup.must_publish()
+        line = re.search(
+            r"(\d+) files in .*: (\d+) unchanged .*, (\d+) continued, (\d+) carried forward, "
+            r"(\d+) of (\d+) copied",
+            outcome.stderr,
+        )
+        assert line
+        files, unchanged, continued, carried, copied, listed = map(int, line.groups())
+        assert files == outcome.result["number_of_files"] == 8
+        assert files == unchanged + continued + carried + copied
+        assert copied == listed == outcome.result["number_of_files_transferred"]
+        assert copied == (8 if change == "2" else 2)
+        write(backup.source / "d" / change, "1234567")
+        (backup.source / "link").unlink()
+        (backup.source / "link").symlink_to("elsewhere")
 
 
 def test_many_files_go_through_many_jobs(backup: Backup) -> None:

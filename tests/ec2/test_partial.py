@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from .conftest import Backup, Outcome, check_digests, read_tree
-from .test_interruptions import slow_rsync
+from .test_interruptions import slow_rsync, wait_for
 
 # Root reads everything, unless it is without these.
 AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
@@ -212,3 +214,45 @@ def test_the_newest_whole_snapshot_outlasts_partial_ones(published: Backup) -> N
     (published.source / "file").chmod(0o644)
     published.must_publish(retain="2")
     assert published.names() == ["daily.0", "daily.1"]
+
+
+def is_stopped_while_it_copies(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch, name: str
+) -> Outcome:
+    """As by the end of the window: a job has written half of the file, and hears nothing."""
+    going_on = backup.home / "going on"
+    body = f"""
+list=$(printf '%s\\n' "$@" | sed -n 's/--files-from=//p')
+[[ $list ]] && grep -qz '^./{name}$' "$list" || exec "$REAL" "$@"
+"$REAL" "$@"
+echo half >"${{@: -1}}/{name}"
+touch "{going_on}"
+trap "" TERM
+while true; do sleep 1; done
+"""
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", slow_rsync(backup.home / "shim", body)["PATH"])
+        process = backup.start()
+        wait_for("the copy of the file", (going_on.exists() for _ in itertools.count()))
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.7)
+        process.send_signal(signal.SIGTERM)
+        outcome = backup.finish(process)
+    going_on.unlink()
+    return outcome
+
+
+def test_a_file_that_outlasts_the_window_does_not_hold_up_the_others(
+    published: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(published.source / "file", "new file", NEW)
+    write(published.source / "d/two", "new two", NEW)
+    outcome = is_stopped_while_it_copies(published, monkeypatch, "file")
+    assert (outcome.exit_code, outcome.result["outcome"]) == (0, "partial"), outcome.stderr
+    assert counts(outcome) == (1, 1, 7)
+    [error] = [error for error in outcome.result["errors"] if error.startswith("'file'")]
+    assert "no time" in error
+    assert (published.snapshot(0) / "file").read_text() == "old file"
+    assert (published.snapshot(0) / "d/two").read_text() == "new two"
+    check_digests(published.snapshot(0), published.digests())
+    is_exact(published)

@@ -68,6 +68,7 @@ class Copying:
         self._executor = ThreadPoolExecutor(jobs)
         self._jobs = jobs
         self._running: set[int] = set()
+        self._waiting: list[Path] = []
         self._failure: Exception | None = None
         self._cancelled = self._ended = False
         self._lock = threading.Lock()
@@ -85,6 +86,7 @@ class Copying:
         if self._notes:
             self._notes.save()
         self.submitted += 1
+        self._waiting.append(names)
         self._executor.submit(self._perform, self.submitted, names, options)
 
     @property
@@ -101,6 +103,7 @@ class Copying:
             self.done += 1
 
     def _copy(self, number: int, names: Path, options: Sequence[str]) -> None:
+        self._waiting.remove(names)
         command = [*self._command, *options, f"--files-from={names}"]
         with self._lock:
             process = subprocess.Popen(
@@ -124,7 +127,9 @@ class Copying:
             self._log.write(statistics.lstrip() + messages)
             said = statistics.decode(errors="replace"), messages.decode(errors="backslashreplace")
             code = process.returncode
-            if self._has_doubts and leaves_doubts(self.tally, code, *said, len(listed)):
+            if self._has_doubts and (
+                self._ended or leaves_doubts(self.tally, code, *said, len(listed))
+            ):
                 with self._unsure.open("ab") as unsure:
                     unsure.writelines(name.removeprefix(b"./") + b"\0" for name in listed)
             else:
@@ -140,6 +145,18 @@ class Copying:
         if self._unsure.exists():
             taken = self._unsure.replace(self._unsure.with_suffix(".taken"))
             yield from nul_separated(taken)
+
+    def take_waiting(self) -> int:
+        """Have the files of the jobs that were never begun among those; return how many."""
+        with self._unsure.open("ab") as unsure:
+            count = 0
+            for names in self._waiting:
+                for name in nul_separated(names):
+                    unsure.write(name.removeprefix(b"./") + b"\0")
+                    count += 1
+                names.unlink()
+        self._waiting.clear()
+        return count
 
     def _for_people(self, messages: bytes) -> bytes:
         for root in (self._source, self._target):

@@ -60,6 +60,7 @@ class Examine(NamedTuple):
         if stat.S_ISDIR(now.mode):
             vanished(self.trees, path, report)  # it is another thing now
         elif staged and staged.kept == now.kept:
+            report.linked.append(path)  # its digest is not known if the job was killed
             report.counts["copied"] += 1
             report.counts["copied bytes"] += now.bytes
         else:

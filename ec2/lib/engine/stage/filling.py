@@ -22,7 +22,7 @@ from engine.copying.digests import CARRIED, CONTINUED, LINKED, VOID, Notes
 from engine.copying.lists import Lists
 from engine.copying.rsync import WAIT_SECONDS, Copying
 from engine.snapshots.catalog import CANDIDATES
-from engine.stage.failures import Again, Carry, Examine
+from engine.stage.failures import CHANGES, Again, Carry, Examine
 from engine.stage.finish import Finish
 from engine.stage.names import SharedNames, is_settled
 from engine.stage.recheck import Recheck
@@ -46,6 +46,7 @@ PAUSES = (0.5, 2)  # before what could not be copied is tried again
 FEW = 10  # files that are never too many to do without
 FAILURES_KEPT = 200_000
 OLDER = "the older version of the snapshot before was kept"
+NO_TIME = "there was no time to copy it"
 NO_OLDER = "the snapshot before has no older version"
 SAVE_SECONDS = 10
 
@@ -80,6 +81,7 @@ class Filling:
         self.failures: list[Failure] = []  # at the end, those that have lasted
         self.lasting = Messages()
         self._failed = 0
+        self._is_late = False  # a signal came when all was seen and little was left to copy
         self._max_failed_percent = max_failed_percent
         self._trees = trees
         self._pool = pool
@@ -115,13 +117,15 @@ class Filling:
             self._run(Recheck(self._trees, part) for part in chunks(suspects))
             self._copy_the_rest(stop)
             for pause in PAUSES:
-                if not self.failures or self.are_too_many:
+                if not self.failures or self.are_too_many or self._is_late:
                     break
                 self._try_again(pause, stop)
             if self.failures and not self.are_too_many and not self.errors:
                 self._carry_forward()
             if self.are_too_many:
                 self._give_up()
+            elif self._is_late:
+                log.info("stopped; what is there is complete but for %d files", self._failed)
         except BaseException:
             self._copying.cancel()
             raise
@@ -154,6 +158,9 @@ class Filling:
     def are_too_many(self) -> bool:
         """Whether too much could not be read or copied to call the rest a snapshot."""
         failed = max(self._failed, self.counts["failed"])
+        return self._is_too_much(failed) or (failed > 0 and self.counts["files"] == 0)
+
+    def _is_too_much(self, failed: int) -> bool:
         limit = self._max_failed_percent * (self.counts["files"] + self._failed) // 100
         return failed > max(FEW, min(limit, FAILURES_KEPT))
 
@@ -163,8 +170,16 @@ class Filling:
             lists.finish(apart)
         self._copying.wait(stop, 2, self._show)
         if stop.received:
-            raise Stopped(STOPPED)
+            self._settle_for_less()
         self._run(self._to_examine())
+
+    def _settle_for_less(self) -> None:
+        """The run is to stop. If no more is left than it could do without, the rest is a snapshot:
+        or a file that takes longer than the window would be the end of all."""
+        if self._is_too_much(self._copying.take_waiting()):
+            raise Stopped(STOPPED)
+        self._is_late = True
+        self._pool.go_on()
 
     def _try_again(self, pause: float, stop: StopSignals) -> None:
         log.info("%d files could not be read or copied; trying again", self._failed)
@@ -189,6 +204,8 @@ class Filling:
         )
 
     def _give_up(self) -> None:
+        if self._is_late:
+            raise Stopped(STOPPED)
         reasons = (f"{shown_path(failure.path)}: {failure.reason}" for failure in self.failures)
         self.errors.add(self.messages)
         self.errors.add(reasons)
@@ -248,7 +265,8 @@ class Filling:
                 self._sharing.write(os.fsencode(path) + b"\0")
         for failure, has_older in report.lasting:
             kept = OLDER if has_older else NO_OLDER
-            self.lasting.add([f"{shown_path(failure.path)}: {failure.reason}; {kept}"])
+            reason = NO_TIME if self._is_late and failure.reason == CHANGES else failure.reason
+            self.lasting.add([f"{shown_path(failure.path)}: {reason}; {kept}"])
 
     def _to_share(self) -> Iterator[Task]:
         for names in self._shared.groups():
@@ -277,14 +295,14 @@ class Filling:
 
     def _show(self, last: bool = False) -> None:
         """Write the progress, and once a minute a line to the log."""
-        files, tally = self.counts["files"], self._copying.tally
+        files = self.counts["files"]
         self._progress.update(
             files,
             self._expected,
             directories=self.counts["directories"],
             links=self.counts["links"],
-            copies=tally.number_of_files_transferred,
-            bytes=tally.total_transferred_file_size,
+            copies=self.copied,
+            bytes=self.copied_bytes,
         )
         now = time.monotonic()
         if now >= self._next_save:
@@ -294,13 +312,18 @@ class Filling:
             self._next_line = now + LOG_SECONDS
             seconds = now - self._started
             log.info(
-                "%d files in %d directories seen%s, %d linked, %d copied (%d bytes), %d files/s%s",
+                "%d files in %d directories seen%s: %d unchanged (%d linked), %d continued, "
+                "%d carried forward, %d of %d copied (%d bytes), %d files/s%s",
                 files,
                 self.counts["directories"],
                 f" of about {self._expected}" if self._expected else "",
+                files - self.counts["listed"] - self.counts["continued"] - self.counts["carried"],
                 self.counts["links"],
-                tally.number_of_files_transferred,
-                tally.total_transferred_file_size,
+                self.counts["continued"],
+                self.counts["carried"],
+                self.copied,
+                self.counts["listed"],
+                self.copied_bytes,
                 files / max(seconds, 1),
                 "" if last else time_left(files, self._expected, seconds),
             )

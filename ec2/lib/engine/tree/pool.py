@@ -93,6 +93,11 @@ class Pool:
                 os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
 
+    def go_on(self) -> None:
+        """Although a signal was received, which is forgotten: there is a little left to do."""
+        self._stop.received = 0
+        self._stop_flag[0] = 0
+
     def run(
         self,
         tasks: Iterable[Task],
