@@ -178,3 +178,33 @@ def test_at_random(backup: Backup) -> None:
                 between.rename(other)
         backup.must_publish(retain="3")
         assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+
+
+def test_what_a_stopped_run_compared_is_not_compared_again(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a chown -R, which changes every ctime and nothing else."""
+    fill(backup.source, 50)
+    backup.must_publish()
+    time.sleep(0.01)
+    for path in backup.source.rglob("f*"):
+        path.chmod(path.stat().st_mode)
+    for number in range(30):
+        (backup.source / f"new {number}").touch()  # too many to be done without
+    with monkeypatch.context() as patch:
+        body = f'touch "{backup.home}/running"; while true; do sleep 1; done'
+        patch.setenv("PATH", slow_rsync(backup.home / "shim", body)["PATH"])
+        process = backup.start()
+        wait_for("a running job", a_running_job(backup))
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.7)
+        process.send_signal(signal.SIGTERM)
+        outcome = backup.finish(process)
+    assert (outcome.exit_code, outcome.result["number_of_files_checked"]) == (3, 50)
+    changed = next(backup.source.rglob("f7"))
+    info = changed.stat()
+    changed.write_text("CONTENT 7")
+    os.utime(changed, ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert backup.must_publish().result["number_of_files_checked"] == 1
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
