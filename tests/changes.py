@@ -35,6 +35,7 @@ class Changes:
             self.change_mode,
             self.change_owner,
             self.touch_directory,
+            self.exchange,
         ]
         for _ in range(count):
             self.random.choice(kinds)()
@@ -111,6 +112,17 @@ class Changes:
     def change_owner(self) -> None:
         if ROOT and self.paths():
             os.lchown(self.random.choice(self.paths()), self.random.randrange(3), 0)
+
+    def exchange(self) -> None:
+        """Two directories change places, and nothing below them tells of it."""
+        if len(self.directories()) < 3:
+            return
+        one, other = self.random.sample(self.directories()[1:], 2)
+        if one not in other.parents and other not in one.parents:
+            between = self.top / "between"
+            one.rename(between)
+            other.rename(one)
+            between.rename(other)
 
     def touch_directory(self) -> None:
         self.set_time(self.random.choice(self.directories()))

@@ -18,7 +18,11 @@ import pytest
 
 from tests.changes import Changes
 
-from .conftest import Backup, Tree, end_tree, read_tree
+from .conftest import Backup, Tree, check_digests, end_tree, read_tree
+
+# Root reads everything, unless it is without these.
+AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+UNPRIVILEGED = [] if os.geteuid() else AS_A_USER
 
 
 def names_by_inode(top: Path) -> set[frozenset[str]]:
@@ -81,6 +85,53 @@ def test_killed_and_meddled_with_it_still_tells_the_truth(backup: Backup) -> Non
         backup.must_publish(retain="3")
         assert read_tree(backup.snapshot(0)) == wanted
         assert backup.hidden() == []
+
+
+def test_what_cannot_be_read_costs_nothing_else(backup: Backup) -> None:
+    """Some files and directories are closed to the run, others change at the same time."""
+    changes = Changes(backup.source, new_seed())
+    changes.make(100)
+    backup.must_publish(retain="99")
+    for number in range(8):
+        print(f"run {number}", file=sys.stderr)
+        changes.make(changes.random.choice([0, 5, 20]))
+        older = snapshots(backup)
+        closed = closed_ones(changes)
+        outcome = backup.run(UNPRIVILEGED, retain="99", max_failed_percent="100")
+        assert outcome.result["outcome"] in ("partial", "published"), outcome.stderr
+        check_digests(backup.snapshot(0), backup.digests())
+        wanted, made, before = (
+            read_tree(each) for each in (backup.source, backup.snapshot(0), backup.snapshot(1))
+        )
+        tops = {os.fsencode(path.relative_to(backup.source)) for path in closed}
+        for path in wanted.keys() | made.keys():
+            is_closed = any(path == top or path.startswith(top + b"/") for top in tops)
+            if not is_closed:
+                assert made.get(path) == wanted.get(path), path
+            elif made.get(path) != wanted.get(path):
+                assert made.get(path) == before.get(path), path
+        assert snapshots(backup)[1:] == older
+        for path, mode in closed.items():
+            path.chmod(mode)
+    backup.must_publish(retain="99")
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+
+
+def closed_ones(changes: Changes) -> dict[Path, int]:
+    """Close a few files, with all of their names, and directories; their modes before."""
+    found = changes.paths()
+    for path in found:
+        os.lchown(path, os.geteuid(), os.getegid())  # those of others are closed by themselves
+    chosen = changes.random.sample(found, min(3, len(found)))
+    inodes = {path.lstat().st_ino for path in chosen if not path.is_symlink()}
+    closed = {
+        path: stat.S_IMODE(path.lstat().st_mode)
+        for path in found
+        if path.lstat().st_ino in inodes and not stat.S_ISFIFO(path.lstat().st_mode)
+    }
+    for path in closed:
+        path.chmod(0)
+    return closed
 
 
 def snapshots(backup: Backup) -> list[Tree]:

@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 
 from .conftest import Backup, Outcome, check_digests, read_tree
+from .test_history import UNPRIVILEGED
 from .test_interruptions import slow_rsync, wait_for
 
-# Root reads everything, unless it is without these.
-AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
-PREFIX = [] if os.geteuid() else AS_A_USER
 OLD, NEW = 1_577_000_000 * 10**9, 1_578_000_000 * 10**9
 
 
@@ -36,7 +34,7 @@ def published(backup: Backup) -> Backup:
 
 
 def partial(backup: Backup, **options: str) -> Outcome:
-    outcome = backup.run(PREFIX, **options)
+    outcome = backup.run(UNPRIVILEGED, **options)
     assert (outcome.exit_code, outcome.result["outcome"]) == (0, "partial"), outcome.stderr
     assert outcome.result["snapshot"] == str(backup.snapshot(0))
     check_digests(backup.snapshot(0), backup.digests())
@@ -194,7 +192,7 @@ def many(backup: Backup) -> None:
 
 def test_too_many_are_a_failure(published: Backup) -> None:
     many(published)
-    outcome = published.run(PREFIX)
+    outcome = published.run(UNPRIVILEGED)
     assert (outcome.exit_code, outcome.result["cause"]) == (1, "files")
     assert "Permission denied" in str(outcome.result["errors"])
     assert published.names() == ["daily.0"]
