@@ -112,8 +112,8 @@ class Filling:
         try:
             self._run([Visit(self._trees, TOP, in_previous, True)])
             self._notes.save()  # names that are linked may pass for copies of an earlier run
-            self._run(self._to_share())
             self._run(self._to_separate())
+            self._run(self._to_share())
             self._run(Recheck(self._trees, part) for part in chunks(suspects))
             self._copy_the_rest(stop)
             for pause in PAUSES:

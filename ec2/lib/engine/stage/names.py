@@ -29,7 +29,12 @@ class SharedNames:
         sort_records(self._path)
         names = map(_parse, nul_separated(self._path))
         for _, group in itertools.groupby(names, lambda name: name.key):
-            yield list(group)
+            yield one_each(group)
+
+
+def one_each(names: Iterable[SharedName]) -> list[SharedName]:
+    """A name that was to be copied later has the last word on itself."""
+    return [*{name.path: name for name in sorted(names, key=lambda name: -name.inode)}.values()]
 
 
 def is_settled(names: list[SharedName]) -> bool:

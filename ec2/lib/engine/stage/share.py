@@ -5,8 +5,18 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from engine.stage.report import AT_LIMIT, MISSING, Report, SharedName, Trees, linked, unlink
+from engine.stage.report import (
+    AT_LIMIT,
+    MISSING,
+    Report,
+    SharedName,
+    Trees,
+    linked,
+    shared_name,
+    unlink,
+)
 from engine.tree.descent import opened
+from engine.tree.entries import file_of
 from engine.tree.pool import Worker
 
 
@@ -54,8 +64,18 @@ class Separate(NamedTuple):
 
     def perform(self, worker: Worker) -> Report:
         report = Report()
-        with report.failing(self.names[0].path):
-            for name in self.names:
-                unlink(self.trees, name.path, report)
-            report.together = [(name.path, name.size) for name in self.names]
+        for name in self.names:
+            with report.failing(name.path):
+                self._separate(name, report)
         return report
+
+    def _separate(self, name: SharedName, report: Report) -> None:
+        """A file with more names is copied with all of them, also those that are new."""
+        unlink(self.trees, name.path, report)
+        folder, last = os.path.split(name.path)
+        with opened(self.trees.source, folder) as directory:
+            now = file_of(os.stat(last, dir_fd=directory, follow_symlinks=False))
+        if now.links > 1:
+            report.shared.append(shared_name(now, AT_LIMIT, name.path))
+        else:
+            report.together.append((name.path, name.size))
