@@ -1,7 +1,9 @@
-"""Measures backups beside other ways to make them, and prints tables.
+"""Measures backups and restores beside other ways to make them, and prints tables.
 
 python -m bench                                 10,000 files, 0.2, 1 and 3 ms, all methods
 python -m bench --files 100k --delay 1
+python -m bench --restore                       restores instead, of each kind of damage
+python -m bench --restore everything --delay 1
 python -m bench --growth 10k 100k 1M            on a local file system, this project alone
 python -m bench --save docs/performance         writes the samples as JSON, and plots, there
 """
@@ -18,7 +20,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import growth, nfs, report
+from bench import growth, nfs, report, restores
 from bench.methods import METHODS
 from tests.nfs.rig import Rig
 
@@ -46,11 +48,15 @@ def parse() -> argparse.Namespace:
     add("--retain", type=int, default=3, help="snapshots that are kept (3)")
     add("--jobs", type=int, default=16, help="parallel jobs, where a method has them (16)")
     add("--growth", type=count, nargs="*", default=[], metavar="N", help="sizes on a local one")
+    add("--restore-growth", type=count, nargs="*", default=[], metavar="N", help="likewise")
     add("--directory", type=Path, help="where --growth makes its trees (the temporary directory)")
     add("--save", type=Path, default=Path(".cache/bench"), metavar="DIR", help="(.cache/bench)")
+    add("--restore", nargs="*", choices=restores.CASES, metavar="CASE", help="all, or some of them")
     options = parser.parse_args()
+    if options.restore == []:
+        options.restore = list(restores.CASES)
     if options.files is None:
-        options.files = [] if options.growth else [count("10k")]
+        options.files = [] if options.growth or options.restore_growth else [count("10k")]
     return options
 
 
@@ -71,10 +77,32 @@ def write(path: Path, results: dict[str, object]) -> None:
     path.write_text(json.dumps(results, indent=1, default=str) + "\n")
 
 
+def save_restores(options: argparse.Namespace, about: dict[str, object]) -> None:
+    """After each sample, as all of them take long."""
+    samples: list[restores.Restored] = []
+    kinds = [] if len(options.restore) == len(restores.CASES) else options.restore
+    words = ["restore", *map(str, options.files), *kinds]
+    path = options.save / ("-".join(words).replace(" ", "-").replace("%", "percent") + ".json")
+    options.save.mkdir(parents=True, exist_ok=True)
+    for files in options.files:
+        with Rig(gigabytes=2 + files // 50_000) as rig:
+            for sample in restores.measure(
+                rig, files, options.delay, options.restore, options.rounds, options.jobs
+            ):
+                print(sample, file=sys.stderr, flush=True)
+                samples.append(sample)
+                write(path, {**about, "samples": [*map(asdict, samples)]})
+    print(report.restore_table(samples))
+    report.plot_restores(samples, path.with_suffix(".png"))
+
+
 def main() -> int:
     options = parse()
     chosen = {name: value for name, value in vars(options).items() if name not in PLACES}
-    about = {"machine": machine(), "options": chosen}
+    about: dict[str, object] = {"machine": machine(), "options": chosen}
+    if options.restore:
+        save_restores(options, about)
+        return 0
     samples: list[nfs.Sample] = []
     settings = nfs.Settings(
         options.jobs, options.retain, options.changed, options.rounds, options.methods
@@ -85,10 +113,14 @@ def main() -> int:
                 print(sample, file=sys.stderr, flush=True)
                 samples.append(sample)
     grown: list[growth.Growth] = []
-    for files in options.growth:
-        for row in growth.measure(files, options.directory):
-            print(row, file=sys.stderr, flush=True)
-            grown.append(row)
+    for measure, sizes in (
+        (growth.measure, options.growth),
+        (growth.measure_restores, options.restore_growth),
+    ):
+        for files in sizes:
+            for row in measure(files, options.directory):
+                print(row, file=sys.stderr, flush=True)
+                grown.append(row)
 
     options.save.mkdir(parents=True, exist_ok=True)
     if samples:
@@ -98,8 +130,9 @@ def main() -> int:
         write(options.save / f"{name}.json", {**about, "samples": [*map(asdict, samples)]})
     if grown:
         print(report.growth_table(grown))
-        report.plot_growth(grown, options.save / "growth.png")
-        write(options.save / "growth.json", {**about, "samples": [*map(asdict, grown)]})
+        name = "growth" if options.growth else "growth-restore"
+        report.plot_growth(grown, options.save / f"{name}.png")
+        write(options.save / f"{name}.json", {**about, "samples": [*map(asdict, grown)]})
     print(f"saved in {options.save}")
     return 0
 

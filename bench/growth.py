@@ -1,9 +1,10 @@
-"""How the time, CPU and memory of a backup grow with the tree, on a local file system."""
+"""How the time, CPU and memory of backups and restores grow with the tree, on a local disk."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from tests.nfs.guest import many
 
 HERE = Path(__file__).resolve().parent
 SCRIPT = HERE.parent / "ec2/efs-backup-fpsync.sh"
+RESTORE = HERE.parent / "ec2/efs-restore-fpsync.sh"
 RETAIN = 2
 
 
@@ -53,3 +55,36 @@ def measure(files: int, parent: Path | None) -> Iterator[Growth]:
         yield measure_command("2 % changed", files, backup)
         trees = [source, *(f"{target}/files/daily.{number}" for number in range(RETAIN))]
         yield measure_command("find -printf, three trees", files, ["find", *trees, "-printf", "%s"])
+
+
+def measure_restores(files: int, parent: Path | None) -> Iterator[Growth]:
+    with tempfile.TemporaryDirectory(prefix="efs-backup-bench.", dir=parent) as directory:
+        live, backup = Path(directory, "live"), Path(directory, "backup")
+        backup.mkdir()
+        many.make(str(live), files)
+        # The tree is new, but older than the run.
+        names = ["--backup", str(backup), "--folder", "files", "--interval", "daily"]
+        names += ["--clock-skew", "0"]
+        measure_command("", files, [str(SCRIPT), "--source", str(live), "--retain", "2", *names])
+        saved = f"{backup}/files/daily.0/"
+        rsync = ["rsync", "-aH", "--numeric-ids", "--modify-window=-1", "--delete", saved]
+        methods = {
+            "this project": [str(RESTORE), "--number", "0", "--target", str(live), *names],
+            "rsync": [*rsync, f"{live}/"],
+        }
+        for what, percent in (("nothing differs", 0), ("1 % damaged", 1), ("everything", 100)):
+            for method, command in methods.items():
+                if percent == 100:
+                    for top in live.iterdir():
+                        shutil.rmtree(top)
+                else:
+                    many.damage(str(live), percent, seed=1)
+                yield measure_command(f"{what}, {method}", files, command)
+                for kept in live.glob(".efs-restore-*"):
+                    shutil.rmtree(kept)
+        # The longest journal: each file is set aside, and another put in its place.
+        for path in many.files_below(str(live)):
+            os.chmod(path, 0o600)
+        yield measure_command("each file replaced", files, methods["this project"])
+        (undo,) = live.glob(".efs-restore-*.undo/undo")
+        yield measure_command("and undone", files, [sys.executable, str(undo), "--yes"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -15,15 +15,20 @@ from matplotlib.axes import Axes
 from bench.growth import Growth
 from bench.methods import METHODS
 from bench.nfs import Sample
+from bench.restores import METHODS as RESTORING
+from bench.restores import Restored
 
 OURS = "this project"
+Measured = Sample | Restored
 
 
 def ordered(values: Iterable[float]) -> list[float]:
     return sorted(set(values))
 
 
-def middle(samples: list[Sample], value: Callable[[Sample], float], **where: object) -> float:
+def middle(
+    samples: Sequence[Measured], value: Callable[[Measured], float], **where: object
+) -> float:
     """The median of the samples whose fields are as in ``where``; 0 if there is none."""
     chosen = [
         value(sample)
@@ -33,11 +38,11 @@ def middle(samples: list[Sample], value: Callable[[Sample], float], **where: obj
     return median(chosen) if chosen else 0.0
 
 
-def seconds(sample: Sample) -> float:
+def seconds(sample: Measured) -> float:
     return sample.seconds
 
 
-def calls_per_file(sample: Sample) -> float:
+def calls_per_file(sample: Measured) -> float:
     return sample.calls / sample.files
 
 
@@ -59,6 +64,23 @@ def nfs_table(samples: list[Sample]) -> str:
     return "\n".join(lines)
 
 
+def restore_table(samples: list[Restored]) -> str:
+    lines = ["| case | files | round trip | method | seconds | times ours | NFS calls per file |"]
+    lines.append("| --- | ---: | ---: | --- | ---: | ---: | ---: |")
+    for case, files, delay_ms in dict.fromkeys((s.case, s.files, s.delay_ms) for s in samples):
+        where = {"case": case, "files": files, "delay_ms": delay_ms}
+        ours = middle(samples, seconds, **where, method=OURS)
+        for method in RESTORING:
+            took = middle(samples, seconds, **where, method=method)
+            if took:
+                calls = middle(samples, calls_per_file, **where, method=method)
+                lines.append(
+                    f"| {case} | {files:,} | {delay_ms:g} ms | {method} | {took:.1f} "
+                    f"| {took / ours if ours else 0:.1f} | {calls:.2f} |"
+                )
+    return "\n".join(lines)
+
+
 def growth_table(grown: list[Growth]) -> str:
     lines = ["| files | what | seconds | CPU seconds | largest process |"]
     lines.append("| ---: | --- | ---: | ---: | ---: |")
@@ -70,8 +92,11 @@ def growth_table(grown: list[Growth]) -> str:
     return "\n".join(lines)
 
 
-def bars(axes: Axes, samples: list[Sample], files: float, value: Callable[[Sample], float]) -> None:
-    methods = [method for method in METHODS if any(s.method == method for s in samples)]
+def bars(
+    axes: Axes, samples: Sequence[Measured], files: float, value: Callable[[Measured], float]
+) -> None:
+    known = [*METHODS, *RESTORING]
+    methods = [name for name in dict.fromkeys(known) if any(s.method == name for s in samples)]
     delays = ordered(sample.delay_ms for sample in samples if sample.files == files)
     width = 0.8 / len(methods)
     for number, method in enumerate(methods):
@@ -102,6 +127,22 @@ def plot_nfs(samples: list[Sample], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def plot_restores(samples: list[Restored], path: Path) -> None:
+    groups = dict.fromkeys((s.files, s.case) for s in samples)
+    figure, grid = pyplot.subplots(
+        len(groups), 2, figsize=(13, 3.5 * len(groups)), squeeze=False, layout="constrained"
+    )
+    for row, (files, case) in zip(grid, groups, strict=True):
+        chosen = [s for s in samples if (s.files, s.case) == (files, case)]
+        for axes, value, what in ((row[0], seconds, "seconds"), (row[1], calls_per_file, "calls")):
+            bars(axes, chosen, files, value)
+            each = " per file" if what == "calls" else ""
+            axes.set_title(f"Restore, {case}, {files:,} files: {what}{each}")
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    figure.savefig(path, dpi=110)
+
+
 def plot_growth(grown: list[Growth], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(7, 5), layout="constrained")
     for what in dict.fromkeys(row.what for row in grown):
@@ -111,7 +152,7 @@ def plot_growth(grown: list[Growth], path: Path) -> None:
     axes.set_yscale("log")
     axes.set_xlabel("files")
     axes.set_ylabel("seconds")
-    axes.set_title("One backup on a local file system")
+    axes.set_title("On a local file system")
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=110)

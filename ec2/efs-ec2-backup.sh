@@ -150,6 +150,7 @@ main() {
   claim_run
   mkdir -p -- "$LOGS" || fail "The EFS backup was unsuccessful. $LOGS cannot be made; is the disk full?"
   install_programs
+  link_without_asking
   mount_both
   make_snapshot
 }

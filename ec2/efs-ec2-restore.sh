@@ -90,6 +90,7 @@ main() {
   trap on_exit EXIT
   identify
   install_programs
+  link_without_asking
   mount_both
   restore
 }

@@ -58,6 +58,15 @@ read_only() { # mount point
   [[ ,$options, == *,ro,* ]]
 }
 
+# Before each hard link, the kernel looks for the right to write to the file: over NFS, that is half of
+# the requests. It does so for fs.protected_hardlinks, which keeps users from having links to files of
+# others on their own machine. Nobody but root works on this one, and root may link to any file; which
+# links users can make is up to the machines that they work on, and no setting of this one. Where it
+# cannot be set, links cost more, and nothing else changes.
+link_without_asking() {
+  echo 0 >/proc/sys/fs/protected_hardlinks || log 'fs.protected_hardlinks stays as it is; links take twice as many requests'
+}
+
 mount_cause() { # what mount said
   case $1 in
     *'resolve'* | *'Name or service not known'*)

@@ -127,7 +127,15 @@ def test_a_backup(instance: BackupInstance) -> None:
     assert f'":logs": {{"S": "{record["EC2Logs"]}"}}' in claim
     assert (instance.root / "bucket" / record["EC2Logs"].replace("//", "/")).is_dir()
     assert instance.subjects == []
+    assert instance.links_without_asking
     assert instance.ended
+
+
+def test_a_kernel_that_cannot_be_set_changes_nothing(instance: BackupInstance) -> None:
+    (instance.root / "proc/sys/fs/protected_hardlinks").mkdir()
+    instance.boot()
+    assert instance.published
+    assert instance.record["BackupStatus"] == "Success"
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,10 @@ case "$1 $2" in
 esac
 """
 # Places that the script and its libraries use, and where they are here.
-PLACES = ("/etc/efs-backup.conf", "/run/efs-backup", "/var/log/", "/mnt/", "/usr/local/bin")
+PLACES = (
+    *("/etc/efs-backup.conf", "/run/efs-backup", "/var/log/", "/mnt/", "/usr/local/bin"),
+    "/proc/sys/fs/",
+)
 
 
 @dataclass
@@ -61,7 +64,7 @@ class Instance:
                 for place in PLACES:
                     text = text.replace(place, f"{self.root}{place}")
                 path.write_text(text)
-        for folder in ("etc", "run", "var/log", "mnt/target", "usr/local/bin"):
+        for folder in ("etc", "run", "var/log", "mnt/target", "usr/local/bin", "proc/sys/fs"):
             (self.root / folder).mkdir(parents=True)
         for name, body in {
             "aws": self.aws,
@@ -109,6 +112,10 @@ class Instance:
     def calls(self, beginning: str) -> list[str]:
         lines = (self.root / "calls").read_text().splitlines()
         return [line for line in lines if line.startswith(beginning)]
+
+    @property
+    def links_without_asking(self) -> bool:
+        return (self.root / "proc/sys/fs/protected_hardlinks").read_text() == "0\n"
 
     @property
     def subjects(self) -> list[str]:

@@ -24,7 +24,7 @@ from engine.snapshots.catalog import source_identity
 from engine.snapshots.choice import Snapshot, find_snapshot
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.readers import Reading
-from engine.snapshots.removal import remove_trees
+from engine.snapshots.removal import RemoveEmpty, remove_trees
 from engine.target.compare import CHANGES, NEVER, Collect, Compare, Sides
 from engine.target.fetch import Fetch
 from engine.target.plan import VERBS, Plan
@@ -390,9 +390,14 @@ class Restore:
             result.warnings += warnings.lines()
 
     def _tidy(self, safety: SafetyDirectory, pool: Pool) -> None:
-        """What has been fetched and is not needed."""
+        """What has been fetched and is not needed. Most of its directories are empty by now: to try
+        that first saves listing them."""
         errors: list[str]
+        swapped = read_records(self.work / "swapped")
+        folders = (record.folder for record in swapped if record.files or record.trees)
         try:
+            empty = (RemoveEmpty(safety.new, folder) for folder in folders if folder)
+            pool.run(empty, lambda _: [])
             errors = remove_trees(pool, safety.undo, ["new"])
         except EngineError as error:
             errors = [str(error)]

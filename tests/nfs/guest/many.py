@@ -2,6 +2,7 @@
 
 many.py make ROOT FILES            make it
 many.py change ROOT PERCENT SEED   rewrite that many of its files, chosen by the seed
+many.py damage ROOT PERCENT SEED   a third of that many each: delete, append to, change the mode
 """
 
 from __future__ import annotations
@@ -42,9 +43,23 @@ def change(root: str, percent: float, seed: int) -> None:
         write(path, size=chosen.randrange(1, 4000))
 
 
+def damage(root: str, percent: float, seed: int) -> None:
+    files = list(files_below(root))
+    chosen = random.Random(seed).sample(files, round(len(files) * percent / 100))
+    for number, path in enumerate(chosen):
+        if number % 3 == 0:
+            os.unlink(path)
+        elif number % 3 == 1:
+            with open(path, "ab") as file:
+                file.write(b"damage")
+        else:
+            os.chmod(path, 0o600)
+
+
 if __name__ == "__main__":
     verb, where, *numbers = sys.argv[1:]
     if verb == "make":
         make(where, int(numbers[0]))
     else:
-        change(where, float(numbers[0]), int(numbers[1]))
+        alter = {"change": change, "damage": damage}[verb]
+        alter(where, float(numbers[0]), int(numbers[1]))

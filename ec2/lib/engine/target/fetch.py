@@ -3,6 +3,7 @@ directory. The live tree is untouched as long as this takes."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
@@ -40,7 +41,17 @@ class Prepare(NamedTuple):
     paths: list[str]
 
     def perform(self, worker: Worker) -> list[str]:
-        return failures(self.paths, lambda path: make_directories(self.new, path))
+        siblings = itertools.groupby(sorted(self.paths, key=os.path.split), os.path.dirname)
+        return failures(((folder, [*paths]) for folder, paths in siblings), self._make_in_one)
+
+    def _make_in_one(self, siblings: tuple[str, list[str]]) -> None:
+        """Opening what they are in once saves a call for each."""
+        folder, paths = siblings
+        make_directories(self.new, folder)
+        with opened(self.new, folder) as directory:
+            for path in filter(None, paths):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(os.path.basename(path), 0o700, dir_fd=directory)
 
 
 class Link(NamedTuple):

@@ -140,11 +140,14 @@ def put_file(name: str, new: int, here: int) -> None:
 
 
 def exists(name: str, directory: int) -> bool:
+    return found(name, directory) is not None
+
+
+def found(name: str, directory: int) -> os.stat_result | None:
     try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
-        return False
-    return True
+        return None
 
 
 class Settle(NamedTuple):
@@ -171,16 +174,17 @@ class Settle(NamedTuple):
         coming = {*record.files, *record.trees}
         for name in dict.fromkeys([*record.moved, *record.files, *record.trees]):
             path = shown_path(join(record.folder, name))
+            now = found(name, here)
             if name not in coming:
-                if exists(name, here):
+                if now:
                     done.warnings.append(f"was written meanwhile, and stays: {path}")
-            elif not exists(name, here):
+            elif not now:
                 done.missing.append(path)
-            elif not self._is_as_saved(name, here, saved):
+            elif not self._is_as_saved(name, now, saved):
                 done.warnings.append(f"was changed meanwhile: {path}")
 
-    def _is_as_saved(self, name: str, here: int, saved: int) -> bool:
-        infos = [os.stat(name, dir_fd=fd, follow_symlinks=False) for fd in (here, saved)]
+    def _is_as_saved(self, name: str, now: os.stat_result, saved: int) -> bool:
+        then = os.stat(name, dir_fd=saved, follow_symlinks=False)
         if name in self.record.trees:
-            return attributes(infos[0]) == attributes(infos[1])
-        return file_of(infos[0]).kept == file_of(infos[1]).kept
+            return attributes(now) == attributes(then)
+        return file_of(now).kept == file_of(then).kept

@@ -45,16 +45,19 @@ def set_attributes(top: int, wanted: Directory) -> None:
 
 
 def set_attributes_of(descriptor: int, wanted: Directory) -> None:
-    set_owner(descriptor, wanted)
-    os.fchmod(descriptor, stat.S_IMODE(wanted.mode))
+    present = os.fstat(descriptor)
+    is_owned = (present.st_uid, present.st_gid) == (wanted.uid, wanted.gid)
+    if not is_owned:
+        set_owner(descriptor, present, wanted)
+    # With the owner, bits of the mode may have changed.
+    if not is_owned or stat.S_IMODE(present.st_mode) != stat.S_IMODE(wanted.mode):
+        os.fchmod(descriptor, stat.S_IMODE(wanted.mode))
     os.utime(descriptor, ns=(wanted.mtime_ns, wanted.mtime_ns))
 
 
-def set_owner(descriptor: int, wanted: Directory) -> None:
-    present = os.fstat(descriptor)
-    if (present.st_uid, present.st_gid) != (wanted.uid, wanted.gid):
-        if os.geteuid() == 0:
-            os.fchown(descriptor, wanted.uid, wanted.gid)
-        elif present.st_gid != wanted.gid:
-            with contextlib.suppress(PermissionError):  # as rsync does
-                os.fchown(descriptor, -1, wanted.gid)
+def set_owner(descriptor: int, present: os.stat_result, wanted: Directory) -> None:
+    if os.geteuid() == 0:
+        os.fchown(descriptor, wanted.uid, wanted.gid)
+    elif present.st_gid != wanted.gid:
+        with contextlib.suppress(PermissionError):  # as rsync does
+            os.fchown(descriptor, -1, wanted.gid)
