@@ -9,7 +9,7 @@ BIN := .venv/bin
 SHELL_FILES = $(shell shfmt --find .ci */)
 GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo build publish preflight deploy status backup-now restore cost test test-nfs test-faults coverage bench lint scan lock clean
+.PHONY: help setup demo build publish preflight deploy status backup-now restore undo cost test test-nfs test-faults coverage bench lint scan lock clean
 
 ##@ Getting started
 help: ## explain the targets
@@ -54,9 +54,13 @@ backup-now: ## start a backup: STACK=name
 	@tools/setup.sh admin
 	@$(BIN)/python -m admin.backup_now
 
-restore: ## restore a snapshot: STACK=name DRYRUN=Yes, optionally NUMBER=0 SUBDIR=/a/ MODE=Mirror
+restore: ## restore a snapshot: STACK=name DRYRUN=yes, optionally DATE=2026-11-20T02:00 SUBDIR=/a/file MODE=Mirror
 	@tools/setup.sh admin
 	@$(BIN)/python -m admin.restore
+
+undo: ## undo a restore: STACK=name ID=20261120T021503Z-1f0a, optionally DRYRUN=yes
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.undo
 
 ##@ Developing
 test: setup ## run all tests; those of the local account use sudo

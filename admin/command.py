@@ -107,6 +107,22 @@ def console() -> Console:
     return SafeConsole(width=width, highlight=False, markup=False)
 
 
+def confirmed(given: Given, what: str, look_first: str, verb: str, can_ask: bool) -> None:
+    """Raises AdminError unless the user wants what is about to be done."""
+    if given.yes("YES"):
+        return
+    advice = f"{look_first}, add DRYRUN=yes"
+    if not can_ask:
+        raise AdminError(f"{what}. {advice}. To {verb} without a question, add YES=1")
+    say(f"{what}. {advice}.")
+    try:
+        answer = input(f"Type yes to {verb}: ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() != "yes":
+        raise AdminError("Nothing was done")
+
+
 def printable(text: str) -> str:
     """The text on one line, without what no terminal should get, as in the name of a file."""
     return "".join(c if c.isprintable() else " " for c in text)

@@ -1,34 +1,38 @@
 """Restores a snapshot, with a stack of the restore template of the backup stack's own release.
 
-    make restore STACK=<backup stack> [NUMBER=0] [SUBDIR=/a/] [MODE=Mirror] [DRYRUN=yes] [YES=1]
-                 [any other parameter] [REGION=eu-west-1] [WATCH=no]
+    make restore STACK=<backup stack> [NUMBER=0 or DATE=2026-11-20T02:00] [SUBDIR=/a/ or /a/file]
+                 [MODE=Mirror] [DRYRUN=yes] [YES=1] [any other parameter] [REGION=eu-west-1]
+                 [WATCH=no] [KEEP=yes]
 
 Where to and where from is taken from the backup stack. Before a restore that replaces files it
-asks, unless YES=1. Exit code 0: restored, or planned by a dry run; 1: something else, explained.
+asks, unless YES=1. A restore that ended well while it was watched needs its stack no more: it is
+deleted, unless KEEP=yes. Exit code 0: restored, or planned by a dry run; 1: something else,
+explained.
 """
 
 from __future__ import annotations
 
-import json
+import shlex
 import sys
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 from rich.console import Console
 
-from admin.command import AdminError, Clients, Given, clients, console, printable, run
-from admin.stack import UNUSABLE, Stack
-from admin.status import spoken
+from admin.command import AdminError, Clients, Given, clients, confirmed, console, printable, run
+from admin.restoration import Restoration
+from admin.stack import Stack
+from admin.status import Run, RunTable, runs_of
 from admin.template import Template
 from tools.publish import object_url
 
-OPTIONS = ("STACK", "REGION", "YES", "WATCH")
+OPTIONS = ("STACK", "REGION", "YES", "WATCH", "KEEP")
 SHORT = {
     "NUMBER": "BackupNum",
+    "DATE": "BackupDate",
     "SUBDIR": "RestoreSubDir",
     "MODE": "RestoreMode",
     "DRYRUN": "DryRun",
@@ -36,13 +40,14 @@ SHORT = {
 """Names for the command line, and the parameters that they stand for."""
 
 TEMPLATE = "efs-to-efs-restore.template"
-LOGS = "efs-restore-logs/"
-POLL_SECONDS = 2
+GOOD = ("Success", "Planned", "Undone")
 
 SHOWN = (
     "WhatToDo",
+    "Snapshot",
     "Target",
     "SafetyDirectory",
+    "DamagedDirectory",
     "Warnings",
     "Errors",
     "Examples",
@@ -56,31 +61,85 @@ SHOWN = (
 """What is shown of the notification, below its message."""
 
 
-def main(given: Given) -> int:
-    name = given.required("STACK", "efs-backup")
-    connect = clients(given.get("REGION"))
-    stack = Stack.backup(connect, name)
-    url, template = restore_template(connect("s3"), stack)
-    given.only(*OPTIONS, *SHORT, *template.parameters)
-    parameters = parameters_for(stack, given)
-    template.check(parameters)
+@dataclass(frozen=True)
+class Request:
+    """What a restore stack is made for."""
 
+    given: Given
+    clients: Clients
+    stack: Stack
+    template_url: str
+    parameters: Mapping[str, str]
+
+    @classmethod
+    def read(cls, given: Given, short: Mapping[str, str]) -> Request:
+        """short: names for the command line, and the parameters that they stand for."""
+        name = given.required("STACK", "efs-backup")
+        connect = clients(given.get("REGION"))
+        stack = Stack.backup(connect, name)
+        url, template = restore_template(connect("s3"), stack)
+        given.only(*OPTIONS, *short, *template.parameters)
+        parameters = parameters_for(stack, given, short)
+        template.check(parameters)
+        return cls(given, connect, stack, url, parameters)
+
+    @property
+    def is_dry(self) -> bool:
+        return self.parameters["DryRun"] == "Yes"
+
+    def carry_out(self, out: Console, kind: str) -> dict[str, Any] | None:
+        """What the instance notified at its end, once it is shown; None when nobody watches."""
+        name = f"{self.stack.name[:100]}-{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        restoration = Restoration(self.clients, name, self.parameters["RestoreLogBucket"])
+        restoration.begin(self.template_url, self.parameters)
+        out.print(f"Started with the stack {name}.")
+        if not self.given.yes("WATCH", default=True):
+            return None
+        restoration.wait(out)
+        message = restoration.notification()
+        ended_well = report(out, message)
+        if ended_well and not self.given.yes("KEEP"):
+            restoration.remove(out, message)
+        else:
+            whether = "" if ended_well else " once you need StartCommand no more"
+            out.print(
+                f"\nThe stack is yours to delete{whether}:  aws cloudformation delete-stack"
+                f" --region {self.stack.region} --stack-name {name}",
+                soft_wrap=True,
+            )
+        return message
+
+    def command(self, target: str, *leave_out: str, **values: str) -> str:
+        """How to give make a request about the same, with other values."""
+        kept = {n: v for n, v in self.given.items() if n not in {*leave_out, "YES", "KEEP"}}
+        words = [f"{name}={value}" for name, value in {**kept, **values}.items()]
+        return shlex.join(["make", target, *words])
+
+
+def main(given: Given) -> int:
+    request = Request.read(given, SHORT)
     out = console()
-    describe(out, parameters)
-    confirm(given, parameters, out.is_terminal and sys.stdin.isatty())
-    restoration = Restoration(connect, f"{name[:100]}-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}")
-    restoration.begin(url, parameters)
-    out.print(f"Restoring with the stack {restoration.name}.")
-    if not given.yes("WATCH", default=True):
+    describe(out, request)
+    confirm(given, request.parameters, out.is_terminal and sys.stdin.isatty())
+    message = request.carry_out(out, "restore")
+    if message is None:
         return 0
-    restoration.wait(out)
-    ended_well = report(out, restoration.notification(parameters["RestoreLogBucket"]))
-    out.print(
-        "\nThe stack is not needed any more:  aws cloudformation delete-stack"
-        f" --region {stack.region} --stack-name {restoration.name}",
-        soft_wrap=True,
-    )
-    return 0 if ended_well else 1
+    if next_step := what_next(request, message):
+        out.print(next_step, soft_wrap=True)
+    return 0 if message["Status"] in GOOD else 1
+
+
+def what_next(request: Request, message: Mapping[str, Any]) -> str:
+    """The command after a dry run, or the one that undoes a restore."""
+    if message["Status"] == "Planned":
+        # The number means another snapshot after the next backup.
+        _, _, date = message["Snapshot"].partition(", made ")
+        numbers = ("NUMBER", "BackupNum", "BackupDate", "DRYRUN", "DryRun")
+        return f"\nTo restore this:  {request.command('restore', *numbers, DATE=date)}"
+    if "UndoCommand" in message:
+        other = set(request.given) - {"STACK", "REGION", "SrcEFS", "RestorePrefix"}
+        return f"\nTo undo it:  {request.command('undo', *other, ID=message['RestoreId'])}"
+    return ""
 
 
 def restore_template(s3: Any, stack: Stack) -> tuple[str, Template]:
@@ -99,7 +158,7 @@ def restore_template(s3: Any, stack: Stack) -> tuple[str, Template]:
     return object_url(s3, bucket, key), Template.parse(body)
 
 
-def parameters_for(stack: Stack, given: Given) -> dict[str, str]:
+def parameters_for(stack: Stack, given: Given, short: Mapping[str, str]) -> dict[str, str]:
     """What the backup stack knows, and what the user wants."""
     known, outputs = stack.parameters, stack.outputs
     of_stack = {
@@ -118,126 +177,66 @@ def parameters_for(stack: Stack, given: Given) -> dict[str, str]:
         "RestoreMode": "Mirror",
         "DryRun": "No",
     }
-    wanted = {SHORT.get(name, name): value for name, value in given.items() if name not in OPTIONS}
+    wanted = {short.get(name, name): value for name, value in given.items() if name not in OPTIONS}
     if "DRYRUN" in given:
         wanted["DryRun"] = "Yes" if given.yes("DRYRUN") else "No"
     return of_stack | wanted
 
 
-def describe(out: Console, parameters: Mapping[str, str]) -> None:
-    snapshot = f"{parameters['IntervalTag']}.{parameters['BackupNum']}"
-    source = f"{parameters['DstEFS']}:/{parameters['FolderLabel']}/{snapshot}"
-    out.print(f"Snapshot:  {source}{parameters['RestoreSubDir']}", soft_wrap=True)
+def describe(out: Console, request: Request) -> None:
+    parameters = request.parameters
+    folder = f"{parameters['DstEFS']}:/{parameters['FolderLabel']}"
+    if date := parameters.get("BackupDate"):
+        snapshot = f"the one of {parameters['IntervalTag']} made {date} (UTC) in {folder}"
+    else:
+        snapshot = f"{folder}/{parameters['IntervalTag']}.{parameters['BackupNum']}"
+        snapshot += made_by(recorded_runs(request), parameters)
+    out.print(f"Snapshot:  {snapshot}", soft_wrap=True)
+    out.print(f"Of it:     {parameters['RestoreSubDir']}", soft_wrap=True)
     out.print(f"Into:      {parameters['SrcEFS']}:{parameters['RestorePrefix']}", soft_wrap=True)
-    dry = "; a dry run, which changes nothing" if parameters["DryRun"] == "Yes" else ""
+    dry = "; a dry run, which changes nothing" if request.is_dry else ""
     out.print(f"Mode:      {parameters['RestoreMode']}{dry}")
+
+
+def recorded_runs(request: Request) -> list[Run]:
+    """None where the table may not be read: it is for information only."""
+    try:
+        table = RunTable(request.clients("dynamodb"), request.stack.resource("EFSDynamoDB"))
+        return runs_of(table.items())
+    except ClientError:
+        return []
+
+
+def made_by(runs: Iterable[Run], parameters: Mapping[str, str]) -> str:
+    """The date that the records have for a number; what there really is, only the instance sees."""
+    names = ("IntervalTag", "FolderLabel")
+    made = [
+        run.stopped
+        for run in runs
+        if run.status == "Success"
+        and run.stopped
+        and all(run.attributes.get(name) == parameters[name] for name in names)
+    ]
+    number = int(parameters["BackupNum"]) if parameters["BackupNum"].isdecimal() else len(made)
+    if number >= len(made):
+        return ""
+    return f" (by the records, of the backup that ended {made[number]:%Y-%m-%d %H:%M} UTC)"
 
 
 def confirm(given: Given, parameters: Mapping[str, str], can_ask: bool) -> None:
     """Raises AdminError unless the user wants files to be replaced, where any would be."""
-    harmless = parameters["DryRun"] == "Yes" or parameters["RestoreMode"] == "NewDirectory"
-    if harmless or given.yes("YES"):
+    if parameters["DryRun"] == "Yes" or parameters["RestoreMode"] == "NewDirectory":
         return
-    advice = "To see first what would be changed, add DRYRUN=yes"
-    if not can_ask:
-        raise AdminError(f"This replaces files. {advice}. To restore without a question, add YES=1")
-    print(f"This replaces files; what they were is kept beside them. {advice}.")
-    try:
-        answer = input("Type yes to restore: ")
-    except EOFError:
-        answer = ""
-    if answer.strip().lower() != "yes":
-        raise AdminError("Nothing was done")
-
-
-@dataclass
-class Restoration:
-    """A restore stack and its instance. It restores once, when it is created."""
-
-    clients: Clients
-    name: str
-    pause: Callable[[float], None] = time.sleep
-    instances: set[str] = field(default_factory=set)
-
-    def begin(self, template_url: str, parameters: Mapping[str, str]) -> None:
-        self.clients("cloudformation").create_stack(
-            StackName=self.name,
-            TemplateURL=template_url,
-            Parameters=[
-                {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
-            ],
-            Capabilities=["CAPABILITY_IAM"],
-        )
-
-    def wait(self, out: Console) -> None:
-        """Until the instance has ended. Raises AdminError when there cannot be one."""
-        began, shown = time.monotonic(), ""
-        with out.status("") as spinner:
-            while phase := self._phase():
-                if phase != shown:
-                    out.print(phase)
-                shown = phase
-                past = timedelta(seconds=time.monotonic() - began)
-                spinner.update(f"{phase}, {spoken(past)}")
-                self.pause(POLL_SECONDS)
-
-    def _phase(self) -> str:
-        """What is happening; empty when all is over."""
-        stack = Stack.find(self.clients, self.name)
-        if stack is None or stack.status in UNUSABLE - {"CREATE_IN_PROGRESS"}:
-            failures = [f"  {failure}" for failure in stack.failures()] if stack else []
-            status = stack.status if stack else "gone"
-            raise AdminError(
-                "\n".join([f"The stack {self.name} is {status}; nothing was restored", *failures])
-            )
-        group = self._group()
-        here = {instance["InstanceId"] for instance in group.get("Instances", [])}
-        self.instances |= here
-        if here:
-            return f"The instance {', '.join(sorted(here))} is at work"
-        if stack.status == "CREATE_IN_PROGRESS":
-            return "The stack is being created"
-        if group["DesiredCapacity"]:
-            return f"The Auto Scaling group {group['AutoScalingGroupName']} launches an instance"
-        return ""
-
-    def _group(self) -> dict[str, Any]:
-        """The Auto Scaling group; empty as long as there is none."""
-        resources = self.clients("cloudformation").describe_stack_resources(StackName=self.name)
-        for resource in resources["StackResources"]:
-            name = resource.get("PhysicalResourceId")
-            if resource["LogicalResourceId"] == "RestoreAutoScalingGroup" and name:
-                found = self.clients("autoscaling").describe_auto_scaling_groups(
-                    AutoScalingGroupNames=[name]
-                )["AutoScalingGroups"]
-                return dict(found[0]) if found else {}
-        return {}
-
-    def notification(self, bucket: str) -> dict[str, Any]:
-        """What the last instance said. Raises AdminError when it could not keep that in S3."""
-        s3 = self.clients("s3")
-        keys = [
-            found["Key"]
-            for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=LOGS)
-            for found in page.get("Contents", [])
-            if found["Key"].endswith(tuple(f"-{i}/notification.json" for i in self.instances))
-        ]
-        if not keys:
-            raise AdminError(
-                f"The restore has ended, but there is no report in s3://{bucket}/{LOGS}. It was"
-                " sent by e-mail, too"
-            )
-        body = s3.get_object(Bucket=bucket, Key=max(keys))["Body"].read()
-        message: dict[str, Any] = json.loads(body)
-        return message
+    what = "This replaces files; what they were is kept beside them"
+    confirmed(given, what, "To see first what would be changed", "restore", can_ask)
 
 
 def report(out: Console, message: Mapping[str, Any]) -> bool:
     """Shows how it ended; whether that was well."""
     status = message["Status"]
-    good = status in ("Success", "Planned")
+    good = status in GOOD
     out.print(f"\n{status}", style="bold green" if good else "bold red")
-    out.print(message["Message"])
+    out.print(printable(message["Message"]))
     for name in SHOWN:
         value = message.get(name, [])
         if isinstance(value, dict):
@@ -247,8 +246,6 @@ def report(out: Console, message: Mapping[str, Any]) -> bool:
         elif value:
             lines = (f"    {printable(str(line))}" for line in value)
             out.print("\n".join([f"  {name}:", *lines]), soft_wrap=True)
-    if status == "Planned":
-        out.print("\nTo restore, give the same command without DRYRUN.")
     return good
 
 

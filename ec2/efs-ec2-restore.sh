@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The restore instance's own script: mounts both file systems, brings a snapshot back, reports, and has
-# the instance terminated. Started by UserData; what it needs to know is in /etc/efs-backup.conf.
+# The restore instance's own script: mounts both file systems, brings a snapshot back or undoes a
+# restore, reports, and has the instance terminated. Started by UserData; what it needs to know is in /etc/efs-backup.conf.
 set -Eeuo pipefail
 
 HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -14,23 +14,87 @@ HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/lib/run.sh"
 
 readonly TASK=restore CONFIG=/etc/efs-backup.conf LOGS=/var/log/efs-restore RESULT=$STATE/result.json
+readonly PROGRESS=$STATE/progress.json
+PROGRESS_SECONDS=${PROGRESS_SECONDS:-10}
+# What is left of the window when the engine is told to stop: for its running copies and the report.
+readonly MINUTES_TO_STOP=15
 
 mount_both() {
-  mount_efs backup "$BACKUP_EFS" / /mnt/backup tls,iam,ro
+  # An undo needs no snapshot.
+  [[ -n $UNDO_ID ]] || mount_efs backup "$BACKUP_EFS" / /mnt/backup tls,iam,ro
   mount_efs target "$TARGET_EFS" / /mnt/target tls,iam
+}
+
+# What the engine says of its progress goes beside the logs, for whoever watches. Nothing waits for
+# this and nothing comes of its failure: each request is made once, and its errors have a log of their own.
+watch_progress() {
+  local shown=''
+  set +e
+  export AWS_MAX_ATTEMPTS=1
+  while sleep "$PROGRESS_SECONDS" && kill -0 "$$"; do # the script's process, not this one
+    [[ -e $PROGRESS && $(<"$PROGRESS") != "$shown" ]] || continue
+    shown=$(<"$PROGRESS")
+    aws s3 cp --no-progress --only-show-errors --cli-connect-timeout 5 --cli-read-timeout 5 \
+      "$PROGRESS" "s3://$LOG_BUCKET/$LOG_PREFIX/progress.json"
+  done
+}
+
+# After the next backup, a number means another snapshot. What it meant first is noted beside the logs
+# until it is restored: an instance that takes the place of one that died, or is started again, goes on
+# with the same snapshot. What is wrong with a number, the restore says.
+fix_snapshot() {
+  NOTE="s3://$LOG_BUCKET/efs-restore-logs/snapshots/$GROUP/$FOLDER_LABEL/$INTERVAL_TAG.$BACKUP_NUM"
+  BACKUP_DATE=$(aws s3 cp --only-show-errors "$NOTE" - 2>/dev/null) || true
+  [[ -z $BACKUP_DATE ]] || return 0
+  BACKUP_DATE=$(python3 -B "$HERE/lib/snapshot_date.py" --folder "/mnt/backup/$FOLDER_LABEL" \
+    --interval "$INTERVAL_TAG" --number "$BACKUP_NUM") || return 0
+  note_snapshot "$BACKUP_DATE"
+}
+
+note_snapshot() { # date, or nothing when it is restored
+  [[ -z $NOTE ]] || printf '%s' "$1" | aws s3 cp --only-show-errors - "$NOTE" ||
+    log 'the snapshot could not be noted; if this instance dies, the number counts again'
+}
+
+# Sets COMMAND to what the parameters ask for. They are data: each is one word.
+choose_command() {
+  local options=(--target /mnt/target --prefix "$RESTORE_PREFIX" --log-dir "$LOGS" --result "$RESULT"
+    --progress "$PROGRESS")
+  [[ $DRY_RUN != Yes ]] || options+=(--dry-run)
+  if [[ -n $UNDO_ID ]]; then
+    COMMAND=("$HERE/efs-undo.sh" --id "$UNDO_ID" --yes "${options[@]}")
+    return
+  fi
+  if [[ -n $BACKUP_DATE ]]; then
+    options+=(--date "$BACKUP_DATE")
+  else
+    options+=(--number "$BACKUP_NUM")
+  fi
+  COMMAND=("$HERE/efs-restore-fpsync.sh" --backup /mnt/backup --folder "$FOLDER_LABEL"
+    --interval "$INTERVAL_TAG" --path "$RESTORE_SUBDIR" --mode "$RESTORE_MODE" "${options[@]}")
 }
 
 # Exit statuses of the engine are no errors of this script: the report says what happened.
 restore() {
-  local options=()
-  [[ $DRY_RUN != Yes ]] || options+=(--dry-run)
-  "$HERE/efs-restore-fpsync.sh" --backup /mnt/backup --folder "$FOLDER_LABEL" --interval "$INTERVAL_TAG" \
-    --number "$BACKUP_NUM" --target /mnt/target --prefix "$RESTORE_PREFIX" --subdirectory "$RESTORE_SUBDIR" \
-    --mode "$RESTORE_MODE" --log-dir "$LOGS" --result "$RESULT" "${options[@]}" 2>&1 |
-    tee -- "$LOGS/restore.log" >&2 || REPORT_OPTIONS+=(--exit-status "${PIPESTATUS[0]}")
+  local minutes=$RESTORE_WINDOW
+  [[ -n $UNDO_ID || -n $BACKUP_DATE ]] || fix_snapshot
+  choose_command
+  watch_progress >"$LOGS/progress.log" 2>&1 &
+  WATCHER=$!
+  if timeout --foreground --preserve-status "$(((minutes - MINUTES_TO_STOP) * 60))" "${COMMAND[@]}" 2>&1 |
+    tee -- "$LOGS/restore.log" >&2; then
+    note_snapshot ''
+  else
+    REPORT_OPTIONS+=(--exit-status "${PIPESTATUS[0]}")
+  fi
+}
+
+log_prefix() {
+  printf 'efs-restore-logs/%s-%s' "$(date -u +%Y%m%d-%H%M%S)" "$INSTANCE_ID"
 }
 
 ship_logs() {
+  [[ -s $LOGS/progress.log ]] || rm -f -- "$LOGS/progress.log"
   ship "$LOGS" "$LOG_PREFIX/" --recursive
   ship "$MOUNT_LOG" "$LOG_PREFIX/mount.log"
   ship /var/log/cloud-init-output.log "$LOG_PREFIX/cloud-init-output.log"
@@ -74,21 +138,23 @@ on_exit() {
   local status=$?
   set +e
   explain "$status"
+  [[ -z $WATCHER ]] || kill "$WATCHER"
   [[ -n $GROUP ]] || identify
-  LOG_PREFIX="efs-restore-logs/$(date -u +%Y%m%d-%H%M%S)-$INSTANCE_ID"
+  : "${LOG_PREFIX:=$(log_prefix)}"
   ship_logs
   report
   scale_in
 }
 
 main() {
-  INSTANCE_ID='' GROUP='' FAILURE='' REPORT_OPTIONS=()
+  INSTANCE_ID='' GROUP='' LOG_PREFIX='' NOTE='' WATCHER='' FAILURE='' REPORT_OPTIONS=()
   STARTED=$(date -u +%FT%TZ)
   mkdir -p -- "$STATE" "$LOGS"
   export PATH=/usr/local/bin:$PATH
   read_config "$CONFIG"
   trap on_exit EXIT
   identify
+  LOG_PREFIX=$(log_prefix)
   install_programs
   link_without_asking
   mount_both

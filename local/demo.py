@@ -154,7 +154,7 @@ def _rescue(deployment: Deployment, release_url: str) -> Record:
         message = Restoration.create(deployment, "restore-all", release_url).wait()
         _expect("Status of the restore", "Success", message["Status"])
         kept = rescue.verify_all()
-    console.detail("all is as in daily.0; what was newer is still there:")
+    console.detail(f"all is as in {message['Snapshot']}; what was newer is still there:")
     for name in kept:
         console.detail(f"  {name}")
     with console.step("Undoing both restores"):

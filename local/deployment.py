@@ -238,6 +238,24 @@ class Restoration:
         url = f"{release_url}/{RESTORE_TEMPLATE}"
         return cls(deployment, create_stack(deployment.account, name, url, values, progress))
 
+    @property
+    def account(self) -> Account:
+        return self.deployment.account
+
+    def scale(self, capacity: int) -> None:
+        """As the StartCommand of a notification, or a user who ends the restore."""
+        self.account.client("autoscaling").set_desired_capacity(
+            AutoScalingGroupName=self.resources["RestoreAutoScalingGroup"], DesiredCapacity=capacity
+        )
+
+    def wait_for_instance(self) -> None:
+        """Until there is one, and the entry that will end it."""
+        scheduler = self.account.client("scheduler")
+        for _ in _until(30, "an instance, and an entry that will end it"):
+            group = self.resources["ScheduleGroup"]
+            if scheduler.list_schedules(GroupName=group)["Schedules"]:
+                return
+
     def wait_until_gone(self, seconds: float = 60) -> None:
         """Waits for the end of the restore: its instance is gone, and no other one comes."""
         autoscaling = self.deployment.account.client("autoscaling")
@@ -281,11 +299,11 @@ class Inbox:
     url: str
 
     @classmethod
-    def subscribe(cls, deployment: Deployment) -> "Inbox":
+    def subscribe(cls, deployment: Deployment | Restoration) -> "Inbox":
         account = deployment.account
         sqs = account.client("sqs")
         topic = deployment.resources["SNSTopic"]
-        url = sqs.create_queue(QueueName="inbox")["QueueUrl"]
+        url = sqs.create_queue(QueueName=topic.rpartition(":")[2][-80:])["QueueUrl"]
         queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
         allowed = {
             "Effect": "Allow",

@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOLUTION_NAME = "efs-to-efs-backup"
-LAMBDAS = ("orchestrator", "solution_helper", "ami_info")
+LAMBDAS = ("orchestrator", "solution_helper", "ami_info", "restore_watch")
 VERSION = re.compile(r"v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?", re.ASCII)
 BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,46}[a-z0-9]")
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turn what a restore did into its notification, and print the status for the subject.
+"""Turn what a restore or an undo did into its notification, and print the status for the subject.
 
 Python 3.9, standard library only: this runs on Amazon Linux 2023's own python3.
 """
@@ -27,11 +27,14 @@ SETTINGS = {
     "BACKUP_EFS": "DstEFS",
     "INTERVAL_TAG": "IntervalTag",
     "BACKUP_NUM": "BackupNum",
+    "BACKUP_DATE": "BackupDate",
     "FOLDER_LABEL": "FolderLabel",
     "RESTORE_PREFIX": "RestorePrefix",
     "RESTORE_SUBDIR": "RestoreSubDir",
     "RESTORE_MODE": "RestoreMode",
     "DRY_RUN": "DryRun",
+    "UNDO_ID": "UndoId",
+    "RESTORE_WINDOW": "RestoreWindow",
 }
 CHANGES = ("created", "replaced", "removed")
 DONE = {
@@ -49,19 +52,32 @@ TO_DO = {
 COUNTS = {
     **{f"number_of_files_{change}": f"NumberOfFiles{change.capitalize()}" for change in DONE},
     **{f"size_{change}": f"Size{change.capitalize()}" for change in CHANGES},
+    "number_of_files_compared": "NumberOfFilesCompared",
+    "number_of_files_damaged": "NumberOfFilesDamaged",
+    "number_of_files_not_moved": "NumberOfFilesNotMoved",
+    "number_of_entries_put_back": "NumberOfEntriesPutBack",
+    "number_of_entries_set_aside": "NumberOfEntriesSetAside",
 }
-PLACES = {"target": "Target", "safety_directory": "SafetyDirectory"}
+PLACES = {
+    "target": "Target",
+    "safety_directory": "SafetyDirectory",
+    "damaged_directory": "DamagedDirectory",
+}
 NOT_NEEDED = "The restore's stack is not needed any more: delete it."
 LAUNCH = "delete the restore's stack, and launch the template again"
 # What to do, by the engine's cause or by how the restore ended; how to undo it comes after that.
 ADVICE = {
     "restored": NOT_NEEDED,
+    "undone": NOT_NEEDED,
     "warnings": f"See Warnings, and check what they name. {NOT_NEEDED}",
     "planned": "See Examples; create.txt, replace.txt and remove.txt beside the logs name each "
-    "file. To restore, {launch} with Dry Run set to No.",
+    "file. To restore, {launch} with Dry Run set to No and Backup Date set to {date}; after the "
+    "next backup, the number means another snapshot.",
+    "undo planned": "To undo the restore, {launch} with Dry Run set to No.",
     "refused": "Change what the message names in the parameters: {launch} with them.",
     "snapshot": "Choose one that exists, by Backup EFS, Folder Label, Interval Label and Backup "
-    "Number: {launch} with them.",
+    "Number or Backup Date: {launch} with them.",
+    "expired": "Choose a newer one: {launch} with its Backup Date.",
     "target": "Move away what the message names, and {again}; or {launch} with another Restore "
     "Prefix or Restore Subdirectory.",
     "busy": "Wait until the other restore has ended, and {again}.",
@@ -71,6 +87,9 @@ ADVICE = {
     "stopped": "To go on, {again}.",
     "space": "Make room on the target file system, and {again}; or {launch} with a Restore "
     "Subdirectory, to restore less.",
+    "verification": "See Errors. What they name has changed in the backup since it was copied: "
+    "look at what is kept in DamagedDirectory, or restore these files from another snapshot, with "
+    "Restore Subdirectory and Backup Date.",
     "files": "See Errors, put right what they name, and {again}.",
     "failed": "See the logs, put right what they name, and {again}.",
     "died": "See the logs. If the instance ran out of memory, {launch} with a larger one in its "
@@ -113,8 +132,28 @@ class Run:
             return "mount" if MOUNT in self.failure else "not started"
         if self.outcome == "restored":
             return "warnings" if self.warnings else "restored"
+        if self.undo_id and self.outcome in ("planned", "refused"):
+            return {"planned": "undo planned"}.get(self.outcome, self.outcome)
         cause = self.result.get("cause", "")
         return cause if cause in ADVICE else self.outcome
+
+    @property
+    def undo_id(self) -> str:
+        """The restore that was to be undone, '' if this is a restore."""
+        return self.settings.get("UNDO_ID", "")
+
+    @property
+    def snapshot(self) -> str:
+        """With its date: the number means another one after the next backup."""
+        name = self.result.get("snapshot_name")
+        return f"{name}, made {self.result['snapshot_date']}" if name else ""
+
+    @property
+    def task(self) -> str:
+        """The subject of a sentence."""
+        if self.undo_id:
+            return f"The undoing of the restore {self.undo_id}"
+        return f"The EFS restore of {self.snapshot}," if self.snapshot else "The EFS restore"
 
     @property
     def reason(self) -> str:
@@ -167,12 +206,16 @@ def changes(result: dict[str, Any], words: Mapping[str, str]) -> str:
 
 
 def what_to_do(run: Run) -> str:
-    return f"{ADVICE[run.cause].format(again=run.again, launch=LAUNCH)} {way_back(run)}".strip()
+    date = run.result.get("snapshot_date", "")
+    advice = ADVICE[run.cause].format(again=run.again, launch=LAUNCH, date=date)
+    return f"{advice} {way_back(run)}".strip()
 
 
 def way_back(run: Run) -> str:
     """What can be undone, and how."""
     result = run.result
+    if run.undo_id:
+        return "Undoing it again goes on where this has ended." if run.outcome in UNFINISHED else ""
     if run.outcome == "died" or (run.outcome == "stopped" and not result):
         return (
             "What it had moved aside by then is in .efs-restore-<id> below the prefix; the script "
@@ -184,20 +227,27 @@ def way_back(run: Run) -> str:
         words.append(f"What was replaced or removed is kept in {place}.")
     commands = []
     if result.get("undo_command"):
-        commands.append("UndoCommand puts everything back as it was before")
+        commands.append(
+            "UndoCommand puts everything back as it was before (as the template does with Undo ID "
+            f"{result['id']})"
+        )
     if result.get("delete_command"):
-        new = result["mode"] == "NewDirectory"
-        what = "the new directory" if new else "what is kept for that"
-        commands.append(f"DeleteCommand deletes {what}")
+        commands.append(f"DeleteCommand deletes {what_is_left(result)}")
     if commands:
         words.append(f"After MountCommand, {', and '.join(commands)}.")
     return " ".join(words)
 
 
+def what_is_left(result: dict[str, Any]) -> str:
+    if result["mode"] == "NewDirectory":
+        return "the new directory"
+    return "what is kept for that" if result["undo_command"] else "what it has left there"
+
+
 def restored(run: Run) -> list[str]:
-    words = ["The EFS was restored successfully."]
-    if run.warnings:
-        words = [f"The EFS was restored successfully, with {len(run.warnings)} warning(s)."]
+    source = f" from {run.snapshot}" if run.snapshot else ""
+    warnings = f", with {len(run.warnings)} warning(s)" if run.warnings else ""
+    words = [f"The EFS was restored successfully{source}{warnings}."]
     if run.result["mode"] == "NewDirectory":
         place = run.in_file_system(run.result["target"])
         words.append(f"The files are in {place}; nothing else was touched.")
@@ -208,14 +258,40 @@ def restored(run: Run) -> list[str]:
 
 
 def planned(run: Run) -> list[str]:
+    if run.undo_id:
+        put_back, set_aside = moved(run)
+        return [
+            f"This was a dry run: nothing was changed. Undoing the restore {run.undo_id} would put "
+            f"{put_back} entries back, and set {set_aside} aside."
+        ]
     return [
-        "This was a dry run: nothing was changed. It tells what a restore would do.",
+        f"This was a dry run: nothing was changed. It tells what a restore of {run.snapshot}, "
+        "would do.",
         changes(run.result, TO_DO),
     ]
 
 
+def moved(run: Run) -> tuple[int, int]:
+    """The entries that an undo puts back, and those that it sets aside."""
+    result = run.result
+    return result["number_of_entries_put_back"], result["number_of_entries_set_aside"]
+
+
+def undone(run: Run) -> list[str]:
+    put_back, set_aside = moved(run)
+    words = [f"The restore {run.undo_id} was undone: {put_back} entries were put back."]
+    if set_aside:
+        place = run.in_file_system(f"{kept_of_undo(run)}/restored")
+        words.append(f"What it had put in place, {set_aside} entries, is in {place}.")
+    return words
+
+
+def kept_of_undo(run: Run) -> str:
+    return f"{run.result['target']}/.efs-restore-{run.undo_id}.undo"
+
+
 def refused(run: Run) -> list[str]:
-    return [because("The EFS restore was refused, and nothing was changed", run.reason)]
+    return [because(f"{run.task} was refused, and nothing was changed", run.reason)]
 
 
 def not_started(run: Run) -> list[str]:
@@ -223,29 +299,32 @@ def not_started(run: Run) -> list[str]:
 
 
 def failed(run: Run) -> list[str]:
-    return [because("The EFS restore was unsuccessful", run.reason), *untouched(run)]
+    return [because(f"{run.task} was unsuccessful", run.reason), *untouched(run)]
 
 
 def stopped(run: Run) -> list[str]:
-    return [because("The EFS restore is incomplete", run.reason), *untouched(run)]
+    return [because(f"{run.task} is incomplete", run.reason), *untouched(run)]
 
 
 def untouched(run: Run) -> list[str]:
     """Only a result tells: it has the undo command from before the first change."""
-    nothing = run.result and not run.result["undo_command"]
-    return ["Nothing was replaced or removed."] if nothing else []
+    if run.undo_id or not run.result or run.result["undo_command"]:
+        return []
+    return ["Nothing was replaced or removed."]
 
 
 def died(run: Run) -> list[str]:
     return [
-        "The EFS restore was unsuccessful.",
+        f"{run.task} was unsuccessful.",
         because(f"The engine ended with exit status {run.exit_status} and no result", run.reason),
     ]
 
 
+UNFINISHED = ("stopped", "failed", "died")
 # Outcome -> status, and the sentences of the message.
 OUTCOMES: dict[str, tuple[str, Callable[[Run], list[str]]]] = {
     "restored": ("Success", restored),
+    "undone": ("Undone", undone),
     "planned": ("Planned", planned),
     "stopped": ("Incomplete", stopped),
     "failed": ("Unsuccessful", failed),
@@ -267,19 +346,25 @@ def notification(run: Run, start: str, stop: str, logs: str) -> dict[str, Any]:
         "StartTime": start,
         "StopTime": stop,
     }
-    if run.outcome in ("restored", "planned"):
-        found.update({name: result[key] for key, name in COUNTS.items()})
+    if run.outcome not in ("refused", "not started"):
+        found.update({name: result[key] for key, name in COUNTS.items() if key in result})
+    found["Snapshot"] = run.snapshot
     for key, name in PLACES.items():
         found[name] = run.in_file_system(result[key]) if result.get(key) else ""
-    if result.get("undo_command") or result.get("delete_command"):
+    undo, delete = result.get("undo_command", ""), result.get("delete_command", "")
+    if run.outcome == "undone":
+        delete = f"sudo rm -rf {shlex.quote(kept_of_undo(run))}"
+    if undo:
+        found["RestoreId"] = result["id"]
+    if undo or delete:
         found["MountCommand"] = run.mount_command
-        found["UndoCommand"] = result["undo_command"]
-        found["DeleteCommand"] = result["delete_command"]
+        found["UndoCommand"] = undo
+        found["DeleteCommand"] = delete
     if "StartCommand" in found["WhatToDo"]:
         found["StartCommand"] = run.start_command
     found["Warnings"] = shortened(run.warnings)
     found["Errors"] = shortened(result.get("errors", []))
-    if run.outcome == "planned":
+    if run.outcome == "planned" and not run.undo_id:
         found["Examples"] = {key: shortened(lines) for key, lines in result["examples"].items()}
     found["Parameters"] = {name: run.settings.get(key, "") for key, name in SETTINGS.items()}
     found["EC2Logs"] = logs

@@ -41,7 +41,7 @@ def given(**values: str) -> Given:
 
 
 def test_what_the_backup_stack_knows_is_not_asked_for() -> None:
-    assert restore.parameters_for(STACK, given(STACK="backup")) == {
+    assert restore.parameters_for(STACK, given(STACK="backup"), restore.SHORT) == {
         "SrcEFS": "fs-1",
         "DstEFS": "fs-2",
         "IntervalTag": "weekly",
@@ -61,7 +61,7 @@ def test_what_the_backup_stack_knows_is_not_asked_for() -> None:
 
 def test_what_is_given_wins() -> None:
     asked = given(NUMBER="3", SUBDIR="/ü b/", MODE="Merge", DRYRUN="1", SrcEFS="fs-3", YES="1")
-    found = restore.parameters_for(STACK, asked)
+    found = restore.parameters_for(STACK, asked, restore.SHORT)
     assert (
         found.items()
         >= {
@@ -130,109 +130,16 @@ def test_a_release_that_is_gone() -> None:
         restore.restore_template(S3(403), STACK)
 
 
-class Account:
-    """A restore stack that goes through the given states, one for each look at it."""
-
-    def __init__(self, *states: tuple[str, dict[str, Any] | None]) -> None:
-        self.states = list(states)
-        self.meta = type("Meta", (), {"region_name": "eu-west-1"})
-
-    def __call__(self, service: str) -> "Account":
-        return self
-
-    def next(self, seconds: float) -> None:
-        self.states.pop(0)
-
-    def describe_stacks(self, StackName: str) -> dict[str, Any]:
-        return {"Stacks": [{"StackName": StackName, "StackStatus": self.states[0][0]}]}
-
-    def describe_stack_resources(self, StackName: str) -> dict[str, Any]:
-        group = {"LogicalResourceId": "RestoreAutoScalingGroup", "PhysicalResourceId": "group"}
-        return {"StackResources": [group] if self.states[0][1] else []}
-
-    def describe_auto_scaling_groups(self, AutoScalingGroupNames: list[str]) -> dict[str, Any]:
-        return {
-            "AutoScalingGroups": [{"AutoScalingGroupName": "group", **(self.states[0][1] or {})}]
-        }
-
-    def get_paginator(self, operation: str) -> Any:
-        event = {
-            "LogicalResourceId": "AMIInfo",
-            "ResourceStatus": "CREATE_FAILED",
-            "ResourceStatusReason": "no image",
-        }
-        pages = {
-            "describe_stack_events": [{"StackEvents": [event]}],
-            "list_objects_v2": [{"Contents": [{"Key": key} for key in KEYS]}],
-        }[operation]
-        return type("Paginator", (), {"paginate": lambda self, **_: pages})()
-
-    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
-        return {"Body": io.BytesIO(json.dumps({"of": Key}).encode())}
-
-
-KEYS = [
-    f"efs-restore-logs/20260304-05000{number}-{instance}/{file}"
-    for number, instance in enumerate(["i-1", "i-2", "i-3"])
-    for file in ("engine.log", "notification.json")
-]
-
-
-def group(desired: int, *instances: str) -> dict[str, Any]:
-    return {
-        "DesiredCapacity": desired,
-        "Instances": [{"InstanceId": instance} for instance in instances],
-    }
-
-
-def waited(account: Account) -> tuple[restore.Restoration, list[str]]:
-    out = Console(file=io.StringIO(), width=200)
-    restoration = restore.Restoration(account, "stack", pause=account.next)
-    restoration.wait(out)
-    return restoration, out.file.getvalue().splitlines()  # type: ignore[attr-defined]
-
-
-def test_it_has_ended_when_its_last_instance_is_gone() -> None:
-    restoration, lines = waited(
-        Account(
-            ("CREATE_IN_PROGRESS", None),
-            ("CREATE_IN_PROGRESS", group(1, "i-1")),
-            ("CREATE_COMPLETE", group(1)),
-            ("CREATE_COMPLETE", group(1, "i-2")),
-            ("CREATE_COMPLETE", group(0, "i-2")),
-            ("CREATE_COMPLETE", group(0)),
-        )
-    )
-    assert lines == [
-        "The stack is being created",
-        "The instance i-1 is at work",
-        "The Auto Scaling group group launches an instance",
-        "The instance i-2 is at work",
-    ]
-    # Not that of i-3, which belongs to another restore.
-    assert restoration.notification("logs") == {"of": KEYS[3]}
-
-
-def test_a_stack_that_fails_is_explained() -> None:
-    with pytest.raises(AdminError, match=r"ROLLBACK_IN_PROGRESS; nothing.*\n  AMIInfo: no image"):
-        waited(Account(("CREATE_IN_PROGRESS", None), ("ROLLBACK_IN_PROGRESS", None)))
-
-
-def test_a_report_that_is_not_there() -> None:
-    restoration = restore.Restoration(Account(), "stack", instances={"i-9"})
-    with pytest.raises(AdminError, match=r"no report in s3://logs/efs-restore-logs/.*e-mail"):
-        restoration.notification("logs")
-
-
 @pytest.mark.parametrize(
-    ("status", "good"), [("Success", True), ("Planned", True), ("Unsuccessful", False)]
+    ("status", "good"),
+    [("Success", True), ("Planned", True), ("Undone", True), ("Unsuccessful", False)],
 )
 def test_the_report_says_how_it_ended_and_what_is_left_to_do(status: str, good: bool) -> None:
     out = Console(file=io.StringIO(), width=80, markup=False, highlight=False)
     command = "sudo sh " + "/mnt/target/.efs-restore-1.undo" * 5
     message = {
         "Status": status,
-        "Message": "As it was.",
+        "Message": "As it\x1bwas.",
         "WhatToDo": "Look.",
         "UndoCommand": command,
         "Warnings": ["one \x1b[2J", "[two]"],
@@ -245,4 +152,69 @@ def test_the_report_says_how_it_ended_and_what_is_left_to_do(status: str, good: 
     assert lines[lines.index("  Warnings:") :][1:3] == ["    one  [2J", "    [two]"]
     assert lines[lines.index("  Examples:") + 1] == "    replace docs/file"
     assert not [line for line in lines if "Errors" in line]
-    assert any("without DRYRUN" in line for line in lines) is (status == "Planned")
+
+
+def request(**values: str) -> restore.Request:
+    parameters = restore.parameters_for(STACK, given(**values), restore.SHORT)
+    return restore.Request(given(**values), lambda service: None, STACK, "url", parameters)
+
+
+def test_what_follows_a_dry_run_names_the_date() -> None:
+    asked = request(STACK="b c", NUMBER="2", DRYRUN="yes", SUBDIR="/a b/", YES="1", KEEP="yes")
+    message = {"Status": "Planned", "Snapshot": "weekly.2, made 2026-11-20T02:00:11Z"}
+    assert restore.what_next(asked, message) == (
+        "\nTo restore this:  make restore 'STACK=b c' 'SUBDIR=/a b/' DATE=2026-11-20T02:00:11Z"
+    )
+
+
+def test_a_restore_says_how_it_is_undone() -> None:
+    asked = request(STACK="b", NUMBER="2", RestorePrefix="/p", SUBDIR="/a/", Email="a@b.c")
+    message = {"Status": "Success", "UndoCommand": "sudo …", "RestoreId": "1-a"}
+    found = restore.what_next(asked, message)
+    assert found == "\nTo undo it:  make undo STACK=b RestorePrefix=/p ID=1-a"
+    assert restore.what_next(asked, {"Status": "Success"}) == ""
+
+
+def run(stopped: str, **attributes: str) -> restore.Run:
+    of_stack = {"IntervalTag": "weekly", "FolderLabel": PARAMETERS["FolderLabel"]}
+    whole = {"BackupId": stopped, "BackupStatus": "Success", "BackupStopTime": stopped}
+    return restore.Run({**whole, **of_stack, **attributes})
+
+
+RUNS = [
+    run("2026-03-05T03:00:00Z", BackupStatus="Incomplete"),
+    run("2026-03-04T03:00:00Z"),
+    run("2026-03-03T03:00:00Z", IntervalTag="daily"),
+    run("2026-03-02T03:00:00Z", FolderLabel="another"),
+    run("2026-03-01T03:00:00Z"),
+]
+
+
+@pytest.mark.parametrize(
+    ("number", "date"), [("0", "2026-03-04"), ("1", "2026-03-01"), ("2", ""), ("x", "")]
+)
+def test_the_prompt_has_the_date_that_the_records_have(number: str, date: str) -> None:
+    found = restore.made_by(
+        RUNS, restore.parameters_for(STACK, given(NUMBER=number), restore.SHORT)
+    )
+    assert found == (f" (by the records, of the backup that ended {date} 03:00 UTC)" * bool(date))
+
+
+def test_the_prompt_says_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore, "recorded_runs", lambda request: RUNS)
+    described = []
+    for values in ({"NUMBER": "1"}, {"DATE": "2026-11-20", "SUBDIR": "/a/file"}):
+        out = Console(file=io.StringIO(), width=200, markup=False)
+        restore.describe(out, request(**values))
+        described.append(out.file.getvalue().splitlines())  # type: ignore[attr-defined]
+    folder = f"fs-2:/{PARAMETERS['FolderLabel']}"
+    assert described[0][0] == (
+        f"Snapshot:  {folder}/weekly.1"
+        " (by the records, of the backup that ended 2026-03-01 03:00 UTC)"
+    )
+    assert described[1] == [
+        f"Snapshot:  the one of weekly made 2026-11-20 (UTC) in {folder}",
+        "Of it:     /a/file",
+        "Into:      fs-1:/app data",
+        "Mode:      Mirror",
+    ]

@@ -20,7 +20,7 @@ def parameter_table(template: dict[str, Any]) -> str:
         for name in group["Parameters"]:
             parameter = template["Parameters"][name]
             label = interface["ParameterLabels"][name]["default"]
-            default = f"`{parameter['Default']}`" if "Default" in parameter else ""
+            default = f"`{value}`" if (value := parameter.get("Default", "")) != "" else ""
             text = re.sub(r"<([^>]+)>", r"&lt;\1&gt;", parameter["Description"])
             rows.append(f"| `{name}` | {label} | {default} | {text} |")
     return "\n".join(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,14 @@ TARGET_EFS=fs-01234567
 BACKUP_EFS=fs-89abcdef
 INTERVAL_TAG=weekly
 BACKUP_NUM=2
+BACKUP_DATE=
 FOLDER_LABEL=my label
 RESTORE_PREFIX=/a=b
 RESTORE_SUBDIR=/x/
 RESTORE_MODE=Mirror
 DRY_RUN=No
+UNDO_ID=
+RESTORE_WINDOW=4320
 LOG_BUCKET=logs
 """
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:topic"
@@ -34,6 +38,9 @@ RESTORED: dict[str, Any] = {
     "cause": "",
     "message": "",
     "snapshot": "/mnt/backup/my label/weekly.2/x",
+    "snapshot_name": "weekly.2",
+    "snapshot_date": "2026-11-20T02:00:11Z",
+    "paths": ["/x"],
     "target": "/mnt/target/a=b/x",
     "mode": "Mirror",
     "id": "1",
@@ -41,12 +48,17 @@ RESTORED: dict[str, Any] = {
     "number_of_files_replaced": 1,
     "number_of_files_removed": 2,
     "number_of_files_unchanged": 4,
+    "number_of_files_compared": 2,
+    "number_of_files_damaged": 0,
+    "number_of_files_not_moved": 0,
     "size_created": 12,
     "size_replaced": 1536,
     "size_removed": 3 << 30,
     "safety_directory": SAFE,
+    "damaged_directory": "",
     "undo_command": f"sudo python3 {SAFE}.undo/undo",
     "delete_command": f"sudo rm -rf {SAFE} {SAFE}.undo",
+    "repeat_command": "",
     "warnings": [],
     "errors": [],
     "examples": {"create": ["a", "b", "c"], "replace": ["d"], "remove": ["e", "f"]},
@@ -68,10 +80,26 @@ REFUSED = {
     "cause": "snapshot",
     "message": "there is no snapshot weekly.2 in 'my label'; there are: weekly.0 (made yesterday)",
     "target": "",
+    "snapshot_name": "",
+    "snapshot_date": "",
     "examples": {},
 }
 FAILED = {**RESTORED, "outcome": "failed", "cause": "files", "message": "4 files are missing"}
 STOPPED = {**FAILED, "outcome": "stopped", "cause": "", "message": "stopped by a signal"}
+UNDONE: dict[str, Any] = {
+    "outcome": "undone",
+    "exit_code": 0,
+    "cause": "",
+    "message": "",
+    "warnings": [],
+    "errors": [],
+    "phases": {},
+    "id": "1",
+    "target": "/mnt/target/a=b",
+    "number_of_entries_put_back": 3,
+    "number_of_entries_set_aside": 2,
+    "text": "Put back 3 and set aside 2 entries.",
+}
 MOUNT = "The EC2 instance was unable to find the mount IP OR mount EFS"
 
 
@@ -81,9 +109,11 @@ def report(
     *words: str,
     log: str | None = None,
     topic: str = TOPIC,
+    settings: Mapping[str, str] | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """The status and the notification of a run that left ``result`` and ``log``."""
-    (home / "config").write_text(f"{SETTINGS}TOPIC_ARN={topic}\n")
+    changed = "".join(f"{name}={value}\n" for name, value in (settings or {}).items())
+    (home / "config").write_text(f"{SETTINGS}TOPIC_ARN={topic}\n{changed}")
     if result is not None:
         (home / "result.json").write_text(json.dumps(result))
     if log is not None:
@@ -106,6 +136,7 @@ def report(
 
 
 UNDO = {
+    "RestoreId": "1",
     "MountCommand": "sudo mkdir -p /mnt/target && "
     "sudo mount -t efs -o tls fs-01234567:/ /mnt/target",
     "UndoCommand": "sudo python3 /mnt/target/a=b/.efs-restore-1.undo/undo",
@@ -120,7 +151,8 @@ AGAIN = {
     "StartCommand": "aws autoscaling set-desired-capacity --region eu-west-1"
     " --auto-scaling-group-name my-stack-RestoreAutoScalingGroup-1 --desired-capacity 1"
 }
-TARGET = {"Target": "fs-01234567:/a=b/x"}
+SNAPSHOT = "weekly.2, made 2026-11-20T02:00:11Z"
+TARGET = {"Snapshot": SNAPSHOT, "Target": "fs-01234567:/a=b/x"}
 KEPT = {**TARGET, "SafetyDirectory": "fs-01234567:/a=b/.efs-restore-1"}
 NUMBERS = {
     "NumberOfFilesCreated": 3,
@@ -130,13 +162,16 @@ NUMBERS = {
     "SizeCreated": 12,
     "SizeReplaced": 1536,
     "SizeRemoved": 3 << 30,
+    "NumberOfFilesCompared": 2,
+    "NumberOfFilesDamaged": 0,
+    "NumberOfFilesNotMoved": 0,
 }
 DONE = "Files: 3 created (12 bytes), 1 replaced (1.5 KiB), 2 removed (3 GiB), 4 left as they were."
 DELETE_STACK = "The restore's stack is not needed any more: delete it."
 HOW_TO_UNDO = (
     "What was replaced or removed is kept in fs-01234567:/a=b/.efs-restore-1. After MountCommand, "
-    "UndoCommand puts everything back as it was before, and DeleteCommand deletes what is kept "
-    "for that."
+    "UndoCommand puts everything back as it was before (as the template does with Undo ID 1), and "
+    "DeleteCommand deletes what is kept for that."
 )
 HOW_TO_FIND_IT = (
     "What it had moved aside by then is in .efs-restore-<id> below the prefix; the script undo in "
@@ -152,7 +187,7 @@ LAUNCH = "delete the restore's stack, and launch the template again"
         pytest.param(
             RESTORED, [], None,
             "Success",
-            f"The EFS was restored successfully. {DONE}",
+            f"The EFS was restored successfully from {SNAPSHOT}. {DONE}",
             f"{DELETE_STACK} {HOW_TO_UNDO}",
             {**NUMBERS, **KEPT, **UNDO},
             id="restored",
@@ -160,7 +195,7 @@ LAUNCH = "delete the restore's stack, and launch the template again"
         pytest.param(
             {**RESTORED, "warnings": ["differs: a"]}, [], None,
             "Success",
-            f"The EFS was restored successfully, with 1 warning(s). {DONE}",
+            f"The EFS was restored successfully from {SNAPSHOT}, with 1 warning(s). {DONE}",
             f"See Warnings, and check what they name. {DELETE_STACK} {HOW_TO_UNDO}",
             {**NUMBERS, **KEPT, **UNDO, "Warnings": ["differs: a"]},
             id="warnings",
@@ -168,7 +203,7 @@ LAUNCH = "delete the restore's stack, and launch the template again"
         pytest.param(
             {**RESTORED, **UNTOUCHED}, [], None,
             "Success",
-            f"The EFS was restored successfully. {DONE} Nothing had to be changed.",
+            f"The EFS was restored successfully from {SNAPSHOT}. {DONE} Nothing had to be changed.",
             DELETE_STACK,
             {**NUMBERS, **TARGET},
             id="nothing to do",
@@ -176,20 +211,21 @@ LAUNCH = "delete the restore's stack, and launch the template again"
         pytest.param(
             NEW_DIRECTORY, [], None,
             "Success",
-            "The EFS was restored successfully. The files are in fs-01234567:/efs-restore_1; "
-            f"nothing else was touched. {DONE}",
+            f"The EFS was restored successfully from {SNAPSHOT}. The files are in "
+            f"fs-01234567:/efs-restore_1; nothing else was touched. {DONE}",
             f"{DELETE_STACK} After MountCommand, DeleteCommand deletes the new directory.",
-            {**NUMBERS, "Target": "fs-01234567:/efs-restore_1", **DELETE},
+            {**NUMBERS, **TARGET, "Target": "fs-01234567:/efs-restore_1", **DELETE},
             id="new directory",
         ),
         pytest.param(
             PLANNED, [], None,
             "Planned",
-            "This was a dry run: nothing was changed. It tells what a restore would do. Files: 3 "
-            "to create (12 bytes), 1 to replace (1.5 KiB), 2 to remove (3 GiB), 4 to leave as "
-            "they are.",
+            f"This was a dry run: nothing was changed. It tells what a restore of {SNAPSHOT}, "
+            "would do. Files: 3 to create (12 bytes), 1 to replace (1.5 KiB), 2 to remove (3 GiB), "
+            "4 to leave as they are.",
             "See Examples; create.txt, replace.txt and remove.txt beside the logs name each file. "
-            f"To restore, {LAUNCH} with Dry Run set to No.",
+            f"To restore, {LAUNCH} with Dry Run set to No and Backup Date set to "
+            "2026-11-20T02:00:11Z; after the next backup, the number means another snapshot.",
             {
                 **NUMBERS,
                 **TARGET,
@@ -200,17 +236,18 @@ LAUNCH = "delete the restore's stack, and launch the template again"
         pytest.param(
             STOPPED, [], None,
             "Incomplete",
-            "The EFS restore is incomplete: stopped by a signal.",
+            f"The EFS restore of {SNAPSHOT}, is incomplete: stopped by a signal.",
             f"To go on, {START}. {HOW_TO_UNDO}",
-            {**KEPT, **UNDO, **AGAIN},
+            {**NUMBERS, **KEPT, **UNDO, **AGAIN},
             id="stopped",
         ),
         pytest.param(
             {**STOPPED, **UNTOUCHED}, [], None,
             "Incomplete",
-            "The EFS restore is incomplete: stopped by a signal. Nothing was replaced or removed.",
+            f"The EFS restore of {SNAPSHOT}, is incomplete: stopped by a signal. Nothing was "
+            "replaced or removed.",
             f"To go on, {START}.",
-            {**TARGET, **AGAIN},
+            {**NUMBERS, **TARGET, **AGAIN},
             id="stopped early",
         ),
         pytest.param(
@@ -224,29 +261,87 @@ LAUNCH = "delete the restore's stack, and launch the template again"
         pytest.param(
             {**FAILED, "errors": ["not restored: a"]}, [], None,
             "Unsuccessful",
-            "The EFS restore was unsuccessful: 4 files are missing.",
+            f"The EFS restore of {SNAPSHOT}, was unsuccessful: 4 files are missing.",
             f"See Errors, put right what they name, and {START}. {HOW_TO_UNDO}",
-            {**KEPT, **UNDO, **AGAIN, "Errors": ["not restored: a"]},
+            {**NUMBERS, **KEPT, **UNDO, **AGAIN, "Errors": ["not restored: a"]},
             id="failed copy",
         ),
         pytest.param(
             {**FAILED, **UNTOUCHED, "cause": "space", "message": "needs 9 bytes, but has 1"},
             [], None,
             "Unsuccessful",
-            "The EFS restore was unsuccessful: needs 9 bytes, but has 1. Nothing was replaced or "
-            "removed.",
+            f"The EFS restore of {SNAPSHOT}, was unsuccessful: needs 9 bytes, but has 1. Nothing "
+            "was replaced or removed.",
             f"Make room on the target file system, and {START}; or {LAUNCH} with a Restore "
             "Subdirectory, to restore less.",
-            {**TARGET, **AGAIN},
+            {**NUMBERS, **TARGET, **AGAIN},
             id="not enough space",
         ),
         pytest.param(
             {**FAILED, "cause": "system", "message": "[Errno 5] Input/output error"}, [], None,
             "Unsuccessful",
-            "The EFS restore was unsuccessful: [Errno 5] Input/output error.",
+            f"The EFS restore of {SNAPSHOT}, was unsuccessful: [Errno 5] Input/output error.",
             f"See the logs, put right what they name, and {START}. {HOW_TO_UNDO}",
-            {**KEPT, **UNDO, **AGAIN},
+            {**NUMBERS, **KEPT, **UNDO, **AGAIN},
             id="system error",
+        ),
+        pytest.param(
+            {
+                **FAILED,
+                **UNTOUCHED,
+                "errors": ["'a': Input/output error"],
+                "delete_command": f"sudo rm -rf {SAFE}.undo",
+            },
+            [], None,
+            "Unsuccessful",
+            f"The EFS restore of {SNAPSHOT}, was unsuccessful: 4 files are missing. Nothing was "
+            "replaced or removed.",
+            f"See Errors, put right what they name, and {START}. After MountCommand, DeleteCommand "
+            "deletes what it has left there.",
+            {
+                **NUMBERS,
+                **TARGET,
+                "MountCommand": UNDO["MountCommand"],
+                "DeleteCommand": f"sudo rm -rf {SAFE}.undo",
+                **AGAIN,
+                "Errors": ["'a': Input/output error"],
+            },
+            id="failed before the first change, and something is left",
+        ),
+        pytest.param(
+            {
+                **FAILED,
+                "cause": "verification",
+                "message": "1 files are not what they were",
+                "number_of_files_damaged": 1,
+                "damaged_directory": f"{SAFE}.damaged",
+                "errors": ["damaged in the backup, and not put in place: 'a'"],
+            },
+            [], None,
+            "Unsuccessful",
+            f"The EFS restore of {SNAPSHOT}, was unsuccessful: 1 files are not what they were.",
+            "See Errors. What they name has changed in the backup since it was copied: look at "
+            "what is kept in DamagedDirectory, or restore these files from another snapshot, with "
+            f"Restore Subdirectory and Backup Date. {HOW_TO_UNDO}",
+            {
+                **NUMBERS,
+                "NumberOfFilesDamaged": 1,
+                **KEPT,
+                "DamagedDirectory": "fs-01234567:/a=b/.efs-restore-1.damaged",
+                **UNDO,
+                "Errors": ["damaged in the backup, and not put in place: 'a'"],
+            },
+            id="rotten in the backup",
+        ),
+        pytest.param(
+            {**FAILED, **UNTOUCHED, "cause": "expired", "message": "the snapshot expired"},
+            [], None,
+            "Unsuccessful",
+            f"The EFS restore of {SNAPSHOT}, was unsuccessful: the snapshot expired. Nothing was "
+            "replaced or removed.",
+            f"Choose a newer one: {LAUNCH} with its Backup Date.",
+            {**NUMBERS, **TARGET},
+            id="expired meanwhile",
         ),
         pytest.param(
             REFUSED, [], None,
@@ -254,7 +349,7 @@ LAUNCH = "delete the restore's stack, and launch the template again"
             "The EFS restore was refused, and nothing was changed: there is no snapshot weekly.2 "
             "in 'my label'; there are: weekly.0 (made yesterday).",
             "Choose one that exists, by Backup EFS, Folder Label, Interval Label and Backup "
-            f"Number: {LAUNCH} with them.",
+            f"Number or Backup Date: {LAUNCH} with them.",
             {},
             id="no such snapshot",
         ),
@@ -359,16 +454,97 @@ def test_the_whole_notification(
             "DstEFS": "fs-89abcdef",
             "IntervalTag": "weekly",
             "BackupNum": "2",
+            "BackupDate": "",
             "FolderLabel": "my label",
             "RestorePrefix": "/a=b",
             "RestoreSubDir": "/x/",
             "RestoreMode": "Mirror",
             "DryRun": "No",
+            "UndoId": "",
+            "RestoreWindow": "4320",
         },
         "EC2Logs": "s3://logs/efs-restore-logs/x/",
     }
     # In this order, so that it can be read from the top.
     assert list(notification.items()) == list(expected.items())
+
+
+WAS_MOVED = {"NumberOfEntriesPutBack": 3, "NumberOfEntriesSetAside": 2}
+IN_PREFIX = {"Target": "fs-01234567:/a=b"}
+GOES_ON = "Undoing it again goes on where this has ended."
+
+
+@pytest.mark.parametrize(
+    ("result", "words", "status", "message", "what_to_do", "more"),
+    [
+        pytest.param(
+            UNDONE, [],
+            "Undone",
+            "The restore 1 was undone: 3 entries were put back. What it had put in place, 2 "
+            "entries, is in fs-01234567:/a=b/.efs-restore-1.undo/restored.",
+            "The restore's stack is not needed any more: delete it.",
+            {
+                **WAS_MOVED,
+                **IN_PREFIX,
+                "MountCommand": UNDO["MountCommand"],
+                "DeleteCommand": "sudo rm -rf /mnt/target/a=b/.efs-restore-1.undo",
+            },
+            id="undone",
+        ),
+        pytest.param(
+            {**UNDONE, "outcome": "planned"}, [],
+            "Planned",
+            "This was a dry run: nothing was changed. Undoing the restore 1 would put 3 entries "
+            "back, and set 2 aside.",
+            f"To undo the restore, {LAUNCH} with Dry Run set to No.",
+            {**WAS_MOVED, **IN_PREFIX},
+            id="dry run",
+        ),
+        pytest.param(
+            {**UNDONE, "outcome": "failed", "cause": "files", "message": "1 entries stay"}, [],
+            "Unsuccessful",
+            "The undoing of the restore 1 was unsuccessful: 1 entries stay.",
+            f"See Errors, put right what they name, and {START}. {GOES_ON}",
+            {**WAS_MOVED, **IN_PREFIX, **AGAIN},
+            id="failed",
+        ),
+        pytest.param(
+            {**UNDONE, "outcome": "refused", "cause": "target", "message": "it is 2"},
+            [],
+            "Unsuccessful",
+            "The undoing of the restore 1 was refused, and nothing was changed: it is 2.",
+            f"Change what the message names in the parameters: {LAUNCH} with them.",
+            IN_PREFIX,
+            id="no such restore",
+        ),
+        pytest.param(
+            None, ["--exit-status", "137"],
+            "Unsuccessful",
+            "The undoing of the restore 1 was unsuccessful. The engine ended with exit status 137 "
+            "and no result.",
+            f"See the logs. If the instance ran out of memory, {LAUNCH} with a larger one in its "
+            f"Mappings; otherwise {START}. {GOES_ON}",
+            AGAIN,
+            id="died",
+        ),
+    ],
+)  # fmt: skip
+def test_the_notification_of_an_undo(
+    tmp_path: Path,
+    result: dict[str, Any] | None,
+    words: list[str],
+    status: str,
+    message: str,
+    what_to_do: str,
+    more: dict[str, Any],
+) -> None:
+    printed, notification = report(tmp_path, result, *words, settings={"UNDO_ID": "1"})
+    assert printed == status
+    assert (notification["Message"], notification["WhatToDo"]) == (message, what_to_do)
+    common = {"Status", "Message", "WhatToDo", "Logs", "EC2Logs", "StartTime", "StopTime"}
+    found = {n: v for n, v in notification.items() if n not in common | {"Parameters"}}
+    assert found == more
+    assert notification["Parameters"]["UndoId"] == "1"
 
 
 @pytest.mark.parametrize(

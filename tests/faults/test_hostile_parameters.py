@@ -74,8 +74,11 @@ PLAIN = {
     "Retain": "7",
     "VerifyPercent": "0",
     "BackupNum": "0",
+    "BackupDate": "",
     "RestoreMode": "Mirror",
     "DryRun": "No",
+    "UndoId": "",
+    "RestoreWindow": "4320",
     "RestoreLogBucket": "logs",
     "EFSDynamoDB": "table",
     "EFSLogBucket": "logs",
@@ -203,7 +206,7 @@ def test_a_restore_is_told_exactly_what_was_chosen(
     arguments = told(restore.root / "arguments")
     assert option(arguments, "--folder") == chosen["FolderLabel"]
     assert option(arguments, "--prefix") == chosen["RestorePrefix"]
-    assert option(arguments, "--subdirectory") == chosen["RestoreSubDir"]
+    assert option(arguments, "--path") == chosen["RestoreSubDir"]
     assert "--dry-run" not in arguments
     message = json.loads((restore.root / "run/efs-backup/message.json").read_text())
     assert {name: message["Parameters"][name] for name in chosen} == fitted(chosen)
@@ -236,6 +239,7 @@ def test_no_value_has_a_second_line(path: Path, data: st.DataObject) -> None:
     good = {
         **{"SrcEFS": "fs-01234567", "DstEFS": "fs-01234567", "FolderLabel": "a", "Email": "a@b.c"},
         **{"BackupSchedule": "rate(1 day)", "VpcId": "vpc-0", "Subnets": "subnet-0,subnet-1"},
+        **{"BackupDate": "2026-11-20", "UndoId": "1"},
         **{"SecurityGroupId": "sg-0", "RestoreLogBucket": "logs", "ReplicaRegion": "eu-west-1"},
     }
     for name, parameter in texts(TEMPLATES[path]).items():

@@ -17,7 +17,7 @@ from tests.templates.reading import (
     wrongly_judged,
 )
 
-# The implementation guide's table of parameters, and two of ours at its end: type, default, label.
+# The implementation guide's table of parameters, and ours at its end: type, default, label.
 STRING = "String"
 GUIDE: dict[str, tuple[str, Any, str]] = {
     "SrcEFS": (STRING, None, "Source EFS"),
@@ -35,6 +35,9 @@ GUIDE: dict[str, tuple[str, Any, str]] = {
     "Dashboard": (STRING, "Yes", "Dashboard"),
     "RestoreMode": (STRING, "Mirror", "Restore Mode"),
     "DryRun": (STRING, "No", "Dry Run"),
+    "BackupDate": (STRING, "", "Backup Date"),
+    "UndoId": (STRING, "", "Undo ID"),
+    "RestoreWindow": ("Number", 4320, "Restore Window"),
 }
 ALLOWED = {
     "IntervalTag": ["daily", "weekly", "monthly"],
@@ -68,8 +71,18 @@ def test_parameters_are_those_of_the_guide(template: dict[str, Any]) -> None:
     [
         (
             "RestoreSubDir",
-            ["/", "/images/", "/a b/ünd/", "/a..b/", "/.hidden/", "/.../", '/quote"$(id)/'],
-            ["", "images/", "/images", "//", "/a//b/", "/../", "/a/../", "/./", "/a\n/", "/a/\n"],
+            ["/", "/images/", "/images", "/a b/ünd/", "/a..b/", "/.hidden", "/.../", '/"$(id)/'],
+            ["", "images/", "//", "/a//b/", "/a//", "/..", "/../", "/a/..", "/.", "/a\n/", "/a/\n"],
+        ),
+        (
+            "BackupDate",
+            ["", "2026-11-20", "2026-11-20T02:00", "2026-11-20T02:00:11Z"],
+            ["today", "2026", "2026-11", "2026-11-20T", "2026-11-20 02:00", "2026-11-20T02:00:11"],
+        ),
+        (
+            "UndoId",
+            ["", "20261123T025310Z-d567", "a" * 64],
+            ["..", "-a", ".efs-restore-1", "a/b", "a b", "a" * 65, "$(id)"],
         ),
         (
             "RestoreLogBucket",
@@ -93,6 +106,12 @@ def test_a_backup_number_is_not_negative(template: dict[str, Any]) -> None:
     parameter = template["Parameters"]["BackupNum"]
     assert (parameter["MinValue"], parameter["MaxValue"]) == (0, 99999)
     assert "whole number" in parameter["ConstraintDescription"]
+
+
+def test_a_restore_has_time_to_stop_and_ends_some_day(template: dict[str, Any]) -> None:
+    parameter = template["Parameters"]["RestoreWindow"]
+    assert parameter["MinValue"] > 15, "it is stopped that much earlier"
+    assert parameter["MaxValue"] == 30 * 24 * 60
 
 
 def test_a_file_system_is_not_restored_from_itself(template: dict[str, Any]) -> None:
@@ -144,6 +163,37 @@ def test_only_the_target_can_be_written(template: dict[str, Any]) -> None:
     }
 
 
+def test_the_watch_may_do_nothing_but_its_work(template: dict[str, Any]) -> None:
+    found = {
+        action: statement["Resource"]
+        for name, statement in statements(template)
+        for action in actions(statement)
+        if name == "RestoreWatchRole"
+    }
+    logs = {"Fn::GetAtt": ["RestoreWatchLogs", "Arn"]}
+    assert found.pop("logs:CreateLogStream") == found.pop("logs:PutLogEvents") == logs
+    for action in ("CreateSchedule", "GetSchedule", "DeleteSchedule"):
+        assert found.pop(f"scheduler:{action}")["Fn::Sub"].endswith("/${ScheduleGroup}/restore")
+    group = found.pop("autoscaling:SetDesiredCapacity")["Fn::Sub"]
+    assert group.endswith(":autoScalingGroupName/${AWS::StackName}-RestoreAutoScalingGroup-*")
+    assert found == {
+        "iam:PassRole": {"Fn::GetAtt": ["SchedulerRole", "Arn"]},
+        "autoscaling:DescribeAutoScalingGroups": "*",
+        "sns:Publish": {"Ref": "SNSTopic"},
+    }
+
+
+def test_the_watch_looks_before_the_restore_begins(resources: dict[str, Any]) -> None:
+    """An instance may be launched, and be gone again, before the stack is complete."""
+    needed = set(resources["RestoreAutoScalingGroup"]["DependsOn"])
+    assert needed >= {
+        "GroupEventLambdaPermission",
+        "TopicLambdaPermission",
+        "TopicSubscription",
+        "SchedulerRolePolicy",
+    }
+
+
 def test_the_instance_may_do_nothing_else(template: dict[str, Any]) -> None:
     found = [
         (action, statement["Resource"])
@@ -151,8 +201,10 @@ def test_the_instance_may_do_nothing_else(template: dict[str, Any]) -> None:
         for action in actions(statement)
         if name == "EC2RolePolicies" and not action.startswith("elasticfilesystem:")
     ]
-    (bundle,) = (resource for action, resource in found if action == "s3:GetObject")
-    assert bundle["Fn::Sub"][0].endswith("-${AWS::Region}/${KeyPrefix}/ec2.tar.gz")
+    bundle, note = (resource["Fn::Sub"] for action, resource in found if action == "s3:GetObject")
+    assert bundle[0].endswith("-${AWS::Region}/${KeyPrefix}/ec2.tar.gz")
+    notes = "/efs-restore-logs/snapshots/${AWS::StackName}-RestoreAutoScalingGroup-*"
+    assert note.endswith("${RestoreLogBucket}" + notes)
     rest = {action: resource for action, resource in found if action != "s3:GetObject"}
     group = rest.pop("autoscaling:SetDesiredCapacity")["Fn::Sub"]
     assert group.endswith(":autoScalingGroupName/${AWS::StackName}-RestoreAutoScalingGroup-*")

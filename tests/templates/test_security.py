@@ -123,8 +123,12 @@ class TestRights:
 
     def test_a_function_is_called_by_one_source_only(self, template: Any) -> None:
         for name, permission in properties(template, "AWS::Lambda::Permission").items():
-            assert permission["Principal"] == "events.amazonaws.com", name
-            assert permission["SourceArn"]["Fn::GetAtt"][1] == "Arn", name
+            kind = {"events": "AWS::Events::Rule", "sns": "AWS::SNS::Topic"}
+            service = permission["Principal"].removesuffix(".amazonaws.com")
+            source = permission["SourceArn"]
+            caller = source.get("Ref") or source["Fn::GetAtt"][0]
+            assert source in ({"Ref": caller}, {"Fn::GetAtt": [caller, "Arn"]}), name
+            assert template["Resources"][caller]["Type"] == kind[service], name
             assert "AWS::Lambda::Url" not in json.dumps(template["Resources"])
 
 

@@ -90,6 +90,7 @@ class TestRelease:
             "regional-s3-assets/orchestrator.zip",
             "regional-s3-assets/solution_helper.zip",
             "regional-s3-assets/ami_info.zip",
+            "regional-s3-assets/restore_watch.zip",
             "regional-s3-assets/ec2.tar.gz",
         }
         assert dist.stat().st_mode & stat.S_IRWXO == project.stat().st_mode & stat.S_IRWXO

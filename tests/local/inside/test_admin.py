@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -190,6 +191,9 @@ def test_values_arrive_as_they_were_typed(deployed, describe, required):
         ("restore", {"STACK": "nowhere"}, "no stack nowhere"),
         ("restore", {"STACK": "office", "MODE": "mirror"}, "one of Mirror, Merge, NewDirectory"),
         ("restore", {"STACK": "office"}, "DRYRUN=yes"),
+        ("undo", {"STACK": "office"}, "ID is missing"),
+        ("undo", {"STACK": "office", "ID": "1-a"}, "DRYRUN=yes"),
+        ("undo", {"STACK": "office", "ID": "1-a", "NUMBER": "0"}, "Unknown: NUMBER"),
     ],
 )
 def test_bad_input_is_named(deployed, refused, target, variables, said):
@@ -210,18 +214,43 @@ def test_a_backup_is_started_and_watched(backed_up, deployed, make):
     assert re.search(r"The newest complete snapshot is \d+ (s|min)", make("status", STACK="office"))
 
 
-def test_a_restore_is_planned_and_done(backed_up, deployed, make):
+@pytest.fixture
+def restore_stacks(local_account):
+    """restore_stacks(): those that are there, of stacks of the restore template."""
+
+    def found():
+        stacks = local_account.client("cloudformation").describe_stacks()["Stacks"]
+        return [s["StackName"] for s in stacks if "-restore-" in s["StackName"]]
+
+    return found
+
+
+def test_a_restore_is_planned_and_done_and_undone(backed_up, deployed, make, restore_stacks):
     source, _ = deployed
     (source / "docs" / "file").write_text("overwritten since")
-    planned = make("restore", STACK="office", DRYRUN="yes", SUBDIR="/docs/")
+    planned = make("restore", STACK="office", DRYRUN="yes", SUBDIR="/docs/file", KEEP="yes")
     assert "\nPlanned\n" in planned
-    assert "  Examples:\n    replace file\n" in planned
+    assert "  Examples:\n    replace docs/file\n" in planned
+    assert "daily.0 (by the records, of the backup that ended 20" in planned
     assert (source / "docs" / "file").read_text() == "overwritten since"
+    (kept,) = restore_stacks()
+    assert f"--stack-name {kept}" in planned
 
-    restored = make("restore", STACK="office", YES="1", SUBDIR="/docs/")
+    # The command that the dry run ends with.
+    _, _, command = planned.partition("To restore this:  make restore ")
+    values = dict(word.split("=", 1) for word in shlex.split(command.splitlines()[0]))
+    assert values.keys() == {"STACK", "SUBDIR", "DATE"}
+    restored = make("restore", **values, YES="1")
     assert "\nSuccess\n" in restored
     assert "UndoCommand" in restored
     assert (source / "docs" / "file").read_text() == "as backed up"
+    assert restore_stacks() == [kept], "it was watched and ended well, so its stack goes"
+
+    _, _, command = restored.partition("To undo it:  make undo ")
+    values = dict(word.split("=", 1) for word in shlex.split(command.splitlines()[0]))
+    undone = make("undo", **values, YES="1", KEEP="yes")
+    assert "\nUndone\n" in undone
+    assert (source / "docs" / "file").read_text() == "overwritten since"
 
 
 def test_a_restore_that_is_refused_says_why(backed_up, run):

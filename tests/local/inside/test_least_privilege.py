@@ -14,12 +14,13 @@ import pytest
 
 from local import emulator
 from local.deployment import Restoration
+from tests.local.inside.faults import Backups
 from tests.local.inside.window import copying, make_large_files, reach_stop_time
 
 LARGE_FILES = 10 * (os.cpu_count() or 1)
 
 BACKUP_ROLES = ("OrchestratorRole", "SchedulerRole", "EC2Role", "SolutionHelperRole")
-RESTORE_ROLES = ("EC2Role", "HelperRole")
+RESTORE_ROLES = ("EC2Role", "HelperRole", "RestoreWatchRole", "SchedulerRole")
 
 # What is granted and not seen here, and why it is needed all the same.
 AGENT = "by the SSM agent of a real instance, to receive a command"
@@ -34,6 +35,8 @@ UNSEEN = {
     "* elasticfilesystem:Client*": MOUNT,
     "backup OrchestratorRole iam:PassRole": "by Scheduler, before it takes an entry with a role",
     "backup SchedulerRole lambda:InvokeFunction": "by Scheduler, when an entry is due",
+    "restore RestoreWatchRole iam:PassRole": "by Scheduler, before it takes an entry with a role",
+    "restore SchedulerRole lambda:InvokeFunction": "by Scheduler, when an entry is due",
     "backup EC2Role sns:Publish": "to tell of a record that cannot be updated",
     "backup EC2Role ssm:UpdateInstanceInformation": AGENT,
     "backup EC2Role ssmmessages:*": AGENT,
@@ -79,9 +82,16 @@ def runs(stack, inbox, wait_until):
 
 
 @pytest.fixture(scope="session")
-def restoration(runs, stack, release_url):
+def restoration(runs, stack, inbox, release_url):
+    """A restore that succeeds, and one whose window is over."""
     restoration = Restoration.create(stack, "restored", release_url)
     assert restoration.wait()["Status"] == "Success"
+    hang = {"python3": {"*engine.restore*": "exec sleep infinity"}}
+    Backups(stack, inbox).break_instances(hang, PROGRESS_SECONDS="0.5")
+    restoration.scale(1)
+    restoration.wait_for_instance()
+    reach_stop_time(restoration, "restore")
+    restoration.wait_until_gone()
     return restoration
 
 

@@ -1,0 +1,1 @@
+"""The Lambda that sees to it that a restore is heard of."""

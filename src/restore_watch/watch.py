@@ -1,0 +1,181 @@
+"""What is done about a restore's events.
+
+boto3 clients are typed Any: their methods are made from service models at run time.
+"""
+
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+ENTRY = "restore"
+"""There is one restore at a time in a stack, so there is one entry."""
+NO_INSTANCE = "EFS restore: no instance yet"
+"""The subject that says nothing about how the restore ends."""
+
+WAY_BACK = (
+    "What it had moved aside by then is in .efs-restore-<id> below the prefix; the script undo in "
+    ".efs-restore-<id>.undo puts it back."
+)
+AGAIN = "run StartCommand, which starts the restore again with the same parameters"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """window: minutes from the launch to the end of the restore."""
+
+    topic_arn: str
+    schedule_group: str
+    scheduler_role_arn: str
+    window: int
+    logs: str
+    region: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> "Settings":
+        return cls(
+            topic_arn=environment["topic_arn"],
+            schedule_group=environment["schedule_group"],
+            scheduler_role_arn=environment["scheduler_role_arn"],
+            window=int(environment["restore_window"]),
+            logs=environment["logs"],
+            region=environment["AWS_REGION"],
+        )
+
+
+class Watch:
+    """function_arn: the function that the entry calls. client: makes the boto3 client of a
+    service."""
+
+    def __init__(self, settings: Settings, function_arn: str, client: Callable[[str], Any]) -> None:
+        self.settings = settings
+        self._function_arn = function_arn
+        self._autoscaling = client("autoscaling")
+        self._scheduler = client("scheduler")
+        self._sns = client("sns")
+
+    def launched(self, group: str, end: datetime) -> str:
+        """The window begins with the first instance: one that replaces it gets no other."""
+        if self._expect(group, end):
+            return f"an instance was launched; the window is over at {end:%FT%TZ}"
+        return "the window goes on, or the restore has ended already"
+
+    def not_launched(self, group: str, end: datetime, why: str) -> str:
+        """The group tries again every few minutes: it is said once."""
+        if not self._expect(group, end):
+            return "that was said already, or no instance is wanted any more"
+        self._notify(
+            NO_INSTANCE,
+            f"No instance could be launched for the EFS restore yet: {why.rstrip('. ')}.",
+            "Put that right. The Auto Scaling group tries again until "
+            f"{end:%FT%TZ}; to give up earlier, delete the restore's stack.",
+        )
+        return "no instance could be launched"
+
+    def heard(self, subject: str | None, said: datetime) -> str:
+        """A message that comes late says nothing about a restore that was started since."""
+        entry = self._entry()
+        if subject == NO_INSTANCE or (entry and entry["CreationDate"] > said):
+            return "nothing was said about the end of this restore"
+        self._forget()
+        return "the restore was heard of"
+
+    def terminated(self, group: str) -> str:
+        if self._desired(group):
+            return "the group replaces its instance"
+        if not self._entry():
+            return "the restore was heard of"
+        self._notify(
+            "EFS restore: Unknown",
+            "The instance of the EFS restore has ended and has not said how the restore ended.",
+            "If you ended it yourself, or deleted its stack, that is why. Otherwise see the logs "
+            f"below EC2Logs and the activity history of the Auto Scaling group, and {AGAIN}. "
+            + WAY_BACK,
+            group,
+        )
+        self._forget()
+        return "the instance ended without a word"
+
+    def end(self, group: str) -> str:
+        """The instance first: it costs, whether anybody can be told or not."""
+        self._autoscaling.set_desired_capacity(
+            AutoScalingGroupName=group, DesiredCapacity=0, HonorCooldown=False
+        )
+        self._notify(
+            "EFS restore: Unknown",
+            "The EFS restore has not ended within its Restore Window of "
+            f"{self.settings.window} minutes, and has not reported. Its instance was ended.",
+            "See progress.json below EC2Logs for how far it was. A file system that stops "
+            "answering makes an instance hang: check the mount targets of both and their security "
+            f"groups. Then {AGAIN}. If there was too much to restore, launch the template again "
+            f"with a longer Restore Window. {WAY_BACK}",
+            group,
+        )
+        self._forget()
+        return "the window is over"
+
+    def _expect(self, group: str, end: datetime) -> bool:
+        """False if there is an entry already, or nothing to expect: an event may come late, when
+        the restore has reported and is over."""
+        if not self._desired(group):
+            return False
+        try:
+            self._scheduler.create_schedule(
+                Name=ENTRY,
+                GroupName=self.settings.schedule_group,
+                ScheduleExpression=f"at({end.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
+                ScheduleExpressionTimezone="UTC",
+                FlexibleTimeWindow={"Mode": "OFF"},
+                ActionAfterCompletion="DELETE",
+                Target={
+                    "Arn": self._function_arn,
+                    "RoleArn": self.settings.scheduler_role_arn,
+                    "Input": json.dumps({"mode": "restore", "action": "end", "group": group}),
+                },
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConflictException":
+                raise
+            return False
+        return True
+
+    def _entry(self) -> Any:
+        """None if there is none: then nothing is to be heard."""
+        return self._unless_missing(self._scheduler.get_schedule)
+
+    def _forget(self) -> None:
+        self._unless_missing(self._scheduler.delete_schedule)
+
+    def _unless_missing(self, call: Callable[..., Any]) -> Any:
+        try:
+            return call(Name=ENTRY, GroupName=self.settings.schedule_group)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            return None
+
+    def _desired(self, group: str) -> int:
+        found = self._autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])
+        return sum(int(g["DesiredCapacity"]) for g in found["AutoScalingGroups"])
+
+    def _notify(self, subject: str, message: str, what_to_do: str, group: str = "") -> None:
+        """Like the notification of the instance. group: for how to start the restore again."""
+        body = {
+            "Status": "Unknown",
+            "Message": message,
+            "WhatToDo": what_to_do,
+            **({"StartCommand": self._start_command(group)} if group else {}),
+            "EC2Logs": self.settings.logs,
+        }
+        self._sns.publish(
+            TopicArn=self.settings.topic_arn, Subject=subject, Message=json.dumps(body, indent=4)
+        )
+
+    def _start_command(self, group: str) -> str:
+        words = ["aws", "autoscaling", "set-desired-capacity", "--region", self.settings.region]
+        words += ["--auto-scaling-group-name", group, "--desired-capacity", "1"]
+        return shlex.join(words)

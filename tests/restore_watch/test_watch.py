@@ -1,0 +1,221 @@
+"""Every restore is heard of, and its instance ends, whatever becomes of it."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.sns.models import sns_backends
+
+from tests.cloudformation import aws_environment
+
+REGION = "eu-west-1"
+IMAGE = "ami-12c6146b"  # one that moto knows
+GROUP = "my-restore-RestoreAutoScalingGroup-1x2y3z"
+WINDOW = 90
+LAUNCHED = "EC2 Instance Launch Successful"
+NOT_LAUNCHED = "EC2 Instance Launch Unsuccessful"
+TERMINATED = "EC2 Instance Terminate Successful"
+
+
+def message(subject: str, ago: timedelta = timedelta()) -> dict[str, Any]:
+    """As SNS delivers it."""
+    said = (datetime.now(UTC) - ago).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"Records": [{"Sns": {"Subject": subject, "Message": "{}", "Timestamp": said}}]}
+
+
+class Context:
+    invoked_function_arn = f"arn:aws:lambda:{REGION}:{DEFAULT_ACCOUNT_ID}:function:watch"
+
+
+class Stack:
+    """A restore stack whose topic calls the function, as the template says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from restore_watch import handler
+
+        handler.connect.cache_clear()
+        self._handle = handler.lambda_handler
+        self.scheduler = boto3.client("scheduler", REGION)
+        self.autoscaling = boto3.client("autoscaling", REGION)
+        self.topic = boto3.client("sns", REGION).create_topic(Name="topic")["TopicArn"]
+        self.scheduler.create_schedule_group(Name="entries")
+        self.autoscaling.create_launch_configuration(
+            LaunchConfigurationName="launch", ImageId=IMAGE, InstanceType="c5.xlarge"
+        )
+        self.autoscaling.create_auto_scaling_group(
+            AutoScalingGroupName=GROUP,
+            LaunchConfigurationName="launch",
+            AvailabilityZones=[f"{REGION}a"],
+            MinSize=0,
+            MaxSize=1,
+            DesiredCapacity=1,
+        )
+        for name, value in {
+            "topic_arn": self.topic,
+            "schedule_group": "entries",
+            "scheduler_role_arn": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/scheduler",
+            "restore_window": str(WINDOW),
+            "logs": "s3://logs/efs-restore-logs/",
+        }.items():
+            monkeypatch.setenv(name, value)
+        self._delivered = 0
+
+    def call(self, event: dict[str, Any]) -> None:
+        """What the function publishes comes back to it."""
+        self._handle(event, Context())
+        while self._delivered < len(self.mails):
+            subject, _ = self.mails[self._delivered]
+            self._delivered += 1
+            self._handle(message(subject), Context())
+
+    def happens(self, what: str, **detail: str) -> None:
+        self.call(
+            {
+                "source": "aws.autoscaling",
+                "detail-type": what,
+                "detail": {"AutoScalingGroupName": GROUP, "EC2InstanceId": "i-1", **detail},
+            }
+        )
+
+    def entry_is_due(self) -> None:
+        """EventBridge Scheduler keeps it until it has been delivered."""
+        self.call(json.loads(self.entry["Target"]["Input"]))
+
+    def says(self, subject: str, ago: timedelta = timedelta()) -> None:
+        """What the instance publishes."""
+        self.call(message(subject, ago))
+
+    def scale(self, capacity: int) -> None:
+        self.autoscaling.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=capacity)
+
+    @property
+    def desired(self) -> int:
+        (group,) = self.autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]
+        return int(group["DesiredCapacity"])
+
+    @property
+    def entry(self) -> Any:
+        """The entry that ends the restore, None if there is none."""
+        try:
+            return self.scheduler.get_schedule(Name="restore", GroupName="entries")
+        except self.scheduler.exceptions.ResourceNotFoundException:
+            return None
+
+    @property
+    def mails(self) -> list[tuple[str, dict[str, Any]]]:
+        sent = sns_backends[DEFAULT_ACCOUNT_ID][REGION].topics[self.topic].sent_notifications
+        return [(str(subject), json.loads(text)) for _, text, subject, *_ in sent]
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    aws_environment(monkeypatch)
+    with mock_aws():
+        yield Stack(monkeypatch)
+
+
+def test_a_restore_that_reports_is_not_spoken_of(stack: Stack) -> None:
+    stack.happens(LAUNCHED)
+    assert stack.entry["ActionAfterCompletion"] == "DELETE"
+    assert stack.entry["Target"]["Arn"] == Context.invoked_function_arn
+    due = datetime.fromisoformat(stack.entry["ScheduleExpression"][3:-1]).replace(tzinfo=UTC)
+    assert abs(due - datetime.now(UTC) - timedelta(minutes=WINDOW)) < timedelta(minutes=1)
+    stack.says("EFS restore: Success")
+    assert stack.entry is None
+    stack.scale(0)
+    stack.happens(TERMINATED)
+    assert stack.mails == []
+
+
+def test_a_launch_that_is_told_too_late_changes_nothing(stack: Stack) -> None:
+    stack.says("EFS restore: Unsuccessful")
+    stack.scale(0)
+    stack.happens(LAUNCHED)
+    assert stack.entry is None
+    stack.happens(TERMINATED)
+    assert stack.mails == []
+
+
+def test_one_that_hangs_is_ended_and_told_of_once(stack: Stack) -> None:
+    stack.happens(LAUNCHED)
+    stack.entry_is_due()
+    assert stack.desired == 0
+    stack.happens(TERMINATED)
+    ((subject, message),) = stack.mails
+    assert subject == "EFS restore: Unknown"
+    assert f"its Restore Window of {WINDOW} minutes" in message["Message"]
+    assert "progress.json below EC2Logs" in message["WhatToDo"]
+    assert message["EC2Logs"] == "s3://logs/efs-restore-logs/"
+    assert message["StartCommand"] == (
+        f"aws autoscaling set-desired-capacity --region {REGION}"
+        f" --auto-scaling-group-name {GROUP} --desired-capacity 1"
+    )
+
+
+def test_one_that_ends_without_a_word_is_told_of_once(stack: Stack) -> None:
+    stack.happens(LAUNCHED)
+    stack.scale(0)
+    stack.happens(TERMINATED)
+    stack.happens(TERMINATED)
+    ((subject, message),) = stack.mails
+    assert subject == "EFS restore: Unknown"
+    assert "has not said how the restore ended" in message["Message"]
+    assert ".efs-restore-<id>.undo puts it back" in message["WhatToDo"]
+
+
+def test_the_window_is_that_of_the_restore_and_not_of_an_instance(stack: Stack) -> None:
+    stack.happens(LAUNCHED)
+    due = stack.entry["ScheduleExpression"]
+    stack.happens(TERMINATED)  # it died, and the group replaces it
+    stack.happens(LAUNCHED)
+    assert stack.entry["ScheduleExpression"] == due
+    assert stack.mails == []
+
+
+def test_a_restore_that_is_started_again_has_a_window_of_its_own(stack: Stack) -> None:
+    stack.happens(LAUNCHED)
+    stack.says("EFS restore: Incomplete")
+    stack.scale(0)
+    stack.happens(TERMINATED)
+    stack.scale(1)
+    stack.happens(LAUNCHED)
+    assert stack.entry
+    assert stack.mails == []
+
+
+def test_a_report_that_comes_late_is_not_that_of_the_next_restore(stack: Stack) -> None:
+    stack.happens(LAUNCHED)
+    stack.says("EFS restore: Incomplete", ago=timedelta(minutes=2))
+    assert stack.entry
+
+
+def test_an_instance_that_cannot_be_launched_is_told_of_once_and_at_the_end(stack: Stack) -> None:
+    for _ in range(3):
+        stack.happens(NOT_LAUNCHED, StatusMessage="There is no capacity.")
+    ((subject, message),) = stack.mails
+    assert subject == "EFS restore: no instance yet"
+    assert message["Message"].endswith("yet: There is no capacity.")
+    assert "StartCommand" not in message, "the group tries by itself"
+    stack.entry_is_due()
+    assert stack.desired == 0
+    assert [subject for subject, _ in stack.mails[1:]] == ["EFS restore: Unknown"]
+
+
+def test_an_instance_is_ended_also_when_nobody_can_be_told(stack: Stack) -> None:
+    stack.happens(LAUNCHED)
+    boto3.client("sns", REGION).delete_topic(TopicArn=stack.topic)
+    with pytest.raises(ClientError):  # Lambda tries again
+        stack.entry_is_due()
+    assert stack.desired == 0
+    assert stack.entry, "it was not heard of"
+
+
+def test_an_event_that_is_not_understood_is_an_error(stack: Stack) -> None:
+    with pytest.raises(ValueError, match="event not understood"):
+        stack.call({"source": "aws.ec2"})
