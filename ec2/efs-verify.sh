@@ -4,4 +4,5 @@
 set -Eeuo pipefail
 
 lib=$(cd -- "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/lib" && pwd)
-PYTHONPATH=$lib exec python3 -B -m engine.verify "$@"
+# Names are UTF-8, or bytes that are kept; whatever the locale says of the terminal.
+PYTHONUTF8=1 PYTHONPATH=$lib exec python3 -B -m engine.verify "$@"

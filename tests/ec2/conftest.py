@@ -10,6 +10,7 @@ import os
 import signal
 import stat
 import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,32 +24,77 @@ BOOKKEEPING = (".lock", ".daily.origin", ".daily.readers", ".daily.spare")
 Tree = dict[bytes, tuple[object, ...]]
 
 
-def content(path: bytes, mode: int) -> str:
+LEVELS = ["d" * 250 + f"{number:03}" for number in range(40)]  # 10,000 bytes
+
+
+@contextlib.contextmanager
+def inside(top: Path, *names: str) -> Iterator[None]:
+    """Make directories, and work in the last of them: so no path to it is needed."""
+    home = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(top)
+        for name in names:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name)
+            os.chdir(name)
+        yield
+    finally:
+        os.fchdir(home)
+        os.close(home)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "no JSON": lambda path: path.write_bytes(b"\xff\x00 no JSON"),
+    "other JSON": lambda path: path.write_text('["run", 1]'),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "deep": lambda path: path.write_text("[" * 100_000),
+    "a directory": lambda path: (path.unlink(), (path / "in it").mkdir(parents=True)),
+    "a link": lambda path: (path.unlink(), path.symlink_to("/etc/hostname")),
+}
+
+
+def content(name: bytes, directory: int, mode: int) -> str:
     if stat.S_ISLNK(mode):
-        return os.fsdecode(os.readlink(path))
+        return os.fsdecode(os.readlink(name, dir_fd=directory))
     if stat.S_ISREG(mode):
-        with open(path, "rb") as file:
+        with open(os.open(name, os.O_RDONLY, dir_fd=directory), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     return ""
 
 
 def read_tree(root: Path) -> Tree:
-    """Each path below ``root``, itself included: type, mode, owner, mtime in ns, and content."""
+    """Each path below ``root``, itself included: type, mode, owner, mtime in ns, and content.
+
+    Paths may be longer than a system call takes.
+    """
     tree: Tree = {}
-    top = os.fsencode(root)
-    for folder, folders, files in os.walk(top):
-        for name in [b".", *folders, *files] if folder == top else [*folders, *files]:
-            path = os.path.join(folder, name)
-            info = os.lstat(path)
-            device = info.st_rdev if stat.S_ISCHR(info.st_mode) else 0
-            tree[os.path.relpath(path, top)] = (
-                oct(info.st_mode),
-                info.st_uid,
-                info.st_gid,
-                info.st_mtime_ns,
-                device,
-                content(path, info.st_mode),
-            )
+
+    def visit(name: bytes, parent: int, path: bytes) -> None:
+        info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        device = info.st_rdev if stat.S_ISCHR(info.st_mode) else 0
+        tree[path or b"."] = (
+            oct(info.st_mode),
+            info.st_uid,
+            info.st_gid,
+            info.st_mtime_ns,
+            device,
+            content(name, parent, info.st_mode),
+        )
+        if stat.S_ISDIR(info.st_mode):
+            directory = os.open(name, os.O_RDONLY, dir_fd=parent)
+            try:
+                for entry in map(os.fsencode, os.listdir(directory)):
+                    visit(entry, directory, path + b"/" + entry if path else entry)
+            finally:
+                os.close(directory)
+
+    here = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        visit(b".", here, b"")
+    finally:
+        os.close(here)
     return tree
 
 

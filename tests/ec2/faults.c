@@ -2,15 +2,22 @@
  *   FAULT_LINKS=N                    no inode gets more than N names (EMLINK)
  *   FAULT_NAME=name FAULT_ERRNO=E    calls that make or remove an entry of that name fail with E;
  *                                    with E = 0 the process that makes such a call is killed
+ *   FAULT_STATE=part FAULT_SKIP=N    likewise (FAULT_ERRNO), when a file is made whose name has that
+ *                                    part, after N others
+ *   FAULT_SYNC=file                  files that get another name before they are on storage are
+ *                                    named in that file: what a power cut would leave is anything
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int fails(const char *path) {
   const char *name = getenv("FAULT_NAME");
@@ -48,4 +55,60 @@ int unlinkat(int directory, const char *path, int flags) {
   if (next == NULL)
     *(void **)&next = dlsym(RTLD_NEXT, "unlinkat");
   return fails(path) ? -1 : next(directory, path, flags);
+}
+
+static int state_fails(const char *path, int flags) {
+  static int skipped;
+  const char *part = getenv("FAULT_STATE");
+  if (part == NULL || !(flags & O_CREAT) || strstr(basename(path), part) == NULL)
+    return 0;
+  if (skipped++ < atoi(getenv("FAULT_SKIP")))
+    return 0;
+  errno = atoi(getenv("FAULT_ERRNO"));
+  if (errno == 0)
+    raise(SIGKILL);
+  return 1;
+}
+
+int open64(const char *path, int flags, ...) {
+  static int (*next)(const char *, int, ...);
+  va_list rest;
+  if (next == NULL)
+    *(void **)&next = dlsym(RTLD_NEXT, "open64");
+  va_start(rest, flags);
+  int mode = flags & O_CREAT ? va_arg(rest, int) : 0;
+  va_end(rest);
+  return state_fails(path, flags) ? -1 : next(path, flags, mode);
+}
+
+static ino_t synced[1000];
+static int syncs;
+
+int fsync(int descriptor) {
+  static int (*next)(int);
+  struct stat info;
+  if (next == NULL)
+    *(void **)&next = dlsym(RTLD_NEXT, "fsync");
+  if (fstat(descriptor, &info) == 0)
+    synced[syncs++ % 1000] = info.st_ino;
+  return next(descriptor);
+}
+
+int rename(const char *old, const char *new) {
+  static int (*next)(const char *, const char *);
+  const char *told = getenv("FAULT_SYNC");
+  struct stat info;
+  int is_synced = 0;
+  if (next == NULL)
+    *(void **)&next = dlsym(RTLD_NEXT, "rename");
+  if (told != NULL && lstat(old, &info) == 0 && S_ISREG(info.st_mode)) {
+    for (int i = 0; i < 1000; i++)
+      is_synced |= synced[i] == info.st_ino;
+    FILE *file = is_synced ? NULL : fopen(told, "a");
+    if (file != NULL) {
+      fprintf(file, "%s\n", new);
+      fclose(file);
+    }
+  }
+  return next(old, new);
 }

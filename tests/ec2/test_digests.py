@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -110,6 +111,6 @@ def test_what_rsync_prints_is_told_apart(tmp_path: Path) -> None:
         b"=" + b" " * 32 + b" alone\n"
         b"\nNumber of files: 5\n"
     )
-    digests, rest = printed_digests(printed, tmp_path)
+    digests, rest = printed_digests(printed, os.open(tmp_path, os.O_RDONLY))
     assert digests == {b"one": A, b"d/line\n \\#012": B, b"a name of it": A}
     assert rest == b"\nNumber of files: 5\n"

@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,7 +19,16 @@ import pytest
 
 from tests.changes import Changes
 
-from .conftest import Backup, Tree, check_digests, end_tree, read_tree
+from .conftest import (
+    DAMAGES,
+    LEVELS,
+    Backup,
+    Tree,
+    check_digests,
+    end_tree,
+    inside,
+    read_tree,
+)
 
 # Root reads everything, unless it is without these.
 AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
@@ -151,6 +161,70 @@ def meddle(backup: Backup, changes: Changes) -> None:
                 changes.random.choice([path.touch, path.mkdir, lambda p=path: p.symlink_to("/")])()
 
 
+@pytest.mark.parametrize("levels", [12, 30])
+def test_moved_damaged_and_renamed_it_still_tells_the_truth(backup: Backup, levels: int) -> None:
+    """As above, on long paths, too; the snapshots are copied elsewhere, renamed and removed, and
+    what is known of them is damaged. None is said to differ from a list that is another's."""
+    chance = random.Random(new_seed())
+    moves = [damaged, removed_or_renamed]
+    if levels < 13:  # rsync copies no longer paths
+        moves.append(copied)
+    flat = backup.source / "flat"
+    flat.mkdir()
+    try:
+        for number in range(8):
+            print(f"run {number}", file=sys.stderr)
+            Changes(flat, chance.randrange(2**32)).make(chance.choice([0, 3, 30]))
+            with inside(backup.source, "deep", *LEVELS[: chance.randrange(levels)]):
+                Path(f"file {chance.randrange(3)}").write_text(f"{number}")
+            if number and chance.random() < 0.3:
+                process = backup.start(retain="9", result=None)
+                time.sleep(chance.uniform(0.05, 0.5))
+                end_tree(process)
+                process.communicate()
+            before = snapshots(backup)
+            for move in chance.sample(moves, min(number, 1)):
+                print(move.__name__, file=sys.stderr)
+                before = move(backup, before, chance)
+            result = backup.run(retain="4")
+            assert result.exit_code == 0, result.stderr
+            after = snapshots(backup)
+            assert after == [read_tree(backup.source), *before][:4]
+            assert backup.hidden() == []
+            for place in range(len(after)):
+                done = backup.verify(place)
+                assert done.exit_code == 0 or "list of digests" in done.result["message"]
+            assert backup.verify(0).exit_code == 0
+    finally:
+        subprocess.run(["rm", "-rf", backup.home], check=True)  # too deep for Python
+
+
+def copied(backup: Backup, before: list[Tree], chance: random.Random) -> list[Tree]:
+    other = backup.home / f"backup {chance.randrange(2**32)}"
+    subprocess.run(["rsync", "-aH", f"{backup.target}/", f"{other}/"], check=True)
+    subprocess.run(["rm", "-rf", backup.target], check=True)
+    backup.target = other
+    return before
+
+
+def damaged(backup: Backup, before: list[Tree], chance: random.Random) -> list[Tree]:
+    folder = backup.target / backup.label
+    files = sorted(path for path in folder.glob(".daily.*") if path.is_file())
+    for path in chance.sample(files, min(2, len(files))):
+        DAMAGES[chance.choice([*DAMAGES])](path)
+    return before
+
+
+def removed_or_renamed(backup: Backup, before: list[Tree], chance: random.Random) -> list[Tree]:
+    number = chance.randrange(len(before))
+    path = backup.snapshot(number)
+    if chance.random() < 0.5:
+        path.rename(backup.snapshot(len(before)))
+        return [*before[:number], *before[number + 1 :], before[number]]
+    subprocess.run(["rm", "-rf", path], check=True)
+    return [*before[:number], *before[number + 1 :]]
+
+
 def test_a_change_that_only_the_ctime_tells_is_seen(backup: Backup) -> None:
     path = backup.source / "file"
     path.write_text("old")
@@ -281,11 +355,21 @@ def test_a_spare_that_was_replaced_by_a_link_is_not_followed(backup: Backup) -> 
 
 
 def test_restores_leftovers_are_left_out_with_a_warning(backup: Backup) -> None:
-    (backup.source / "d" / ".efs-restore-1").mkdir(parents=True)
-    (backup.source / "d" / ".efs-restore-1" / "f").write_text("f")
+    """Only what a restore makes: by the one who runs it, at the top. A name alone hides nothing."""
+    for name in (".efs-restore-1", "d/.efs-restore-1", ".efs-restore-2"):
+        (backup.source / name).mkdir(parents=True)
+        (backup.source / name / "f").write_text("f")
+    if os.geteuid() == 0:
+        os.chown(backup.source / ".efs-restore-2", 1000, 1000)
+    else:
+        shutil.rmtree(backup.source / ".efs-restore-2")
+    wanted = {path: entry for path, entry in read_tree(backup.source).items() if b"-1" not in path}
     outcome = backup.must_publish()
-    assert any(".efs-restore-1" in warning for warning in outcome.result["warnings"])
-    assert list((backup.snapshot(0) / "d").iterdir()) == []
+    assert any("'.efs-restore-1'" in warning for warning in outcome.result["warnings"])
+    assert (backup.snapshot(0) / "d" / ".efs-restore-1" / "f").read_text() == "f"
+    kept = read_tree(backup.snapshot(0))
+    assert {path: entry for path, entry in kept.items() if b"-1" not in path} == wanted
+    assert b".efs-restore-1" not in kept
 
 
 def test_one_of_two_names_became_a_file_that_has_another_name(backup: Backup) -> None:

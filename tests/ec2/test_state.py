@@ -8,14 +8,13 @@ import os
 import random
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from engine.snapshots.catalog import About, Run, recognised, witnesses
 from engine.snapshots.folder import SnapshotFolder
 
-from .conftest import Backup, read_tree
+from .conftest import DAMAGES, Backup, read_tree
 
 
 def change(backup: Backup, text: str) -> None:
@@ -196,18 +195,6 @@ def test_what_is_recognised(
     tmp_path: Path, contents: str, trees: str, abouts: str, expected: str
 ) -> None:
     assert Copied(tmp_path, contents).recognised(trees, abouts) == expected
-
-
-DAMAGES: dict[str, Callable[[Path], object]] = {
-    "empty": lambda path: path.write_bytes(b""),
-    "cut off": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-    "no JSON": lambda path: path.write_bytes(b"\xff\x00 no JSON"),
-    "other JSON": lambda path: path.write_text('["run", 1]'),
-    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
-    "deep": lambda path: path.write_text("[" * 100_000),
-    "a directory": lambda path: (path.unlink(), (path / "in it").mkdir(parents=True)),
-    "a link": lambda path: (path.unlink(), path.symlink_to("/etc/hostname")),
-}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

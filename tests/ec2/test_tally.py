@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
-from engine.copying.tally import Tally, judge_job, parse_stats
+from engine.copying.tally import Tally, add_vanished, judge_job, parse_stats
 
 STATS = """
 Number of files: 1200003 (reg: 1100000, dir: 100000, link: 2, special: 1)
@@ -28,7 +29,9 @@ def judged(
 ) -> Tally:
     statistics = f"Number of files: {seen + 1} (reg: {seen}, dir: 1)"
     tally = Tally()
-    judge_job(tally, 1, exit_code, statistics, messages, names, source)
+    top = os.open(source, os.O_RDONLY)
+    judge_job(tally, 1, exit_code, statistics, messages, names, top)
+    os.close(top)
     return tally
 
 
@@ -36,7 +39,7 @@ def judged(
 def test_a_missing_name_is_a_vanished_file(tmp_path: Path, exit_code: int) -> None:
     (tmp_path / "there").touch()
     tally = judged(tmp_path, exit_code, [b"./there", b"./gone"], seen=1)
-    assert tally.vanished == [b"./gone"]
+    assert tally.vanished == ["'gone'"]
     assert tally.errors == []
     assert tally.number_of_files == 1
 
@@ -60,3 +63,28 @@ def test_every_other_exit_code_is_an_error(tmp_path: Path, exit_code: int) -> No
         f"rsync job 1 ended with exit code {exit_code}",
         "rsync: what went wrong",
     ]
+
+
+def test_the_list_of_vanished_files_is_short_and_printable() -> None:
+    names = [b"new\nline", b"\xff", b"long/" * 50_000] + [b"x%d" % n for n in range(97)]
+    tally = Tally()
+    add_vanished(tally, names, "")
+    lines = tally.vanished.lines()
+    assert len(lines) == 51
+    assert lines[-1] == "… and 50 more"
+    assert all(line.isprintable() for line in lines)
+    assert len("".join(lines)) < 10_000
+
+
+@pytest.mark.parametrize("exit_code", [0, 24])
+def test_what_cannot_be_looked_at_has_not_vanished(tmp_path: Path, exit_code: int) -> None:
+    """Only that nothing is there proves it."""
+    tally = judged(tmp_path, exit_code, [b"./" + b"x" * 300], seen=0)
+    assert tally.vanished == []
+    assert tally.errors == ["rsync job 1 passed over files that are there"]
+
+
+def test_a_directory_that_became_a_link_has_vanished(tmp_path: Path) -> None:
+    (tmp_path / "d").symlink_to("/")
+    tally = judged(tmp_path, 0, [b"./d/etc/hostname"], seen=0)
+    assert (tally.vanished.total, tally.errors) == (1, [])

@@ -153,8 +153,9 @@ def test_a_snapshot_may_expire_or_be_renumbered_while_its_files_are_found(
     shim = made.home / "shim"
     shim.mkdir()
     command = shlex.join(made.command(retain=retain, result=None))
-    (shim / "find").write_text(f'#!/bin/bash\n{command} || exit 9\nexec /usr/bin/find "$@"\n')
-    (shim / "find").chmod(0o755)
+    once = f"[[ -n ${{INNER:-}} ]] || INNER=1 {command} || exit 9"
+    (shim / "sort").write_text(f'#!/bin/bash\n{once}\nexec /usr/bin/sort "$@"\n')
+    (shim / "sort").chmod(0o755)
     monkeypatch.setenv("PATH", f"{shim}:{os.environ['PATH']}")
     done = made.verify()
     assert (done.exit_code, done.result["cause"]) == expected, done.stderr

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from engine.command import arguments
 from engine.command.execution import CommonOptions, execute, keep_log
-from engine.command.files import is_empty, nul_separated
+from engine.command.files import is_empty, nul_separated, write_atomically
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
 from engine.copying.digests import DamagedList, Notes, make_list
@@ -31,7 +31,7 @@ from engine.stage.report import Trees
 from engine.stage.result import PARTIAL, BackupResult
 from engine.target.safety import restores_in
 from engine.tree.descent import is_inner_path
-from engine.tree.pool import PROCESSES, Pool
+from engine.tree.pool import PROCESSES, STOPPED, Pool
 from engine.tree.walls import Root, Walls, opened_path
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,8 @@ class Roots(NamedTuple):
 
     def inside(self, path: Path) -> Root:
         """A directory of the backup."""
-        return Root(self.backup.path / path.relative_to(self.backup.name), path)
+        place = self.backup.path / path.relative_to(self.backup.name)
+        return replace(self.backup, path=place, name=path)
 
 
 def open_roots(options: Options, walls: Walls) -> Roots:
@@ -319,6 +320,8 @@ def publish(
 ) -> None:
     result.begin("publish")
     if stop.run(["sync", "--file-system", str(folder.path)], Path(os.devnull), signal.SIGTERM):
+        if stop.received:
+            raise Stopped(STOPPED)
         raise Failed("system", f"{str(folder.path)!r} could not be synced to storage")
     result.snapshot = str(folder.publish(run, time.time(), changed))
     folder.suspects.unlink(missing_ok=True)  # they have been copied anew
@@ -347,7 +350,7 @@ def verify_share(
     try:
         found = verify(trees, window, note.started - trees.margin, pool, on_tick)
         suspects = b"".join(os.fsencode(path) + b"\0" for path in found.mismatched)
-        folder.suspects.write_bytes(suspects)
+        write_atomically(folder.suspects, suspects)
         folder.note_run(folder.snapshot(0), replace(note, verified_to=window.end))
     except (OSError, EngineError) as error:
         reason = "stopped" if isinstance(error, Stopped) else str(error)

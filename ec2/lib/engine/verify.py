@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.command import arguments
 from engine.command.execution import CommonOptions, Result, execute
 from engine.command.files import nul_separated, sort_records
-from engine.command.outcome import Failed, Refused
+from engine.command.outcome import Failed, Refused, Stopped
 from engine.command.process import StopSignals
 from engine.command.progress import Progress
 from engine.command.text import Messages, shown_path
@@ -21,7 +21,8 @@ from engine.copying.digests import Digested, DigestFiles, Line, read_list
 from engine.snapshots.choice import Snapshot, add_snapshot_options, find_snapshot
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.readers import Reading
-from engine.tree.pool import PROCESSES, Pool, Task
+from engine.tree.descent import TOP, join, opened
+from engine.tree.pool import PROCESSES, Pool, Task, Worker
 from engine.tree.walls import opened_path
 
 DESCRIPTION = """\
@@ -32,6 +33,7 @@ EXIT_STATUS = """\
 Exit status: 0 everything is as it was copied, 1 it is not, or cannot be read, 2 refused, 3 stopped.
 """
 FILES_PER_TASK = 20
+FOUND_AT_ONCE = 1000  # of a directory that may have millions
 
 
 @dataclass
@@ -73,6 +75,8 @@ def run(options: Options, work: Path, stop: StopSignals, result: VerifyResult) -
         except Failed:  # also if the list, or a folder, went with the snapshot
             check_is_published(folder, top)
             raise
+        except Stopped:
+            raise Stopped("stopped before all files were checked") from None
 
 
 def check_snapshot(
@@ -87,8 +91,8 @@ def check_snapshot(
     digests = folder.digests_of(Path(f"/proc/self/fd/{top}"))
     if digests is None or not digests.exists():
         raise Refused(
-            f"{snapshot} has no list of digests: it was made by version 1.5. The next backup makes "
-            "one, of the files that it copies"
+            f"{snapshot} has no list of digests: it was made by version 1.5, or nothing is known "
+            "of it any more. The next backup makes one, of the files that it copies"
         )
     result.begin("verify")
     with Pool(PROCESSES, stop) as pool:
@@ -107,8 +111,7 @@ def check_is_published(folder: SnapshotFolder, top: int) -> None:
 def check_files(top: int, digests: Path, pool: Pool, work: Path, result: VerifyResult) -> None:
     """Compare all files below ``top`` with their digests; note the findings in ``result``."""
     errors = Messages()
-    names = names_in(top, work)
-    total = sum(1 for _ in nul_separated(names))
+    names, total = names_in(top, pool, work, result.progress)
 
     def on_result(found: list[Digested]) -> list[Task]:
         for file in found:
@@ -148,19 +151,57 @@ def show(progress: Progress, result: VerifyResult, total: int) -> None:
     progress.update(result.number_of_files_checked, total, bytes=result.size_checked)
 
 
-def names_in(top: int, work: Path) -> Path:
-    """A file with the paths of all regular files below ``top``, sorted by their bytes."""
-    names = work / "names"
-    with names.open("wb") as file:
-        command = ["find", ".", "-type", "f", "-printf", r"%P\0"]
-        done = subprocess.run(
-            command, cwd=f"/proc/self/fd/{top}", stdout=file, stderr=subprocess.PIPE
-        )
-    if done.returncode:
-        said = done.stderr.decode(errors="backslashreplace").strip()
-        raise Failed("verification", f"the snapshot cannot be read as a whole: {said}")
-    sort_records(names)
-    return names
+def names_in(top: int, pool: Pool, work: Path, progress: Progress) -> tuple[Path, int]:
+    """A file with the paths of all regular files below ``top``, sorted by their bytes, and how many
+    there are."""
+    path = work / "names"
+    total = 0
+    with path.open("wb") as file:
+
+        def on_result(found: Found) -> list[Task]:
+            nonlocal total
+            if found.error:
+                raise Failed(
+                    "verification", f"the snapshot cannot be read as a whole: {found.error}"
+                )
+            file.write(b"".join(os.fsencode(name) + b"\0" for name in found.files))
+            total += len(found.files)
+            return found.tasks
+
+        pool.run([FindFiles(top, TOP)], on_result, lambda: progress.update(total))
+    sort_records(path)
+    return path, total
+
+
+class Found(NamedTuple):
+    files: list[str]
+    tasks: list[Task]
+    error: str = ""
+
+
+class FindFiles(NamedTuple):
+    """The regular files of one directory, and what is to be done for those in it."""
+
+    top: int
+    path: str
+
+    def perform(self, worker: Worker) -> Found:
+        files: list[str] = []
+        tasks: list[Task] = []
+        try:
+            with opened(self.top, self.path) as directory, os.scandir(directory) as entries:
+                for entry in entries:
+                    path = join(self.path, entry.name)
+                    if entry.is_dir(follow_symlinks=False):
+                        tasks.append(FindFiles(self.top, path))
+                    elif entry.is_file(follow_symlinks=False):
+                        files.append(path)
+                    if len(files) + len(tasks) >= FOUND_AT_ONCE:
+                        worker.emit(Found(files, tasks))
+                        files, tasks = [], []
+        except OSError as error:
+            return Found(files, tasks, f"{shown_path(self.path)}: {error.strerror}")
+        return Found(files, tasks)
 
 
 def joined(listed: Iterator[Line], present: Iterator[bytes]) -> Iterator[Line]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
 import os
@@ -9,15 +11,17 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from engine.command.files import write_atomically
-from engine.command.outcome import EngineError, Failed, Refused
+from engine.command.outcome import EngineError, Failed
 from engine.command.process import StopSignals
 from engine.command.progress import CLEAR_LINE, Progress
+from engine.command.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -100,33 +104,54 @@ def execute(
     ``run`` gets the options, a private scratch directory, the stop signals, and the result to fill
     in. Whatever it raises, the result says so and the logs are kept.
     """
-    logging.Formatter.converter = time.gmtime
-    clear = CLEAR_LINE if sys.stderr.isatty() else ""
-    form = f"{clear}%(asctime)s  %(message)s"
-    logging.basicConfig(format=form, datefmt=TIME_FORMAT, level="INFO")
-    try:
-        options = parse(sys.argv[1:])
-    except Refused as error:
-        result.conclude(error)
-        write_result(result_path(sys.argv[1:]), result)
-        return error.exit_code
-    result.progress = Progress(options.progress)
+    set_up_text()
+    words = sys.argv[1:]
     stop = StopSignals()
     stop.install()
-    # The lists of names are as many as the files: too many for a tmpfs.
-    parent = os.environ.get("TMPDIR", "/var/tmp")
     try:
-        scratch = tempfile.TemporaryDirectory(prefix="efs-backup.", dir=parent)
-    except OSError as error:
-        result.conclude(Failed("system", str(error)))
-        write_result(options.result, result)
+        options = parse(words)
+        result.progress = Progress(options.progress)
+        # The lists of names are as many as the files: too many for a tmpfs.
+        work = tempfile.mkdtemp(prefix="efs-backup.", dir=os.environ.get("TMPDIR", "/var/tmp"))
+    except Exception as error:
+        result.conclude(as_engine_error(error))
+        write_result(result_path(words), result)
         return result.exit_code
-    with scratch as name:
-        carry_out(run, options, Path(name), stop, result)
+    try:
+        carry_out(run, options, Path(work), stop, result)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     result.progress.end()
     for line in result.summary():
-        print(line, file=sys.stderr)
+        print(in_lines(line), file=sys.stderr)
     return result.exit_code
+
+
+def set_up_text() -> None:
+    """What is written is UTF-8, whatever the locale; the scripts see to it that names are read so.
+
+    Nothing that a name may hold reaches a terminal as it is.
+    """
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
+    logging.Formatter.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(Formatter())
+    logging.basicConfig(handlers=[handler], level="INFO")
+
+
+class Formatter(logging.Formatter):
+    def __init__(self) -> None:
+        clear = CLEAR_LINE if sys.stderr.isatty() else ""
+        super().__init__(f"{clear}%(asctime)s  %(message)s", TIME_FORMAT)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = in_lines(record.message)
+        return super().formatMessage(record)
+
+
+def in_lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def carry_out(
@@ -138,18 +163,28 @@ def carry_out(
 ) -> None:
     try:
         run(options, work, stop, result)
-    except EngineError as error:
-        result.conclude(error)
-    except OSError as error:
-        result.conclude(Failed("system", str(error)))
+    except Exception as error:
+        result.conclude(as_engine_error(error))
     result.end_phase()
     # First of all: there may be no space for the logs, and the snapshot is published all the same.
     write_result(options.result, result)
-    if options.log_dir and options.log_dir.is_dir():
+    if options.log_dir:
         warnings = len(result.warnings)
         keep_logs(work, options.log_dir, result)
         if len(result.warnings) > warnings:
             write_result(options.result, result)
+
+
+def as_engine_error(error: Exception) -> EngineError:
+    """Whatever ends a run has a result that says what it was."""
+    if isinstance(error, EngineError):
+        return error
+    if isinstance(error, OSError):
+        return Failed("system", str(error))
+    if isinstance(error, MemoryError):
+        return Failed("system", "there is too little memory")
+    log.error("%s", "".join(traceback.format_exception(type(error), error, error.__traceback__)))
+    return Failed("unforeseen", f"an unforeseen error: {type(error).__name__}: {error}")
 
 
 def write_result(path: Path | None, result: Result) -> None:
@@ -182,4 +217,6 @@ def keep_log(path: Path, log_dir: Path, result: Result) -> None:
     try:
         shutil.copyfile(path, log_dir / path.name)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            (log_dir / path.name).unlink()  # half of it may have taken the space of the result
         result.warn(f"the log {path.name} could not be kept: {error}")

@@ -10,20 +10,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from engine.command.outcome import Failed
+from engine.command.text import shown
+
 
 def is_empty(directory: Path) -> bool:
     with os.scandir(directory) as entries:
         return next(entries, None) is None
 
 
-def write_atomically(path: Path, text: str, durably: bool = True) -> None:
+def write_atomically(path: Path, text: str | bytes, durably: bool = True) -> None:
     """A reader sees the old file or the whole new one, ``durably`` also after a power cut."""
+    if isinstance(text, str):
+        text = (text + "\n").encode(errors="backslashreplace")
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)  # that of a run that was killed, or a link that leads elsewhere
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     descriptor = os.open(new, flags, 0o644)
-    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text + "\n")
+    with open(descriptor, "wb") as file:
+        file.write(text)
         file.flush()
         if durably:
             os.fsync(descriptor)
@@ -63,7 +68,15 @@ def sort_records(path: Path, *options: str) -> None:
         return
     command = ["sort", "--zero-terminated", "--buffer-size=50M", f"--output={path}", *options]
     command += [f"--temporary-directory={path.parent}", str(path)]
-    subprocess.run(command, check=True, env={**os.environ, "LC_ALL": "C"})
+    done = subprocess.run(
+        command,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "LC_ALL": "C"},
+        start_new_session=True,  # a terminal's Ctrl-C is not for it
+    )
+    if done.returncode:
+        said = shown(done.stderr.strip())
+        raise Failed("system", f"a list could not be sorted: {said or done.returncode}")
 
 
 def nul_separated(source: Path | BinaryIO) -> Iterator[bytes]:

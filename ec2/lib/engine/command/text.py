@@ -6,16 +6,35 @@ import os
 from collections.abc import Iterable
 
 MESSAGES_KEPT = 50
+PATH_SHOWN = 1000  # characters; a path can have 255,000
+MESSAGE_SHOWN = 2500  # and can be named twice
 
 
 def shown(path: bytes) -> str:
     """A path as one line of text: control characters and bytes that are not UTF-8 are escaped."""
-    text = path.decode(errors="backslashreplace")
+    return printable(path.decode(errors="backslashreplace"))
+
+
+def printable(text: str) -> str:
+    r"""
+    >>> printable("a\x1b[31mb\n")
+    'a\\x1b[31mb\\n'
+    """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shown_path(path: str) -> str:
-    return repr(os.fsencode(path).decode(errors="backslashreplace")) if path else "the top"
+    """Likewise, quoted, as a part of a message."""
+    text = os.fsencode(path).decode(errors="backslashreplace")
+    return repr(shortened(text, PATH_SHOWN)) if path else "the top"
+
+
+def shortened(text: str, limit: int) -> str:
+    """Without the middle of what is too long."""
+    if len(text) <= limit:
+        return text
+    half = (limit - 3) // 2
+    return f"{text[:half]} … {text[-half:]}"
 
 
 def size(count: int) -> str:
@@ -44,8 +63,9 @@ class Messages(list[str]):
         for message in messages:
             self.total += 1
             if len(self) < MESSAGES_KEPT:
-                self.append(message)
+                self.append(shortened(message, MESSAGE_SHOWN))
 
-    def lines(self) -> list[str]:
+    def lines(self, before: str = "") -> list[str]:
         more = self.total - len(self)
-        return [*self, f"… and {more} more"] if more else [*self]
+        lines = [before + message for message in self]
+        return [*lines, f"… and {more} more"] if more else lines

@@ -292,7 +292,9 @@ class DigestFiles(NamedTuple):
             if worker.stopping:
                 break
             try:
-                digest, size = digest_of(self.top, path)
+                digest, size = digest_of(self.top, path, worker)
+                if worker.stopping:
+                    break  # perhaps in the middle of it
                 found.append(Digested(path, expected, digest, size))
             except OSError as error:
                 is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
@@ -301,7 +303,7 @@ class DigestFiles(NamedTuple):
         return found
 
 
-def digest_of(top: int, path: str) -> tuple[bytes, int]:
+def digest_of(top: int, path: str, worker: Worker) -> tuple[bytes, int]:
     folder, name = os.path.split(path)
     size = 0
     digest = hashlib.md5(usedforsecurity=False)
@@ -309,7 +311,7 @@ def digest_of(top: int, path: str) -> tuple[bytes, int]:
         if not stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
             raise FileNotFoundError(errno.ENOENT, "no regular file")
         with reader(name, directory) as file:
-            while data := file.read(CHECK_BYTES):
+            while not worker.stopping and (data := file.read(CHECK_BYTES)):
                 digest.update(data)
                 size += len(data)
     return digest.hexdigest().encode(), size

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engine.copying.rsync import Copying
+from engine.tree.descent import TOP
 
 FILES_PER_JOB = 1000
 BYTES_PER_JOB = 1 << 30
+LONGEST_NAME = 3000  # bytes; with what rsync puts before it, it stays below its limit of 4096
 MOST_JOBS = 200
 FEWEST_FILES = 25  # an rsync costs as much as copying a few files
 
@@ -21,6 +23,53 @@ class Lists:
     """Hands what it is given to ``copying``, in lists that keep all of its jobs busy."""
 
     def __init__(self, copying: Copying, work: Path, jobs: int, *options: str) -> None:
+        self._shallow = Batch(copying, work, jobs, options)
+        # What lies close together comes one after the other: one directory at a time is enough.
+        self._deep = Batch(copying, work, jobs, options)
+
+    def add(self, group: Group) -> None:
+        """Have it copied; as several files if :func:`fits` says that it cannot be one."""
+        if not fits(group):
+            for file in group:
+                self.add([file])
+            return
+        base, _ = cut(group[0][0])
+        if base == TOP:
+            self._shallow.add(group)
+            return
+        if base != self._deep.base:
+            self._deep.finish()
+            self._deep.base = base
+        self._deep.add(group)
+
+    def finish(self, apart: bool = False) -> None:
+        """Begin the last jobs; see :meth:`Batch.finish`."""
+        self._shallow.finish(apart)
+        self._deep.finish(apart)
+
+
+def fits(group: Group) -> bool:
+    """Whether one rsync can copy all of it: it has to run where all names are short."""
+    bases = {cut(path)[0] for path, _ in group}
+    return len(bases) == 1
+
+
+def cut(path: str) -> tuple[str, str]:
+    """A directory to run rsync in, and how ``path`` is called from there: short enough for it."""
+    if len(path) * 4 <= LONGEST_NAME:
+        return TOP, path
+    names = os.fsencode(path)
+    start = 0
+    while len(names) - start > LONGEST_NAME:
+        start = names.rindex(b"/", start, start + LONGEST_NAME) + 1
+    return os.fsdecode(names[: max(start - 1, 0)]), os.fsdecode(names[start:])
+
+
+class Batch:
+    """Files below one directory, ``base``."""
+
+    def __init__(self, copying: Copying, work: Path, jobs: int, options: tuple[str, ...]) -> None:
+        self.base = TOP
         self._copying = copying
         self._work = work
         self._jobs = jobs
@@ -40,7 +89,7 @@ class Lists:
             self._begin(self._groups)
 
     def finish(self, apart: bool = False) -> None:
-        """Begin the last jobs: as many as can be at work at once, unless that is too few each.
+        """As many jobs as can be at work at once, unless that is too few files each.
 
         apart: a job for each file, unless these are too many.
         """
@@ -54,8 +103,8 @@ class Lists:
     def _begin(self, groups: Iterable[Group]) -> None:
         path = self._work / f"list.{self._copying.submitted}"
         # rsync takes a name that begins with '#' or ';' for a comment.
-        names = (b"./" + os.fsencode(name) + b"\0" for group in groups for name, _ in group)
+        names = (b"./" + os.fsencode(cut(name)[1]) + b"\0" for group in groups for name, _ in group)
         path.write_bytes(b"".join(names))
-        self._copying.add(path, *self._options)
+        self._copying.add(path, *self._options, base=self.base)
         self._groups = []
         self._files = self._bytes = 0

@@ -12,12 +12,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from engine.command.files import nul_separated
 from engine.command.outcome import Failed
 from engine.command.process import StopSignals
-from engine.copying.tally import Tally, judge_job, leaves_doubts, printed_digests
+from engine.command.text import PATH_SHOWN, shortened, shown
+from engine.copying.tally import (
+    Tally,
+    add_vanished,
+    in_base,
+    judge_job,
+    leaves_doubts,
+    printed_digests,
+)
+from engine.tree.descent import GONE, TOP, opened
 from engine.tree.walls import Root
 
 # EFS has no ACLs and no extended attributes. Times are compared to the nanosecond: by whole
@@ -37,6 +46,30 @@ class TakesDigests(Protocol):
 
     def save(self) -> None:
         """What was added so far outlives this process."""
+
+
+class End(NamedTuple):
+    """A directory where an rsync begins or ends. top: a descriptor of it. path: by which rsync gets
+    at it. name: what people call it."""
+
+    top: int
+    path: Path
+    name: bytes
+
+
+@contextlib.contextmanager
+def opened_end(root: Root, base: str) -> Iterator[End]:
+    """The directory ``base`` below ``root``."""
+    top = os.open(root.path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if base == TOP:
+            yield End(top, root.path, os.fsencode(root.name))
+            return
+        name = os.fsencode(root.name / shortened(shown(os.fsencode(base)), PATH_SHOWN))
+        with opened(top, base) as deeper, root.deeper(deeper) as path:
+            yield End(deeper, path, name)
+    finally:
+        os.close(top)
 
 
 class Copying:
@@ -68,7 +101,7 @@ class Copying:
         self._executor = ThreadPoolExecutor(jobs)
         self._jobs = jobs
         self._running: set[int] = set()
-        self._waiting: list[Path] = []
+        self._waiting: list[tuple[str, Path]] = []
         self._failure: Exception | None = None
         self._cancelled = self._ended = False
         self._lock = threading.Lock()
@@ -78,36 +111,64 @@ class Copying:
         self.tally = Tally()
         self.submitted = self.done = 0
 
-    def add(self, names: Path, *options: str) -> None:
+    def add(self, names: Path, *options: str, base: str = TOP) -> None:
         """Have what the file ``names`` lists (relative paths, each followed by a NUL) copied.
 
-        The list is removed afterwards.
+        base: the directory from which the names go, as rsync takes none above PATH_MAX. The list is
+        removed afterwards.
         """
         if self._notes:
             self._notes.save()
         self.submitted += 1
-        self._waiting.append(names)
-        self._executor.submit(self._perform, self.submitted, names, options)
+        self._waiting.append((base, names))
+        self._executor.submit(self._perform, self.submitted, names, options, base)
 
     @property
     def has_room(self) -> bool:
         """Whether a job added now would begin at once."""
         return self.submitted - self.done < self._jobs
 
-    def _perform(self, number: int, names: Path, options: Sequence[str]) -> None:
+    def _perform(self, number: int, names: Path, options: Sequence[str], base: str) -> None:
         try:
-            self._copy(number, names, options)
+            self._copy(number, names, options, base)
         except Exception as error:  # for the main thread
             self._failure = error
         with self._lock:
             self.done += 1
 
-    def _copy(self, number: int, names: Path, options: Sequence[str]) -> None:
-        self._waiting.remove(names)
+    def _copy(self, number: int, names: Path, options: Sequence[str], base: str) -> None:
+        self._waiting.remove((base, names))
+        listed = names.read_bytes().split(b"\0")[:-1]
+        with contextlib.ExitStack() as stack:
+            try:
+                source = stack.enter_context(opened_end(self._source, base))
+            except OSError as error:
+                if error.errno not in GONE:
+                    raise
+                with self._lock:
+                    if self._has_doubts:
+                        self._doubt(base, listed)
+                    else:
+                        add_vanished(self.tally, listed, base)
+            else:
+                target = stack.enter_context(opened_end(self._target, base))
+                self._copy_between(source, target, base, number, names, listed, options)
+        names.unlink()
+
+    def _copy_between(
+        self,
+        source: End,
+        target: End,
+        base: str,
+        number: int,
+        names: Path,
+        listed: list[bytes],
+        options: Sequence[str],
+    ) -> None:
         command = [*self._command, *options, f"--files-from={names}"]
         with self._lock:
             process = subprocess.Popen(
-                [*command, f"{self._source.path}/", f"{self._target.path}/"],
+                [*command, f"{source.path}/", f"{target.path}/"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -118,9 +179,9 @@ class Copying:
             self._running.add(process.pid)
             self._log.write(f"== rsync job {number} begins\n".encode())
         printed, messages = process.communicate()
-        messages = self._for_people(messages)
-        digests, statistics = printed_digests(printed, self._target.path)
-        listed = names.read_bytes().split(b"\0")[:-1]
+        for end in (source, target):
+            messages = messages.replace(os.fsencode(end.path), end.name)
+        digests, statistics = printed_digests(printed, target.top)
         with self._lock:
             self._running.remove(process.pid)
             self._log.write(f"== rsync job {number}, exit code {process.returncode}\n".encode())
@@ -130,38 +191,34 @@ class Copying:
             if self._has_doubts and (
                 self._ended or leaves_doubts(self.tally, code, *said, len(listed))
             ):
-                with self._unsure.open("ab") as unsure:
-                    unsure.writelines(name.removeprefix(b"./") + b"\0" for name in listed)
+                self._doubt(base, listed)
             else:
-                judge_job(self.tally, number, code, *said, listed, self._source.path)
+                judge_job(self.tally, number, code, *said, listed, source.top, base)
         if self._notes and not self._ended:
             for path, digest in digests.items():
-                self._notes.add(digest, [path])
+                self._notes.add(digest, [os.fsencode(in_base(base, path))])
             self._notes.save()
-        names.unlink()
+
+    def _doubt(self, base: str, names: Iterable[bytes]) -> None:
+        with self._unsure.open("ab") as unsure:
+            unsure.writelines(os.fsencode(in_base(base, name)) + b"\0" for name in names)
 
     def take_unsure(self) -> Iterator[bytes]:
-        """The names of files of which it is not known whether they were copied. Only once."""
+        """The paths of files of which it is not known whether they were copied. Only once."""
         if self._unsure.exists():
             taken = self._unsure.replace(self._unsure.with_suffix(".taken"))
             yield from nul_separated(taken)
 
     def take_waiting(self) -> int:
         """Have the files of the jobs that were never begun among those; return how many."""
-        with self._unsure.open("ab") as unsure:
-            count = 0
-            for names in self._waiting:
-                for name in nul_separated(names):
-                    unsure.write(name.removeprefix(b"./") + b"\0")
-                    count += 1
-                names.unlink()
+        count = 0
+        for base, names in self._waiting:
+            listed = [*nul_separated(names)]
+            self._doubt(base, listed)
+            count += len(listed)
+            names.unlink()
         self._waiting.clear()
         return count
-
-    def _for_people(self, messages: bytes) -> bytes:
-        for root in (self._source, self._target):
-            messages = messages.replace(os.fsencode(root.path), os.fsencode(root.name))
-        return messages
 
     def wait(
         self, stop: StopSignals, patience: int, on_tick: Callable[[], None] = lambda: None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
 from dataclasses import dataclass, field
-from pathlib import Path
+
+from engine.command.text import Messages, shown_path
+from engine.tree.descent import TOP, is_gone, join, opened
 
 LINES_SHOWN = 20
 
@@ -16,14 +19,17 @@ RSYNC_VANISHED = 24  # files were gone before rsync could copy them
 
 @dataclass
 class Tally:
-    """Sums over all jobs. Sizes are bytes; files are everything that is not a directory."""
+    """Sums over all jobs. Sizes are bytes; files are everything that is not a directory.
+
+    vanished: paths of files that were listed, and were gone before they could be copied.
+    """
 
     number_of_files: int = 0
     number_of_files_transferred: int = 0
     total_file_size: int = 0
     total_transferred_file_size: int = 0
-    vanished: list[bytes] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+    vanished: Messages = field(default_factory=Messages)
+    errors: Messages = field(default_factory=Messages)
     messages: list[str] = field(default_factory=list)  # of jobs that leave doubts
 
 
@@ -48,9 +54,13 @@ def judge_job(
     statistics: str,
     messages: str,
     names: list[bytes],
-    source: Path,
+    source: int,
+    base: str = TOP,
 ) -> None:
-    """Add the rsync job ``number``, which was given ``names`` in ``source``."""
+    """Add the rsync job ``number``, which was given ``names`` in the directory ``source``.
+
+    base: the path of that directory, for people.
+    """
     stats = parse_stats(statistics)
     seen = stats.get("number of files", 0) - stats.get("dir", 0)
     tally.number_of_files += seen
@@ -58,24 +68,33 @@ def judge_job(
     tally.total_file_size += stats.get("total file size", 0)
     tally.total_transferred_file_size += stats.get("total transferred file size", 0)
     if exit_code not in (0, RSYNC_VANISHED):
-        tally.errors.append(f"rsync job {number} ended with exit code {exit_code}")
-        tally.errors.extend(messages.splitlines()[:LINES_SHOWN])
+        tally.errors.add([f"rsync job {number} ended with exit code {exit_code}"])
+        tally.errors.add(messages.splitlines()[:LINES_SHOWN])
         return
     # rsync passes over missing names in silence: fewer files seen than listed means some vanished.
     if exit_code == RSYNC_VANISHED or seen < len(names):
-        top = os.fsencode(source)
-        vanished = [name for name in names if not os.path.lexists(os.path.join(top, name))]
-        changed = [name for name in names if _is_directory(os.path.join(top, name))]
-        tally.vanished += vanished
+        vanished = [name for name in names if is_gone(source, in_base(TOP, name))]
+        changed = [name for name in names if _is_directory(source, in_base(TOP, name))]
+        add_vanished(tally, vanished, base)
         if seen + len(vanished) + len(changed) < len(names):
-            tally.errors.append(f"rsync job {number} passed over files that are there")
+            tally.errors.add([f"rsync job {number} passed over files that are there"])
 
 
-def printed_digests(output: bytes, target: Path) -> tuple[dict[bytes, bytes], bytes]:
+def add_vanished(tally: Tally, names: list[bytes], base: str) -> None:
+    tally.vanished.add(shown_path(in_base(base, name)) for name in names)
+
+
+def in_base(base: str, name: bytes) -> str:
+    """A name that rsync was given in the directory ``base``, as a path from the top."""
+    return join(base, os.fsdecode(name.removeprefix(b"./")))
+
+
+def printed_digests(output: bytes, target: int) -> tuple[dict[bytes, bytes], bytes]:
     """The digests by path in what rsync printed, and the rest of it.
 
     A line of them is ``=DIGEST PATH``, of entries without a checksum with blanks for it. Among
-    these are further names of one file: they get the digest of the first.
+    these are further names of one file: they get the digest of the first. ``target``: the directory
+    that it copied to.
     """
     lines = output.splitlines(keepends=True)
     rest = b"".join(line for line in lines if not line.startswith(b"="))
@@ -89,12 +108,12 @@ def printed_digests(output: bytes, target: Path) -> tuple[dict[bytes, bytes], by
             else:
                 others.append(path)
     if others and found:
-        found.update(_of_same_files(found, others, os.fsencode(target)))
+        found.update(_of_same_files(found, others, target))
     return found, rest
 
 
 def _of_same_files(
-    found: dict[bytes, bytes], others: list[bytes], target: bytes
+    found: dict[bytes, bytes], others: list[bytes], target: int
 ) -> dict[bytes, bytes]:
     inodes = {inode: found[path] for path in found for inode in _shared_inode(target, path)}
     return {
@@ -105,13 +124,22 @@ def _of_same_files(
     }
 
 
-def _shared_inode(target: bytes, path: bytes) -> list[int]:
+def _shared_inode(target: int, path: bytes) -> list[int]:
     """The inode, if it has more names and is no directory."""
-    try:
-        info = os.lstat(os.path.join(target, path))
-    except FileNotFoundError:
-        return []
-    return [info.st_ino] if info.st_nlink > 1 and stat.S_ISREG(info.st_mode) else []
+    info = _look(target, in_base(TOP, path))
+    return [info.st_ino] if info and info.st_nlink > 1 and stat.S_ISREG(info.st_mode) else []
+
+
+def _is_directory(top: int, path: str) -> bool:
+    info = _look(top, path)
+    return info is not None and stat.S_ISDIR(info.st_mode)
+
+
+def _look(top: int, path: str) -> os.stat_result | None:
+    folder, name = os.path.split(path)
+    with contextlib.suppress(OSError), opened(top, folder) as directory:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    return None
 
 
 def unescaped(name: bytes) -> bytes:
@@ -121,10 +149,6 @@ def unescaped(name: bytes) -> bytes:
     b'line\nbreak \xc3\xbc'
     """
     return re.sub(rb"\\#([0-3][0-7]{2})", lambda match: bytes([int(match[1], 8)]), name)
-
-
-def _is_directory(path: bytes) -> bool:
-    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def parse_stats(text: str) -> dict[str, int]:

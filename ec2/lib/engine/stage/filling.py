@@ -19,15 +19,15 @@ from engine.command.process import StopSignals
 from engine.command.progress import Progress
 from engine.command.text import Messages, shown, shown_path
 from engine.copying.digests import CARRIED, CONTINUED, LINKED, VOID, Notes
-from engine.copying.lists import Lists
+from engine.copying.lists import Lists, fits
 from engine.copying.rsync import WAIT_SECONDS, Copying
 from engine.snapshots.catalog import CANDIDATES
 from engine.stage.failures import CHANGES, Again, Carry, Examine
 from engine.stage.finish import Finish
 from engine.stage.names import SharedNames, is_settled
 from engine.stage.recheck import Recheck
-from engine.stage.report import Failure, Report, Trees
-from engine.stage.share import Separate, Share
+from engine.stage.report import Failure, Report, SharedName, Trees
+from engine.stage.share import Join, Separate, Share
 from engine.stage.visit import Visit
 from engine.tree.attributes import directory_line, parse_directory
 from engine.tree.descent import CHUNK, TOP, chunks
@@ -94,6 +94,7 @@ class Filling:
         self._shared = SharedNames(work / "shared")
         self._sharing = gzip.GzipFile(sharing, "wb", compresslevel=1, mtime=0)
         self._doubtful = SharedNames(work / "doubtful")
+        self._apart = SharedNames(work / "apart")
         self._directories = (work / "directories").open("wb")
         compressed = gzip.GzipFile(work / CHANGES_FILE, "wb", compresslevel=1)
         self._changes = io.TextIOWrapper(compressed, encoding="utf-8")
@@ -216,7 +217,13 @@ class Filling:
             yield Examine(self._trees, part)
 
     def finish_directories(self) -> None:
+        joins = (Join(self._trees, names) for names in self._apart.groups())
+        self._pool.run(joins, self._take_joined, self._show)
         self._run(self._to_finish())
+
+    def _take_joined(self, report: Report) -> list[Task]:
+        self._notes.add(VOID, map(os.fsencode, report.linked))  # the digest of what it was before
+        return self._take(report)
 
     def _run(self, tasks: Iterable[Task]) -> None:
         self._pool.run(tasks, self._take, self._show)
@@ -243,6 +250,10 @@ class Filling:
             self._sparse.add([file])
         if report.together:
             self._groups.add(report.together)
+            if not fits(report.together):
+                key = str(self.counts["files apart"])
+                self.counts["files apart"] += 1
+                self._apart.add(SharedName(key, size, 0, path) for path, size in report.together)
         self._shared.add(report.shared)
         self._doubtful.add(report.doubtful)
         for directory in report.directories:

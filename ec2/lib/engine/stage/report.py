@@ -143,6 +143,11 @@ def linked(name: str, directory: int, new_name: str, new_directory: int, report:
 _discarded = itertools.count()
 
 
+def unique_name() -> str:
+    """In the trash."""
+    return f"{os.getpid()}.{next(_discarded)}"
+
+
 def drop(trees: Trees, directory: int, name: str, inode: int) -> None:
     """Take the entry ``name`` of the stage's ``directory`` out of the stage."""
     if inode != DIRECTORY:
@@ -150,8 +155,7 @@ def drop(trees: Trees, directory: int, name: str, inode: int) -> None:
         return
     with opened(directory, name) as itself:
         writable(itself)  # to move it changes its ".."
-    unique = f"{os.getpid()}.{next(_discarded)}"
-    os.rename(name, unique, src_dir_fd=directory, dst_dir_fd=trees.trash)
+    os.rename(name, unique_name(), src_dir_fd=directory, dst_dir_fd=trees.trash)
 
 
 def unlink(trees: Trees, path: str, report: Report) -> None:

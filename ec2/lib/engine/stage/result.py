@@ -70,7 +70,7 @@ class BackupResult(Result):
             setattr(self, f"number_of_files_{name}", counts[change.value])
             setattr(self, f"size_{name}", counts[f"{change.value} bytes"])
         self.warnings += filling.warnings.lines() + filling.vanished.lines()
-        self.errors += filling.errors.lines() + tally.errors
+        self.errors += filling.errors.lines() + tally.errors.lines()
 
     def take_failures(self, filling: Filling) -> None:
         """The snapshot is published without the newest version of some files."""

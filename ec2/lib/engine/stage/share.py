@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import NamedTuple
 
@@ -13,9 +14,10 @@ from engine.stage.report import (
     Trees,
     linked,
     shared_name,
+    unique_name,
     unlink,
 )
-from engine.tree.descent import opened
+from engine.tree.descent import is_gone, opened
 from engine.tree.entries import file_of
 from engine.tree.pool import Worker
 
@@ -79,3 +81,33 @@ class Separate(NamedTuple):
             report.shared.append(shared_name(now, AT_LIMIT, name.path))
         else:
             report.together.append((name.path, name.size))
+
+
+class Join(NamedTuple):
+    """Make one file of the copies of one, whose names were too long for one rsync."""
+
+    trees: Trees
+    names: list[SharedName]
+
+    def perform(self, worker: Worker) -> Report:
+        report = Report()
+        with report.failing(self.names[0].path):
+            stage = self.trees.stage
+            leader, *others = [n.path for n in self.names if not is_gone(stage, n.path)] or [""]
+            for path in others:
+                self._join(leader, path, report)
+        return report
+
+    def _join(self, leader: str, path: str, report: Report) -> None:
+        """By one rename: what cannot have one more name stays a file of its own."""
+        (folder, name), (other_folder, other_name) = map(os.path.split, (leader, path))
+        trash, unique = self.trees.trash, unique_name()
+        with opened(self.trees.stage, folder) as one, opened(self.trees.stage, other_folder) as two:
+            try:
+                os.link(name, unique, src_dir_fd=one, dst_dir_fd=trash, follow_symlinks=False)
+            except OSError as error:
+                if error.errno != errno.EMLINK:
+                    raise
+                return
+            os.rename(unique, other_name, src_dir_fd=trash, dst_dir_fd=two)
+        report.linked.append(path)

@@ -21,7 +21,7 @@ from engine.stage.report import (
     shared_name,
 )
 from engine.stage.settle import Entry, Settle
-from engine.target.safety import SAFETY_PREFIX
+from engine.target.safety import is_reserved
 from engine.tree.attributes import Directory
 from engine.tree.descent import (
     CHUNK,
@@ -113,15 +113,17 @@ class Visit(NamedTuple):
         pending = []
         files = size = 0
         for name, info in listing(source):
-            if name.startswith(SAFETY_PREFIX):
-                where = shown_path(join(self.path, name))
+            if isinstance(info, OSError):
+                previous.pop(name, None)
+                staged.pop(name, None)
+                report.failures.append(Failure(join(self.path, name), reason_of(info)))
+                continue
+            if self.path == TOP and is_reserved(name, file_of(info)):
+                where = shown_path(name)
                 report.warnings.append(f"left out, as a restore set it aside: {where}")
                 continue
             before = previous.pop(name, None)
             inode = staged.pop(name, None)
-            if isinstance(info, OSError):
-                report.failures.append(Failure(join(self.path, name), reason_of(info)))
-                continue
             if stat.S_ISDIR(info.st_mode):
                 self._enter(stage, name, before, inode, report)
                 continue

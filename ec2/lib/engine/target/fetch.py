@@ -188,7 +188,7 @@ class Fetch:
             copying.finish(stop, 1, tick)
         if stop.received:
             raise Stopped("stopped while copying; nothing was changed")
-        missing = [f"{name!r} is gone from the snapshot" for name in tally.vanished]
+        missing = [f"{path} is gone from the snapshot" for path in tally.vanished]
         self._errors.add([*tally.errors, *missing])
         if self._errors:
             raise Failed(

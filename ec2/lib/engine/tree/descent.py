@@ -17,7 +17,7 @@ CHUNK = 200  # entries of one directory that one thread settles, each after the 
 NAME_MAX = 255
 LONG_PATH = 4000  # below PATH_MAX
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+GONE = (errno.ENOENT, errno.ENOTDIR)  # what an entry that is not there answers, and nothing else
 Item = TypeVar("Item")
 
 
@@ -34,9 +34,7 @@ def opened(top: int, path: str) -> Iterator[int]:
 def open_directory(top: int, path: str) -> int:
     """Likewise, to be closed by the caller."""
     descriptor = top
-    rest = path or "."
-    while rest:
-        part, rest = _cut(rest)
+    for part in _parts(path or "."):
         try:
             deeper = _open_part(part, descriptor)
         finally:
@@ -52,11 +50,23 @@ def make_directories(top: int, path: str) -> None:
         return
     folder, name = os.path.split(path)
     try:
-        with opened(top, folder) as directory, contextlib.suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=directory)
+        with opened(top, folder) as directory:
+            _make_directory(name, directory)
     except FileNotFoundError:
-        make_directories(top, folder)
-        make_directories(top, path)
+        descriptor = os.dup(top)
+        for name in path.split("/"):
+            try:
+                _make_directory(name, descriptor)
+                deeper = os.open(name, DIRECTORY_FLAGS, dir_fd=descriptor)
+            finally:
+                os.close(descriptor)
+            descriptor = deeper
+        os.close(descriptor)
+
+
+def _make_directory(name: str, directory: int) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=directory)
 
 
 def _open_part(path: str, top: int) -> int:
@@ -64,10 +74,14 @@ def _open_part(path: str, top: int) -> int:
         return open_beneath(os.fsencode(path), DIRECTORY_FLAGS, top)
     except NotImplementedError:
         return _open_step_by_step(path, top)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return _open_step_by_step(path, top)  # says NotADirectoryError if it was a symbolic link
 
 
 def _open_step_by_step(path: str, top: int) -> int:
-    """For kernels that have no call for it."""
+    """For kernels that have no call for it. A symbolic link is no directory."""
     descriptor = top
     for part in path.split("/"):
         try:
@@ -87,15 +101,33 @@ def is_inner_path(path: bytes) -> bool:
 
 def is_short(path: str) -> bool:
     """Whether the kernel takes it in one call."""
-    return len(path) * 4 <= LONG_PATH or len(os.fsencode(path)) <= LONG_PATH
+    if len(path) * 4 <= LONG_PATH or len(path) > LONG_PATH:  # as many bytes as characters, or more
+        return len(path) <= LONG_PATH
+    return len(os.fsencode(path)) <= LONG_PATH
 
 
-def _cut(path: str) -> tuple[str, str]:
-    """As much of a path as one call takes, and the rest."""
+def _parts(path: str) -> Iterator[str]:
+    """A path in parts, each of which one call takes."""
     if is_short(path):
-        return path, ""
-    end = path.rindex("/", 0, LONG_PATH // 4)
-    return path[:end], path[end + 1 :]
+        yield path
+        return
+    start, most = 0, LONG_PATH // 4
+    while len(path) - start > most:
+        end = path.rindex("/", start, start + most)
+        yield path[start:end]
+        start = end + 1
+    yield path[start:]
+
+
+def is_gone(top: int, path: str) -> bool:
+    """Whether there is certainly nothing at ``path``. What cannot be looked at may be there."""
+    folder, name = os.path.split(path)
+    try:
+        with opened(top, folder) as directory:
+            os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError as error:
+        return error.errno in GONE
+    return False
 
 
 def files_in(directory: int) -> dict[str, File]:

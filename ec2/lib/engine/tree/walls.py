@@ -22,10 +22,29 @@ from engine.tree.linux import mount_again, unmount, unshare_mounts
 
 @dataclass(frozen=True)
 class Root:
-    """The top of a tree. path: by which programs get at it. name: what people call it."""
+    """The top of a tree. path: by which programs get at it. name: what people call it. home: where
+    directories further down can be mounted, if there are walls."""
 
     path: Path
     name: Path
+    home: Path | None = None
+
+    @contextlib.contextmanager
+    def deeper(self, descriptor: int) -> Iterator[Path]:
+        """A short path of a directory further down that is open as ``descriptor``."""
+        if self.home is None:
+            os.set_inheritable(descriptor, True)
+            yield Path(f"/proc/self/fd/{descriptor}")  # rsync 3.5 takes this for a source only
+            return
+        place = Path(tempfile.mkdtemp(dir=self.home))
+        try:
+            mount_again(descriptor, os.fsencode(place), read_only=False)
+            try:
+                yield place
+            finally:
+                unmount(os.fsencode(place))
+        finally:
+            place.rmdir()
 
 
 class Walls:
@@ -87,7 +106,7 @@ class Walls:
             self.why_not = str(error)
             return root
         self._places.append(place)
-        return Root(place, root.name)
+        return Root(place, root.name, self._home)
 
 
 @contextlib.contextmanager
