@@ -142,7 +142,8 @@ def test_a_run_that_waits_for_the_lock_is_stopped_at_once(
     with subprocess.Popen(["flock", lock, "sleep", "60"], start_new_session=True) as holder:
         time.sleep(0.3)
         process = backup.start(lock_wait="60")
-        time.sleep(1)
+        assert process.stderr
+        assert any("waiting for its lock" in line for line in process.stderr)
         process.send_signal(number)
         done = backup.finish(process)
         os.killpg(holder.pid, signal.SIGKILL)
