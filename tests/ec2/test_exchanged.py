@@ -140,14 +140,14 @@ def test_exchanged_between_a_stopped_run_and_the_next(
     home = backup.home
     wait = f'touch "{home}/running"; while [[ ! -e "{home}/go" ]]; do sleep 0.05; done'
     go = home / "go"
-    fill(backup.source, 300)
+    fill(backup.source, 700)  # a few jobs, of which each run does one
     release(backup.source / "live", "one")
     release(backup.source / "next", "two")
     time.sleep(0.05)
     shim = slow_rsync(home / "shim", f'"$REAL" "$@"; status=$?; {wait}; exit $status')
     monkeypatch.setenv("PATH", shim["PATH"])
     for _ in range(3):
-        process = backup.start(jobs="4")
+        process = backup.start(jobs="1")
         wait_for("a running job", a_running_job(backup))
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
