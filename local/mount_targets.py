@@ -124,7 +124,7 @@ def _judged(
     try:
         rights = decide(instance, file_system, iam, tls)
     except NotEnforced as error:
-        return 403, f"{file_system}: {error}"
+        return 403, f"access denied by server while mounting {file_system}: {error}"
     # Without root access EFS takes root for somebody else; nothing here can, so that is a denial.
     if not {MOUNT, ROOT} <= rights:
         return 403, f"access denied by server while mounting {file_system}"
