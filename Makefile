@@ -75,7 +75,7 @@ coverage: setup ## lines and branches that the tests run which need neither the 
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/coverage run -m pytest -n auto --ignore tests/local --ignore tests/nfs
 	@$(BIN)/coverage combine --quiet; $(BIN)/coverage report # what tests kill leaves no data
 
-bench: ## measure backups on real NFS mounts beside other ways to make them: ARGS="--files 10k --delay 1"
+bench: ## measure backups and restores on real NFS mounts beside other ways to make them: ARGS="--files 10k --delay 1"
 	@tools/setup.sh bench
 	@$(BIN)/python -m bench $$ARGS
 
