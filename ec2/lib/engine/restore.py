@@ -302,6 +302,7 @@ class Restore:
             self._check_still_the_same()
             safety.make_aside()
             fetch.set_damaged_aside(self.digests)
+            safety.begin()
         except BaseException:
             if fetch:
                 result.errors += fetch.errors
