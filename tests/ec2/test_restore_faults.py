@@ -17,7 +17,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
+from engine.snapshots.choice import opened_snapshot
+from engine.snapshots.folder import SnapshotFolder
 from engine.target.records import Record
 from engine.target.swap import Swap, Tops
 from engine.tree.entries import attributes
@@ -321,6 +322,62 @@ class TestNotesOfASnapshot:
         assert outcome.exit_code == 0, outcome.stderr
         assert visible(read_tree(top)) == wanted
         assert visible_groups(top) == groups
+
+
+class TestRenumberedInBetween:
+    """A run publishes between two looks at the names of the snapshots."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> SnapshotFolder:
+        for number in (0, 1):
+            write(tmp_path / f"daily.{number}" / "file", str(number))
+            os.utime(tmp_path / f"daily.{number}", ns=(SECOND, SECOND - number * 10**12))
+        return SnapshotFolder(tmp_path, "daily")
+
+    @staticmethod
+    def publish(folder: SnapshotFolder) -> None:
+        for number in (1, 0):
+            (folder.path / f"daily.{number}").rename(folder.path / f"daily.{number + 1}")
+        write(folder.path / "daily.0" / "file", "new")
+
+    def once(self, folder: SnapshotFolder, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Publish right after the method ``name`` looked for the first time."""
+        look = getattr(folder, name)
+
+        def looked(*words: str) -> object:
+            monkeypatch.undo()
+            found = look(*words)
+            self.publish(folder)
+            return found
+
+        monkeypatch.setattr(folder, name, looked)
+
+    @pytest.mark.parametrize(
+        ("number", "date", "content"),
+        [(0, None, "new"), (None, (1_600_000_000, 1_600_000_001), "0")],
+    )
+    def test_what_is_opened_is_what_was_meant(
+        self,
+        folder: SnapshotFolder,
+        monkeypatch: pytest.MonkeyPatch,
+        number: int | None,
+        date: tuple[int, int] | None,
+        content: str,
+    ) -> None:
+        self.once(folder, "dated", monkeypatch)
+        with opened_snapshot(folder, number, date) as (snapshot, top, _):
+            assert Path(f"/proc/self/fd/{top}/file").read_text() == content
+            assert os.path.samestat(os.fstat(top), snapshot.path.stat())
+            assert snapshot.made == os.fstat(top).st_mtime
+
+    def test_what_got_another_number_is_still_published(
+        self, folder: SnapshotFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with opened_path(folder.path / "daily.1") as top:
+            self.once(folder, "_numbered", monkeypatch)
+            assert folder.publishes(top)
+            shutil.rmtree(folder.path / "daily.2")
+            assert not folder.publishes(top)
 
 
 class TestPlanted:
