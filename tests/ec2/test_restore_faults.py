@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from engine.snapshots.choice import opened_snapshot
+from engine.snapshots.folder import SnapshotFolder
+from engine.target.records import Record
+from engine.target.swap import Swap, Tops
+from engine.tree.entries import attributes
+from engine.tree.walls import opened_path
 
 from .conftest import Outcome, end_tree, read_tree
 from .test_backup import write
-from .test_restore import Restore, damage, visible
+from .test_restore import SECOND, Restore, damage, visible, visible_groups, without_times
 from .test_restore import restore as restore  # the fixture
 from .test_walls import exchange
 
@@ -76,6 +86,18 @@ def test_a_disk_that_fills_up_while_files_are_copied(
     assert sorted(left) == ["mine", "theirs"]
 
 
+@root_only
+def test_a_disk_that_has_no_room_for_the_journal(restore: Restore) -> None:
+    """Empty files take no space where they go, but each has a name in the journal."""
+    for number in range(3000):
+        write(restore.target / f"{number} {'x' * 100}", "")
+    restore.backup.must_publish()
+    outcome = on_small_file_system(restore, "size=200k")
+    assert outcome.exit_code == 1
+    assert "No space left" in outcome.stderr
+    assert (restore.backup.home / "left").read_text().split() == ["mine"]
+
+
 @pytest.mark.parametrize("code", [1, 11, 23, 24, 30, 137])
 def test_whatever_rsync_says_nothing_has_changed(
     restore: Restore, monkeypatch: pytest.MonkeyPatch, code: int
@@ -131,6 +153,54 @@ def test_ended_while_it_copies_the_live_tree_is_as_it_was(
     monkeypatch.setenv("TMPDIR", str(restore.backup.home / "scratch"))
     restore.must_restore()
     assert visible(read_tree(restore.target)) == read_tree(restore.backup.snapshot(0))
+
+
+def test_killed_before_its_first_change_there_is_nothing_to_undo(
+    restore: Restore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others write where it would have put something is theirs, and stays."""
+    damage(restore.target)
+    mark = restore.backup.home / "copying"
+    shimmed(restore, monkeypatch, f"touch {mark}; sleep 20")
+    process = subprocess.Popen(restore.command(id="one"), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 20
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    end_tree(process)
+    process.wait(timeout=30)
+    write(restore.target / "x" / "f1", "written since")
+    before = visible(read_tree(restore.target))
+    done = undo_by_engine(restore, "one")
+    assert done.returncode == 0
+    assert "nothing to undo" in done.stderr
+    assert visible(read_tree(restore.target)) == before
+
+
+def test_what_cannot_be_put_in_place_leaves_what_was_there(tmp_path: Path) -> None:
+    """The old entry is set aside by then, and has to come back."""
+    for folder in ("live", "aside", "other type"):
+        (tmp_path / folder).mkdir()
+    write(tmp_path / "live" / "file", "old")
+    write(tmp_path / "live" / "tree" / "inside", "old")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere, contextlib.ExitStack() as stack:
+        write(Path(elsewhere) / "file", "new")
+        write(Path(elsewhere) / "tree" / "inside", "new")
+        live, aside, new = (
+            stack.enter_context(opened_path(path))
+            for path in (tmp_path / "live", tmp_path / "aside", Path(elsewhere))
+        )
+        assert os.fstat(new).st_dev != os.fstat(live).st_dev, "else it can be put in place"
+        before = read_tree(tmp_path / "live")
+        was = attributes(os.fstat(live))
+        names = ["file", "tree"]
+        record = Record("", os.fstat(live).st_ino, was, was, names, names[:1], names[1:])
+        worker = SimpleNamespace(context=Tops(-1, live, aside, new), stopping=False)
+        done = Swap(record).perform(worker)  # type: ignore[arg-type]
+    assert [line.split(":")[0] for line in done.not_moved] == ["'file'", "'tree'"]
+    assert len(done.record) == 0
+    after = read_tree(tmp_path / "live")
+    assert without_times(after, b".") == without_times(before, b".")
+    assert not any((tmp_path / "aside").iterdir())
 
 
 @root_only
@@ -203,6 +273,111 @@ def test_nobody_is_led_out_of_the_target(restore: Restore) -> None:
         over.set()
         attacker.join()
     assert read_tree(outside) == before
+
+
+class TestDamagedInTheBackup:
+    def test_all_names_of_a_file_are_kept_out(self, restore: Restore) -> None:
+        write(restore.target / "a" / "one", "shared")
+        os.link(restore.target / "a" / "one", restore.target / "two")
+        restore.backup.must_publish()
+        (restore.target / "a" / "one").unlink()
+        (restore.target / "two").unlink()
+        (restore.backup.snapshot(0) / "two").write_text("rotten")
+        outcome = restore.run()
+        assert (outcome.exit_code, outcome.result["cause"]) == (1, "verification")
+        assert outcome.result["number_of_files_damaged"] == 2
+        assert not (restore.target / "a" / "one").exists()
+        assert not (restore.target / "two").exists()
+
+    def test_the_directories_around_it_are_as_in_the_snapshot(self, restore: Restore) -> None:
+        wanted = read_tree(restore.backup.snapshot(0))
+        del wanted[b"x/y/f1"]
+        shutil.rmtree(restore.target / "x")
+        (restore.backup.snapshot(0) / "x" / "y" / "f1").write_text("rotten")
+        assert restore.run().exit_code == 1
+        assert visible(read_tree(restore.target)) == wanted
+
+
+class TestNotesOfASnapshot:
+    """Lists and notes that are lost or damaged cost time, never exactness."""
+
+    @pytest.mark.parametrize("state", ["missing", "empty", "truncated"])
+    @pytest.mark.parametrize("kind", ["sharing", "digests", "runs", "dates"])
+    def test_lost_or_damaged(self, restore: Restore, kind: str, state: str) -> None:
+        top = restore.target
+        write(top / "a" / "one", "shared", SECOND)
+        os.link(top / "a" / "one", top / "two")
+        restore.backup.must_publish()
+        snapshot = restore.backup.snapshot(0)
+        wanted, groups = read_tree(top), visible_groups(top)
+        for path in snapshot.parent.glob(f".daily.{kind}*"):
+            content = path.read_bytes()
+            path.unlink()
+            if state != "missing":
+                path.write_bytes(content[: len(content) // 2] if state == "truncated" else b"")
+        damage(top)
+        (top / "two").unlink()
+        write(top / "two", "SHARED", SECOND)
+        outcome = restore.run()
+        assert outcome.exit_code == 0, outcome.stderr
+        assert visible(read_tree(top)) == wanted
+        assert visible_groups(top) == groups
+
+
+class TestRenumberedInBetween:
+    """A run publishes between two looks at the names of the snapshots."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> SnapshotFolder:
+        for number in (0, 1):
+            write(tmp_path / f"daily.{number}" / "file", str(number))
+            os.utime(tmp_path / f"daily.{number}", ns=(SECOND, SECOND - number * 10**12))
+        return SnapshotFolder(tmp_path, "daily")
+
+    @staticmethod
+    def publish(folder: SnapshotFolder) -> None:
+        for number in (1, 0):
+            (folder.path / f"daily.{number}").rename(folder.path / f"daily.{number + 1}")
+        write(folder.path / "daily.0" / "file", "new")
+
+    def once(self, folder: SnapshotFolder, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Publish right after the method ``name`` looked for the first time."""
+        look = getattr(folder, name)
+
+        def looked(*words: str) -> object:
+            monkeypatch.undo()
+            found = look(*words)
+            self.publish(folder)
+            return found
+
+        monkeypatch.setattr(folder, name, looked)
+
+    @pytest.mark.parametrize(
+        ("number", "date", "content"),
+        [(0, None, "new"), (None, (1_600_000_000, 1_600_000_001), "0")],
+    )
+    def test_what_is_opened_is_what_was_meant(
+        self,
+        folder: SnapshotFolder,
+        monkeypatch: pytest.MonkeyPatch,
+        number: int | None,
+        date: tuple[int, int] | None,
+        content: str,
+    ) -> None:
+        self.once(folder, "dated", monkeypatch)
+        with opened_snapshot(folder, number, date) as (snapshot, top, _):
+            assert Path(f"/proc/self/fd/{top}/file").read_text() == content
+            assert os.path.samestat(os.fstat(top), snapshot.path.stat())
+            assert snapshot.made == os.fstat(top).st_mtime
+
+    def test_what_got_another_number_is_still_published(
+        self, folder: SnapshotFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with opened_path(folder.path / "daily.1") as top:
+            self.once(folder, "_numbered", monkeypatch)
+            assert folder.publishes(top)
+            shutil.rmtree(folder.path / "daily.2")
+            assert not folder.publishes(top)
 
 
 class TestPlanted:

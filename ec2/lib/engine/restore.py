@@ -21,9 +21,8 @@ from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import Messages, size
 from engine.snapshots.catalog import source_identity
-from engine.snapshots.choice import Snapshot, find_snapshot
+from engine.snapshots.choice import Snapshot, opened_snapshot
 from engine.snapshots.folder import SnapshotFolder
-from engine.snapshots.readers import Reading
 from engine.snapshots.removal import RemoveEmpty, remove_trees
 from engine.target.compare import CHANGES, NEVER, Collect, Compare, Sides
 from engine.target.fetch import Fetch
@@ -195,9 +194,9 @@ class Restore:
     def _open_snapshot(self, stack: contextlib.ExitStack) -> Snapshot:
         """Once, by its name or date; from now on it is this one, whatever it is called."""
         options = self.options
-        snapshot = find_snapshot(self.folder, options.number, options.date)
-        self.saved = stack.enter_context(opened_path(snapshot.path))
-        self.reading = stack.enter_context(Reading(self.folder.readers, self.saved))
+        snapshot, self.saved, self.reading = stack.enter_context(
+            opened_snapshot(self.folder, options.number, options.date)
+        )
         self._check_published()
         self.result.snapshot_name = snapshot.path.name
         self.result.snapshot_date = snapshot.date
@@ -208,9 +207,7 @@ class Restore:
         return snapshot
 
     def _check_published(self) -> None:
-        inode = os.fstat(self.saved).st_ino
-        names = [name for name, _ in self.folder.dated()]
-        if all((self.folder.path / name).stat().st_ino != inode for name in names):
+        if not self.folder.publishes(self.saved):
             raise Failed("expired", "the snapshot expired meanwhile; restore a newer one")
 
     def _make_root(self) -> None:
@@ -302,6 +299,7 @@ class Restore:
             self._check_still_the_same()
             safety.make_aside()
             fetch.set_damaged_aside(self.digests)
+            safety.begin()
         except BaseException:
             if fetch:
                 result.errors += fetch.errors

@@ -18,12 +18,10 @@ from engine.command.process import StopSignals
 from engine.command.progress import Progress
 from engine.command.text import Messages, shown_path
 from engine.copying.digests import Digested, DigestFiles, Line, read_list
-from engine.snapshots.choice import Snapshot, add_snapshot_options, find_snapshot
+from engine.snapshots.choice import Snapshot, add_snapshot_options, opened_snapshot
 from engine.snapshots.folder import SnapshotFolder
-from engine.snapshots.readers import Reading
 from engine.tree.descent import TOP, join, opened
 from engine.tree.pool import PROCESSES, Pool, Task, Worker
-from engine.tree.walls import opened_path
 
 DESCRIPTION = """\
 Read all files of the snapshot BACKUP/LABEL/INTERVAL.N, and compare them with the digests that were
@@ -67,8 +65,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: VerifyResult) -
     if options.log_dir:
         options.log_dir.mkdir(parents=True, exist_ok=True)
     folder = SnapshotFolder(backup / options.folder, options.interval)
-    snapshot = find_snapshot(folder, options.number, options.date)
-    with opened_path(snapshot.path) as top, Reading(folder.readers, top):
+    with opened_snapshot(folder, options.number, options.date) as (snapshot, top, _):
         check_is_published(folder, top)
         try:
             check_snapshot(folder, snapshot, top, work, stop, result)
@@ -103,8 +100,7 @@ def check_snapshot(
 
 def check_is_published(folder: SnapshotFolder, top: int) -> None:
     """What expired while it was read has other contents by now."""
-    inode = os.fstat(top).st_ino
-    if all((folder.path / name).stat().st_ino != inode for name, _ in folder.dated()):
+    if not folder.publishes(top):
         raise Failed("expired", "the snapshot expired while it was checked; check a newer one")
 
 

@@ -6,7 +6,9 @@ A number means another snapshot after every run, a date does not.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from engine.command import arguments
 from engine.command.execution import TIME_FORMAT
 from engine.command.outcome import Refused
 from engine.snapshots.folder import SnapshotFolder
+from engine.snapshots.readers import Reading
+from engine.tree.walls import opened_path
 
 
 def add_snapshot_options(parser: argparse.ArgumentParser) -> None:
@@ -81,3 +85,22 @@ def find_snapshot(
             f"several snapshots were made {when}: {those}; give the time of one", "snapshot"
         )
     return found[0]
+
+
+@contextlib.contextmanager
+def opened_snapshot(
+    folder: SnapshotFolder, number: int | None, date: tuple[int, int] | None
+) -> Iterator[tuple[Snapshot, int, Reading]]:
+    """The one that is meant, open and known to be read. What is opened by a name may have got it
+    after the name was looked up: so it has to be the answer afterwards, too."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            snapshot = find_snapshot(folder, number, date)
+            try:
+                top = stack.enter_context(opened_path(snapshot.path))
+            except FileNotFoundError:
+                continue
+            reading = stack.enter_context(Reading(folder.readers, top))
+            if find_snapshot(folder, number, date) == snapshot:
+                yield snapshot, top, reading
+                return

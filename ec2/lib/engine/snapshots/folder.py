@@ -19,6 +19,7 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 # To make a spare that differs in more than this share of its files into the stage takes more calls
 # than to link all files into an empty one. Measured on NFS, see docs/adr/0007.
 SPARE_LIMIT = 0.7
+
+LOOKS = 3  # for a snapshot that is being given another number
 
 
 class Beginning(NamedTuple):
@@ -246,6 +249,17 @@ class SnapshotFolder:
             latest = min(path.stat().st_mtime, latest) if made is None else made
             found.append((path.name, latest))
         return found
+
+    def publishes(self, top: int) -> bool:
+        """Whether the directory that is open as ``top`` is one of the snapshots. While a run
+        renumbers them, one look from name to name can miss it."""
+        inode = os.fstat(top).st_ino
+        for _ in range(LOOKS):
+            for _, path in self._numbered(self.interval):
+                with contextlib.suppress(FileNotFoundError):
+                    if path.stat().st_ino == inode:
+                        return True
+        return False
 
     def expire(self, retain: int, keep_spare: bool, readers: Readers) -> list[str]:
         """Take every snapshot beyond the first ``retain`` out of sight; return their names.

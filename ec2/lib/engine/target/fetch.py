@@ -21,7 +21,7 @@ from engine.copying.rsync import Copying
 from engine.target.contents import with_digests
 from engine.target.plan import Plan
 from engine.target.records import read_records
-from engine.target.safety import SafetyDirectory
+from engine.target.safety import SafetyDirectory, kept_times
 from engine.tree.attributes import Directory, set_attributes
 from engine.tree.descent import make_directories, opened
 from engine.tree.pool import Pool, Task, Worker
@@ -211,6 +211,7 @@ class Fetch:
                 with (
                     opened(self._safety.new, folder) as new,
                     opened(self._safety.damaged, folder) as damaged,
+                    kept_times(new),  # new directories have their attributes already
                 ):
                     os.rename(last, last, src_dir_fd=new, dst_dir_fd=damaged)
                 self.damaged.add([shown(path)])

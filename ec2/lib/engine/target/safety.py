@@ -55,18 +55,27 @@ class SafetyDirectory:
         self._open: list[int] = []
 
     def create(self, journal: Path) -> None:
-        """Put the journal where it outlives this instance, before anything is changed."""
+        """Put the journal where it outlives this instance. Leaves nothing if there is no room."""
         with kept_times(self._root):
             self.undo = self._make(self.undo_path.name, self._root)
-        self.new = self._make("new", self.undo)
-        self._copy(UNDO_SCRIPT, "undo", 0o700)
-        self._copy(journal, "journal.new", 0o600)
+            try:
+                self.new = self._make("new", self.undo)
+                self._copy(UNDO_SCRIPT, "undo", 0o700)
+                self._copy(journal, "journal.new", 0o600)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.rmdir("new", dir_fd=self.undo)
+                self.discard()
+                raise
+
+    def begin(self) -> None:
+        """Before the first change: where there is a journal, there is something to undo."""
         os.rename("journal.new", "journal", src_dir_fd=self.undo, dst_dir_fd=self.undo)
         os.fsync(self.undo)
         os.fsync(self._root)
 
     def make_aside(self) -> None:
-        """Before the first change: from now on there is something to undo."""
+        """Where entries go that are moved out of the way."""
         with kept_times(self._root):
             self.aside = self._make(self.name, self._root)
             self.damaged = self._make(self.damaged_path.name, self._root)

@@ -47,6 +47,8 @@ def read_sharing(path: Path | None) -> SharingNames:
     if path is None:
         return SharingNames(None)
     try:
+        if not path.stat().st_size:  # no gzip file, though it can be read as one
+            return SharingNames(None)
         with gzip.open(path) as file:
             return SharingNames(nul_separated(cast(BinaryIO, file)))
     except (OSError, EOFError, zlib.error):

@@ -103,10 +103,13 @@ class Swap(NamedTuple):
                 return
         if name in record.moved and not comes:
             done.record.moved.append(name)
-        if comes and self._put(name, is_tree, path, here, new, done):
+        if comes and self._put(name, is_tree, path, (here, aside, new), done):
             (done.record.trees if is_tree else done.record.files).append(name)
 
-    def _put(self, name: str, is_tree: bool, path: str, here: int, new: int, done: Done) -> bool:
+    def _put(
+        self, name: str, is_tree: bool, path: str, directories: tuple[int, int, int], done: Done
+    ) -> bool:
+        here, aside, new = directories
         try:
             if is_tree:
                 os.rename(name, name, src_dir_fd=new, dst_dir_fd=here)
@@ -120,6 +123,8 @@ class Swap(NamedTuple):
                 return False
             done.not_moved.append(f"{shown_path(path)}: {error.strerror}")
             done.counts["not moved"] += 1
+            if name in self.record.moved and exists(name, aside) and not exists(name, here):
+                os.rename(name, name, src_dir_fd=aside, dst_dir_fd=here)
         else:
             return True
         return False
