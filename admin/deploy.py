@@ -25,6 +25,8 @@ from tools import build, publish
 OPTIONS = ("STACK", "REGION", "BUCKET", "VERSION")
 TEMPLATE, _ = publish.TEMPLATES["Backup"]
 TEMPLATE_FILE = build.ROOT / "dist" / "global-s3-assets" / TEMPLATE
+# The function is named like its stack, and AWS Lambda takes no longer name.
+LONGEST_NAME = 64
 # A longer template must come from a bucket.
 LARGEST_BODY = 51_200
 # What has to be done before a stack in this state can be updated.
@@ -42,9 +44,10 @@ REMEDIES = {
 
 def main(given: Given) -> int:
     name = given.required("STACK", "efs-backup")
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,127}", name):
+    if not re.fullmatch(rf"[A-Za-z][A-Za-z0-9-]{{0,{LONGEST_NAME - 1}}}", name):
         raise AdminError(
-            f"STACK {name!r} is no name for a stack: letters, digits and hyphens, a letter first"
+            f"STACK {name!r} is no name for a stack of backups: at most {LONGEST_NAME} letters,"
+            " digits and hyphens, a letter first"
         )
     connect = clients(given.get("REGION"))
     region = connect("cloudformation").meta.region_name

@@ -180,7 +180,19 @@ def parameters_for(stack: Stack, given: Given, short: Mapping[str, str]) -> dict
     wanted = {short.get(name, name): value for name, value in given.items() if name not in OPTIONS}
     if "DRYRUN" in given:
         wanted["DryRun"] = "Yes" if given.yes("DRYRUN") else "No"
+    check_intact({name: value for name, value in of_stack.items() if name not in wanted})
     return of_stack | wanted
+
+
+def check_intact(values: Mapping[str, str]) -> None:
+    """Raises AdminError for a value that may not be the stack's own: a restore into a directory
+    that was never backed up would make that directory."""
+    if doubtful := [name for name, value in values.items() if "?" in value]:
+        shown = ", ".join(f"{name} as {values[name]!r}" for name in doubtful)
+        raise AdminError(
+            f"CloudFormation shows {shown}, and shows ? for every character that is not ASCII."
+            f" Say what is right: {' '.join(f'{name}=…' for name in doubtful)}"
+        )
 
 
 def describe(out: Console, request: Request) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ from botocore.exceptions import ClientError
 from admin.command import AdminError, Clients, Given, clients, run
 from admin.template import Template
 from tools import build
+from tools.consoles import console_host
 
 TEMPLATES = {
     "Backup": ("efs-to-efs-backup.template", "efs-backup"),
@@ -31,10 +33,6 @@ TEMPLATES = {
 }
 """What the links launch: the template, and a name for its stack."""
 
-CONSOLES = {
-    "aws-cn": "console.amazonaws.cn",
-    "aws-us-gov": "console.amazonaws-us-gov.com",
-}
 BEGIN, END = "<!-- launch-stack:begin -->", "<!-- launch-stack:end -->"
 
 
@@ -107,11 +105,18 @@ class Bucket:
         return True
 
     def create(self) -> None:
-        """Closed to the public, as all who launch from it need the account's rights anyway."""
         place = {"LocationConstraint": self.region}
         # us-east-1 is no LocationConstraint.
         location = {} if self.region == "us-east-1" else {"CreateBucketConfiguration": place}
         self.client.create_bucket(Bucket=self.name, **location)
+
+    def is_empty(self) -> bool:
+        own = {"Bucket": self.name, "ExpectedBucketOwner": self.account}
+        return "Contents" not in self.client.list_objects_v2(**own, MaxKeys=1)
+
+    def protect(self) -> None:
+        """Closed to the public, as all who launch from it need the account's rights anyway, and to
+        plain HTTP. May be repeated."""
         own = {"Bucket": self.name, "ExpectedBucketOwner": self.account}
         blocked = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls")
         self.client.put_public_access_block(
@@ -119,6 +124,17 @@ class Bucket:
             PublicAccessBlockConfiguration=dict.fromkeys((*blocked, "RestrictPublicBuckets"), True),
         )
         self.client.put_bucket_versioning(**own, VersioningConfiguration={"Status": "Enabled"})
+        arn = f"arn:{self.client.meta.partition}:s3:::{self.name}"
+        tls_only = {
+            "Sid": "TlsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [arn, f"{arn}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [tls_only]})
+        self.client.put_bucket_policy(**own, Policy=policy)
 
     def missing(self, release: Release) -> list[str]:
         """The files of the release that are still to upload.
@@ -210,6 +226,10 @@ def publish(
         say(f"Created the bucket {bucket.name}")
         missing.append((bucket, list(release.files)))
     for bucket, files in missing:
+        # Also one that an earlier run has created and could not protect any more. One in which
+        # something is belongs to its user.
+        if create and bucket.is_empty():
+            bucket.protect()
         for name in files:
             bucket.upload(release, name)
             say(f"Uploaded s3://{bucket.name}/{release.folder}/{name}")
@@ -221,7 +241,7 @@ def launch_url(
     bucket: Bucket, release: Release, name: str, stack: str, parameters: Mapping[str, str]
 ) -> str:
     """The console's page that creates the stack, filled in as far as it is known."""
-    host = CONSOLES.get(bucket.client.meta.partition, f"{bucket.region}.console.aws.amazon.com")
+    host = console_host(bucket.client.meta.partition, bucket.region)
     known = {
         f"param_{n}": v for n, v in parameters.items() if n in release.template(name).parameters
     }

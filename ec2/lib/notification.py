@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from consoles import console_host
 from limits import document, fitted, from_bytes
 
 # How mount.sh says that a file system could not be mounted.
@@ -18,20 +19,12 @@ MOUNT = "unable to find the mount IP OR mount EFS"
 
 UNSHOWN = "It cannot be shown here; see the logs"
 
-CONSOLES = {
-    "aws": "console.aws.amazon.com",
-    "aws-cn": "console.amazonaws.cn",
-    "aws-us-gov": "console.amazonaws-us-gov.com",
-    "aws-eusc": "console.amazonaws-eusc.eu",
-}
-
 
 def console_link(place: str, topic: str) -> str:
     """``s3://bucket/prefix/`` in the console, in the region and partition of the topic's ARN."""
     _, partition, _, region = topic.split(":")[:4]
     bucket, _, prefix = place[len("s3://") :].partition("/")
-    # A notification is never lost for a link: unknown partitions get the common console.
-    host = f"{region}.{CONSOLES.get(partition, CONSOLES['aws'])}"
+    host = console_host(partition, region)
     return f"https://{host}/s3/buckets/{bucket}?region={region}&prefix={quote(prefix)}"
 
 

@@ -79,8 +79,8 @@ class Account:
         self._ssm = client("ssm")
 
     def load(self, event: Event) -> World:
-        """The world as the event's decision needs it. Raises LookupError for an unknown group, and
-        botocore's errors."""
+        """The world as the event's decision needs it. Raises WorldChanged when lock and group may
+        not belong together, LookupError for an unknown group, and botocore's errors."""
         item = self._item(LOCK_KEY)
         lock = Lock.from_item(item) if item else None
         named = {event.backup_id} if isinstance(event, Start | Stop | Close) else set()
@@ -92,10 +92,14 @@ class Account:
         items = {run: self._item(run) for run in named}
         records = {run: Record.from_item(item) for run, item in items.items() if item}
         newest = self._item(NEWEST_KEY) if isinstance(event, Check) else None
+        group = self._group_for(event)
+        if self._item(LOCK_KEY) != item:
+            # The capacity may be that of a run that has just begun, or none of one that is over.
+            raise WorldChanged("a run has begun or ended while the group was read")
         return World(
             lock,
             records,
-            self._group_for(event),
+            group,
             NewestSnapshot.from_item(newest) if newest else None,
             unfinished,
         )
@@ -314,18 +318,29 @@ class Account:
             *("--instance", terminating.instance, "--token", terminating.token),
         ]
         try:
-            self._ssm.send_command(
-                InstanceIds=[terminating.instance],
-                DocumentName="AWS-RunShellScript",
-                Parameters={"commands": [shlex.join(command)]},
-                TimeoutSeconds=SSM_DELIVERY_SECONDS,
-                OutputS3BucketName=self._settings.log_bucket,
-                OutputS3KeyPrefix="ssm-logs",
-            )
+            self._run(terminating.instance, shlex.join(command))
         except (BotoCoreError, ClientError):
             # Nobody on the instance will complete the hook, and the group must not wait for it.
             logger.exception("SSM does not reach instance %s", terminating.instance)
             self._complete_hook(terminating)
+
+    def _run(self, instance: str, command: str) -> None:
+        """A stop never depends on where its output goes: whoever is refused the bucket does
+        without."""
+        request = {
+            "InstanceIds": [instance],
+            "DocumentName": "AWS-RunShellScript",
+            "Parameters": {"commands": [command]},
+            "TimeoutSeconds": SSM_DELIVERY_SECONDS,
+        }
+        bucket = self._settings.log_bucket
+        try:
+            self._ssm.send_command(
+                **request, OutputS3BucketName=bucket, OutputS3KeyPrefix="ssm-logs"
+            )
+        except ClientError as error:
+            logger.warning("once more, without output to the bucket %s: %s", bucket, error)
+            self._ssm.send_command(**request)
 
     def _complete_hook(self, terminating: Terminating) -> None:
         try:

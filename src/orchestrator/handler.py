@@ -67,8 +67,8 @@ def _name(action: Action) -> str:
 def handle(event: events.Event, settings: Settings, account: Account) -> Decision:
     """Decide and apply, again when the world changed in between."""
     for attempt in range(1, ATTEMPTS + 1):
-        decision = decide(event, account.load(event), settings, datetime.now(UTC))
         try:
+            decision = decide(event, account.load(event), settings, datetime.now(UTC))
             for action in decision.actions:
                 account.apply(action)
             break

@@ -5,6 +5,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from orchestrator.actions import Notify
+from orchestrator.consoles import console_host
 from orchestrator.limits import SNS_SUBJECT_LENGTH, document
 from orchestrator.record import (
     FPSYNC_FAILED,
@@ -53,12 +54,6 @@ LOOK_FURTHER = (
     "DynamoDB: check its subnets' route to them. The snapshots that exist were not touched, and "
     "the next backup continues."
 )
-CONSOLES = {
-    "aws": "console.aws.amazon.com",
-    "aws-cn": "console.amazonaws.cn",
-    "aws-us-gov": "console.amazonaws-us-gov.com",
-    "aws-eusc": "console.amazonaws-eusc.eu",
-}
 
 REFUSED = "Refused"
 
@@ -165,8 +160,8 @@ def _where_it_says_why(record: Record, settings: Settings) -> str:
 
 def _console(settings: Settings, page: str, rest: str) -> str:
     # A notification is never lost for a link: unknown partitions get the common one.
-    console = CONSOLES.get(settings.partition, CONSOLES["aws"])
-    return f"https://{settings.region}.{console}/{page}?region={settings.region}{rest}"
+    host = console_host(settings.partition, settings.region)
+    return f"https://{host}/{page}?region={settings.region}{rest}"
 
 
 def _notify(attributes: Mapping[str, Value], settings: Settings) -> Notify:

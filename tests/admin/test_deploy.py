@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from admin import deploy
-from admin.command import AdminError
+from admin.command import AdminError, Given
 from admin.stack import Stack
 
 OURS = ("Orchestrator", "EFSDynamoDB", "EFSAutoScalingGroup", "DstEFS")
@@ -37,6 +37,14 @@ class CloudFormation:
 
     def get_template(self, **_: str) -> dict[str, Any]:
         return {"TemplateBody": json.dumps({"Resources": {name: {} for name in self.resources}})}
+
+
+@pytest.mark.parametrize(
+    "name", ["b" * 65, "1backup", "back_up", "b\N{LATIN SMALL LETTER U WITH DIAERESIS}"]
+)
+def test_a_name_that_the_function_cannot_have(name: str) -> None:
+    with pytest.raises(AdminError, match="at most 64 letters, digits and hyphens"):
+        deploy.main(Given({"GIVEN": "STACK", "STACK": name}))
 
 
 @pytest.mark.parametrize("status", [None, "REVIEW_IN_PROGRESS"])

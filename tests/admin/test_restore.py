@@ -59,6 +59,18 @@ def test_what_the_backup_stack_knows_is_not_asked_for() -> None:
     }
 
 
+def test_what_cloudformation_does_not_show_intact_is_asked_for() -> None:
+    shown = {**PARAMETERS, "BackupPrefix": "/daten/b?ro", "FolderLabel": "b?ro"}
+    stack = Stack("backup", "eu-west-1", "CREATE_COMPLETE", shown, OUTPUTS, CloudFormation())
+    with pytest.raises(
+        AdminError, match=r"'b\?ro', RestorePrefix as '/daten/b\?ro'.*FolderLabel=…"
+    ):
+        restore.parameters_for(stack, given(STACK="backup"), restore.SHORT)
+    right = given(STACK="backup", RestorePrefix="/daten/büro", FolderLabel="is it?")
+    found = restore.parameters_for(stack, right, restore.SHORT)
+    assert (found["RestorePrefix"], found["FolderLabel"]) == ("/daten/büro", "is it?")
+
+
 def test_what_is_given_wins() -> None:
     asked = given(NUMBER="3", SUBDIR="/ü b/", MODE="Merge", DRYRUN="1", SrcEFS="fs-3", YES="1")
     found = restore.parameters_for(STACK, asked, restore.SHORT)

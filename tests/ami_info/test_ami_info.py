@@ -1,6 +1,7 @@
 """The image for an instance type: Amazon Linux 2023, newest, of the right architecture."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -129,6 +130,55 @@ def test_delete_succeeds_whatever_was_asked_for(cloudformation: CloudFormation) 
 def graviton() -> dict[str, Any]:
     processor = {"SupportedArchitectures": ["arm64"]}
     return {"InstanceTypes": [{"InstanceType": "c7g.xlarge", "ProcessorInfo": processor}]}
+
+
+class TestYoungRole:
+    """IAM is eventually consistent: the rights of a new role come a little later than it."""
+
+    @pytest.fixture
+    def naps(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        from ami_info import handler
+
+        naps: list[float] = []
+        clock = SimpleNamespace(monotonic=lambda: sum(naps), sleep=naps.append)
+        monkeypatch.setattr(handler, "time", clock)
+        return naps
+
+    def answer(self, monkeypatch: pytest.MonkeyPatch, *codes: str) -> dict[str, Any]:
+        """What CloudFormation gets after these refusals by EC2, and then the answer."""
+        from ami_info.handler import lambda_handler
+
+        aws_environment(monkeypatch)
+        with mock_aws():
+            ec2, ssm, make = boto3.client("ec2"), boto3.client("ssm"), boto3.client
+            monkeypatch.setattr(
+                boto3, "client", lambda name: {"ec2": ec2, "ssm": ssm}.get(name) or make(name)
+            )
+            cloudformation = CloudFormation(monkeypatch, lambda_handler)
+            with Stubber(ec2) as stubber:
+                for code in codes:
+                    stubber.add_client_error("describe_instance_types", code)
+                stubber.add_response("describe_instance_types", graviton())
+                return cloudformation.request("Create", TYPE, {"InstanceType": "c7g.xlarge"})
+
+    def test_is_given_a_while(self, monkeypatch: pytest.MonkeyPatch, naps: list[float]) -> None:
+        answer = self.answer(monkeypatch, "UnauthorizedOperation", "AccessDenied")
+        assert answer["Status"] == "SUCCESS", answer["Reason"]
+        assert len(naps) == 2
+
+    def test_but_no_longer_than_a_minute(
+        self, monkeypatch: pytest.MonkeyPatch, naps: list[float]
+    ) -> None:
+        answer = self.answer(monkeypatch, *["UnauthorizedOperation"] * 30)
+        assert answer["Status"] == "FAILED"
+        assert "UnauthorizedOperation" in answer["Reason"]
+        assert 60 <= sum(naps) <= 70
+
+    def test_what_is_no_refusal_is_not_tried_again(
+        self, monkeypatch: pytest.MonkeyPatch, naps: list[float]
+    ) -> None:
+        assert self.answer(monkeypatch, "InvalidInstanceType")["Status"] == "FAILED"
+        assert naps == []
 
 
 class TestRefusals:

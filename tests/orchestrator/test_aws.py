@@ -29,7 +29,7 @@ from orchestrator.actions import (
     StopInstance,
 )
 from orchestrator.aws import Account, WorldChanged
-from orchestrator.core import Group, World
+from orchestrator.core import Group, World, decide
 from orchestrator.events import Check, Close, Start, Stop, Terminated, Terminating
 from orchestrator.limits import SNS_MESSAGE_BYTES
 from orchestrator.record import Lock, NewestSnapshot, Record, Step
@@ -115,6 +115,27 @@ class TestLoad:
         settings = replace(cloud.settings, group="gone")
         account = Account(settings, FUNCTION_ARN, partial(boto3.client, region_name=REGION))
         assert account.load(event).group == Group(1, frozenset())
+
+    def test_a_group_of_another_moment_than_the_lock(self, account: Account, cloud: Cloud) -> None:
+        """A late stop must not take the capacity of a run that has just begun for its own's."""
+        account.apply(BeginRun(RECORD, LOCK))
+        describe = account._autoscaling.describe_auto_scaling_groups
+
+        def while_another_begins(**request: Any) -> Any:
+            account.apply(ReleaseLock("run-a"))
+            other = Record({"BackupId": "run-b", "BackupStatus": "Running"})
+            account.apply(BeginRun(other, Lock("run-b", LOCK.until)))
+            account.apply(SetDesired(1))
+            return describe(**request)
+
+        with (
+            mock.patch.object(
+                account._autoscaling, "describe_auto_scaling_groups", while_another_begins
+            ),
+            pytest.raises(WorldChanged),
+        ):
+            account.load(Stop("run-a"))
+        assert decide(Stop("run-a"), account.load(Stop("run-a")), cloud.settings, NOW).actions == ()
 
 
 class TestRefusal:
@@ -381,11 +402,25 @@ class TestInstance:
     def test_is_let_go_when_ssm_does_not_reach_it(
         self, stubbed: Stubbed, code: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        stubbed.stubbers["ssm"].add_client_error("send_command", code)
+        for _ in ("with output", "without"):
+            stubbed.stubbers["ssm"].add_client_error("send_command", code)
         stubbed.expects_completion()
         stubbed.account.apply(StopInstance(TERMINATING))
         assert "i-1" in caplog.text
         assert code in caplog.text
+
+    def test_is_asked_to_stop_without_output_when_the_bucket_is_refused(
+        self, stubbed: Stubbed
+    ) -> None:
+        stubbed.stubbers["ssm"].add_client_error("send_command", "AccessDeniedException")
+        without = {
+            "InstanceIds": ["i-1"],
+            "DocumentName": "AWS-RunShellScript",
+            "Parameters": {"commands": [mock.ANY]},
+            "TimeoutSeconds": 60,
+        }
+        stubbed.stubbers["ssm"].add_response("send_command", {}, without)
+        stubbed.account.apply(StopInstance(TERMINATING))
 
     def test_is_let_go(self, stubbed: Stubbed) -> None:
         stubbed.expects_completion()

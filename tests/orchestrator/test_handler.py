@@ -188,6 +188,18 @@ def test_a_world_that_does_not_settle_is_an_error(cloud: Cloud) -> None:
     assert apply.call_count == handler.ATTEMPTS
 
 
+def test_a_world_that_changes_while_it_is_read_is_read_again(cloud: Cloud) -> None:
+    load, changes = Account.load, [WorldChanged("meanwhile")]
+
+    def loaded(account: Account, event: Any) -> Any:
+        if changes:
+            raise changes.pop()
+        return load(account, event)
+
+    with mock.patch.object(Account, "load", loaded):
+        assert "begins" in invoke("start")["reason"]
+
+
 def test_the_decision_is_logged_with_its_reason(
     cloud: Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:

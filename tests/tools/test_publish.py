@@ -1,6 +1,7 @@
 """A published version is complete and never changes; its links launch it."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from moto.iam.access_control import PermissionResult
 
 from admin.command import AdminError
 from tests.cloudformation import aws_environment
@@ -24,6 +26,9 @@ TEMPLATE = "Parameters:\n  SrcEFS: {Type: String}\n  Email: {Type: String}\n"
 @pytest.fixture(autouse=True)
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     aws_environment(monkeypatch)
+    # moto reads no Condition: to it, what denies plain HTTP denies everything.
+    neutral = PermissionResult.NEUTRAL
+    monkeypatch.setattr("moto.s3.models.FakeBucket.get_permission", lambda *_: neutral)
     with mock_aws():
         yield
 
@@ -137,6 +142,31 @@ def test_created_buckets_are_closed_and_versioned(
         assert contents(bucket).keys() == {f"{FOLDER}/{name}" for name in release.files}
 
 
+def test_a_bucket_that_was_made_and_not_yet_protected_is_protected_by_the_next_run(
+    release: publish.Release, made: list[publish.Bucket]
+) -> None:
+    publish.publish(release, made, create=True)
+    for bucket in made:
+        place = {"Bucket": bucket.name}
+        assert bucket.client.get_bucket_versioning(**place)["Status"] == "Enabled"
+        (denied,) = json.loads(bucket.client.get_bucket_policy(**place)["Policy"])["Statement"]
+        assert denied["Effect"] == "Deny"
+        assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        assert f"arn:aws:s3:::{bucket.name}/*" in denied["Resource"]
+
+
+@pytest.mark.parametrize(("create", "used"), [(True, True), (False, False)])
+def test_a_bucket_of_the_users_own_is_left_as_it_is(
+    release: publish.Release, made: list[publish.Bucket], create: bool, used: bool
+) -> None:
+    if used:
+        put(made[0], "something", b"of theirs")
+    publish.publish(release, made[:1], create=create)
+    assert "Status" not in made[0].client.get_bucket_versioning(Bucket=made[0].name)
+    with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
+        made[0].client.get_bucket_policy(Bucket=made[0].name)
+
+
 class Refusing:
     """S3, where HeadBucket fails."""
 
@@ -179,11 +209,20 @@ def test_a_bucket_that_is_not_ours_or_elsewhere(client: Refusing, said: str) -> 
             "us-east-1.console.aws.amazon.com",
             "my-us-east-1.s3.amazonaws.com",
         ),
-        ("cn-north-1", "console.amazonaws.cn", "my-cn-north-1.s3.cn-north-1.amazonaws.com.cn"),
+        (
+            "cn-north-1",
+            "cn-north-1.console.amazonaws.cn",
+            "my-cn-north-1.s3.cn-north-1.amazonaws.com.cn",
+        ),
         (
             "us-gov-west-1",
-            "console.amazonaws-us-gov.com",
+            "us-gov-west-1.console.amazonaws-us-gov.com",
             "my-us-gov-west-1.s3.us-gov-west-1.amazonaws.com",
+        ),
+        (
+            "eusc-de-east-1",
+            "eusc-de-east-1.console.amazonaws-eusc.eu",
+            "my-eusc-de-east-1.s3.eusc-de-east-1.amazonaws.eu",
         ),
     ],
 )
