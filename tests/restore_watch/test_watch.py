@@ -24,8 +24,12 @@ TERMINATED = "EC2 Instance Terminate Successful"
 
 
 def message(subject: str, ago: timedelta = timedelta()) -> dict[str, Any]:
-    """As SNS delivers it."""
-    said = (datetime.now(UTC) - ago).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """As SNS delivers it. An instance has to boot before it says anything."""
+    said = (
+        (datetime.now(UTC) + timedelta(seconds=2) - ago)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
     return {"Records": [{"Sns": {"Subject": subject, "Message": "{}", "Timestamp": said}}]}
 
 
