@@ -62,6 +62,7 @@ def test_files_of_the_instance_do_not_get_into_a_snapshot(backup: Backup) -> Non
         (outside / f"d{number}" / "file").write_text("of the instance")
     link = backup.source / "link"
     link.symlink_to(outside)
+    os.lchown(link, 12345, 12345)
     over = threading.Event()
 
     def attack() -> None:
@@ -120,10 +121,13 @@ def test_behind_a_wall_no_link_is_followed_and_what_is_to_be_read_cannot_be_writ
     program = f"""
 import subprocess
 from pathlib import Path
-from engine.tree.walls import Walls
-with Walls(Path({str(tmp_path)!r})) as walls:
-    read = walls.around(Path({str(tmp_path / "read")!r}), read_only=True).path
-    written = walls.around(Path({str(tmp_path / "written")!r})).path
+from engine.tree.walls import Root, Walls, opened_path
+top = Path({str(tmp_path)!r})
+def around(name, read_only):
+    with opened_path(top / name) as descriptor:
+        return walls.around(descriptor, Root(top / name, top / name), read_only).path
+with Walls(top) as walls:
+    read, written = around("read", True), around("written", False)
     print([(read / "link").readlink(), walls.warning])
     for command in (["cat", read / "link"], ["cat", written / "link"], ["touch", read / "new"]):
         print(subprocess.run(command, capture_output=True, text=True).stderr.split(": ")[-1])
