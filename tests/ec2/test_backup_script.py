@@ -203,12 +203,15 @@ def stop(instance: BackupInstance) -> subprocess.Popen[str]:
 def test_a_run_that_is_stopped_keeps_its_logs_and_says_how_far_it_came(
     instance: BackupInstance,
 ) -> None:
+    for number in range(2000):  # more than can be at work at once, or be done without
+        (instance.root / "mnt/source" / str(number)).touch()
     instance.slow_down()
     script = instance.start()
     wait_for((instance.root / "running").exists, "a job")
     end = stop(instance)
     assert end.stderr
     assert any("told the engine" in line for line in end.stderr)
+    time.sleep(1)  # for it to be noticed before the jobs end
     (instance.root / "go").touch()
     assert end.wait(60) == 0
     script.wait(60)

@@ -177,13 +177,21 @@ class Copying:
                 start_new_session=True,  # a terminal's Ctrl-C is not for it
             )
             self._running.add(process.pid)
-            self._log.write(f"== rsync job {number} begins\n".encode())
-        printed, messages = process.communicate()
+        try:
+            with self._lock:
+                self._log.write(f"== rsync job {number} begins\n".encode())
+            printed, messages = process.communicate()
+        except BaseException:  # also if the log's disk is full
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise
+        finally:
+            with self._lock:
+                self._running.remove(process.pid)
         for end in (source, target):
             messages = messages.replace(os.fsencode(end.path), end.name)
         digests, statistics = printed_digests(printed, target.top)
         with self._lock:
-            self._running.remove(process.pid)
             self._log.write(f"== rsync job {number}, exit code {process.returncode}\n".encode())
             self._log.write(statistics.lstrip() + messages)
             said = statistics.decode(errors="replace"), messages.decode(errors="backslashreplace")

@@ -142,7 +142,7 @@ def target_lock(target: int, path: Path) -> Iterator[None]:
             descriptor = os.open(LOCK, flags, 0o600, dir_fd=target)
         except OSError as error:
             raise Refused(f"{str(path / LOCK)!r} cannot be opened: {error.strerror}") from error
-    try:
+    with open(descriptor, "rb") as lock:
         info = os.fstat(descriptor)
         if not stat.S_ISREG(info.st_mode) or info.st_uid != os.geteuid():
             raise Refused(f"{str(path / LOCK)!r} is not a restore's; remove it", "target")
@@ -158,10 +158,12 @@ def target_lock(target: int, path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            with kept_times(target), contextlib.suppress(FileNotFoundError):
-                os.unlink(LOCK, dir_fd=target)
-    finally:
-        os.close(descriptor)
+            # An open file that is removed over NFS has another name until it is closed, and then
+            # nobody waits for the removal of that: by the second time it has happened.
+            with kept_times(target), kept_times(target):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(LOCK, dir_fd=target)
+                lock.close()
 
 
 def _is_still(name: str, directory: int, info: os.stat_result) -> bool:
