@@ -203,16 +203,24 @@ def _context(
 
 
 def _resource_of_command(request: Record, headers: Record, region: str, account: str) -> str:
-    """SendCommand needs a right to each instance and to its document: the first one denied."""
+    """SendCommand needs a right to each instance, to the bucket for its output and to its document:
+    the first one denied."""
     key = _ministack("core.router").extract_access_key_id(headers)
+    enforce = _ministack("core.iam_evaluator").enforce
     tags = _ministack("services.ec2")._tags
-    for instance_id in request["InstanceIds"]:
-        instance = f"arn:aws:ec2:{region}:{account}:instance/{instance_id}"
-        context = {f"ssm:resourceTag/{t['Key']}": t["Value"] for t in tags.get(instance_id, [])}
-        if _ministack("core.iam_evaluator").enforce(
-            key, "ssm:SendCommand", "ssm", region, resource_arn=instance, service_context=context
+    needed = {
+        f"arn:aws:ec2:{region}:{account}:instance/{instance}": {
+            f"ssm:resourceTag/{t['Key']}": t["Value"] for t in tags.get(instance, [])
+        }
+        for instance in request["InstanceIds"]
+    }
+    if bucket := request.get("OutputS3BucketName"):
+        needed[f"arn:aws:s3:::{bucket}"] = {}
+    for arn, context in needed.items():
+        if enforce(
+            key, "ssm:SendCommand", "ssm", region, resource_arn=arn, service_context=context
         ):
-            return instance
+            return arn
     return f"arn:aws:ssm:{region}::document/{request['DocumentName']}"
 
 
