@@ -47,7 +47,7 @@ def unchanged(history: Machine) -> int:
 
 
 def test_when_nothing_changed(unchanged: int) -> None:
-    assert unchanged / FILES <= 0.22
+    assert unchanged <= 0.215 * FILES + ONCE
 
 
 def test_removing_a_snapshot(history: Machine, unchanged: int) -> None:
@@ -59,7 +59,7 @@ def test_removing_a_snapshot(history: Machine, unchanged: int) -> None:
 def test_when_two_percent_changed(history: Machine) -> None:
     history.python("many.py", "change", "/srv/source", 2, 1)
     history.backup(retain=2)
-    assert rpcs(history) / FILES <= 0.5
+    assert rpcs(history) <= 0.49 * FILES + ONCE + ONCE // 2
 
 
 def test_first_backup_costs_no_more_than_fpsync(rig: Machine) -> None:

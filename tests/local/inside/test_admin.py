@@ -18,7 +18,7 @@ FILES = ("Makefile", "README.md", "requirements.txt", "requirements-dev.txt")
 AWS = ".venv/bin/aws"
 V15 = Path(__file__).parent / "v15.template"
 # What a shell, make or the AWS CLI could take for its own.
-LABEL = """it's "daily" $(echo x) $HOME, ünï, [a] # 100%"""
+LABEL = """it's "daily" $(echo x) $HOME, [a] # 100%"""
 PUBLICATION = {"BUCKET": "my-backups", "REGIONS": "us-east-1", "VERSION": "v2.0.0"}
 
 

@@ -24,9 +24,12 @@ def write_atomically(path: Path, text: str | bytes, durably: bool = True) -> Non
     if isinstance(text, str):
         text = (text + "\n").encode(errors="backslashreplace")
     new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)  # that of a run that was killed, or a link that leads elsewhere
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    descriptor = os.open(new, flags, 0o644)
+    try:
+        descriptor = os.open(new, flags, 0o644)
+    except FileExistsError:
+        new.unlink()  # that of a run that was killed, or a link that leads elsewhere
+        descriptor = os.open(new, flags, 0o644)
     with open(descriptor, "wb") as file:
         file.write(text)
         file.flush()
