@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Print when the snapshot of a number was made, as --date of the restore takes it.
 
-Exit status 2 if there is no such snapshot: the restore says what there is.
+Exit status 2 if there is no such snapshot, of which the restore says what there is; or if others
+were made in the same second, as those of version 1.5 may seem to be: then the number has to do.
 Python 3.9, standard library only: this runs on Amazon Linux 2023's own python3.
 """
 
@@ -25,7 +26,9 @@ def main(words: list[str]) -> int:
     options = parser.parse_args(words)
     try:
         folder = SnapshotFolder(options.folder, options.interval)
-        print(find_snapshot(folder, options.number, None).date)
+        date = find_snapshot(folder, options.number, None).date
+        find_snapshot(folder, None, arguments.moment(date))
+        print(date)
     except Refused as error:
         print(error, file=sys.stderr)
         return error.exit_code

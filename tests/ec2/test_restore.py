@@ -559,6 +559,17 @@ class TestWhichSnapshot:
             == "daily.1"
         )
 
+    def test_a_second_that_means_several_is_no_date_of_one(self, dated: Restore) -> None:
+        """The instance goes by the number then."""
+        folder = dated.backup.target / dated.backup.label
+        words = [sys.executable, EC2 / "lib/snapshot_date.py", "--interval", "daily"]
+        words += ["--folder", folder, "--number", "0"]
+        done = subprocess.run(words, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, "2026-11-22T02:00:09Z\n")
+        dated.backup.set_date(1, calendar.timegm((2026, 11, 22, 2, 0, 9)))
+        done = subprocess.run(words, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (2, "")
+
     @pytest.mark.parametrize("date", ["yesterday", "2026-13-01", "20261120", "", "2026-11-20 2:00"])
     def test_nonsense_is_refused(self, restore: Restore, date: str) -> None:
         outcome = restore.run(number=None, date=date) if date else restore.run(number=None)
