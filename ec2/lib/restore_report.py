@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.command import text
 from notification import MOUNT, console_link, write
 
 TARGET_MOUNT = "/mnt/target"
@@ -191,11 +192,7 @@ def because(text: str, reason: str = "") -> str:
 
 def size(count: int) -> str:
     """A number of bytes for people."""
-    number, units = float(count), ["byte" if count == 1 else "bytes", "KiB", "MiB", "GiB", "TiB"]
-    while number >= 1024 and len(units) > 1:
-        number /= 1024
-        units.pop(0)
-    return f"{number:.1f}".removesuffix(".0") + " " + units[0]
+    return text.size(count).replace(".0 ", " ")
 
 
 def changes(result: dict[str, Any], words: Mapping[str, str]) -> str:

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +27,7 @@ from .conftest import Outcome, end_tree, read_tree
 from .test_backup import write
 from .test_restore import SECOND, Restore, damage, visible, visible_groups, without_times
 from .test_restore import restore as restore  # the fixture
-from .test_walls import exchange
+from .test_walls import exchanging
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount and change owners")
 
@@ -256,22 +255,11 @@ def test_nobody_is_led_out_of_the_target(restore: Restore) -> None:
     link = restore.target / "link to"
     link.symlink_to(outside)
     before = read_tree(outside)
-    over = threading.Event()
-
-    def attack() -> None:
-        while not over.wait(0.003):
-            exchange(eve, link)
-
-    attacker = threading.Thread(target=attack)
-    attacker.start()
-    try:
+    with exchanging(eve, link):
         for _ in range(4):
             restore.run()
             for script in restore.target.glob(".efs-restore-*.undo/undo"):
                 subprocess.run([sys.executable, str(script)], capture_output=True)
-    finally:
-        over.set()
-        attacker.join()
     assert read_tree(outside) == before
 
 

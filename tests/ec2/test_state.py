@@ -120,14 +120,20 @@ def test_a_copy_made_while_a_run_published_claims_nothing_wrong(five: Backup) ->
     assert read_tree(five.snapshot(0)) == read_tree(five.source)
 
 
-def test_what_cannot_be_recognised_is_compared_by_content(backup: Backup) -> None:
-    """As if the newest snapshot of a copy were another one: here, the one before it."""
+def publish_alike(backup: Backup) -> Path:
+    """Two snapshots of a file of which only the content tells them apart: old, then new."""
     path = backup.source / "same size and time"
     for text in ("old", "new"):
         change(backup, text)
         path.write_text(text)
         os.utime(path, ns=(0, 0))
         backup.must_publish()
+    return path
+
+
+def test_what_cannot_be_recognised_is_compared_by_content(backup: Backup) -> None:
+    """As if the newest snapshot of a copy were another one: here, the one before it."""
+    publish_alike(backup)
     copy_elsewhere(backup)
     shutil.rmtree(backup.snapshot(0))
     shutil.copytree(backup.snapshot(1), backup.snapshot(0), symlinks=True)
@@ -137,12 +143,7 @@ def test_what_cannot_be_recognised_is_compared_by_content(backup: Backup) -> Non
 
 
 def test_a_snapshot_that_was_exchanged_proves_nothing(backup: Backup) -> None:
-    path = backup.source / "same size and time"
-    for text in ("old", "new"):
-        change(backup, text)
-        path.write_text(text)
-        os.utime(path, ns=(0, 0))
-        backup.must_publish()
+    path = publish_alike(backup)
     newest = backup.snapshot(0)  # its inode stays, as if its number were used again
     subprocess.run(["rsync", "-a", "-c", f"{backup.snapshot(1)}/", f"{newest}/"], check=True)
     assert (newest / path.name).read_text() == "old"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,27 @@ def exchange(one: Path, other: Path) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(other), EXCHANGE):
         raise OSError(ctypes.get_errno(), "renameat2")
+
+
+@contextlib.contextmanager
+def exchanging(one: Path, other: Path) -> Iterator[None]:
+    """Again and again, also after one of them was away for a time."""
+    over = threading.Event()
+
+    def attack() -> None:
+        while not over.wait(0.002):
+            for _ in range(2):  # so that in the end they are as they were
+                with contextlib.suppress(FileNotFoundError):
+                    exchange(one, other)
+                over.wait(0.002)
+
+    attacker = threading.Thread(target=attack)
+    attacker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        attacker.join()
 
 
 @pytest.mark.parametrize("knows_openat2", [True, False])
@@ -63,22 +86,9 @@ def test_files_of_the_instance_do_not_get_into_a_snapshot(backup: Backup) -> Non
     link = backup.source / "link"
     link.symlink_to(outside)
     os.lchown(link, 12345, 12345)
-    over = threading.Event()
-
-    def attack() -> None:
-        while not over.wait(0.002):
-            exchange(eve, link)
-            over.wait(0.002)
-            exchange(eve, link)
-
-    attacker = threading.Thread(target=attack)
-    attacker.start()
-    try:
+    with exchanging(eve, link):
         for _ in range(3):
             backup.run()
-    finally:
-        over.set()
-        attacker.join()
     found = {path.read_text() for path in backup.target.rglob("file") if not path.is_symlink()}
     assert "of the instance" not in found
 

@@ -66,13 +66,7 @@ def parse(words: list[str]) -> Options:
     add("--retain", type=arguments.count, required=True, metavar="N", help="snapshots to keep")
     add("--allow-empty", action="store_true", help="accept that the source is empty now")
     add("--no-spare", dest="spare", action="store_false", help="remove what expires at once")
-    add(
-        "--clock-skew",
-        type=arguments.number,
-        default=60,
-        metavar="SECONDS",
-        help="how far the clocks of both file systems may be apart (60)",
-    )
+    arguments.add_clock_skew(parser)
     add(
         "--verify-percent",
         type=arguments.percent,

@@ -98,12 +98,12 @@ class Restore:
             if not plan.changes_something:
                 log.info("the target is as the snapshot already; nothing to do")
                 self.made.clear()
-                return self._end(plan)
+                return self._end()
             self._check_space(plan)
             safety = SafetyDirectory(self.live, self.root, options.id)
             stack.callback(safety.close)
             self._carry_out(plan, safety, walls)
-        self._end(plan)
+        self._end()
 
     def _open_snapshot(self, stack: contextlib.ExitStack) -> Snapshot:
         """Once, by its name or date; from now on it is this one, whatever it is called."""
@@ -219,7 +219,7 @@ class Restore:
                 result.errors += fetch.errors
             self._discard(safety, was)
             raise
-        self._note_damaged(fetch, safety)
+        self._note_damaged(fetch)
         self._describe_way_back(safety)
         tops = Tops(self.saved, self.live, safety.aside, safety.new)
         with Pool(PROCESSES, self.stop, tops) as pool:
@@ -251,7 +251,7 @@ class Restore:
         if left:
             self.result.delete_command = delete_command(left)
 
-    def _note_damaged(self, fetch: Fetch, safety: SafetyDirectory) -> None:
+    def _note_damaged(self, fetch: Fetch) -> None:
         result = self.result
         result.number_of_files_damaged = fetch.damaged.total
         for path in fetch.damaged.lines():
@@ -264,13 +264,10 @@ class Restore:
             result.delete_command = delete_command([self.root])
             return
         result.undo_command = f"sudo python3 {shlex.quote(str(safety.undo_path / 'undo'))}"
-        result.delete_command = delete_command(
-            [safety.path, safety.undo_path, *([safety.damaged_path] if self._is_damaged else [])]
-        )
-
-    @property
-    def _is_damaged(self) -> bool:
-        return self.result.number_of_files_damaged > 0
+        kept = [safety.path, safety.undo_path]
+        if result.number_of_files_damaged:
+            kept.append(safety.damaged_path)
+        result.delete_command = delete_command(kept)
 
     def _swap(self, plan: Plan, pool: Pool) -> None:
         """Raises :class:`Stopped` after a signal, with a part of it done."""
@@ -333,7 +330,7 @@ class Restore:
         result.warnings += warnings.lines()
         result.errors += missing.lines()
 
-    def _end(self, plan: Plan) -> None:
+    def _end(self) -> None:
         result = self.result
         if result.number_of_files_damaged:
             raise Failed(

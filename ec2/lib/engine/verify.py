@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,7 @@ from engine.command.text import Messages, shown_path
 from engine.copying.digests import Digested, DigestFiles, Line, read_list
 from engine.snapshots.choice import Snapshot, add_snapshot_options, opened_snapshot
 from engine.snapshots.folder import SnapshotFolder
-from engine.tree.descent import TOP, join, opened
+from engine.tree.descent import TOP, chunks, join, opened
 from engine.tree.pool import PROCESSES, Pool, Task, Worker
 
 DESCRIPTION = """\
@@ -136,7 +135,9 @@ def check_files(top: int, digests: Path, pool: Pool, work: Path, result: VerifyR
 
     try:
         files = count(joined(read_list(digests), nul_separated(names)))
-        pool.run((DigestFiles(top, part) for part in batches(files)), on_result, on_tick)
+        pool.run(
+            (DigestFiles(top, part) for part in chunks(files, FILES_PER_TASK)), on_result, on_tick
+        )
     finally:
         result.errors += errors.lines()
     if result.number_of_files_not_listed:
@@ -215,11 +216,6 @@ def joined(listed: Iterator[Line], present: Iterator[bytes]) -> Iterator[Line]:
     while line:
         yield line
         line = next(listed, None)
-
-
-def batches(files: Iterator[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
-    while part := list(itertools.islice(files, FILES_PER_TASK)):
-        yield part
 
 
 if __name__ == "__main__":

@@ -56,6 +56,16 @@ class Parser(RunParser):
         add("--jobs", type=count, default=jobs, metavar="N", help=f"rsync jobs ({jobs})")
 
 
+def add_clock_skew(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--clock-skew",
+        type=number,
+        default=60,
+        metavar="SECONDS",
+        help="how far the clocks of both file systems may be apart (60)",
+    )
+
+
 def directory(value: str) -> Path:
     """Without this, an empty variable would mean the current directory."""
     if not value:

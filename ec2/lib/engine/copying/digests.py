@@ -27,7 +27,7 @@ from engine.command.files import nul_separated, sort_records
 from engine.command.outcome import Failed
 from engine.command.text import shown_path
 from engine.tree.content import CHECK_BYTES, reader
-from engine.tree.descent import CHUNK, opened
+from engine.tree.descent import chunks, opened
 from engine.tree.pool import Pool, Task, Worker
 
 Line = tuple[bytes, Optional[bytes]]  # a path and its digest
@@ -227,8 +227,7 @@ def _note_missing(paths: Iterable[bytes], notes: Notes, pool: Pool, stage: int) 
         return []
 
     files = ((os.fsdecode(path), b"") for path in paths)
-    parts = iter(lambda: list(itertools.islice(files, CHUNK)), [])
-    pool.run((DigestFiles(stage, part) for part in parts), on_result)
+    pool.run((DigestFiles(stage, part) for part in chunks(files)), on_result)
     return errors
 
 

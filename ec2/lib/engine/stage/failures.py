@@ -113,8 +113,7 @@ class Again(NamedTuple):
         if now.links > 1:
             report.shared.append(shared_name(now, MISSING, path))
         else:
-            copies = report.sparse if now.is_sparse else report.copies
-            copies.append((path, now.bytes))
+            report.to_copy(path, now)
 
 
 class Carry(NamedTuple):

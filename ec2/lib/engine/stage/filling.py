@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import itertools
 import logging
 import os
 import time
@@ -30,7 +29,7 @@ from engine.stage.report import Failure, Report, SharedName, Trees
 from engine.stage.share import Join, Separate, Share
 from engine.stage.visit import Visit
 from engine.tree.attributes import directory_line, parse_directory
-from engine.tree.descent import CHUNK, TOP, chunks
+from engine.tree.descent import TOP, chunks
 from engine.tree.pool import STOPPED, Pool, Task
 
 log = logging.getLogger(__name__)
@@ -213,8 +212,7 @@ class Filling:
 
     def _to_examine(self) -> Iterator[Task]:
         paths = map(os.fsdecode, self._copying.take_unsure())
-        while part := list(itertools.islice(paths, CHUNK)):
-            yield Examine(self._trees, part)
+        return (Examine(self._trees, part) for part in chunks(paths))
 
     def finish_directories(self) -> None:
         joins = (Join(self._trees, names) for names in self._apart.groups())
@@ -298,11 +296,7 @@ class Filling:
 
     def _to_finish(self) -> Iterator[Task]:
         lines = map(parse_directory, nul_separated(Path(self._directories.name)))
-        while True:
-            part = list(itertools.islice(lines, DIRECTORIES_PER_TASK))
-            if not part:
-                return
-            yield Finish(self._trees, part)
+        return (Finish(self._trees, part) for part in chunks(lines, DIRECTORIES_PER_TASK))
 
     def _show(self, last: bool = False) -> None:
         """Write the progress, and once a minute a line to the log."""

@@ -48,6 +48,5 @@ class Recheck(NamedTuple):
                 if same_content(source, stage, name, now.mode, worker) or worker.stopping:
                     return
         report.changed(Change.CHANGED, now.bytes, path)
-        copies = report.sparse if now.is_sparse else report.copies
-        copies.append((path, now.bytes))
+        report.to_copy(path, now)
         unlink(self.trees, path, report)

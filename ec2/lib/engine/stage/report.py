@@ -6,17 +6,14 @@ import contextlib
 import errno
 import itertools
 import os
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from engine.command.text import shown_path
 from engine.stage.judging import Change
 from engine.tree.attributes import Directory
 from engine.tree.descent import opened, writable
 from engine.tree.entries import DIRECTORY, File, attributes
-from engine.tree.pool import Task
+from engine.tree.report import TaskReport
 
 
 class Trees(NamedTuple):
@@ -79,15 +76,13 @@ def reason_of(error: OSError) -> str:
 
 
 @dataclass
-class Report:
+class Report(TaskReport):
     """What a task did, and what is left to do.
 
     counts: files are all entries that were seen and are no directories; listed are those of them
     that are to be copied; copied those that are known to have been though their job failed.
     """
 
-    counts: Counter[str] = field(default_factory=Counter)
-    tasks: list[Task] = field(default_factory=list)
     copies: list[tuple[str, int]] = field(default_factory=list)  # paths and sizes
     sparse: list[tuple[str, int]] = field(default_factory=list)  # likewise, of sparse files
     together: list[tuple[str, int]] = field(default_factory=list)  # likewise, as one inode
@@ -105,19 +100,14 @@ class Report:
     # The previous snapshot's files that took their place, and whether they may have more names.
     carried: list[tuple[str, bool]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
 
-    @contextlib.contextmanager
-    def failing(self, path: str) -> Iterator[None]:
-        """What the system refuses makes the run fail in the end, but not at once."""
-        try:
-            yield
-        except OSError as error:
-            self.errors.append(f"{shown_path(path)}: {error}")
+    def to_copy(self, path: str, now: File) -> None:
+        """A file that has no other names."""
+        copies = self.sparse if now.is_sparse else self.copies
+        copies.append((path, now.bytes))
 
     def changed(self, change: Change, size: int, path: str) -> None:
-        self.counts[change.value] += 1
-        self.counts[f"{change.value} bytes"] += size
+        self.count(change.value, size)
         self.changes.append(Changed(change, size, path))
 
 

@@ -131,8 +131,7 @@ class Settle(NamedTuple):
         if now.links > 1:
             report.shared.append(shared_name(now, inode, path))
         elif inode in (MISSING, AT_LIMIT):
-            copies = report.sparse if now.is_sparse else report.copies
-            copies.append((path, now.bytes))
+            report.to_copy(path, now)
 
     def _is_complete(
         self, entry: Entry, source: int, stage: int, report: Report, worker: Worker

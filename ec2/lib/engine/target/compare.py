@@ -7,8 +7,6 @@ import contextlib
 import errno
 import os
 import stat
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,7 +18,8 @@ from engine.tree.attributes import Directory
 from engine.tree.content import same_content
 from engine.tree.descent import TOP, join, listed, opened
 from engine.tree.entries import File, attributes, file_of, is_device
-from engine.tree.pool import Task, Worker
+from engine.tree.pool import Worker
+from engine.tree.report import TaskReport
 
 NEVER = 1 << 63  # no inode changes that late
 CHANGES = ("created", "replaced", "removed")
@@ -51,34 +50,20 @@ class Sides(NamedTuple):
 
 
 @dataclass
-class Found:
+class Found(TaskReport):
     """What a task found, and what is left to do.
 
     lines: kind of change and path, for people. doubts: paths of files whose content has to be
     compared. skipped: what could not be compared, though nothing else is amiss.
     """
 
-    tasks: list[Task] = field(default_factory=list)
     record: Record | None = None
     wanted: list[Wanted] = field(default_factory=list)
     directories: list[Directory] = field(default_factory=list)
     same: list[Same] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
     lines: list[tuple[str, str]] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-
-    @contextlib.contextmanager
-    def failing(self, path: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self.errors.append(f"{shown_path(path)}: {error}")
-
-    def count(self, kind: str, size: int) -> None:
-        self.counts[kind] += 1
-        self.counts[f"{kind} bytes"] += size
 
     def want(self, path: str, saved: File, sharing: SharingNames) -> None:
         may_share = saved.links > 1 and sharing.may_share(path)
@@ -113,18 +98,17 @@ class Compare(NamedTuple):
     def _compare(self, saved: int, live: int, found: Found, worker: Worker) -> None:
         sides: Sides = worker.context
         names = sides.names_in(self.path)
-        was = attributes(os.fstat(live))
+        info = os.fstat(live)
+        was = attributes(info)
         then = was if names is not None else attributes(os.fstat(saved))
-        record = Record(self.path, os.fstat(live).st_ino, was, then)
-        there = dict(listed(live, names))
-        if self.path == TOP:
-            there = {name: now for name, now in there.items() if not is_reserved(name, now)}
+        record = Record(self.path, info.st_ino, was, then)
+        is_top = self.path == TOP
+        there = {n: now for n, now in listed(live, names) if not (is_top and is_reserved(n, now))}
         for name, before in listed(saved, names):
             self._pair(name, before, there.pop(name, None), record, found, (saved, live), worker)
-        for name, now in there.items():
-            if sides.removing:
-                record.moved.append(name)
-                self._leaves("removed", name, now, found)
+        for name, now in there.items() if sides.removing else ():
+            record.moved.append(name)
+            self._leaves("removed", name, now, found)
         if len(record) or was != then:
             found.record = record
 
@@ -182,7 +166,7 @@ class Compare(NamedTuple):
         if stat.S_ISREG(now.mode) and now.ctime_ns >= sides.doubtful_since and now.size:
             found.doubts.append(path)
         if now.links > 1 or (before.links > 1 and sides.sharing.may_share(path)):
-            found.same.append(Same(path, before.bytes, before.inode, now.inode, now.links))
+            found.same.append(Same(path, before.bytes, before.inode, now.inode))
 
     def _leaves(self, kind: str, name: str, now: File, found: Found) -> None:
         path = join(self.path, name)
@@ -230,8 +214,8 @@ class Weigh(NamedTuple):
                         found.tasks.append(Weigh(join(self.path, name), self.kind))
                     else:
                         found.count(self.kind, now.bytes)
-        except OSError:  # it is moved as a whole, whatever it holds
-            found.counts["not weighed"] += 1
+        except OSError:
+            pass  # it is moved as a whole, whatever it holds
         return found
 
 
@@ -248,13 +232,12 @@ class Demote(NamedTuple):
         with found.failing(self.folder), contextlib.ExitStack() as stack:
             saved = stack.enter_context(opened(sides.saved, self.folder))
             live = stack.enter_context(opened(sides.live, self.folder))
-            was = attributes(os.fstat(live))
+            info = os.fstat(live)
+            was = attributes(info)
             is_whole = is_inside(self.folder, sides.asked)
             then = attributes(os.fstat(saved)) if is_whole else was
-            inode = os.fstat(live).st_ino
-            names = list(self.names)
-            found.record = Record(self.folder, inode, was, then, names, names)
-            for name in names:
+            found.record = Record(self.folder, info.st_ino, was, then, self.names, self.names)
+            for name in self.names:
                 path = join(self.folder, name)
                 file = file_of(os.stat(name, dir_fd=saved, follow_symlinks=False))
                 found.counts["unchanged"] -= 1

@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from engine.command.files import nul_separated, sort_records
 from engine.command.outcome import Failed, Stopped
@@ -23,15 +23,13 @@ from engine.target.plan import Plan
 from engine.target.records import read_records
 from engine.target.safety import SafetyDirectory, kept_times
 from engine.tree.attributes import Directory, set_attributes
-from engine.tree.descent import make_directories, opened
+from engine.tree.descent import chunks, make_directories, opened
 from engine.tree.pool import Pool, Task, Worker
 from engine.tree.walls import Root
 
 # The names do not exist yet: what is copied goes straight to its name, which saves renaming it.
 RSYNC_OPTIONS = ["--whole-file", "--inplace", "--no-implied-dirs"]
 PER_TASK = 50
-
-Item = TypeVar("Item")
 
 
 class Prepare(NamedTuple):
@@ -138,11 +136,11 @@ class Fetch:
             record.folder for record in read_records(plan.journal) if record.files or record.trees
         )
         paths = itertools.chain(changed, (directory.path for directory in plan.directories()))
-        self._run(Prepare(new_fd, part) for part in parts(paths))
-        self._run(Link(self._live, new_fd, part) for part in parts(plan.links()))
+        self._run(Prepare(new_fd, part) for part in chunks(paths, PER_TASK))
+        self._run(Link(self._live, new_fd, part) for part in chunks(plan.links(), PER_TASK))
         self._check("prepared")
         self._copy(saved, new, jobs, stop, on_tick)
-        self._run(Finish(new_fd, part) for part in parts(plan.directories()))
+        self._run(Finish(new_fd, part) for part in chunks(plan.directories(), PER_TASK))
         self._check("given its attributes")
         self._digests.save()
 
@@ -224,9 +222,3 @@ class Fetch:
         paths = (record[LENGTH + 2 :] for record in theirs)
         for record, (path_of_it, expected) in zip(ours, with_digests(paths, listed)):
             yield path_of_it, record[:LENGTH], expected
-
-
-def parts(items: Iterable[Item]) -> Iterator[list[Item]]:
-    rest = iter(items)
-    while part := list(itertools.islice(rest, PER_TASK)):
-        yield part

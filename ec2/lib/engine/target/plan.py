@@ -16,7 +16,7 @@ from engine.target.contents import comparisons
 from engine.target.records import Wanted, parse_wanted, wanted_line
 from engine.target.sharing import APART, WANTED, Name, Shared
 from engine.tree.attributes import Directory, directory_line, parse_directory
-from engine.tree.descent import CHUNK, TOP
+from engine.tree.descent import CHUNK, TOP, chunks
 from engine.tree.pool import Pool, Task
 
 EXAMPLES = 20
@@ -192,5 +192,5 @@ def demotions(paths: Iterable[str], is_wanted: bool) -> Iterator[Task]:
     """``paths`` in the order of their bytes: names of one directory need not follow each other."""
     for folder, group in itertools.groupby(paths, os.path.dirname):
         names = (os.path.basename(path) for path in group)
-        while part := list(itertools.islice(names, CHUNK)):
+        for part in chunks(names):
             yield Demote(folder, part, is_wanted)

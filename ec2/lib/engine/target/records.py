@@ -30,13 +30,18 @@ class Record:
     files: list[str] = field(default_factory=list)
     trees: list[str] = field(default_factory=list)
 
+    @property
+    def names(self) -> list[str]:
+        """Each once."""
+        return [*dict.fromkeys([*self.moved, *self.files, *self.trees])]
+
     def __len__(self) -> int:
         return len(self.moved) + len(self.files) + len(self.trees)
 
     def parts(self, size: int) -> Iterator[Record]:
         """Itself in parts that can be done at the same time, each with all about its names."""
         moved = set(self.moved)
-        names = sorted({*self.moved, *self.files, *self.trees})
+        names = sorted(self.names)
         kinds = {**dict.fromkeys(self.files, "files"), **dict.fromkeys(self.trees, "trees")}
         for start in range(0, max(len(names), 1), size):
             part = Record(self.folder, self.inode, self.was, self.then)
@@ -90,7 +95,6 @@ class Same(NamedTuple):
     size: int
     saved_inode: int
     live_inode: int
-    live_links: int
 
 
 def is_inside(path: str, asked: Iterable[str]) -> bool:

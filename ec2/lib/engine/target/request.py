@@ -94,13 +94,7 @@ def parse(words: list[str]) -> Options:
         help="compare the content of files whose size and time are right: of none, of those that "
         "may have changed since the snapshot was made, or of all (changed)",
     )
-    add(
-        "--clock-skew",
-        type=arguments.number,
-        default=60,
-        metavar="SECONDS",
-        help="how far the clocks of both file systems may be apart (60)",
-    )
+    arguments.add_clock_skew(parser)
     add("--dry-run", action="store_true", help="say what would be done, and change nothing")
     add(
         "--id",

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.command.outcome import Failed, Refused
-from engine.tree.descent import DIRECTORY_FLAGS, opened
+from engine.tree.descent import DIRECTORY_FLAGS, exists, opened
 from engine.tree.entries import File
 
 # All that a restore leaves in the target begins with this; no other restore or backup touches it.
@@ -106,7 +106,7 @@ class SafetyDirectory:
             with contextlib.suppress(OSError):
                 os.rmdir(name, dir_fd=self._root)
         paths = (self.path, self.damaged_path)
-        return [path for path in paths if self._exists(path.name)]
+        return [path for path in paths if exists(path.name, self._root)]
 
     def discard(self) -> list[Path]:
         """As if there had been no restore; ``new`` is gone by now. Return what is left."""
@@ -115,14 +115,7 @@ class SafetyDirectory:
                 os.unlink(name, dir_fd=self.undo)
         with contextlib.suppress(OSError):
             os.rmdir(self.undo_path.name, dir_fd=self._root)
-        return [self.undo_path] if self._exists(self.undo_path.name) else []
-
-    def _exists(self, name: str) -> bool:
-        try:
-            os.stat(name, dir_fd=self._root, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
+        return [self.undo_path] if exists(self.undo_path.name, self._root) else []
 
     def close(self) -> None:
         for descriptor in self._open:

@@ -17,9 +17,12 @@ from typing import NamedTuple
 from engine.command.text import shown_path
 from engine.target.records import Record
 from engine.tree.attributes import Directory, set_attributes_of
-from engine.tree.descent import join, make_directories, opened, writable
+from engine.tree.descent import exists, info_of, join, make_directories, opened, writable
 from engine.tree.entries import attributes, file_of
 from engine.tree.pool import Worker
+
+# What somebody has put where something was to come to answers.
+IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.ENOTEMPTY)
 
 
 class Tops(NamedTuple):
@@ -45,16 +48,12 @@ class Done:
     warnings: list[str] = field(default_factory=list)
 
 
-class ElsewhereError(OSError):
-    """A directory was put in the place of the one that was compared."""
-
-
 @contextlib.contextmanager
 def opened_again(live: int, record: Record) -> Iterator[int]:
     """The live directory of a record, if it is still the same."""
     with opened(live, record.folder) as here:
         if os.fstat(here).st_ino != record.inode:
-            raise ElsewhereError(errno.ESTALE, "another directory is in its place by now")
+            raise OSError(errno.ESTALE, "another directory is in its place by now")
         yield here
 
 
@@ -76,7 +75,7 @@ class Swap(NamedTuple):
                     aside = stack.enter_context(opened(tops.aside, record.folder))
                 if record.files or record.trees:
                     new = stack.enter_context(opened(tops.new, record.folder))
-                for name in dict.fromkeys([*record.moved, *record.files, *record.trees]):
+                for name in record.names:
                     if worker.stopping:
                         return done
                     self._swap(name, here, aside, new, done)
@@ -115,10 +114,8 @@ class Swap(NamedTuple):
                 os.rename(name, name, src_dir_fd=new, dst_dir_fd=here)
             else:
                 put_file(name, new, here)
-        except (FileExistsError, NotADirectoryError):
-            done.warnings.append(f"was written meanwhile, and stays: {shown_path(path)}")
         except OSError as error:
-            if error.errno == errno.ENOTEMPTY:
+            if error.errno in IN_THE_WAY:
                 done.warnings.append(f"was written meanwhile, and stays: {shown_path(path)}")
                 return False
             done.not_moved.append(f"{shown_path(path)}: {error.strerror}")
@@ -144,17 +141,6 @@ def put_file(name: str, new: int, here: int) -> None:
         os.unlink(name, dir_fd=new)
 
 
-def exists(name: str, directory: int) -> bool:
-    return found(name, directory) is not None
-
-
-def found(name: str, directory: int) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-
-
 class Settle(NamedTuple):
     """Give a live directory its attributes, and look at what was touched in it."""
 
@@ -177,9 +163,9 @@ class Settle(NamedTuple):
     def _check(self, here: int, saved: int, done: Done) -> None:
         record = self.record
         coming = {*record.files, *record.trees}
-        for name in dict.fromkeys([*record.moved, *record.files, *record.trees]):
+        for name in record.names:
             path = shown_path(join(record.folder, name))
-            now = found(name, here)
+            now = info_of(name, here)
             if name not in coming:
                 if now:
                     done.warnings.append(f"was written meanwhile, and stays: {path}")

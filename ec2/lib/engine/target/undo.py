@@ -67,10 +67,16 @@ def opened(top: int, path: str) -> Iterator[int]:
 
 
 def make_directories(top: int, path: str) -> None:
-    for depth in range(len(path.split("/")) if path else 0):
-        folder, name = os.path.split("/".join(path.split("/")[: depth + 1]))
-        with opened(top, folder) as directory, contextlib.suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=directory)
+    descriptor = os.open(".", DIRECTORY, dir_fd=top)
+    try:
+        for name in filter(None, path.split("/")):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=descriptor)
+            deeper = os.open(name, DIRECTORY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = deeper
+    finally:
+        os.close(descriptor)
 
 
 def inode(name: str, directory: int) -> int:

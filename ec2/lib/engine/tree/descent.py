@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -119,6 +120,18 @@ def _parts(path: str) -> Iterator[str]:
     yield path[start:]
 
 
+def info_of(name: str, directory: int) -> os.stat_result | None:
+    """None if there is nothing of that name."""
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def exists(name: str, directory: int) -> bool:
+    return info_of(name, directory) is not None
+
+
 def is_gone(top: int, path: str) -> bool:
     """Whether there is certainly nothing at ``path``. What cannot be looked at may be there."""
     folder, name = os.path.split(path)
@@ -139,11 +152,8 @@ def listed(directory: int, names: Iterable[str] | None = None) -> Iterator[tuple
     """What is in a directory that may change meanwhile; only ``names``, if they are given."""
     if names is not None:
         for name in names:
-            try:
-                info = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            yield name, file_of(info)
+            if info := info_of(name, directory):
+                yield name, file_of(info)
         return
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -173,8 +183,10 @@ def writable(directory: int) -> None:
         os.fchmod(directory, 0o700)
 
 
-def chunks(items: list[Item]) -> Iterator[list[Item]]:
-    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+def chunks(items: Iterable[Item], size: int = CHUNK) -> Iterator[list[Item]]:
+    """The items a few at a time, read only as far as needed."""
+    rest = iter(items)
+    return iter(lambda: [*itertools.islice(rest, size)], [])
 
 
 def join(folder: str, name: str) -> str:

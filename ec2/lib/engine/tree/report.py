@@ -1,0 +1,32 @@
+"""What tasks report of trees, whatever it means to who asked."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from engine.command.text import shown_path
+from engine.tree.pool import Task
+
+
+@dataclass
+class TaskReport:
+    """tasks: what is left to do."""
+
+    tasks: list[Task] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    errors: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def failing(self, path: str) -> Iterator[None]:
+        """What the system refuses makes the run fail in the end, but not at once."""
+        try:
+            yield
+        except OSError as error:
+            self.errors.append(f"{shown_path(path)}: {error}")
+
+    def count(self, kind: str, size: int) -> None:
+        self.counts[kind] += 1
+        self.counts[f"{kind} bytes"] += size
