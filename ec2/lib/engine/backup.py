@@ -135,7 +135,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         newest = folder.newest()
         directories = folder.directories_of(newest) if newest else None
         what_is_known = known(directories, notes, bool(beginning.unfinished), work)
-        pool = stack.enter_context(Pool(PROCESSES, stop, what_is_known))
+        pool = stack.enter_context(Pool(PROCESSES, stop, work, what_is_known))
         restores = restores_in(trees.source)
         changed = make_snapshot(options, folder, roots, trees, notes, pool, work, stop, result)
         warn_of_restores(restores, restores_in(trees.source), result)

@@ -91,7 +91,7 @@ def check_snapshot(
             "of it any more. The next backup makes one, of the files that it copies"
         )
     result.begin("verify")
-    with Pool(PROCESSES, stop) as pool:
+    with Pool(PROCESSES, stop, work) as pool:
         check_files(top, digests, pool, work, result)
     if result.errors:
         raise Failed("verification", f"{snapshot} is not as it was made")

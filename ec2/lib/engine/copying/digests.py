@@ -25,7 +25,7 @@ from typing import NamedTuple, Optional
 
 from engine.command.files import nul_separated, sort_records
 from engine.command.outcome import Failed
-from engine.command.text import shown_path
+from engine.command.text import Messages, shown_path
 from engine.tree.content import CHECK_BYTES, reader
 from engine.tree.descent import chunks, opened
 from engine.tree.pool import Pool, Task, Worker
@@ -215,14 +215,14 @@ def make_list(
 def _note_missing(paths: Iterable[bytes], notes: Notes, pool: Pool, stage: int) -> list[str]:
     """Compute what is not known: what the last jobs of a killed run copied, and names that were
     added to a file that was there before. These can be as many as the files."""
-    errors: list[str] = []
+    errors = Messages()
 
     def on_result(found: list[Digested]) -> list[Task]:
         for file in found:
             if file.digest:
                 notes.add(file.digest, [os.fsencode(file.path)])
             elif not file.is_missing:
-                errors.append(file.error)
+                errors.add([file.error])
         notes.save()  # ``paths`` come from a copy of the notes, made at the first of them
         return []
 
