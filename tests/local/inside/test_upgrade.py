@@ -2,8 +2,8 @@
 
 v15.template has version 1.5's shape; its functions are stand-ins. The emulator replaces, cleans up
 and rolls back as CloudFormation does, with these differences: it lets a function return to any
-runtime (Lambda refuses version 1.5's by now). Which properties replace a resource in AWS is checked against the resource schemas in
-tests/templates/.
+runtime (Lambda refuses version 1.5's by now). Which properties replace a resource in AWS is checked
+against the resource schemas in tests/templates/.
 """
 
 import json
@@ -18,8 +18,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local import deployment, tree
-from tools import publish
 from tests.v15 import V15
+from tools import publish
 
 TEMPLATE = Path(__file__).parent / "v15.template"
 CUSTOM_RESOURCES = ("AMIInfo", "CreateUniqueID", "SendAnonymousMetrics")
