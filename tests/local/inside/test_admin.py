@@ -263,7 +263,7 @@ def test_a_restore_that_is_refused_says_why(backed_up, run):
 
 
 def test_a_stack_of_version_1_is_updated_and_keeps_its_values(
-    local_account, make, describe, required, refused
+    local_account, make, run, describe, required, refused
 ):
     """Its user had edited the Mappings, and CloudFormation does not show the label as it is."""
     label = "b\N{LATIN SMALL LETTER U WITH DIAERESIS}ro 7"
@@ -295,6 +295,7 @@ def test_a_stack_of_version_1_is_updated_and_keeps_its_values(
     assert (told["folder_label"], told["instance_type"]) == (label, "c5.large")
 
     assert "has made no backup yet" in make("status", STACK="old")
+    assert f"{required['SrcEFS']} is available" in run("make", "preflight", "STACK=old").stdout
     (local_account.file_system(required["SrcEFS"]) / "another file").touch()
     assert "Started: run" in make("backup-now", STACK="old")
     make("status", STACK="old", WATCH="yes")
