@@ -31,6 +31,7 @@ GUIDE: dict[str, tuple[Any, list[Any] | None]] = {
     "EFSEncryption": ("Yes", ["Yes", "No"]),
     # ours
     "EFSThroughputMode": ("bursting", ["bursting", "elastic"]),
+    "MaxFailedPercent": (1, None),
     "VerifyPercent": (0, None),
     "TransitionToIA": ("AFTER_1_DAY", ["None", *(f"AFTER_{n}" for n in IA_DAYS)]),
     "TransitionToArchive": ("None", ["None", *(f"AFTER_{n}_DAYS" for n in ARCHIVE_DAYS)]),
@@ -57,6 +58,7 @@ LABELS = {
     "Dashboard": "Dashboard",
     "EFSEncryption": "EFS Encryption",
     "EFSThroughputMode": "EFS Throughput Mode",
+    "MaxFailedPercent": "Max Failed Percent",
     "VerifyPercent": "Verify Percent",
     "TransitionToIA": "Transition to Infrequent Access",
     "TransitionToArchive": "Transition to Archive",
