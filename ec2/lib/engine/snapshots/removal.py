@@ -43,6 +43,7 @@ class Empty(NamedTuple):
             with opened(self.top, self.path) as directory:
                 writable(directory)
                 entries = dict(itertools.islice(inodes_of(directory), AT_ONCE))
+                is_more = len(entries) == AT_ONCE
                 files = [name for name, inode in entries.items() if inode != DIRECTORY]
                 parts = [Unlink(self.top, self.path, part) for part in chunks(files)]
                 tasks: list[Task] = [
@@ -50,7 +51,7 @@ class Empty(NamedTuple):
                     for name, inode in entries.items()
                     if inode == DIRECTORY
                 ]
-                if len(parts) > 1:
+                if len(parts) > 1 or is_more:
                     tasks += parts
                 else:
                     unlink(directory, files)
@@ -58,7 +59,7 @@ class Empty(NamedTuple):
             return failed(error)
         if not tasks:
             return RemoveEmpty(self.top, self.path).perform(worker)
-        return Done(self.path, tasks, is_more=len(entries) == AT_ONCE)
+        return Done(self.path, tasks, is_more=is_more)
 
 
 class Unlink(NamedTuple):
