@@ -3,7 +3,7 @@
     make deploy STACK=name SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… Email=you@example.com
                 [any other parameter] [REGION=eu-west-1] [BUCKET=prefix] [VERSION=v2.0.0]
 
-Builds a release, publishes it in the stack's region and has the AWS CLI deploy its template. An
+Builds a release, publishes it in the stack's region and deploys its template by a change set. An
 existing stack, one of version 1.5, too, keeps the values of the parameters that are not given, and
 its backup file system. What was edited in the Mappings of its template becomes parameters, if that
 is wanted. Without BUCKET, the release goes to a bucket of the account's own, which is created if
@@ -13,13 +13,12 @@ need be.
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from rich.table import Table
 
+from admin.change_set import ChangeSet
 from admin.command import (
     AdminError,
     Clients,
@@ -38,11 +37,8 @@ from tools import build, publish
 
 OPTIONS = ("STACK", "REGION", "BUCKET", "VERSION")
 TEMPLATE, _ = publish.TEMPLATES["Backup"]
-TEMPLATE_FILE = build.ROOT / "dist" / "global-s3-assets" / TEMPLATE
 # The function is named like its stack, and AWS Lambda takes no longer name.
 LONGEST_NAME = 64
-# A longer template must come from a bucket.
-LARGEST_BODY = 51_200
 # They make the backup file system what it is: CloudFormation replaces it when one of them changes.
 FILE_SYSTEM = ("EFSMode", "EFSEncryption", "KmsKeyId")
 # What has to be done before a stack in this state can be updated.
@@ -81,9 +77,13 @@ def main(given: Given) -> int:
         parameters |= kept_edits(stack, template, parameters, sys.stdin.isatty())
     buckets = publish.buckets_of(connect, prefix, [region])
     publish.publish(release, buckets, create=own_bucket)
-    bucket = buckets[0].name if TEMPLATE_FILE.stat().st_size > LARGEST_BODY else None
-    status = subprocess.run(command(name, region, parameters, bucket)).returncode
-    if status:
+    (bucket,) = buckets
+    url = publish.object_url(bucket.client, bucket.name, f"{release.folder}/{TEMPLATE}")
+    previous = stack.parameters.keys() & template.parameters.keys() if stack else None
+    change = ChangeSet.request(connect("cloudformation"), name, url, parameters, previous)
+    if not change.has_changes():
+        print(f"The stack {name} is up to date.")
+    elif not change.execute(say):
         explain(connect, name)
         return 1
     show(Stack.backup(connect, name))
@@ -154,22 +154,6 @@ def kept_edits(
 
 def default_bucket(connect: Clients) -> str:
     return f"efs-backup-{connect('sts').get_caller_identity()['Account']}"
-
-
-def command(name: str, region: str, parameters: Mapping[str, str], bucket: str | None) -> list[str]:
-    """What the AWS CLI is called with. No shell is between: the values arrive as they are."""
-    # fmt: off
-    words = [
-        str(Path(sys.executable).with_name("aws")), "cloudformation", "deploy",
-        "--region", region, "--stack-name", name, "--template-file", str(TEMPLATE_FILE),
-        "--capabilities", "CAPABILITY_IAM", "--no-fail-on-empty-changeset",
-    ]
-    # fmt: on
-    if bucket:
-        words += ["--s3-bucket", bucket, "--s3-prefix", f"{build.SOLUTION_NAME}/deployed"]
-    if parameters:
-        words += ["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())]
-    return words
 
 
 def explain(connect: Clients, name: str) -> None:

@@ -1,7 +1,6 @@
 """What is deployed, and which stacks are left alone."""
 
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -116,21 +115,6 @@ def test_only_the_failures_of_the_last_update_are_told() -> None:
     client = SimpleNamespace(get_paginator=lambda operation: paginator)
     stack = Stack("backup", "eu-west-1", "UPDATE_ROLLBACK_COMPLETE", {}, {}, client)
     assert list(stack.failures()) == ["AMIInfo: no image", "EFSDynamoDB: cancelled"]
-
-
-def test_each_value_is_one_word_of_the_command() -> None:
-    values = {"FolderLabel": """it's "a", b=c; $(x)""", "BackupPrefix": "/a b/ü"}
-    words = deploy.command("backup", "eu-west-1", values, bucket=None)
-    assert words[0] == str(Path(sys.executable).with_name("aws"))
-    assert words[-2:] == ["""FolderLabel=it's "a", b=c; $(x)""", "BackupPrefix=/a b/ü"]
-    assert words[-3] == "--parameter-overrides"
-    assert "--s3-bucket" not in words
-
-
-def test_without_values_there_is_nothing_to_override() -> None:
-    words = deploy.command("backup", "eu-west-1", {}, bucket="my-eu-west-1")
-    assert "--parameter-overrides" not in words
-    assert words[words.index("--s3-bucket") + 1] == "my-eu-west-1"
 
 
 RELEASED = Template.parse(Path("templates/efs-to-efs-backup.template").read_text())

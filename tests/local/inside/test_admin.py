@@ -1,4 +1,4 @@
-"""The commands of an administrator, as make runs them, with the real AWS CLI."""
+"""The commands of an administrator, as make runs them."""
 
 import json
 import os
@@ -17,7 +17,7 @@ ROOMS = ("admin", "ec2", "src", "templates", "tools")
 FILES = ("Makefile", "README.md", "requirements.txt", "requirements-dev.txt")
 AWS = ".venv/bin/aws"
 V15 = Path(__file__).parent / "v15.template"
-# What a shell, make or the AWS CLI could take for its own.
+# What a shell or make could take for its own.
 LABEL = """it's "daily" $(echo x) $HOME, [a] # 100%"""
 SIZE = "    us-east-1: {InstanceSize: c5.xlarge}\n"
 SMALLER = "    us-east-1: {InstanceSize: c5.large}\n    c5.large: {Arch: HVM64}\n"
