@@ -11,7 +11,6 @@ from engine.copying.rsync import Copying
 from engine.tree.descent import TOP
 
 FILES_PER_JOB = 1000
-FEW_PER_JOB = 100
 BYTES_PER_JOB = 1 << 30
 LONGEST_NAME = 3000  # bytes; with what rsync puts before it, it stays below its limit of 4096
 MOST_JOBS = 200
@@ -21,17 +20,12 @@ Group = list[tuple[str, int]]  # paths and sizes; one list has them all
 
 
 class Lists:
-    """Hands what it is given to ``copying``, in lists that keep all of its jobs busy.
+    """Hands what it is given to ``copying``, in lists that keep all of its jobs busy."""
 
-    few: so many files are worth a job that would else be idle.
-    """
-
-    def __init__(
-        self, copying: Copying, work: Path, jobs: int, *options: str, few: int = FEW_PER_JOB
-    ) -> None:
-        self._shallow = Batch(copying, work, jobs, options, few)
+    def __init__(self, copying: Copying, work: Path, jobs: int, *options: str) -> None:
+        self._shallow = Batch(copying, work, jobs, options)
         # What lies close together comes one after the other: one directory at a time is enough.
-        self._deep = Batch(copying, work, jobs, options, few)
+        self._deep = Batch(copying, work, jobs, options)
 
     def add(self, group: Group) -> None:
         """Have it copied; as several files if :func:`fits` says that it cannot be one."""
@@ -74,15 +68,12 @@ def cut(path: str) -> tuple[str, str]:
 class Batch:
     """Files below one directory, ``base``."""
 
-    def __init__(
-        self, copying: Copying, work: Path, jobs: int, options: tuple[str, ...], few: int
-    ) -> None:
+    def __init__(self, copying: Copying, work: Path, jobs: int, options: tuple[str, ...]) -> None:
         self.base = TOP
         self._copying = copying
         self._work = work
         self._jobs = jobs
         self._options = options
-        self._few = few
         self._groups: list[Group] = []
         self._files = self._bytes = 0
 
@@ -93,7 +84,7 @@ class Batch:
         self._groups.append(group)
         self._files += len(group)
         self._bytes += size
-        idle = self._files >= self._few and self._copying.has_room
+        idle = self._files >= FILES_PER_JOB // 10 and self._copying.has_room
         if self._files >= FILES_PER_JOB or idle:
             self._begin(self._groups)
 

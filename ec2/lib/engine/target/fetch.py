@@ -16,7 +16,7 @@ from engine.command.outcome import Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import Messages, shown, shown_path
 from engine.copying.digests import LENGTH
-from engine.copying.lists import FEW_PER_JOB, Lists
+from engine.copying.lists import Lists
 from engine.copying.rsync import Copying
 from engine.target.contents import with_digests
 from engine.target.plan import Plan
@@ -168,10 +168,7 @@ class Fetch:
         def tick() -> None:
             on_tick(tally.number_of_files_transferred, tally.total_transferred_file_size)
 
-        # All are known, so small jobs are not needed to begin early: an rsync costs as much as many
-        # small files.
-        few = max(FEW_PER_JOB, self._plan.files_to_copy // (4 * jobs))
-        singles = Lists(copying, self._work, jobs, few=few)
+        singles = Lists(copying, self._work, jobs)
         sparse = Lists(copying, self._work, jobs, "--sparse")
         groups = Lists(copying, self._work, jobs, "--hard-links", "--sparse")
         try:
