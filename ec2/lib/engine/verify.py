@@ -41,7 +41,8 @@ class Options(CommonOptions):
 
 @dataclass
 class VerifyResult(Result):
-    """not_listed: files without a digest. They were copied by version 1.5 and never since."""
+    """not_listed: files without a digest. They were copied by version 1.5 and never since, or, if
+    they are large, by several runs."""
 
     snapshot: str = ""
     snapshot_date: str = ""
