@@ -14,7 +14,7 @@ import pytest
 from local import deployment, sandbox
 
 ROOMS = ("admin", "ec2", "src", "templates", "tools")
-FILES = ("Makefile", "README.md", "requirements.txt", "requirements-dev.txt")
+FILES = ("Makefile", "README.md", *(f"requirements{kind}.txt" for kind in ("", "-demo", "-dev")))
 AWS = ".venv/bin/aws"
 V15 = Path(__file__).parent / "v15.template"
 # What a shell or make could take for its own.
