@@ -1,6 +1,5 @@
 """The commands of an administrator, as make runs them."""
 
-import json
 import os
 import re
 import shlex
