@@ -7,10 +7,11 @@ https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html
 """
 
 from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+
+from ministack.core import iam_evaluator
 
 from local.api import Record
 
@@ -41,47 +42,28 @@ def granted(
     """
     if policy is None:
         return RIGHTS
-    request = {
-        "elasticfilesystem:AccessedViaMountTarget": "true",
-        "aws:SecureTransport": str(tls).lower(),
-    }
-    said = {"Allow": set(own), "Deny": set()}
     for statement in _listed(policy["Statement"]):
-        conditions = statement.get("Condition", {})
-        for key in (key for keys in conditions.values() for key in keys):
+        for key in (key for keys in statement.get("Condition", {}).values() for key in keys):
             if key not in ENFORCED:
                 raise NotEnforced(f"its file system policy names {key}, which EFS does not enforce")
-        if _concerns(statement["Principal"], role) and _met(conditions, request):
-            said[statement["Effect"]] |= {
-                right
-                for right in RIGHTS
-                for pattern in _listed(statement["Action"])
-                if fnmatchcase(right.lower(), pattern.lower())
-            }
-    return frozenset(said["Allow"] - said["Deny"])
+    return frozenset(right for right in RIGHTS if _allows(policy, right, right in own, role, tls))
 
 
-def _concerns(principal: Any, role: str | None) -> bool:
-    named = _listed(principal if isinstance(principal, str) else principal["AWS"])
-    return "*" in named or role in named
-
-
-def _met(conditions: Record, request: dict[str, str]) -> bool:
-    return all(
-        _holds(operator, expected, request.get(key))
-        for operator, keys in conditions.items()
-        for key, expected in keys.items()
+def _allows(policy: Record, right: str, own: bool, role: str | None, tls: bool) -> bool:
+    """As the emulator decides for all other services."""
+    request = iam_evaluator.EvalContext(
+        principal_arn=role or "anonymous",
+        principal_type="AssumedRole",
+        principal_account="",
+        action=right,
+        resource_arn="*",
+        region="",
+        source_ip="",
+        secure_transport=tls,
+        service_context={"elasticfilesystem:accessedviamounttarget": "true"},
     )
-
-
-def _holds(operator: str, expected: str, found: str | None) -> bool:
-    same = found == expected
-    return {
-        "Bool": same,
-        "BoolIfExists": same or found is None,
-        "StringEquals": same,
-        "StringNotEquals": not same,
-    }[operator]
+    decision = iam_evaluator.evaluate_resource_policy(policy, request).decision
+    return bool(decision == "Allow" or (own and decision != "Deny"))
 
 
 def _listed(value: Any) -> list[Any]:

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the project needs: Debian packages, then .venv with the pinned Python packages.
 #   tools/setup.sh admin  .venv alone: what it takes to build, publish, deploy and operate
+#   tools/setup.sh scan   .cache/scan alone: checkov, which wants a boto3 of its own
+#   tools/setup.sh lock   .cache/lock alone: what pins the packages
 #   tools/setup.sh demo   that, and what the demo needs
 #   tools/setup.sh bench  that, and what the bench needs
 #   tools/setup.sh        what the demo, the tests and the linters need
@@ -8,7 +10,7 @@
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly VENV=.venv
+VENV=.venv
 DEBIAN_PACKAGES=(bubblewrap ca-certificates curl openssl rsync util-linux)
 REQUIREMENTS=(requirements.txt)
 
@@ -84,7 +86,7 @@ make_venv() {
   local python=$1 file
   if ! venv_is_usable; then
     rm -rf "$VENV"
-    mkdir "$VENV"
+    mkdir -p "$VENV"
     touch "$VENV/.incomplete"
     "$python" -m venv "$VENV"
   fi
@@ -102,17 +104,22 @@ make_venv() {
 main() {
   case ${1:-all} in
     admin) DEBIAN_PACKAGES=() ;;
-    demo) ;;
+    scan | lock)
+      VENV=.cache/$1
+      DEBIAN_PACKAGES=()
+      REQUIREMENTS=("requirements-$1.txt")
+      ;;
+    demo) REQUIREMENTS+=(requirements-demo.txt) ;;
     bench)
       add_rig
-      REQUIREMENTS+=(requirements-bench.txt)
+      REQUIREMENTS+=(requirements-demo.txt requirements-bench.txt)
       ;;
     all)
       add_rig
       DEBIAN_PACKAGES+=(e2fsprogs procps shellcheck shfmt)
-      REQUIREMENTS+=(requirements-dev.txt)
+      REQUIREMENTS+=(requirements-demo.txt requirements-dev.txt)
       ;;
-    *) refuse "usage: tools/setup.sh [admin | demo | bench]" ;;
+    *) refuse "usage: tools/setup.sh [admin | demo | bench | scan | lock]" ;;
   esac
   local python
   python=$(find_python)

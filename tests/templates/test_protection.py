@@ -1,4 +1,7 @@
-"""Who may do what with the backup file system once Protect Snapshots is Yes."""
+"""Who may do what with the backup file system once Protect Snapshots is Yes.
+
+Ministack evaluates the policy, as it does for all other services, and knows nothing of ours.
+"""
 
 import json
 import re

@@ -35,8 +35,8 @@ class Machine:
         (self.root / "tools").mkdir(parents=True)
         self.bin.mkdir()
         shutil.copy(SETUP, self.root / "tools")
-        for name in ("requirements.txt", "requirements-dev.txt"):
-            (self.root / name).write_text("# nothing\n")
+        for name in ("", "-demo", "-dev", "-scan", "-lock"):
+            (self.root / f"requirements{name}.txt").write_text("# nothing\n")
         self.venv = self.root / ".venv"
         for name in ("bash", "chmod", "cmp", "cp", "dirname", "env", "mkdir", "rm", "touch"):
             (self.bin / name).symlink_to(program(name))
@@ -152,7 +152,16 @@ class TestPackages:
         (machine.bin / "dpkg-query").unlink()
         result = machine.run("admin")
         assert result.returncode == 0, result.stderr
-        assert machine.venv.exists()
+        assert (machine.venv / "requirements.txt").exists()
+        assert not (machine.venv / "requirements-demo.txt").exists()
+
+    @pytest.mark.parametrize("name", ["scan", "lock"])
+    def test_what_is_apart_is_no_part_of_the_venv(self, machine: Machine, name: str) -> None:
+        (machine.bin / "dpkg-query").unlink()
+        result = machine.run(name)
+        assert result.returncode == 0, result.stderr
+        assert not machine.venv.exists()
+        assert (machine.root / ".cache" / name / f"requirements-{name}.txt").exists()
 
 
 class TestPython:

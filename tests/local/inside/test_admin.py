@@ -1,6 +1,5 @@
 """The commands of an administrator, as make runs them."""
 
-import json
 import os
 import re
 import shlex
@@ -14,8 +13,7 @@ import pytest
 from local import deployment, sandbox
 
 ROOMS = ("admin", "ec2", "src", "templates", "tools")
-FILES = ("Makefile", "README.md", "requirements.txt", "requirements-dev.txt")
-AWS = ".venv/bin/aws"
+FILES = ("Makefile", "README.md", *(f"requirements{kind}.txt" for kind in ("", "-demo", "-dev")))
 V15 = Path(__file__).parent / "v15.template"
 # What a shell or make could take for its own.
 LABEL = """it's "daily" $(echo x) $HOME, [a] # 100%"""
@@ -140,17 +138,17 @@ def test_the_documentation_copies_what_the_commands_need():
     assert " ".join(words) in (sandbox.REPOSITORY / "docs" / "local-account.md").read_text()
 
 
-def test_a_release_is_published_with_its_checksums(published, run, project):
-    listed = run(AWS, "s3", "ls", "s3://my-backups-us-east-1/efs-to-efs-backup/v2.0.0/").stdout
-    found = {line.split()[-1] for line in listed.splitlines()}
+def test_a_release_is_published_with_its_checksums(published, project, local_account):
+    s3, bucket = local_account.client("s3"), "my-backups-us-east-1"
+    folder = "efs-to-efs-backup/v2.0.0/"
+    keys = [o["Key"] for o in s3.list_objects_v2(Bucket=bucket, Prefix=folder)["Contents"]]
+    found = {key.removeprefix(folder) for key in keys}
     built = {path.name for path in project.glob("dist/*/*")}
     assert found == {*built, "SHA256SUMS"}
     assert {"efs-to-efs-backup.template", "efs-to-efs-restore.template", "ec2.tar.gz"} < found
-    folder = "efs-to-efs-backup/v2.0.0"
-    place = ("--bucket", "my-backups-us-east-1", "--checksum-mode", "ENABLED")
-    for name in found:
-        head = run(AWS, "s3api", "head-object", *place, "--key", f"{folder}/{name}").stdout
-        assert json.loads(head)["ChecksumSHA256"]
+    for key in keys:
+        head = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        assert head["ChecksumSHA256"]
 
 
 def test_the_links_launch_what_was_published(published, project, local_account):
