@@ -15,7 +15,6 @@ import itertools
 import json
 import os
 import random
-import shutil
 import signal
 import stat
 import subprocess
@@ -30,7 +29,17 @@ from unittest import mock
 
 from tests.changes import Changes
 
-from .conftest import DAMAGES, LEVELS, Backup, Outcome, Tree, end_tree, exchanging, inside, read_tree
+from .conftest import (
+    DAMAGES,
+    LEVELS,
+    Backup,
+    Outcome,
+    Tree,
+    end_tree,
+    exchanging,
+    inside,
+    read_tree,
+)
 from .test_exchanged import EXCHANGES, release
 from .test_history import UNPRIVILEGED, closed_ones, meddle
 from .test_interruptions import slow_rsync
@@ -441,9 +450,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first history")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin none after them")
     options = parser.parse_args()
-    runs = failed = histories = 0
+    runs = failed = 0
     begun = time.monotonic()
-    for seed in itertools.count(options.seed):
+    for histories, seed in enumerate(itertools.count(options.seed), 1):
         if runs >= options.runs or time.monotonic() - begun > options.seconds:
             break
         try:
@@ -451,7 +460,6 @@ def main() -> int:
         except Exception:
             traceback.print_exc()
             failed += 1
-        histories += 1
         print(f"seed {seed}: {histories} histories, {runs} runs, {failed} wrong", flush=True)
     return 1 if failed else 0
 

@@ -14,6 +14,7 @@ from .conftest import EC2, Backup, exchanging, read_tree
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root needs, and can build, walls")
 
+
 @pytest.mark.parametrize("knows_openat2", [True, False])
 def test_no_link_is_followed_on_the_way_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knows_openat2: bool

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shlex
 import stat
 from collections.abc import Callable
 
-from tests.nfs.conftest import RESTORE, Machine, Tree
+from tests.nfs.conftest import GUEST, RESTORE, Machine, Tree
 from tests.nfs.test_history import change, seeded
 
 MOUNT = "mkdir -p /mnt/target; mount -t efs -o tls,iam fs-source:/ /mnt/target\n"
+TREE = f"umount /mnt/target; python3 -B {GUEST}/tree.py /srv/source"
 UNDO = (
     "for script in $(ls -td /mnt/target/.efs-restore-*.undo/undo); do\n"
     "  test -e ${script%/undo}/undone || python3 $script --yes >&2\n"
@@ -22,9 +24,7 @@ def part(tree: Tree, is_in: Callable[[str], bool]) -> Tree:
     """What of a tree is in it; of the names of an inode, the first that is."""
     first: dict[str, str] = {}
     names = sorted(name for name in tree if is_in(name))
-    return {
-        name: [*tree[name][:-1], first.setdefault(str(tree[name][-1]), name)] for name in names
-    }
+    return {name: [*tree[name][:-1], first.setdefault(str(tree[name][-1]), name)] for name in names}
 
 
 def is_visible(name: str) -> bool:
@@ -55,22 +55,26 @@ def killed(rig: Machine, command: str, seconds: float) -> None:
     rig.run(f"{MOUNT}({command}) & sleep {seconds:.2f}\nkill -9 -1 || true")
 
 
+def tree_after(rig: Machine, command: str) -> Tree:
+    tree: Tree = json.loads(rig.run(f"{MOUNT}{command} >&2\n{TREE}").stdout)
+    return tree
+
+
 def test_exact_and_undone_whenever_it_is_killed(rig: Machine) -> None:
     chance = seeded()
     states: list[Tree] = []
-    for count in (80, 20, 20):
+    for count in (80, 20):
         states.insert(0, change(rig, chance, count))
         rig.backup()
-    for number in range(6):
+    for number in range(3):
         before = change(rig, chance, 40)
         which = chance.randrange(len(states))
         asked = some_paths(states[which], before, chance) if number % 2 else []
         print(f"round {number}: daily.{which}, {asked}")
         words = "".join(f" --path {shlex.quote('/' + path)}" for path in asked)
         restore = f"{RESTORE} --backup /mnt/backup --target /mnt/target --number {which}{words}"
-        killed(rig, restore, chance.uniform(0.2, 1.2))
-        rig.run(f"{MOUNT}{restore}")
-        after = rig.tree("/srv/source")
+        killed(rig, restore, chance.uniform(0.3, 2))
+        after = tree_after(rig, restore)
 
         def inside(name: str, asked: list[str] = asked) -> bool:
             return is_visible(name) and is_asked(name, asked)
@@ -81,8 +85,7 @@ def test_exact_and_undone_whenever_it_is_killed(rig: Machine) -> None:
         assert part(after, inside) == part(states[which], inside)
         if asked:
             assert part(after, outside) == part(before, outside)
-        killed(rig, UNDO, chance.uniform(0.1, 0.4))
-        rig.run(f"{MOUNT}{UNDO}")
-        undone = rig.tree("/srv/source")
+        killed(rig, UNDO, chance.uniform(0.1, 1))
+        undone = tree_after(rig, UNDO)
         assert part(undone, is_visible) == part(before, is_visible)
         rig.run("rm -rf /srv/source/.efs-restore-*")
