@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gzip
 import hashlib
 import json
@@ -10,6 +11,7 @@ import os
 import signal
 import stat
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -257,6 +259,37 @@ def end_tree(process: subprocess.Popen[str]) -> None:
     for pid in victims:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+EXCHANGE = 2
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Both names at once: there is no moment at which one of them is missing."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(other), EXCHANGE):
+        raise OSError(ctypes.get_errno(), "renameat2")
+
+
+@contextlib.contextmanager
+def exchanging(one: Path, other: Path) -> Iterator[None]:
+    """Again and again, also after one of them was away for a time."""
+    over = threading.Event()
+
+    def attack() -> None:
+        while not over.wait(0.002):
+            for _ in range(2):  # so that in the end they are as they were
+                with contextlib.suppress(FileNotFoundError):
+                    exchange(one, other)
+                over.wait(0.002)
+
+    attacker = threading.Thread(target=attack)
+    attacker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        attacker.join()
 
 
 @pytest.fixture(scope="session")

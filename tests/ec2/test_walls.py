@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from engine.tree.descent import opened
 
-from .conftest import EC2, Backup, read_tree
+from .conftest import EC2, Backup, exchanging, read_tree
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root needs, and can build, walls")
-
-EXCHANGE = 2
-
-
-def exchange(one: Path, other: Path) -> None:
-    """Both names at once: there is no moment at which one of them is missing."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(other), EXCHANGE):
-        raise OSError(ctypes.get_errno(), "renameat2")
-
-
-@contextlib.contextmanager
-def exchanging(one: Path, other: Path) -> Iterator[None]:
-    """Again and again, also after one of them was away for a time."""
-    over = threading.Event()
-
-    def attack() -> None:
-        while not over.wait(0.002):
-            for _ in range(2):  # so that in the end they are as they were
-                with contextlib.suppress(FileNotFoundError):
-                    exchange(one, other)
-                over.wait(0.002)
-
-    attacker = threading.Thread(target=attack)
-    attacker.start()
-    try:
-        yield
-    finally:
-        over.set()
-        attacker.join()
 
 
 @pytest.mark.parametrize("knows_openat2", [True, False])
