@@ -204,7 +204,7 @@ def copied(backup: Backup, before: list[Tree], chance: random.Random) -> list[Tr
     subprocess.run(["rsync", "-aH", f"{backup.target}/", f"{other}/"], check=True)
     subprocess.run(["rm", "-rf", backup.target], check=True)
     backup.target = other
-    return before
+    return snapshots(backup)  # on long paths, rsync leaves some directories without their time
 
 
 def damaged(backup: Backup, before: list[Tree], chance: random.Random) -> list[Tree]:
