@@ -19,7 +19,7 @@ import pytest
 
 EC2 = Path(__file__).parents[2] / "ec2"
 
-BOOKKEEPING = (".lock", ".daily.origin", ".daily.readers", ".daily.spare")
+BOOKKEEPING = (".lock", ".daily.origin", ".readers", ".daily.spare")
 
 Tree = dict[bytes, tuple[object, ...]]
 
@@ -177,11 +177,10 @@ class Backup:
 
     def about(self, snapshot: Path) -> Path:
         """The file with what is known of it; one that does not exist if there is none."""
-        interval, _, _ = snapshot.name.partition(".")
-        for path in snapshot.parent.glob(f".{interval}.about.*"):
+        for path in snapshot.parent.glob(".*.about.*"):
             if json.loads(path.read_text())["inode"] == snapshot.stat().st_ino:
                 return path
-        return snapshot.parent / f".{interval}.about.none"
+        return snapshot.parent / ".daily.about.none"
 
     def digests_of(self, snapshot: Path) -> Path:
         return self.list_of(snapshot, "digests")

@@ -9,12 +9,11 @@ import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.command import arguments
-from engine.command.execution import CommonOptions, execute, keep_log
+from engine.command.execution import execute, keep_log
 from engine.command.files import is_empty, nul_separated, write_atomically
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
@@ -22,12 +21,14 @@ from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.rsync import Copying
 from engine.snapshots.catalog import Run, source_identity
 from engine.snapshots.folder import Beginning, SnapshotFolder
+from engine.snapshots.keeping import retain
 from engine.snapshots.readers import Readers
 from engine.snapshots.removal import remove_trees
 from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
 from engine.stage.memory import known, write_directories
 from engine.stage.reading_back import Window, verify
 from engine.stage.report import Trees
+from engine.stage.request import Options, check, parse
 from engine.stage.result import PARTIAL, BackupResult
 from engine.target.safety import restores_in
 from engine.tree.descent import is_inner_path
@@ -35,67 +36,6 @@ from engine.tree.pool import PROCESSES, STOPPED, Pool
 from engine.tree.walls import Root, Walls, opened_path
 
 log = logging.getLogger(__name__)
-
-DESCRIPTION = """\
-Make the snapshot BACKUP/LABEL/INTERVAL.0 of SOURCE, renumber the older ones, and keep N of them.
-Files that did not change are hard links to the snapshot before. A snapshot never changes again.
-"""
-EXIT_STATUS = """\
-Exit status: 0 published (the result has warnings, and names files that could not be copied),
-1 failed, 2 refused with nothing touched, 3 stopped before completion. SIGTERM or SIGINT lets
-running jobs finish; a second one ends them.
-"""
-
-
-@dataclass
-class Options(CommonOptions):
-    source: Path
-    retain: int
-    allow_empty: bool
-    spare: bool
-    clock_skew: int
-    verify_percent: int
-    max_failed_percent: int
-    lock_wait: int
-
-
-def parse(words: list[str]) -> Options:
-    parser = arguments.Parser("efs-backup-fpsync.sh", DESCRIPTION, EXIT_STATUS)
-    add = parser.add_argument
-    add("--source", type=arguments.directory, required=True, metavar="DIR", help="what to back up")
-    add("--retain", type=arguments.count, required=True, metavar="N", help="snapshots to keep")
-    add("--allow-empty", action="store_true", help="accept that the source is empty now")
-    add("--no-spare", dest="spare", action="store_false", help="remove what expires at once")
-    arguments.add_clock_skew(parser)
-    add(
-        "--verify-percent",
-        type=arguments.percent,
-        default=0,
-        metavar="P",
-        help="read back P %% of the files and compare them with the source (0)",
-    )
-    add(
-        "--max-failed-percent",
-        type=arguments.percent,
-        default=1,
-        metavar="P",
-        help="publish nothing if more than P %% of the files and more than 10 cannot be copied (1)",
-    )
-    add(
-        "--lock-wait",
-        type=arguments.number,
-        default=0,
-        metavar="SECONDS",
-        help="how long to wait for another run to let go of the folder (0)",
-    )
-    return Options(**vars(parser.parse_args(words)))
-
-
-def check(options: Options) -> Options:
-    options.source = arguments.readable_directory("--source", options.source)
-    options.backup = arguments.writable_directory("--backup", options.backup)
-    arguments.check_apart("source", options.source, options.backup)
-    return options
 
 
 def check_source_not_lost(options: Options, folder: SnapshotFolder) -> None:
@@ -296,16 +236,18 @@ def note_of(
     before = (folder.run_of(newest) if newest else None) or Run(0)
     changes = result.number_of_changes
     replaced = result.number_of_files_linked + changes
-    differed = replaced if beginning.was_spare else before.differed
+    was_spare = beginning.was_spare
     source = source_identity(trees.source)
     return Run(
         started,
         result.number_of_files,
         changes,
-        differed,
-        before.verified_to,
-        source,
-        result.outcome == PARTIAL,
+        differed=replaced if was_spare else before.differed,
+        verified_to=before.verified_to,
+        source=source,
+        is_partial=result.outcome == PARTIAL,
+        apart=before.apart + 1 if before.apart else 0,
+        differed_over=before.apart if was_spare else before.differed_over,
     )
 
 
@@ -371,7 +313,7 @@ def expire(
     """
     result.begin("expire")
     try:
-        result.expired = folder.expire(options.retain, options.spare, readers)
+        result.take_fates(retain(folder, options.policy, options.spare, readers))
         folder.forget(readers)
         errors = remove_trees(pool, top, [path.name for path in folder.leftovers(readers)])
     except Stopped:

@@ -66,6 +66,11 @@ class Fate(NamedTuple):
     def is_change(self) -> bool:
         return self.becomes != self.name
 
+    @property
+    def is_same_interval(self) -> bool:
+        """Whether it gets another number at most."""
+        return self.name.partition(".")[0] == self.becomes.partition(".")[0]
+
     def __str__(self) -> str:
         if not self.becomes:
             return f"{self.name} expires: {self.why}"
