@@ -225,12 +225,12 @@ class SnapshotFolder:
         """What is of another kind than a run would make is in the way."""
         for path in (self.stage, self.spare, self._complete):
             if os.path.lexists(path) and not is_tree(path):
-                self._discard(path)
+                self.discard(path)
         for path in (self.notes, self.suspects, self.readers):
             if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
-                self._discard(path)
+                self.discard(path)
 
-    def _discard(self, path: Path) -> None:
+    def discard(self, path: Path) -> None:
         """A directory goes with what expired."""
         if is_tree(path):
             path.rename(self._next(f".{self.interval}.expired"))
@@ -346,7 +346,7 @@ class SnapshotFolder:
         snapshots = self.trees()
         expired = [path for _, path in self._numbered(f".{self.interval}.expired")]
         snapshots += [path for path in expired if readers.have(path)]
-        self.catalog.forget(snapshots, self._discard)
+        self.catalog.forget(snapshots, self.discard)
         self.notes.unlink(missing_ok=True)
 
     def leftovers(self, readers: Readers) -> list[Path]:
