@@ -63,7 +63,8 @@ make_snapshot() {
   local engine
   [[ ! -e $STATE/stop ]] || return 0
   "$HERE/efs-backup-fpsync.sh" --source /mnt/source --backup /mnt/backup --folder "$FOLDER_LABEL" \
-    --interval "$INTERVAL_TAG" --retain "$RETAIN" --verify-percent "$VERIFY_PERCENT" --lock-wait 180 \
+    --interval "$INTERVAL_TAG" --retain "$RETAIN" --retain-weekly "$RETAIN_WEEKLY" --retain-monthly "$RETAIN_MONTHLY" \
+    --hold-on-change-percent "$HOLD_ON_CHANGE_PERCENT" --verify-percent "$VERIFY_PERCENT" --lock-wait 180 \
     --log-dir "$LOGS" --result "$RESULT" --progress "$PROGRESS" &
   engine=$!
   printf '%s\n' "$engine" >"$STATE/engine.pid"

@@ -133,6 +133,7 @@ class Backup:
             "jobs": "4",
             "log_dir": str(self.logs),
             "result": str(self.result),
+            "hold_on_change_percent": "0",  # names would be others
             "clock_skew": "0",  # source and backup are on one file system
         }
         options.update(changes)

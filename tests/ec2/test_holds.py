@@ -215,3 +215,98 @@ def test_killed_while_it_makes_room_it_can_be_released_again(
     assert sorted(map(str, trees(five).values())) == before
     texts = [(five.snapshot(number) / "changing").read_text() for number in range(6)]
     assert texts == [f"night {number}" for number in (5, 4, 3, 2, 1, 0)]
+
+
+def fill(backup: Backup, count: int, text: str) -> None:
+    for number in range(count):
+        (backup.source / f"file {number}").write_text(f"{text} {number}")
+
+
+def test_most_files_were_changed_and_the_snapshot_before_is_held(backup: Backup) -> None:
+    fill(backup, 1000, "mine")
+    backup.must_publish(hold_on_change_percent="50")
+    before = read_tree(backup.snapshot(0))
+    for number in range(501):
+        (backup.source / f"file {number}").rename(backup.source / f"file {number}.locked")
+    result = backup.must_publish(hold_on_change_percent="50").result
+    held = backup.target / backup.label / result["held"]
+    assert result["held"].startswith("held.change-20")
+    assert (read_tree(held), backup.names()) == (before, ["daily.0", held.name])
+    assert "501 of 1000 files were changed or removed" in str(result["warnings"])
+    assert len(result["examples"]) == 10
+    assert any(held.name in line and "until it is released" in line for line in result["snapshots"])
+    fill(backup, 1000, "encrypted")  # 501 come, 499 are others
+    for path in backup.source.glob("*.locked"):
+        path.unlink()  # twice in a row: what was before the first is what is to be kept
+    again = backup.must_publish(hold_on_change_percent="50", retain="1").result
+    assert (again["held"], backup.names()) == ("", ["daily.0", held.name])
+    fill(backup, 1000, "again")
+    assert backup.must_publish(hold_on_change_percent="50").result["held"] == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "changed", "percent"), [(1000, 500, "50"), (999, 999, "1"), (1000, 1000, "0")]
+)
+def test_what_is_no_mass_change_holds_nothing(
+    backup: Backup, count: int, changed: int, percent: str
+) -> None:
+    fill(backup, count, "first")
+    backup.must_publish(hold_on_change_percent=percent)
+    fill(backup, changed, "second")
+    assert backup.must_publish(hold_on_change_percent=percent).result["held"] == ""
+    assert backup.names() == ["daily.0", "daily.1"]
+
+
+def test_killed_between_holding_and_publishing_it_holds_no_other(
+    backup: Backup, faults: str
+) -> None:
+    fill(backup, 1000, "first")
+    publish(backup, 0)
+    fill(backup, 1000, "second")
+    publish(backup, 1)
+    fill(backup, 1000, "third")
+    prefix = ["env", f"LD_PRELOAD={faults}", "FAULT_STATE=.daily.about", "FAULT_SKIP=1"]
+    prefix += ["FAULT_ERRNO=0"]
+    killed = backup.run(prefix, hold_on_change_percent="50")
+    assert killed.exit_code == -9
+    (held,) = [name for name in backup.names() if name.startswith("held.")]
+    result = backup.must_publish(hold_on_change_percent="50").result
+    assert (result["held"], backup.names()) == (held, ["daily.0", "daily.1", held])
+    texts = [
+        (backup.target / backup.label / name / "file 0").read_text() for name in backup.names()
+    ]
+    assert texts == ["third 0", "first 0", "second 0"]
+    assert backup.verify(0).exit_code == 0
+
+
+def test_requests_are_obeyed_first_and_answered(backup: Backup) -> None:
+    for night in range(3):
+        publish(backup, night)
+    requests = backup.home / "requests.json"
+    asked = {
+        "1": {"Action": "hold", "Snapshot": "2026-01-05T02:00:00Z", "Name": "kept"},
+        "2": {"Action": "remove", "Snapshot": "2026-01-06T02:00:00Z"},
+        "3": {"Action": "remove", "Snapshot": "2026-01-07T02:00:00Z"},
+        "4": {"Action": "hold", "Snapshot": "daily.0", "Name": "a/b"},
+        "5": {"Action": "format", "Snapshot": "daily.0"},
+        "6": {"Action": "release", "Snapshot": "held.none"},
+    }
+    requests.write_text(json.dumps(asked))
+    result = publish(backup, 3, retain="2", requests=str(requests))
+    assert backup.names() == ["daily.0", "daily.1", "held.kept"]
+    assert result["requests"][:2] == [
+        "daily.2 (made 2026-01-05T02:00:00Z) is held as kept",
+        "daily.1 (made 2026-01-06T02:00:00Z) is removed",
+    ]
+    assert [text.startswith("not obeyed: ") for text in result["requests"]] == [False] * 2 + [
+        True
+    ] * 4
+    assert len(result["warnings"]) == 4
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"1": 2}', "\xff", '{"1": []}'])
+def test_requests_that_cannot_be_read_end_no_backup(backup: Backup, text: str) -> None:
+    requests = backup.home / "requests.json"
+    requests.write_text(text, encoding="latin-1")
+    result = publish(backup, 0, requests=str(requests))
+    assert len(result["warnings"]) == 1

@@ -17,11 +17,13 @@ from engine.command.execution import execute, keep_log
 from engine.command.files import is_empty, nul_separated, write_atomically
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
+from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.rsync import Copying
 from engine.snapshots.catalog import Run, source_identity
 from engine.snapshots.folder import Beginning, SnapshotFolder
-from engine.snapshots.keeping import retain
+from engine.snapshots.holds import hold_previous, is_upheaval, obey_all
+from engine.snapshots.keeping import retain, told
 from engine.snapshots.readers import Readers
 from engine.snapshots.removal import remove_trees
 from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
@@ -36,6 +38,8 @@ from engine.tree.pool import PROCESSES, STOPPED, Pool
 from engine.tree.walls import Root, Walls, opened_path
 
 log = logging.getLogger(__name__)
+
+EXAMPLES = 10  # of what was changed or removed
 
 
 def check_source_not_lost(options: Options, folder: SnapshotFolder) -> None:
@@ -60,6 +64,8 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     for problem in folder.recover():
         result.warn(problem)
     check_source_not_lost(options, folder)
+    if options.requests:
+        obey_all(options.requests, folder, result)
     started = folder.now()
     with contextlib.ExitStack() as stack:
         readers = stack.enter_context(Readers(folder.readers))
@@ -80,6 +86,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         changed = make_snapshot(options, folder, roots, trees, notes, pool, work, stop, result)
         warn_of_restores(restores, restores_in(trees.source), result)
         note = note_of(started, beginning, folder, trees, result)
+        note = hold_before_upheaval(options, folder, note, changed, result)
         publish(folder, note, changed, stop, result)
         if options.log_dir:
             keep_log(work / CHANGES_FILE, options.log_dir, result)
@@ -251,6 +258,26 @@ def note_of(
     )
 
 
+def hold_before_upheaval(
+    options: Options, folder: SnapshotFolder, note: Run, changed: list[str], result: BackupResult
+) -> Run:
+    """Keep the snapshot before most of the files were changed or removed, as by malware or by
+    mistake, until somebody releases it. Of several such runs in a row, that before the first."""
+    newest = folder.newest()
+    before = folder.run_of(newest) if newest else None
+    gone = result.number_of_files_changed + result.number_of_files_removed
+    if not newest or not before or not is_upheaval(gone, before, options.hold_on_change_percent):
+        return note
+    if not before.is_upheaval:
+        result.held = hold_previous(folder, newest, note.started)
+        result.examples = [shown_path(path) for path in changed[:EXAMPLES]]
+        result.warn(
+            f"{gone} of {before.files} files were changed or removed since the snapshot before: "
+            f"that is held as {result.held} until it is released"
+        )
+    return replace(note, is_upheaval=True)
+
+
 def publish(
     folder: SnapshotFolder, run: Run, changed: list[str], stop: StopSignals, result: BackupResult
 ) -> None:
@@ -313,7 +340,9 @@ def expire(
     """
     result.begin("expire")
     try:
-        result.take_fates(retain(folder, options.policy, options.spare, readers))
+        fates = retain(folder, options.policy, options.spare, readers)
+        result.take_fates(fates)
+        result.snapshots = told(folder, fates)
         folder.forget(readers)
         errors = remove_trees(pool, top, [path.name for path in folder.leftovers(readers)])
     except Stopped:

@@ -8,15 +8,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Union
 
 from engine.command import arguments
-from engine.command.execution import TIME_FORMAT
 from engine.command.outcome import Refused
+from engine.command.text import spoken
 from engine.snapshots.folder import HELD, SnapshotFolder
 from engine.snapshots.readers import Reading
 from engine.snapshots.retention import INTERVALS
@@ -81,10 +80,6 @@ class Snapshot:
 
     def __str__(self) -> str:
         return f"{self.path.name} (made {self.date})"
-
-
-def spoken(seconds: float) -> str:
-    return time.strftime(TIME_FORMAT, time.gmtime(seconds))
 
 
 def find_snapshot(folder: SnapshotFolder, wanted: Wanted) -> Snapshot:

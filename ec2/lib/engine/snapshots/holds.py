@@ -6,16 +6,22 @@ of version 1.5, renumbers or expires what has no number, and no note has to be r
 
 from __future__ import annotations
 
+import argparse
+import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from engine.command.outcome import Refused
+from engine.snapshots.catalog import Run
 from engine.snapshots.choice import Snapshot, Wanted, find_snapshot, hold_name, wanted
 from engine.snapshots.folder import HELD, SnapshotFolder
 from engine.snapshots.keeping import move, snapshots_in
 from engine.snapshots.readers import Readers
 from engine.snapshots.retention import newest_complete
+
+FEW = 1000  # files of which the share that was changed means nothing
 
 ACTIONS = ("hold", "release", "remove")
 
@@ -26,6 +32,51 @@ class Request(NamedTuple):
     action: str
     snapshot: Wanted
     name: str = ""
+
+
+def is_upheaval(gone: int, before: Run, percent: int) -> bool:
+    """Whether so many files of the snapshot before were changed or removed that nobody may have
+    meant it."""
+    return bool(percent) and before.files >= FEW and 100 * gone > percent * before.files
+
+
+def hold_previous(folder: SnapshotFolder, newest: Path, started: int) -> str:
+    """Hold the newest snapshot, if it is not held already: by a run that was killed, or a person.
+    It stays the newest until the next is published. Returns its name."""
+    if newest.name.startswith(HELD):
+        return newest.name
+    target = folder.path / time.strftime(
+        f"{HELD}change-%Y%m%dT%H%M%SZ", time.gmtime(started // 10**9)
+    )
+    move(newest, target)
+    return target.name
+
+
+class Told(Protocol):
+    """What takes the answers."""
+
+    requests: list[str]
+
+    def warn(self, message: str) -> None: ...
+
+
+def obey_all(file: Path, folder: SnapshotFolder, result: Told) -> None:
+    """Do what was asked for from outside. What makes no sense is a warning, and the rest is done:
+    no request keeps a backup from being made."""
+    try:
+        found = json.loads(file.read_text())
+        requests = sorted((str(key), dict(value)) for key, value in found.items())
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        result.warn(f"the requests in {str(file)!r} cannot be read, and were not obeyed: {error}")
+        return
+    with Readers(folder.readers) as readers:
+        for _, request in requests:
+            asked = " ".join(str(each) for each in request.values())
+            try:
+                result.requests.append(obey(folder, parsed(request), readers))
+            except (Refused, OSError, argparse.ArgumentTypeError) as error:
+                result.requests.append(f"not obeyed: {asked}: {error}")
+                result.warn(f"the request {asked!r} was not obeyed: {error}")
 
 
 def parsed(found: Mapping[str, Any]) -> Request:

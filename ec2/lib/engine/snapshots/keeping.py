@@ -10,6 +10,7 @@ import logging
 import os
 from pathlib import Path
 
+from engine.command.text import spoken
 from engine.snapshots.folder import HELD, SnapshotFolder
 from engine.snapshots.readers import Readers
 from engine.snapshots.retention import Fate, Policy, Snapshot, decide
@@ -48,6 +49,16 @@ def retain(
         if fate.becomes and fate.is_change:
             move(folder.path / fate.name, folder.path / fate.becomes)
     return fates
+
+
+def told(folder: SnapshotFolder, fates: list[Fate]) -> list[str]:
+    """Each snapshot that there is now: its name, when it was made, and why it is kept."""
+    why = {fate.becomes: fate.why for fate in fates}
+    partial = {path.name for path in folder.trees() if folder.is_partial(path)}
+    return [
+        f"{name} {spoken(made)} {'partial' if name in partial else 'complete'}: {why.get(name)}"
+        for name, made in folder.dated()
+    ]
 
 
 def move(snapshot: Path, target: Path) -> None:

@@ -27,6 +27,8 @@ class Options(CommonOptions):
     retain: int
     retain_weekly: int
     retain_monthly: int
+    hold_on_change_percent: int
+    requests: Path | None
     allow_empty: bool
     spare: bool
     clock_skew: int
@@ -53,6 +55,20 @@ def parse(words: list[str]) -> Options:
             metavar="N",
             help=f"{name} snapshots to keep of those that would expire (0)",
         )
+    add(
+        "--hold-on-change-percent",
+        type=arguments.percent,
+        default=50,
+        metavar="P",
+        help="hold the snapshot before if more than P %% of at least 1000 files were changed or "
+        "removed since (50); 0 never does",
+    )
+    add(
+        "--requests",
+        type=arguments.directory,
+        metavar="FILE",
+        help="first hold, release or remove snapshots as this JSON asks, by identifier",
+    )
     add("--allow-empty", action="store_true", help="accept that the source is empty now")
     add("--no-spare", dest="spare", action="store_false", help="remove what expires at once")
     arguments.add_clock_skew(parser)

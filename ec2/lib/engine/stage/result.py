@@ -22,7 +22,9 @@ class BackupResult(Result):
     as no more links could be made to them. checked: compared by content. verified, changed_since,
     mismatched: of those that were read back. failed: they could not be copied; carried_forward: for
     so many of them the snapshot has what the one before had. retention: which snapshots were
-    promoted or have expired, and why.
+    promoted or have expired, and why. snapshots: all that there are, and why they are kept. held:
+    the one before, as so many files were changed or removed; examples: some of these. requests:
+    what became of what was asked for.
     """
 
     snapshot: str = ""
@@ -51,6 +53,10 @@ class BackupResult(Result):
     number_of_files_mismatched: int = 0
     expired: list[str] = field(default_factory=list)
     retention: list[str] = field(default_factory=list)
+    snapshots: list[str] = field(default_factory=list)
+    held: str = ""
+    examples: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     @property
     def number_of_changes(self) -> int:
