@@ -9,7 +9,7 @@ BIN := .venv/bin
 SHELL_FILES = $(shell shfmt --find .ci */)
 GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo build publish preflight deploy status backup-now restore undo cost test test-nfs test-faults coverage bench lint scan lock clean
+.PHONY: help setup demo build publish preflight deploy status backup-now hold release remove restore undo cost test test-nfs test-faults coverage bench lint scan lock clean
 
 ##@ Getting started
 help: ## explain the targets
@@ -53,6 +53,18 @@ status: ## the last runs, and the progress of the one that is running: STACK=nam
 backup-now: ## start a backup: STACK=name
 	@tools/setup.sh admin
 	@$(BIN)/python -m admin.backup_now
+
+hold: ## keep a snapshot until it is released: STACK=name SNAPSHOT=daily.3 NAME=before-migration, optionally NOW=yes
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.manage hold
+
+release: ## let a held snapshot expire as others do: STACK=name NAME=before-migration, optionally NOW=yes
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.manage release
+
+remove: ## remove one snapshot for ever: STACK=name SNAPSHOT=2026-11-20, optionally NOW=yes
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.manage remove
 
 restore: ## restore a snapshot: STACK=name DRYRUN=yes, optionally DATE=2026-11-20T02:00 SUBDIR=/a/file MODE=Mirror
 	@tools/setup.sh admin

@@ -233,7 +233,7 @@ def test_most_files_were_changed_and_the_snapshot_before_is_held(backup: Backup)
     assert result["held"].startswith("held.change-20")
     assert (read_tree(held), backup.names()) == (before, ["daily.0", held.name])
     assert "501 of 1000 files were changed or removed" in str(result["warnings"])
-    assert len(result["examples"]) == 10
+    assert len(result["mass_change"]) == 11
     assert any(held.name in line and "until it is released" in line for line in result["snapshots"])
     fill(backup, 1000, "encrypted")  # 501 come, 499 are others
     for path in backup.source.glob("*.locked"):
@@ -294,13 +294,13 @@ def test_requests_are_obeyed_first_and_answered(backup: Backup) -> None:
     requests.write_text(json.dumps(asked))
     result = publish(backup, 3, retain="2", requests=str(requests))
     assert backup.names() == ["daily.0", "daily.1", "held.kept"]
-    assert result["requests"][:2] == [
+    assert [*result["requests"].values()][:2] == [
         "daily.2 (made 2026-01-05T02:00:00Z) is held as kept",
         "daily.1 (made 2026-01-06T02:00:00Z) is removed",
     ]
-    assert [text.startswith("not obeyed: ") for text in result["requests"]] == [False] * 2 + [
-        True
-    ] * 4
+    assert [text.startswith("not obeyed: ") for text in result["requests"].values()] == [
+        False
+    ] * 2 + [True] * 4
     assert len(result["warnings"]) == 4
 
 

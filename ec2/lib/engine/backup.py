@@ -270,11 +270,11 @@ def hold_before_upheaval(
         return note
     if not before.is_upheaval:
         result.held = hold_previous(folder, newest, note.started)
-        result.examples = [shown_path(path) for path in changed[:EXAMPLES]]
         result.warn(
             f"{gone} of {before.files} files were changed or removed since the snapshot before: "
             f"that is held as {result.held} until it is released"
         )
+        result.mass_change = [result.warnings[-1], *map(shown_path, changed[:EXAMPLES])]
     return replace(note, is_upheaval=True)
 
 

@@ -55,7 +55,7 @@ def hold_previous(folder: SnapshotFolder, newest: Path, started: int) -> str:
 class Told(Protocol):
     """What takes the answers."""
 
-    requests: list[str]
+    requests: dict[str, str]
 
     def warn(self, message: str) -> None: ...
 
@@ -70,12 +70,12 @@ def obey_all(file: Path, folder: SnapshotFolder, result: Told) -> None:
         result.warn(f"the requests in {str(file)!r} cannot be read, and were not obeyed: {error}")
         return
     with Readers(folder.readers) as readers:
-        for _, request in requests:
+        for key, request in requests:
             asked = " ".join(str(each) for each in request.values())
             try:
-                result.requests.append(obey(folder, parsed(request), readers))
+                result.requests[key] = obey(folder, parsed(request), readers)
             except (Refused, OSError, argparse.ArgumentTypeError) as error:
-                result.requests.append(f"not obeyed: {asked}: {error}")
+                result.requests[key] = f"not obeyed: {asked}: {error}"
                 result.warn(f"the request {asked!r} was not obeyed: {error}")
 
 

@@ -23,8 +23,8 @@ class BackupResult(Result):
     mismatched: of those that were read back. failed: they could not be copied; carried_forward: for
     so many of them the snapshot has what the one before had. retention: which snapshots were
     promoted or have expired, and why. snapshots: all that there are, and why they are kept. held:
-    the one before, as so many files were changed or removed; examples: some of these. requests:
-    what became of what was asked for.
+    the one before, as so many files were changed or removed; mass_change: how many, and some of
+    them. requests: what became of what was asked for, by identifier.
     """
 
     snapshot: str = ""
@@ -55,8 +55,8 @@ class BackupResult(Result):
     retention: list[str] = field(default_factory=list)
     snapshots: list[str] = field(default_factory=list)
     held: str = ""
-    examples: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
+    mass_change: list[str] = field(default_factory=list)
+    requests: dict[str, str] = field(default_factory=dict)
 
     @property
     def number_of_changes(self) -> int:
