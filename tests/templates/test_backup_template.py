@@ -87,6 +87,29 @@ def test_parameters_are_those_of_the_guide(template: dict[str, Any]) -> None:
     assert types["Retain"] == types["BackupWindow"] == "Number"
 
 
+@pytest.mark.parametrize(
+    ("name", "tags"), [("Weekly", ["daily"]), ("Monthly", ["daily", "weekly"])]
+)
+def test_only_longer_intervals_than_the_backups_can_be_kept(
+    template: dict[str, Any], name: str, tags: list[str]
+) -> None:
+    rule = template["Rules"][f"Retain{name}"]
+    keeps_any = {"Fn::Not": [{"Fn::Equals": [{"Ref": f"Retain{name}"}, "0"]}]}
+    assert rule["RuleCondition"] == keeps_any
+    (assertion,) = rule["Assertions"]
+    for tag in ("daily", "weekly", "monthly"):
+        assert holds(assertion["Assert"], {"IntervalTag": tag}) == (tag in tags)
+    assert "choose 0" in assertion["AssertDescription"]
+
+
+def holds(condition: dict[str, Any], parameters: dict[str, str]) -> bool:
+    ((name, inner),) = condition.items()
+    if name == "Fn::Not":
+        return not holds(inner[0], parameters)
+    assert name == "Fn::Equals"
+    return len({parameters[v["Ref"]] if isinstance(v, dict) else v for v in inner}) == 1
+
+
 def test_each_parameter_is_labelled(template: dict[str, Any]) -> None:
     interface = template["Metadata"]["AWS::CloudFormation::Interface"]
     labels = {name: label["default"] for name, label in interface["ParameterLabels"].items()}
