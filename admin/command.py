@@ -115,12 +115,16 @@ def confirmed(given: Given, what: str, look_first: str, verb: str, can_ask: bool
     if not can_ask:
         raise AdminError(f"{what}. {advice}. To {verb} without a question, add YES=1")
     say(f"{what}. {advice}.")
-    try:
-        answer = input(f"Type yes to {verb}: ")
-    except EOFError:
-        answer = ""
-    if answer.strip().lower() != "yes":
+    if answer(f"Type yes to {verb}: ") != "yes":
         raise AdminError("Nothing was done")
+
+
+def answer(question: str) -> str:
+    """What is typed, in small letters; empty when the input ends instead."""
+    try:
+        return input(question).strip().lower()
+    except EOFError:
+        return ""
 
 
 def printable(text: str) -> str:

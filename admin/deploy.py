@@ -3,32 +3,44 @@
     make deploy STACK=name SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… Email=you@example.com
                 [any other parameter] [REGION=eu-west-1] [BUCKET=prefix] [VERSION=v2.0.0]
 
-Builds a release, publishes it in the stack's region and has the AWS CLI deploy its template. An
-existing stack, one of version 1.5, too, keeps the values of the parameters that are not given.
-Without BUCKET, the release goes to a bucket of the account's own, which is created if need be.
+Builds a release, publishes it in the stack's region and deploys its template by a change set. An
+existing stack, one of version 1.5, too, keeps the values of the parameters that are not given, and
+its backup file system. What was edited in the Mappings of its template becomes parameters, if that
+is wanted. Without BUCKET, the release goes to a bucket of the account's own, which is created if
+need be.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from rich.table import Table
 
-from admin.command import AdminError, Clients, Given, clients, console, run, same_stack, say
+from admin.change_set import ChangeSet
+from admin.command import (
+    AdminError,
+    Clients,
+    Given,
+    answer,
+    clients,
+    console,
+    printable,
+    run,
+    same_stack,
+    say,
+)
 from admin.stack import Stack
+from admin.template import Template
 from tools import build, publish
 
 OPTIONS = ("STACK", "REGION", "BUCKET", "VERSION")
 TEMPLATE, _ = publish.TEMPLATES["Backup"]
-TEMPLATE_FILE = build.ROOT / "dist" / "global-s3-assets" / TEMPLATE
 # The function is named like its stack, and AWS Lambda takes no longer name.
 LONGEST_NAME = 64
-# A longer template must come from a bucket.
-LARGEST_BODY = 51_200
+# They make the backup file system what it is: CloudFormation replaces it when one of them changes.
+FILE_SYSTEM = ("EFSMode", "EFSEncryption", "KmsKeyId")
 # What has to be done before a stack in this state can be updated.
 REMEDIES = {
     "ROLLBACK_COMPLETE": "Its creation failed, so it can only be deleted: {delete}",
@@ -58,12 +70,20 @@ def main(given: Given) -> int:
     parameters = {key: value for key, value in given.items() if key not in OPTIONS}
 
     release = publish.Release.built(version, prefix)
-    release.template(TEMPLATE).check(parameters, stack.parameters if stack else ())
+    template = release.template(TEMPLATE)
+    template.check(parameters, stack.parameters if stack else ())
+    if stack:
+        check_file_system(stack, template, parameters)
+        parameters |= kept_edits(stack, template, parameters, sys.stdin.isatty())
     buckets = publish.buckets_of(connect, prefix, [region])
     publish.publish(release, buckets, create=own_bucket)
-    bucket = buckets[0].name if TEMPLATE_FILE.stat().st_size > LARGEST_BODY else None
-    status = subprocess.run(command(name, region, parameters, bucket)).returncode
-    if status:
+    (bucket,) = buckets
+    url = publish.object_url(bucket.client, bucket.name, f"{release.folder}/{TEMPLATE}")
+    previous = stack.parameters.keys() & template.parameters.keys() if stack else None
+    change = ChangeSet.request(connect("cloudformation"), name, url, parameters, previous)
+    if not change.has_changes():
+        print(f"The stack {name} is up to date.")
+    elif not change.execute(say):
         explain(connect, name)
         return 1
     show(Stack.backup(connect, name))
@@ -92,24 +112,48 @@ def existing(connect: Clients, name: str) -> Stack | None:
     return stack
 
 
+def check_file_system(stack: Stack, template: Template, given: Mapping[str, str]) -> None:
+    """Raises AdminError for a parameter that would begin with an empty backup file system."""
+    for name in FILE_SYSTEM:
+        before = stack.parameters.get(name, template.parameters[name]["Default"])
+        if given.get(name, before) != before:
+            raise AdminError(
+                f"{name} of the stack {stack.name} is {before!r}, and cannot be changed: the backup"
+                " file system would be replaced by an empty one. Deploy a new stack, with STACK="
+                " and another name, and keep this one for as long as you need its snapshots"
+            )
+
+
+def kept_edits(
+    stack: Stack, template: Template, given: Mapping[str, str], can_ask: bool
+) -> dict[str, str]:
+    """Parameters that keep what the user edited in the Mappings of the stack's template.
+
+    Raises AdminError where nobody can be asked, or who is asked wants neither.
+    """
+    edited, released = (t.mapped(stack.region) for t in (stack.template(), template))
+    edits = {
+        name: value
+        for name, value in edited.items()
+        if value != released.get(name) and name not in given and not stack.parameters.get(name)
+    }
+    if not edits:
+        return {}
+    say(f"The template of the stack {stack.name} has other Mappings than the release:")
+    for name, value in edits.items():
+        say(f"  {name} is {value}; the release has {released.get(name, 'none')}")
+    keep = " ".join(f"{name}={value}" for name, value in edits.items())
+    if not can_ask:
+        reset = " ".join(f"{name}=" for name in edits)
+        raise AdminError(f"Say what you want. To keep that: {keep}. To take the release's: {reset}")
+    wanted = answer(f"Keep that, as {printable(keep)}? Type yes or no: ")
+    if wanted not in ("yes", "no"):
+        raise AdminError("Nothing was done")
+    return edits if wanted == "yes" else {}
+
+
 def default_bucket(connect: Clients) -> str:
     return f"efs-backup-{connect('sts').get_caller_identity()['Account']}"
-
-
-def command(name: str, region: str, parameters: Mapping[str, str], bucket: str | None) -> list[str]:
-    """What the AWS CLI is called with. No shell is between: the values arrive as they are."""
-    # fmt: off
-    words = [
-        str(Path(sys.executable).with_name("aws")), "cloudformation", "deploy",
-        "--region", region, "--stack-name", name, "--template-file", str(TEMPLATE_FILE),
-        "--capabilities", "CAPABILITY_IAM", "--no-fail-on-empty-changeset",
-    ]
-    # fmt: on
-    if bucket:
-        words += ["--s3-bucket", bucket, "--s3-prefix", f"{build.SOLUTION_NAME}/deployed"]
-    if parameters:
-        words += ["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())]
-    return words
 
 
 def explain(connect: Clients, name: str) -> None:

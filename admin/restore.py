@@ -80,7 +80,8 @@ class Request:
         stack = Stack.backup(connect, name)
         url, template = restore_template(connect("s3"), stack)
         given.only(*OPTIONS, *short, *template.parameters)
-        parameters = parameters_for(stack, given, short)
+        settings = {n: v for n, v in stack.settings().items() if n in template.parameters}
+        parameters = settings | parameters_for(stack, given, short)
         template.check(parameters)
         return cls(given, connect, stack, url, parameters)
 

@@ -85,6 +85,11 @@ class Stack:
         body = self._client.get_template(StackName=self.name, TemplateStage="Original")
         return Template.parse(body["TemplateBody"])
 
+    def settings(self) -> dict[str, str]:
+        """What parameters say, or else the Mappings of its template, which may be edited."""
+        mapped = self.template().mapped(self.region)
+        return {name: self.parameters.get(name) or value for name, value in mapped.items()}
+
     def failures(self) -> Iterator[str]:
         """What has gone wrong with its resources in the last operation, the cause first."""
         found = []

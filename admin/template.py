@@ -30,6 +30,13 @@ class Release:
         return self.folder.rpartition("/")[2]
 
 
+MAPPED = {
+    "InstanceType": ("Map", "{region}", "InstanceSize"),
+    "SendAnonymousData": ("Map", "send-data", "SendAnonymousData"),
+}
+"""Parameters without which the Mappings decide, and where these have the value."""
+
+
 @dataclass(frozen=True)
 class Template:
     content: Mapping[str, Any]
@@ -54,6 +61,21 @@ class Template:
                 " for it. Update the stack first: make deploy"
             )
         return Release(source["S3Bucket"], source["KeyPrefix"])
+
+    def mapped(self, region: str) -> dict[str, str]:
+        """What the Mappings say in a region, by the parameters that win over them."""
+        mappings = self.content.get("Mappings", {})
+        found = {
+            name: mappings.get(top, {}).get(entry.format(region=region), {}).get(key)
+            for name, (top, entry, key) in MAPPED.items()
+        }
+        # Without quotation marks, Yes and No are truth values.
+        words = {True: "Yes", False: "No"}
+        return {
+            name: words[value] if isinstance(value, bool) else str(value)
+            for name, value in found.items()
+            if value is not None
+        }
 
     def check(self, values: Mapping[str, str], previous: Iterable[str] = ()) -> None:
         """Raises AdminError for a name that is no parameter, a value that is not among the allowed

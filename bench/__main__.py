@@ -5,6 +5,7 @@ python -m bench --files 100k --delay 1
 python -m bench --restore                       restores instead, of each kind of damage
 python -m bench --restore everything --delay 1
 python -m bench --growth 10k 100k 1M            on a local file system, this project alone
+python -m bench --wide 1M                       one directory, on a local file system
 python -m bench --save docs/performance         writes the samples as JSON, and plots, there
 """
 
@@ -20,7 +21,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import growth, nfs, report, restores
+from bench import growth, nfs, report, restores, wide
 from bench.methods import METHODS
 from tests.nfs.rig import Rig
 
@@ -49,6 +50,7 @@ def parse() -> argparse.Namespace:
     add("--jobs", type=int, default=16, help="parallel jobs, where a method has them (16)")
     add("--growth", type=count, nargs="*", default=[], metavar="N", help="sizes on a local one")
     add("--restore-growth", type=count, nargs="*", default=[], metavar="N", help="likewise")
+    add("--wide", type=count, nargs="*", default=[], metavar="N", help="files of one directory")
     add("--directory", type=Path, help="where --growth makes its trees (the temporary directory)")
     add("--save", type=Path, default=Path(".cache/bench"), metavar="DIR", help="(.cache/bench)")
     add("--restore", nargs="*", choices=restores.CASES, metavar="CASE", help="all, or some of them")
@@ -56,7 +58,8 @@ def parse() -> argparse.Namespace:
     if options.restore == []:
         options.restore = list(restores.CASES)
     if options.files is None:
-        options.files = [] if options.growth or options.restore_growth else [count("10k")]
+        is_local = options.growth or options.restore_growth or options.wide
+        options.files = [] if is_local else [count("10k")]
     return options
 
 
@@ -116,6 +119,7 @@ def main() -> int:
     for measure, sizes in (
         (growth.measure, options.growth),
         (growth.measure_restores, options.restore_growth),
+        (wide.measure, options.wide),
     ):
         for files in sizes:
             for row in measure(files, options.directory):
@@ -130,8 +134,9 @@ def main() -> int:
         write(options.save / f"{name}.json", {**about, "samples": [*map(asdict, samples)]})
     if grown:
         print(report.growth_table(grown))
-        name = "growth" if options.growth else "growth-restore"
-        report.plot_growth(grown, options.save / f"{name}.png")
+        name = "wide" if options.wide else "growth" if options.growth else "growth-restore"
+        if not options.wide:
+            report.plot_growth(grown, options.save / f"{name}.png")
         write(options.save / f"{name}.json", {**about, "samples": [*map(asdict, grown)]})
     print(f"saved in {options.save}")
     return 0

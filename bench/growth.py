@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +31,23 @@ class Growth:
     peak_mb: float
 
 
-def measure_command(what: str, files: int, command: list[str]) -> Growth:
+def measure_command(
+    what: str,
+    files: int,
+    command: list[str],
+    meanwhile: Callable[[subprocess.Popen[str]], None] = lambda _: None,
+    code: int = 0,
+) -> Growth:
+    """Signals go to the command. code: what it is to end with."""
     measuring = [sys.executable, "-I", "-S", str(HERE / "usage.py"), *command]
-    done = subprocess.run(measuring, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{command[0]} failed:\n{done.stderr}")
-    return Growth(what, files, **json.loads(done.stdout))
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(measuring, stdout=subprocess.PIPE, stderr=errors, text=True)
+        meanwhile(process)
+        used, _ = process.communicate()
+        if process.returncode != code:
+            errors.seek(0)
+            raise RuntimeError(f"{command[0]} failed:\n{errors.read()}")
+    return Growth(what, files, **json.loads(used))
 
 
 def measure(files: int, parent: Path | None) -> Iterator[Growth]:

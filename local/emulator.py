@@ -24,6 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from local import api, imds, metrics, mount_targets, refusals
 from local.api import Credentials, Record
 from local.autoscaling import AutoScaling, ValidationError, validate_capacity
@@ -545,7 +547,8 @@ def _hook_run_command(scaling: AutoScaling, fleet: Fleet) -> None:
 def _ship_output(command: Record, machine: Machine, fleet: Fleet) -> None:
     """Puts what a command printed into the bucket, with the rights of the instance.
 
-    The agent gives what it uploads an access control list, which takes a right of its own.
+    The agent asks how the bucket encrypts, which AWS wants to be allowed, and gives what it uploads
+    an access control list, which takes a right of its own.
     """
     bucket = command["OutputS3BucketName"]
     if not bucket:
@@ -564,14 +567,19 @@ def _ship_output(command: Record, machine: Machine, fleet: Fleet) -> None:
             ),
         )
     )
-    for stream, name in (("stdout", "StandardOutputContent"), ("stderr", "StandardErrorContent")):
-        if content := invocation[name]:
-            s3.put_object(
-                Bucket=bucket,
-                Key=f"{folder}/{stream}",
-                Body=content.encode(),
-                ACL="bucket-owner-full-control",
-            )
+    streams = (("stdout", "StandardOutputContent"), ("stderr", "StandardErrorContent"))
+    try:
+        s3.get_bucket_encryption(Bucket=bucket)
+        for stream, name in streams:
+            if content := invocation[name]:
+                s3.put_object(
+                    Bucket=bucket,
+                    Key=f"{folder}/{stream}",
+                    Body=content.encode(),
+                    ACL="bucket-owner-full-control",
+                )
+    except ClientError as error:
+        logger.warning("the output of a command is not kept: %s", error)
 
 
 # Control

@@ -77,11 +77,22 @@ def write_templates(source: Path, target: Path, placeholders: Mapping[str, str])
     target.mkdir()
     for template in templates:
         try:
-            target.joinpath(template.name).write_text(filled(template.read_text(), placeholders))
+            text = filled(released(template.read_text()), placeholders)
+            target.joinpath(template.name).write_text(text)
         except KeyError as error:
             raise BuildError(
                 f"{template}: nothing fills the placeholder %%{error.args[0]}%%"
             ) from None
+
+
+def released(template: str) -> str:
+    """Without the comments that are for this repository alone: a template of more than 51,200 bytes
+    cannot be given to CloudFormation without a bucket.
+
+    >>> released("a: 1\n  # checkov:skip=CKV_AWS_1:why\n# --- Part ---\n# Why.\nb: 2\n")
+    'a: 1\n# Why.\nb: 2\n'
+    """
+    return re.sub(r"(?m)^ *# (checkov:|---).*\n", "", template)
 
 
 def filled(text: str, placeholders: Mapping[str, str]) -> str:

@@ -40,7 +40,7 @@ def planned(given: Given, region: str, template: Template) -> Request:
         vpc=values["VpcId"],
         subnets=listed(values["Subnets"]),
         region=region,
-        instance_type=instance_size(template, region),
+        instance_type=given.get("InstanceType") or template.mapped(region).get("InstanceType", ""),
     )
 
 
@@ -57,7 +57,7 @@ def of_stack(stack: Stack, given: Given) -> Request:
         vpc=stack.parameters["VpcId"],
         subnets=listed(stack.parameters["Subnets"])[:2],  # it uses no more
         region=stack.region,
-        instance_type=instance_size(template, stack.region),
+        instance_type=given.get("InstanceType") or stack.settings().get("InstanceType", ""),
         group=stack.outputs.get("EFSSecurityGroup", ""),
         existing=Existing(
             file_system=stack.resource("DstEFS"),
@@ -70,7 +70,7 @@ def of_stack(stack: Stack, given: Given) -> Request:
     )
 
 
-CHANGES = ("EFSThroughputMode",)
+CHANGES = ("EFSThroughputMode", "InstanceType")
 
 
 def throughput(parameters: Mapping[str, str], region: str) -> str:
@@ -78,12 +78,6 @@ def throughput(parameters: Mapping[str, str], region: str) -> str:
     wanted = parameters.get("EFSThroughputMode", "bursting")
     possible = parameters.get("EFSMode") != "maxIO" and not region.startswith("cn-")
     return wanted if possible else "bursting"
-
-
-def instance_size(template: Template, region: str) -> str:
-    """InstanceSize of a region in a template's Mappings; empty if there is none."""
-    regions = template.content["Mappings"]["Map"]
-    return str(regions.get(region, {}).get("InstanceSize", ""))
 
 
 STYLES = {

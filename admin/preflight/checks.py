@@ -361,13 +361,13 @@ def instance_type(request: Request, facts: Facts) -> Result:
     if not request.instance_type:
         return failed(
             f"the template has no InstanceSize for {request.region}",
-            "Add a line for the region to its Mappings.",
+            "Give one, InstanceType=c7i.xlarge, or add a line for the region to its Mappings.",
         )
     without = {s["AvailabilityZone"] for s in _subnets(facts)} - facts.offered_in.get()
     if without:
         return failed(
             f"{request.instance_type} is not offered in {listing(without)}",
-            "Choose another InstanceSize in the template's Mappings, or other subnets.",
+            "Choose another InstanceType, or other subnets.",
         )
     return ok(f"{request.instance_type} is offered in both zones")
 

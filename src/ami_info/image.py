@@ -60,6 +60,6 @@ def _architecture(ec2: Any, instance_type: str) -> str:
 def _unknown(problem: str, instance_type: str) -> UnknownInstanceType:
     # Short, because CloudFormation gets the last 240 characters at most.
     return UnknownInstanceType(
-        f"{problem}: {instance_type!r}. In the Mappings of the template, choose another"
-        " InstanceSize for the region, and give that instance type a line with its Arch."
+        f"{problem}: {instance_type!r}. Give another one, InstanceType, or in the Mappings of the"
+        " template another InstanceSize for the region, with a line for its Arch."
     )

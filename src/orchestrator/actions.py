@@ -31,10 +31,16 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class SetDesired:
-    """Set the desired capacity of the Auto Scaling group."""
+class ScaleOut:
+    """Let the Auto Scaling group have an instance."""
 
-    capacity: int
+
+@dataclass(frozen=True)
+class ScaleIn:
+    """Let the Auto Scaling group have no instance, provided that this run, or if it is empty none,
+    holds the lock: the capacity of a run that has begun meanwhile is that run's."""
+
+    run: str
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,8 @@ class Retry:
 Action = (
     BeginRun
     | Schedule
-    | SetDesired
+    | ScaleOut
+    | ScaleIn
     | EndInstance
     | StopInstance
     | CompleteHook

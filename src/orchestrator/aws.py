@@ -7,6 +7,7 @@ module is the only place that calls them.
 import json
 import logging
 import shlex
+import time
 from collections.abc import Callable
 from datetime import UTC
 from typing import Any, Literal, assert_never
@@ -26,8 +27,9 @@ from orchestrator.actions import (
     ReleaseLock,
     RemoveSchedule,
     Retry,
+    ScaleIn,
+    ScaleOut,
     Schedule,
-    SetDesired,
     StopInstance,
 )
 from orchestrator.core import Group, World
@@ -38,6 +40,7 @@ from orchestrator.record import (
     LOCK_KEY,
     NEWEST_KEY,
     RUNNING,
+    SCALE_IN_KEY,
     UNDONE,
     UNFINISHED_KEY,
     Item,
@@ -54,6 +57,10 @@ RETRIES = Config(
 )
 SSM_SCRIPT = "/opt/efs-backup/ec2/ssm.sh"
 SSM_DELIVERY_SECONDS = 60
+# Longer than the function can run: who has noted a scale-in for so long is dead.
+SCALE_IN_SECONDS = 360
+
+ABSENT = f"attribute_not_exists({KEY})"
 
 logger = logging.getLogger(__name__)
 
@@ -114,12 +121,10 @@ class Account:
                 self._begin_run(record, lock)
             case Schedule():
                 self._schedule(action)
-            case SetDesired(capacity):
-                self._autoscaling.set_desired_capacity(
-                    AutoScalingGroupName=self._settings.group,
-                    DesiredCapacity=capacity,
-                    HonorCooldown=False,
-                )
+            case ScaleOut():
+                self._set_desired(1)
+            case ScaleIn(run):
+                self._scale_in(run)
             case EndInstance(instance):
                 self._end_instance(instance)
             case StopInstance(terminating):
@@ -204,23 +209,76 @@ class Account:
         return Group(group["DesiredCapacity"], frozenset(states), frozenset(ending))
 
     def _begin_run(self, record: Record, lock: Lock) -> None:
+        table = self._settings.table
         puts = [
-            {
-                "Put": {
-                    "TableName": self._settings.table,
-                    "Item": item,
-                    "ConditionExpression": f"attribute_not_exists({KEY})",
-                }
-            }
+            {"Put": {"TableName": table, "Item": item, "ConditionExpression": ABSENT}}
             for item in (record.to_item(), lock.to_item())
         ]
+        # Whoever scales the group in has looked at the lock before, and has not called yet.
+        nobody_scales_in = {
+            "TableName": table,
+            "Key": {KEY: {"S": SCALE_IN_KEY}},
+            "ConditionExpression": f"{ABSENT} OR #until < :now",
+            "ExpressionAttributeNames": {"#until": "Until"},
+            "ExpressionAttributeValues": {":now": {"N": str(time.time())}},
+        }
+        self._transact(
+            [*puts, {"ConditionCheck": nobody_scales_in}],
+            f"run {lock.run} or another run has begun, or the group is being scaled in",
+        )
+
+    def _transact(self, items: list[dict[str, Any]], changed: str) -> None:
+        """All writes, provided that all of their conditions hold, or none."""
         try:
-            self._dynamodb.transact_write_items(TransactItems=puts)
+            self._dynamodb.transact_write_items(TransactItems=items)
         except ClientError as error:
             reasons = error.response.get("CancellationReasons", [])
             if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
-                raise WorldChanged(f"run {lock.run} or another run has begun") from error
+                raise WorldChanged(changed) from error
             raise
+
+    def _set_desired(self, capacity: int) -> None:
+        self._autoscaling.set_desired_capacity(
+            AutoScalingGroupName=self._settings.group,
+            DesiredCapacity=capacity,
+            HonorCooldown=False,
+        )
+
+    def _scale_in(self, run: str) -> None:
+        """The table knows of it until it is done, and lets no run begin meanwhile."""
+        table, until = self._settings.table, {"N": str(time.time() + SCALE_IN_SECONDS)}
+        held: dict[str, Any] = {"ConditionExpression": ABSENT}
+        if run:
+            held = {
+                "ConditionExpression": "#run = :run",
+                "ExpressionAttributeNames": {"#run": "Run"},
+                "ExpressionAttributeValues": {":run": {"S": run}},
+            }
+        note = {KEY: {"S": SCALE_IN_KEY}, "Until": until}
+        self._transact(
+            [
+                {"ConditionCheck": {"TableName": table, "Key": {KEY: {"S": LOCK_KEY}}, **held}},
+                {"Put": {"TableName": table, "Item": note}},
+            ],
+            f"the lock is not that of run {run} any more",
+        )
+        try:
+            self._set_desired(0)
+        finally:
+            self._forget_scale_in(until)
+
+    def _forget_scale_in(self, until: dict[str, str]) -> None:
+        """Unless another one, who scales in as well, has noted it since. It runs out by itself."""
+        try:
+            self._dynamodb.delete_item(
+                TableName=self._settings.table,
+                Key={KEY: {"S": SCALE_IN_KEY}},
+                ConditionExpression="#until = :until",
+                ExpressionAttributeNames={"#until": "Until"},
+                ExpressionAttributeValues={":until": until},
+            )
+        except (BotoCoreError, ClientError) as error:
+            logger.info("that the group is scaled in stays noted for a while: %s", error)
 
     def _close_run(self, record: Record) -> None:
         item = record.to_item()

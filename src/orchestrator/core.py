@@ -26,9 +26,10 @@ from orchestrator.actions import (
     ReleaseLock,
     RemoveSchedule,
     Retry,
+    ScaleIn,
+    ScaleOut,
     Schedule,
     SendAnonymousMetric,
-    SetDesired,
     StopInstance,
 )
 from orchestrator.events import Check, Close, Event, Start, Stop, Terminated, Terminating
@@ -333,10 +334,10 @@ def _run_metrics(record: Record) -> tuple[PublishMetrics, ...]:
     return (PublishMetrics(tuple(data), ended),)
 
 
-def _scale_in(world: World) -> tuple[SetDesired, ...]:
+def _scale_in(world: World) -> tuple[ScaleIn, ...]:
     """The group must not replace the instance of a run that ends. Silent when the instance
     has done it: a needless call could hit the instance of a start that came in between."""
-    return (SetDesired(0),) if world.group.desired else ()
+    return (ScaleIn(world.lock.run if world.lock else ""),) if world.group.desired else ()
 
 
 def _end_instances(world: World) -> tuple[EndInstance, ...]:
@@ -347,7 +348,7 @@ def _end_instances(world: World) -> tuple[EndInstance, ...]:
 
 def _launch(lock: Lock) -> tuple[Action, ...]:
     """The stop is scheduled first: no instance may run without one."""
-    return (Schedule(lock.run, "stop", _stop_time(lock)), SetDesired(1))
+    return (Schedule(lock.run, "stop", _stop_time(lock)), ScaleOut())
 
 
 def _stop_time(lock: Lock) -> datetime:

@@ -10,6 +10,7 @@ KEY = "BackupId"
 LOCK_KEY = "lock"
 NEWEST_KEY = "newest-snapshot"
 UNFINISHED_KEY = "unfinished"
+SCALE_IN_KEY = "scale-in"
 
 RUNNING = "Running"
 SUCCESS = "Success"

@@ -1,55 +1,91 @@
-"""The Lambda entry point: tells the two custom resources apart and answers CloudFormation."""
+"""The Lambda entry point: tells the custom resources apart and answers CloudFormation."""
 
 import logging
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import boto3
 from crhelper import CfnResource
 
-from solution_helper import deployment, metric
+from solution_helper import deployment, file_system, metric
+from solution_helper.patience import once_allowed
+from solution_helper.schedule import two_intervals
 
 METRICS_URL = "https://metrics.awssolutionsbuilder.com/generic"
+METRIC = "Custom::SendAnonymousMetrics"
+CHECK = "Custom::FileSystemCheck"
+THRESHOLD = "Custom::AlarmThreshold"
 
 logger = logging.getLogger(__name__)
 helper = CfnResource(log_level="INFO", sleep_on_delete=0)
 
 
 def lambda_handler(event: Mapping[str, Any], context: Any) -> None:
-    """Handle Custom::SendAnonymousMetrics; any other type is the deployment's UUID."""
+    """Handle the three types above; any other one is the deployment's UUID."""
     helper(event, context)
 
 
 def create(event: Mapping[str, Any], context: Any) -> str | None:
-    if _is_metric(event):
-        _send_metric(event)
-        return None
-    return _answer_with(str(uuid4()))
+    if _is_uuid(event):
+        return _answer_with(str(uuid4()))
+    _do(event)
+    return None
 
 
 def update(event: Mapping[str, Any], context: Any) -> str:
     physical_id: str = event["PhysicalResourceId"]
-    if _is_metric(event):
-        _send_metric(event)
-    else:
+    if _is_uuid(event):
         _answer_with(deployment.uuid_of(physical_id, event["StackId"], event["LogicalResourceId"]))
+    else:
+        _do(event)
     return physical_id  # another one would make CloudFormation replace the resource
 
 
 def delete(event: Mapping[str, Any], context: Any) -> None:
-    if _is_metric(event):
+    if event["ResourceType"] == METRIC:
         _send_metric(event)
 
 
-def _is_metric(event: Mapping[str, Any]) -> bool:
-    return bool(event["ResourceType"] == "Custom::SendAnonymousMetrics")
+def _is_uuid(event: Mapping[str, Any]) -> bool:
+    return event["ResourceType"] not in (METRIC, CHECK, THRESHOLD)
+
+
+def _do(event: Mapping[str, Any]) -> None:
+    """Create or update a resource that is nothing but what it answers."""
+    kind = event["ResourceType"]
+    if kind == CHECK:
+        _check(event)
+    elif kind == THRESHOLD:
+        helper.Data["TooOld"] = _threshold(event["ResourceProperties"])
+    else:
+        _send_metric(event)
 
 
 def _answer_with(uuid: str) -> str:
     helper.Data["UUID"] = uuid
     return uuid
+
+
+def _check(event: Mapping[str, Any]) -> None:
+    """Refuse what no parameter of the template can refuse by itself."""
+    stack = event["StackId"]
+    file_system.check_name(stack)
+    cloudformation, efs = boto3.client("cloudformation"), boto3.client("efs")
+    found = once_allowed(lambda: file_system.existing(cloudformation, efs, stack))
+    if found:
+        before = event.get("OldResourceProperties", {})
+        file_system.check_not_replaced(found, event["ResourceProperties"], before)
+
+
+def _threshold(properties: Mapping[str, str]) -> int:
+    """In seconds."""
+    window = timedelta(minutes=int(properties["BackupWindow"]))
+    schedule, label = properties["BackupSchedule"], properties["IntervalTag"]
+    found = two_intervals(schedule, label, window, datetime.now(UTC).date())
+    return int(found.total_seconds())
 
 
 def _send_metric(event: Mapping[str, Any]) -> None:

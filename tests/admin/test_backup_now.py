@@ -28,7 +28,7 @@ class Function:
 
 
 @pytest.mark.parametrize(
-    ("actions", "begun"), [(["BeginRun", "Schedule", "SetDesired"], True), (["Notify"], False)]
+    ("actions", "begun"), [(["BeginRun", "Schedule", "ScaleOut"], True), (["Notify"], False)]
 )
 def test_the_answer_says_whether_it_has_begun(actions: list[str], begun: bool) -> None:
     answer = {"reason": "because", "actions": actions}

@@ -1,17 +1,19 @@
 """What is deployed, and which stacks are left alone."""
 
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from botocore.exceptions import ClientError
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from admin import deploy
 from admin.command import AdminError, Given
 from admin.stack import Stack
+from admin.template import Template
+from tests.templates.reading import BACKUP, load
 
 OURS = ("Orchestrator", "EFSDynamoDB", "EFSAutoScalingGroup", "DstEFS")
 
@@ -115,16 +117,101 @@ def test_only_the_failures_of_the_last_update_are_told() -> None:
     assert list(stack.failures()) == ["AMIInfo: no image", "EFSDynamoDB: cancelled"]
 
 
-def test_each_value_is_one_word_of_the_command() -> None:
-    values = {"FolderLabel": """it's "a", b=c; $(x)""", "BackupPrefix": "/a b/ü"}
-    words = deploy.command("backup", "eu-west-1", values, bucket=None)
-    assert words[0] == str(Path(sys.executable).with_name("aws"))
-    assert words[-2:] == ["""FolderLabel=it's "a", b=c; $(x)""", "BackupPrefix=/a b/ü"]
-    assert words[-3] == "--parameter-overrides"
-    assert "--s3-bucket" not in words
+RELEASED = Template.parse(Path("templates/efs-to-efs-backup.template").read_text())
 
 
-def test_without_values_there_is_nothing_to_override() -> None:
-    words = deploy.command("backup", "eu-west-1", {}, bucket="my-eu-west-1")
-    assert "--parameter-overrides" not in words
-    assert words[words.index("--s3-bucket") + 1] == "my-eu-west-1"
+def deployed(parameters: dict[str, str], size: str = "c5.xlarge", send: str = "Yes") -> Stack:
+    """A stack whose template has these Mappings, beside those of another region."""
+    mappings = {
+        "send-data": {"SendAnonymousData": send},
+        "eu-west-1": {"InstanceSize": size},
+        "us-east-1": {"InstanceSize": "m5.large"},
+    }
+    body = {"TemplateBody": {"Mappings": {"Map": mappings}}}
+    client = SimpleNamespace(get_template=lambda **_: body)
+    return Stack("backup", "eu-west-1", "CREATE_COMPLETE", parameters, {}, client)
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the user will type."""
+    answers: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda question: answers.pop(0))
+    return answers
+
+
+class TestEditsOfTheMappings:
+    EDITED = ("c7g.xlarge", "No")
+    KEPT: ClassVar = {"InstanceType": "c7g.xlarge", "SendAnonymousData": "No"}
+
+    def test_a_template_as_it_was_released_asks_nothing(self) -> None:
+        assert deploy.kept_edits(deployed({}), RELEASED, {}, can_ask=False) == {}
+
+    def test_nobody_can_be_asked(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(AdminError) as error:
+            deploy.kept_edits(deployed({}, *self.EDITED), RELEASED, {}, can_ask=False)
+        assert "keep that: InstanceType=c7g.xlarge SendAnonymousData=No." in str(error.value)
+        assert str(error.value).endswith("InstanceType= SendAnonymousData=")
+        assert "InstanceType is c7g.xlarge; the release has c5.xlarge" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"InstanceType": "", "SendAnonymousData": ""},
+            {"InstanceType": "c6g.large", "SendAnonymousData": "No"},
+        ],
+    )
+    def test_who_has_said_what_to_do_is_not_asked(self, given: dict[str, str]) -> None:
+        stack = deployed({}, *self.EDITED)
+        assert deploy.kept_edits(stack, RELEASED, given, can_ask=True) == {}
+
+    def test_what_a_parameter_of_the_stack_says_does_not_change(self) -> None:
+        stack = deployed(self.KEPT, *self.EDITED)
+        assert deploy.kept_edits(stack, RELEASED, {}, can_ask=False) == {}
+
+    def test_who_wants_to_keep_them_gets_parameters(self, typed: list[str]) -> None:
+        typed += [" Yes"]
+        stack = deployed({"Retain": "3"}, *self.EDITED)
+        assert deploy.kept_edits(stack, RELEASED, {}, can_ask=True) == self.KEPT
+
+    def test_who_does_not_want_them_gets_the_release(self, typed: list[str]) -> None:
+        typed += ["no"]
+        stack = deployed({}, send="No")
+        assert deploy.kept_edits(stack, RELEASED, {}, can_ask=True) == {}
+
+    def test_anything_else_does_nothing(self, typed: list[str]) -> None:
+        typed += [""]
+        with pytest.raises(AdminError, match="Nothing was done"):
+            deploy.kept_edits(deployed({}, send="No"), RELEASED, {}, can_ask=True)
+
+
+class TestFileSystem:
+    KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd"
+    V15: ClassVar = {"EFSMode": "maxIO", "EFSEncryption": "No"}
+
+    @pytest.mark.parametrize(
+        ("parameters", "given"),
+        [
+            (V15, {"EFSMode": "generalPurpose"}),
+            (V15, {"EFSEncryption": "Yes"}),
+            (V15, {"KmsKeyId": KEY}),
+            ({**V15, "KmsKeyId": KEY}, {"KmsKeyId": ""}),
+        ],
+    )
+    def test_what_would_replace_it_is_refused(
+        self, parameters: dict[str, str], given: dict[str, str]
+    ) -> None:
+        (name,) = given
+        with pytest.raises(AdminError, match=f"^{name} of the stack backup is .*empty one"):
+            deploy.check_file_system(deployed(parameters), RELEASED, given)
+
+    @pytest.mark.parametrize("given", [{}, V15, {"KmsKeyId": ""}, {"Retain": "3"}])
+    def test_what_stays_as_it_is_may_be_given(self, given: dict[str, str]) -> None:
+        deploy.check_file_system(deployed(self.V15), RELEASED, given)
+
+    def test_these_are_all_that_replace_it(self) -> None:
+        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", "AWS::EFS::FileSystem")
+        fixed = {path.rpartition("/")[2] for path in schema.schema["createOnlyProperties"]}
+        given = load(BACKUP)["Resources"]["DstEFS"]["Properties"]
+        assert fixed & set(given) == {"PerformanceMode", "Encrypted", "KmsKeyId"}
+        assert len(deploy.FILE_SYSTEM) == 3

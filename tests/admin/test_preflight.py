@@ -630,8 +630,9 @@ def test_a_stack_that_exists_gives_the_request() -> None:
         GROUP,
         existing,
     )
-    changed = command.of_stack(stack, given(EFSThroughputMode="elastic"))
+    changed = command.of_stack(stack, given(EFSThroughputMode="elastic", InstanceType="c7g.large"))
     assert changed.existing == replace(existing, throughput="elastic")
+    assert changed.instance_type == "c7g.large"
 
 
 @pytest.mark.parametrize(
@@ -723,10 +724,20 @@ def test_what_keeps_backups_from_writing_to_the_source(
     assert says in result.text
 
 
-def test_the_template_names_the_instance_of_a_region() -> None:
+@pytest.mark.parametrize(
+    ("region", "more", "expected"),
+    [
+        ("eu-west-1", {}, "c5.xlarge"),
+        ("mars-north-1", {}, ""),
+        ("eu-west-1", {"InstanceType": "c7g.large"}, "c7g.large"),
+    ],
+)
+def test_the_template_names_the_instance_of_a_region_unless_it_is_given(
+    region: str, more: dict[str, str], expected: str
+) -> None:
     template = Template.parse(command.TEMPLATE.read_text())
-    assert command.instance_size(template, "eu-west-1") == "c5.xlarge"
-    assert command.instance_size(template, "mars-north-1") == ""
+    network = {"SrcEFS": "fs-01234567", "VpcId": "vpc-01234567", "Subnets": "subnet-01234567"}
+    assert command.planned(given(**network, **more), region, template).instance_type == expected
 
 
 def test_long_texts_stay_readable_in_a_narrow_terminal() -> None:

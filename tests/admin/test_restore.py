@@ -2,6 +2,8 @@
 
 import io
 import json
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from rich.console import Console
 from admin import restore
 from admin.command import AdminError, Given
 from admin.stack import Stack
+from admin.template import Template
 
 PARAMETERS = {
     "SrcEFS": "fs-1",
@@ -69,6 +72,31 @@ def test_what_cloudformation_does_not_show_intact_is_asked_for() -> None:
     right = given(STACK="backup", RestorePrefix="/daten/büro", FolderLabel="is it?")
     found = restore.parameters_for(stack, right, restore.SHORT)
     assert (found["RestorePrefix"], found["FolderLabel"]) == ("/daten/büro", "is it?")
+
+
+@pytest.mark.parametrize("has_them", [True, False])
+def test_a_restore_tells_no_more_and_costs_no_more_than_the_backup(
+    monkeypatch: pytest.MonkeyPatch, has_them: bool
+) -> None:
+    """A parameter wins over the Mappings; a release from before these parameters has none."""
+    mappings = {"send-data": {"SendAnonymousData": "No"}, "eu-west-1": {"InstanceSize": "c5.large"}}
+    client = SimpleNamespace(
+        get_template=lambda **_: {"TemplateBody": {"Mappings": {"Map": mappings}}}
+    )
+    shown = {**PARAMETERS, "InstanceType": "c7g.large", "SendAnonymousData": ""}
+    stack = Stack("backup", "eu-west-1", "CREATE_COMPLETE", shown, OUTPUTS, client)
+    of_restore = Template.parse(Path("templates/efs-to-efs-restore.template").read_text())
+    parameters = dict(of_restore.parameters)
+    if not has_them:
+        del parameters["InstanceType"], parameters["SendAnonymousData"]
+    monkeypatch.setattr(restore, "clients", lambda region: lambda service: None)
+    monkeypatch.setattr(restore.Stack, "backup", lambda connect, name: stack)
+    monkeypatch.setattr(
+        restore, "restore_template", lambda s3, stack: ("url", Template({"Parameters": parameters}))
+    )
+    found = restore.Request.read(given(STACK="backup"), restore.SHORT).parameters
+    expected = {"InstanceType": "c7g.large", "SendAnonymousData": "No"} if has_them else {}
+    assert {n: found[n] for n in ("InstanceType", "SendAnonymousData") if n in found} == expected
 
 
 def test_what_is_given_wins() -> None:

@@ -19,6 +19,24 @@ def test_all_that_is_required_is_enough() -> None:
     BACKUP.check(REQUIRED)
 
 
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ('"No"', {"InstanceType": "c5.xlarge", "SendAnonymousData": "No"}),
+        ("No", {"InstanceType": "c5.xlarge", "SendAnonymousData": "No"}),
+        ("Yes", {"InstanceType": "c5.xlarge", "SendAnonymousData": "Yes"}),
+    ],
+)
+def test_the_mappings_are_those_of_the_region(written: str, found: dict[str, str]) -> None:
+    template = Template.parse(
+        f"Mappings: {{Map: {{send-data: {{SendAnonymousData: {written}}}, c5.xlarge: {{Arch: X}},"
+        " eu-west-1: {InstanceSize: c5.xlarge}, us-east-1: {InstanceSize: m5.large}}}"
+    )
+    assert template.mapped("eu-west-1") == found
+    assert BACKUP.mapped("eu-west-1") == {"InstanceType": "c5.xlarge", "SendAnonymousData": "Yes"}
+    assert Template({}).mapped("eu-west-1") == {}
+
+
 def test_what_is_missing_is_explained() -> None:
     with pytest.raises(AdminError) as error:
         BACKUP.check({"Email": "you@example.com", "VpcId": "vpc-1"})

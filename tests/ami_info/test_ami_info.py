@@ -137,11 +137,11 @@ class TestYoungRole:
 
     @pytest.fixture
     def naps(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-        from ami_info import handler
+        from ami_info import patience
 
         naps: list[float] = []
         clock = SimpleNamespace(monotonic=lambda: sum(naps), sleep=naps.append)
-        monkeypatch.setattr(handler, "time", clock)
+        monkeypatch.setattr(patience, "time", clock)
         return naps
 
     def answer(self, monkeypatch: pytest.MonkeyPatch, *codes: str) -> dict[str, Any]:

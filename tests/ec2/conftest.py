@@ -19,7 +19,7 @@ import pytest
 
 EC2 = Path(__file__).parents[2] / "ec2"
 
-BOOKKEEPING = (".lock", ".daily.origin", ".readers", ".daily.spare")
+BOOKKEEPING = (".lock", ".daily.origin", ".daily.parts", ".readers", ".daily.spare")
 
 Tree = dict[bytes, tuple[object, ...]]
 

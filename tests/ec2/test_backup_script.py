@@ -25,6 +25,7 @@ BACKUP_PREFIX=/
 INTERVAL_TAG=daily
 RETAIN=7
 FOLDER_LABEL=efs-backup
+MAX_FAILED_PERCENT=1
 VERIFY_PERCENT=0
 RETAIN_WEEKLY=0
 RETAIN_MONTHLY=0
@@ -149,6 +150,7 @@ def test_a_kernel_that_cannot_be_set_changes_nothing(instance: BackupInstance) -
         ("", {"FOLDER_LABEL": "a/b"}, "Unsuccessful", "'a/b' contains '/'"),
         ("", {"RETAIN": "1.5"}, "Unsuccessful", "not '1.5'"),
         ("", {"VERIFY_PERCENT": "1.5"}, "Unsuccessful", "not '1.5'"),
+        ("", {"MAX_FAILED_PERCENT": "2.5"}, "Unsuccessful", "not '2.5'"),
     ],
 )
 def test_the_logs_of_a_failure_are_kept(

@@ -72,6 +72,7 @@ PLAIN = {
     "DstEFS": "fs-89abcdef",
     "IntervalTag": "daily",
     "Retain": "7",
+    "MaxFailedPercent": "1",
     "VerifyPercent": "0",
     "RetainWeekly": "0",
     "RetainMonthly": "0",
@@ -242,7 +243,8 @@ def test_no_value_has_a_second_line(path: Path, data: st.DataObject) -> None:
     good = {
         **{"SrcEFS": "fs-01234567", "DstEFS": "fs-01234567", "FolderLabel": "a", "Email": "a@b.c"},
         **{"BackupSchedule": "rate(1 day)", "VpcId": "vpc-0", "Subnets": "subnet-0,subnet-1"},
-        **{"BackupDate": "2026-11-20", "UndoId": "1"},
+        **{"BackupDate": "2026-11-20", "UndoId": "1", "InstanceType": "t3.micro"},
+        **{"KmsKeyId": "arn:aws:kms:eu-west-1:123456789012:key/0-1"},
         **{"SecurityGroupId": "sg-0", "RestoreLogBucket": "logs", "ReplicaRegion": "eu-west-1"},
     }
     for name, parameter in texts(TEMPLATES[path]).items():

@@ -1,6 +1,7 @@
 """The AWS side, against moto; against a Stubber where moto has no such call."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,8 +25,9 @@ from orchestrator.actions import (
     ReleaseLock,
     RemoveSchedule,
     Retry,
+    ScaleIn,
+    ScaleOut,
     Schedule,
-    SetDesired,
     StopInstance,
 )
 from orchestrator.aws import Account, WorldChanged
@@ -88,13 +90,13 @@ class TestLoad:
         assert account.load(Start("run-a")).records == {"run-a": record}
 
     def test_the_group(self, account: Account, cloud: Cloud) -> None:
-        account.apply(SetDesired(1))
+        account.apply(ScaleOut())
         group = account.load(Start("run-a")).group
         assert group == Group(1, frozenset(cloud.instances()))
         assert len(group.instances) == 1
 
     def test_an_instance_that_is_ended(self, account: Account, cloud: Cloud) -> None:
-        account.apply(SetDesired(1))
+        account.apply(ScaleOut())
         (instance,) = cloud.instances()
         waiting = {"InstanceId": instance, "LifecycleState": "Terminating:Wait"}
         answer = {"AutoScalingGroups": [{"DesiredCapacity": 1, "Instances": [waiting]}]}
@@ -125,7 +127,7 @@ class TestLoad:
             account.apply(ReleaseLock("run-a"))
             other = Record({"BackupId": "run-b", "BackupStatus": "Running"})
             account.apply(BeginRun(other, Lock("run-b", LOCK.until)))
-            account.apply(SetDesired(1))
+            account.apply(ScaleOut())
             return describe(**request)
 
         with (
@@ -312,9 +314,73 @@ class TestSchedule:
 
 class TestGroup:
     def test_scales_out_and_in(self, account: Account, cloud: Cloud) -> None:
-        for capacity in (1, 1, 0, 0):
-            account.apply(SetDesired(capacity))
-            assert len(cloud.instances()) == capacity
+        for action, count in ((ScaleOut(), 1), (ScaleOut(), 1), (ScaleIn(""), 0), (ScaleIn(""), 0)):
+            account.apply(action)
+            assert len(cloud.instances()) == count
+        assert cloud.item("scale-in") is None
+
+    def test_the_capacity_of_another_run_stays(self, account: Account, cloud: Cloud) -> None:
+        """A stop that comes late has read the world of before."""
+        account.apply(BeginRun(RECORD, LOCK))
+        account.apply(ScaleOut())
+        for run in ("run-b", ""):
+            with pytest.raises(WorldChanged):
+                account.apply(ScaleIn(run))
+        assert len(cloud.instances()) == 1
+        account.apply(ScaleIn("run-a"))
+        assert cloud.instances() == []
+
+    def test_no_run_begins_while_the_group_is_scaled_in(
+        self, account: Account, cloud: Cloud
+    ) -> None:
+        """The lock is looked at in one moment, and the call arrives in a later one."""
+        account.apply(BeginRun(RECORD, LOCK))
+        account.apply(ScaleOut())
+        other = BeginRun(Record({"BackupId": "run-b"}), Lock("run-b", LOCK.until))
+        call = account._autoscaling.set_desired_capacity
+
+        def while_another_begins(**request: Any) -> Any:
+            account.apply(ReleaseLock("run-a"))
+            with pytest.raises(WorldChanged, match="being scaled in"):
+                account.apply(other)
+            return call(**request)
+
+        with mock.patch.object(account._autoscaling, "set_desired_capacity", while_another_begins):
+            account.apply(ScaleIn("run-a"))
+        assert cloud.instances() == []
+        account.apply(other)
+        assert cloud.item("lock")["Run"] == {"S": "run-b"}  # type: ignore[index]
+
+    def test_who_died_while_scaling_in_is_waited_for_and_no_longer(
+        self, account: Account, cloud: Cloud
+    ) -> None:
+        now = time.time()
+        cloud.instance_writes("scale-in", BackupId={"S": "scale-in"}, Until={"N": str(now + 60)})
+        with pytest.raises(WorldChanged):
+            account.apply(BeginRun(RECORD, LOCK))
+        cloud.instance_writes("scale-in", Until={"N": str(now - 1)})
+        account.apply(BeginRun(RECORD, LOCK))
+
+    def test_one_that_scales_in_does_not_forget_another(
+        self, account: Account, cloud: Cloud
+    ) -> None:
+        def while_another_does(**request: Any) -> None:
+            cloud.instance_writes("scale-in", Until={"N": "9999999999.5"})
+
+        with mock.patch.object(account._autoscaling, "set_desired_capacity", while_another_does):
+            account.apply(ScaleIn(""))
+        assert cloud.item("scale-in")["Until"] == {"N": "9999999999.5"}  # type: ignore[index]
+
+    def test_a_group_that_refuses_keeps_no_run_from_beginning(
+        self, account: Account, cloud: Cloud
+    ) -> None:
+        refusal = ClientError({"Error": {"Code": "Throttling", "Message": "slow"}}, "op")
+        with (
+            mock.patch.object(account._autoscaling, "set_desired_capacity", side_effect=refusal),
+            pytest.raises(ClientError, match="slow"),
+        ):
+            account.apply(ScaleIn(""))
+        account.apply(BeginRun(RECORD, LOCK))
 
 
 class TestNotify:
@@ -444,7 +510,7 @@ class TestInstance:
         ("dynamodb", "put_item", NoteSnapshot(NewestSnapshot("run-a", NOW))),
         ("dynamodb", "delete_item", ReleaseLock("run-a")),
         ("scheduler", "create_schedule", STOP),
-        ("autoscaling", "set_desired_capacity", SetDesired(1)),
+        ("autoscaling", "set_desired_capacity", ScaleOut()),
         ("autoscaling", "terminate_instance_in_auto_scaling_group", EndInstance("i-1")),
         ("sns", "publish", Notify("subject", "body")),
     ],

@@ -23,9 +23,10 @@ from orchestrator.actions import (
     ReleaseLock,
     RemoveSchedule,
     Retry,
+    ScaleIn,
+    ScaleOut,
     Schedule,
     SendAnonymousMetric,
-    SetDesired,
     StopInstance,
 )
 from orchestrator.core import Decision, Group, World, decide
@@ -97,8 +98,10 @@ def text(action: Action) -> str:
             return f"begin {record.backup_id} until {lock.until:%H:%M}"
         case Schedule(run, name, moment):
             return f"schedule {name} of {run} at {moment:%H:%M}"
-        case SetDesired(capacity):
-            return f"desired {capacity}"
+        case ScaleOut():
+            return "desired 1"
+        case ScaleIn():
+            return "desired 0"
         case EndInstance(instance):
             return f"end {instance}"
         case StopInstance(terminating):

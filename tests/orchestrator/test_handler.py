@@ -56,7 +56,7 @@ def report(cloud: Cloud, status: str) -> None:
 
 def test_a_backup_from_start_to_success(cloud: Cloud) -> None:
     before = datetime.now(UTC)
-    assert invoke("start")["actions"] == ["BeginRun", "Schedule", "SetDesired"]
+    assert invoke("start")["actions"] == ["BeginRun", "Schedule", "ScaleOut"]
     assert cloud.item(RUN)["BackupStatus"] == {"S": "Running"}  # type: ignore[index]
     assert len(cloud.instances()) == 1
     stop = datetime.strptime(cloud.entry(RUN)["ScheduleExpression"], "at(%Y-%m-%dT%H:%M:%S)")
@@ -77,7 +77,7 @@ def test_a_backup_from_start_to_success(cloud: Cloud) -> None:
 
 def test_a_backup_that_reaches_the_end_of_its_window(cloud: Cloud) -> None:
     invoke("start")
-    assert invoke("stop")["actions"] == ["SetDesired", "Schedule"]
+    assert invoke("stop")["actions"] == ["ScaleIn", "Schedule"]
     assert cloud.instances() == []
     assert cloud.entries() == [RUN, f"{RUN}-close"]
     invoke("close")
@@ -101,7 +101,7 @@ def test_a_second_start_is_refused_and_changes_nothing(cloud: Cloud) -> None:
 def test_the_same_start_twice_is_one_run(cloud: Cloud) -> None:
     invoke("start")
     instances = cloud.instances()
-    assert invoke("start")["actions"] == ["Schedule", "SetDesired"]
+    assert invoke("start")["actions"] == ["Schedule", "ScaleOut"]
     assert cloud.instances() == instances
     assert cloud.mails() == []
 
@@ -141,7 +141,7 @@ def test_observations_that_fail_change_nothing(
     cloud: Cloud, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     with mock.patch.object(Observer, "observe", side_effect=error):
-        assert invoke("start")["actions"] == ["BeginRun", "Schedule", "SetDesired"]
+        assert invoke("start")["actions"] == ["BeginRun", "Schedule", "ScaleOut"]
         report(cloud, "Success")
         invoke("instance-terminated")
     assert cloud.item("lock") is None

@@ -24,8 +24,9 @@ from orchestrator.actions import (
     ReleaseLock,
     RemoveSchedule,
     Retry,
+    ScaleIn,
+    ScaleOut,
     Schedule,
-    SetDesired,
     StopInstance,
 )
 from orchestrator.core import Group, World, decide
@@ -34,7 +35,7 @@ from orchestrator.record import Lock, NewestSnapshot, Record, Step, timestamp
 from tests.orchestrator.test_core import CASES, SETTINGS, at, body, inner
 
 DELIVERIES = 3
-AUTO_SCALING = frozenset({SetDesired, EndInstance, StopInstance, CompleteHook})
+AUTO_SCALING = frozenset({ScaleOut, ScaleIn, EndInstance, StopInstance, CompleteHook})
 
 
 class Refused(Exception):
@@ -110,9 +111,13 @@ class Account:
                 self.records = {**self.records, record.backup_id: record}
             case Schedule(run, name, _):
                 self.entries[f"{run} {name}"] = action
-            case SetDesired(capacity):
-                assert capacity == 0 or (self.lock and self.records[self.lock.run].running)
-                self.desired = capacity
+            case ScaleOut():
+                assert self.lock
+                assert self.records[self.lock.run].running
+                self.desired = 1
+            case ScaleIn(run):
+                assert run == (self.lock.run if self.lock else "")
+                self.desired = 0
             case EndInstance(instance):
                 assert self.lock is None, "before the run begins, or it could be that run's"
                 self.ending.add(instance)

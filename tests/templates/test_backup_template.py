@@ -31,6 +31,7 @@ GUIDE: dict[str, tuple[Any, list[Any] | None]] = {
     "EFSEncryption": ("Yes", ["Yes", "No"]),
     # ours
     "EFSThroughputMode": ("bursting", ["bursting", "elastic"]),
+    "MaxFailedPercent": (1, None),
     "VerifyPercent": (0, None),
     "RetainWeekly": (0, None),
     "RetainMonthly": (0, None),
@@ -40,6 +41,9 @@ GUIDE: dict[str, tuple[Any, list[Any] | None]] = {
     "LogRetentionDays": (365, None),
     "ProtectSnapshots": ("No", ["Yes", "No"]),
     "ReplicaRegion": ("", None),
+    "InstanceType": ("", None),
+    "KmsKeyId": ("", None),
+    "SendAnonymousData": ("", ["", "Yes", "No"]),
 }
 LABELS = {
     "SrcEFS": "Source EFS",
@@ -57,6 +61,7 @@ LABELS = {
     "Dashboard": "Dashboard",
     "EFSEncryption": "EFS Encryption",
     "EFSThroughputMode": "EFS Throughput Mode",
+    "MaxFailedPercent": "Max Failed Percent",
     "VerifyPercent": "Verify Percent",
     "RetainWeekly": "Retain Weekly",
     "RetainMonthly": "Retain Monthly",
@@ -66,6 +71,9 @@ LABELS = {
     "LogRetentionDays": "Log Retention",
     "ProtectSnapshots": "Protect Snapshots",
     "ReplicaRegion": "Replica Region",
+    "InstanceType": "Instance Type",
+    "KmsKeyId": "KMS Key",
+    "SendAnonymousData": "Send Anonymous Data",
 }
 
 
@@ -137,6 +145,34 @@ def test_a_schedule_is_an_expression_of_eventbridge(template: dict[str, Any]) ->
     assert parameter["ConstraintDescription"].startswith("must be")
 
 
+def test_a_key_is_named_by_its_arn(template: dict[str, Any]) -> None:
+    """EFS tells the ARN of a key, and by that a later update is judged."""
+    key = "arn:aws:kms:eu-west-1:123456789012:key"
+    good = ["", f"{key}/1234abcd-12ab-34cd-56ef-1234567890ab", f"{key}/mrk-1234abcd12ab34cd"]
+    good.append(
+        "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-12345678"
+    )
+    bad = ["alias/backup", "1234abcd-12ab-34cd-56ef-1234567890ab", f"{key}/"]
+    bad.append("arn:aws:kms:eu-west-1:123456789012:alias/backup")
+    assert wrongly_judged(template["Parameters"]["KmsKeyId"], good, bad) == []
+
+
+def test_an_instance_type_looks_like_one(template: dict[str, Any]) -> None:
+    good = ["", "c5.xlarge", "c7gn.16xlarge", "u-6tb1.112xlarge", "mac2-m2.metal"]
+    bad = ["c5", ".xlarge", "c5.", "C5.xlarge", "c5.xlarge ", "$(id).x"]
+    assert wrongly_judged(template["Parameters"]["InstanceType"], good, bad) == []
+
+
+def test_what_makes_the_file_system_is_looked_at_before_it_is_touched(
+    template: dict[str, Any], resources: dict[str, Any]
+) -> None:
+    assert resources["DstEFS"]["DependsOn"] == "FileSystemCheck"
+    check = resources["FileSystemCheck"]["Properties"]
+    for name in ("EFSMode", "EFSEncryption", "KmsKeyId"):
+        assert check[name] == {"Ref": name}
+        assert "cannot be changed later" in template["Parameters"][name]["Description"].lower()
+
+
 def test_retain_is_at_least_one(template: dict[str, Any]) -> None:
     assert template["Parameters"]["Retain"]["MinValue"] == 1
 
@@ -166,13 +202,14 @@ def test_the_source_can_never_be_written(template: dict[str, Any]) -> None:
             assert statement["Resource"] == {"Fn::GetAtt": ["DstEFS", "Arn"]}
 
 
-def test_the_alarm_tells_after_two_intervals(template: dict[str, Any]) -> None:
-    alarm = template["Resources"]["SnapshotAgeAlarm"]["Properties"]
-    days = {
-        name: entry["TooOld"] / 86400 for name, entry in template["Mappings"]["Interval"].items()
-    }
-    assert days == {"daily": 2, "weekly": 14, "monthly": 62}
-    assert alarm["Threshold"] == {"Fn::FindInMap": ["Interval", {"Ref": "IntervalTag"}, "TooOld"]}
+def test_the_alarm_tells_after_two_intervals_of_the_schedule(template: dict[str, Any]) -> None:
+    """How long they are is tested in tests/solution_helper/test_schedule.py."""
+    resources = template["Resources"]
+    alarm = resources["SnapshotAgeAlarm"]["Properties"]
+    assert alarm["Threshold"] == {"Fn::GetAtt": ["AlarmThreshold", "TooOld"]}
+    told = resources["AlarmThreshold"]["Properties"]
+    for name in ("BackupSchedule", "BackupWindow", "IntervalTag"):
+        assert told[name] == {"Ref": name}
     assert (alarm["ComparisonOperator"], alarm["Statistic"]) == ("GreaterThanThreshold", "Maximum")
     assert alarm["Dimensions"] == [{"Name": "StackName", "Value": {"Ref": "AWS::StackName"}}]
 

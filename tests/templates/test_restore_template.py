@@ -38,12 +38,15 @@ GUIDE: dict[str, tuple[str, Any, str]] = {
     "BackupDate": (STRING, "", "Backup Date"),
     "UndoId": (STRING, "", "Undo ID"),
     "RestoreWindow": ("Number", 4320, "Restore Window"),
+    "InstanceType": (STRING, "", "Instance Type"),
+    "SendAnonymousData": (STRING, "", "Send Anonymous Data"),
 }
 ALLOWED = {
     "IntervalTag": ["daily", "weekly", "monthly"],
     "Dashboard": ["Yes", "No"],
     "RestoreMode": ["Mirror", "Merge", "NewDirectory"],
     "DryRun": ["No", "Yes"],
+    "SendAnonymousData": ["", "Yes", "No"],
 }
 FILE_SYSTEM = "arn:${AWS::Partition}:elasticfilesystem:${AWS::Region}:${AWS::AccountId}:file-system"
 
@@ -154,8 +157,9 @@ def test_the_instance_reaches_both_file_systems(template: dict[str, Any]) -> Non
 def test_every_parameter_of_a_restore_reaches_the_instance(template: dict[str, Any]) -> None:
     settings, _ = user_data(template)
     written = {line.partition("=")[2] for line in settings}
-    network = {"VpcId", "Subnets", "SecurityGroupId", "Email", "Dashboard"}
-    assert {f"${{{name}}}" for name in set(GUIDE) - network} - written == set()
+    around = {"VpcId", "Subnets", "SecurityGroupId", "InstanceType"}
+    around |= {"Email", "Dashboard", "SendAnonymousData"}
+    assert {f"${{{name}}}" for name in set(GUIDE) - around} - written == set()
 
 
 def test_only_the_target_can_be_written(template: dict[str, Any]) -> None:

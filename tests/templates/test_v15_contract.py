@@ -36,7 +36,42 @@ ONLY_WITH_A_POLICY = {
 
 def problems(v15: Tree, ours: Tree) -> list[str]:
     """What an update of a stack from one template to the other would break."""
-    return [*_interface(v15, ours), *_resources(v15["Resources"], ours["Resources"])]
+    after = _as_it_comes(v15, ours)
+    return [*_interface(v15, ours), *_resources(v15["Resources"], after)]
+
+
+def _as_it_comes(v15: Tree, ours: Tree) -> Tree:
+    """Our resources where no new parameter is given."""
+    new = {n: p.get("Default") for n, p in ours["Parameters"].items() if n not in v15["Parameters"]}
+
+    def value(node: Any) -> Any:
+        """None where it takes more than the new parameters to know it."""
+        match node:
+            case {"Ref": name}:
+                return new.get(name)
+            case {"Condition": name}:
+                return value(ours["Conditions"][name])
+            case {"Fn::Not": [inner]}:
+                return None if (found := value(inner)) is None else not found
+            case {"Fn::Equals": [left, right]}:
+                known = [value(side) for side in (left, right)]
+                return None if None in known else known[0] == known[1]
+        return None if isinstance(node, dict) else node
+
+    def resolved(node: Any) -> Any:
+        if isinstance(node, list):
+            return [resolved(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "Fn::If" in node:
+            name, yes, no = node["Fn::If"]
+            if (holds := value({"Condition": name})) is not None:
+                return resolved(yes if holds else no)
+        inner = {key: resolved(item) for key, item in node.items()}
+        return {key: item for key, item in inner.items() if item != {"Ref": "AWS::NoValue"}}
+
+    found: Tree = resolved(ours["Resources"])
+    return found
 
 
 def _interface(v15: Tree, ours: Tree) -> Iterator[str]:
@@ -132,7 +167,8 @@ def test_what_is_replaced_knowingly_is_replaced(
     v15: Tree, ours: dict[str, Tree], kind: str
 ) -> None:
     for name, properties in REPLACED.items():
-        before, after = (template[kind]["Resources"][name] for template in (v15, ours))
+        before = v15[kind]["Resources"][name]
+        after = _as_it_comes(v15[kind], ours[kind])[name]
         assert _fixed_properties_that_differ(before, after) == properties
 
 

@@ -19,6 +19,7 @@ from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, make_list
+from engine.copying.parts import LARGE, Parts
 from engine.copying.rsync import Copying
 from engine.snapshots.catalog import Run, source_identity
 from engine.snapshots.folder import Beginning, SnapshotFolder
@@ -27,6 +28,7 @@ from engine.snapshots.keeping import retain, told
 from engine.snapshots.readers import Readers
 from engine.snapshots.removal import remove_trees
 from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
+from engine.stage.large import LargeFiles
 from engine.stage.memory import known, write_directories
 from engine.stage.reading_back import Window, verify
 from engine.stage.report import Trees
@@ -81,13 +83,18 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         newest = folder.newest()
         directories = folder.directories_of(newest) if newest else None
         what_is_known = known(directories, notes, bool(beginning.unfinished), work)
-        pool = stack.enter_context(Pool(PROCESSES, stop, what_is_known))
+        pool = stack.enter_context(Pool(PROCESSES, stop, work, what_is_known))
         restores = restores_in(trees.source)
-        changed = make_snapshot(options, folder, roots, trees, notes, pool, work, stop, result)
+        parts = Parts(roots.inside(folder.make_parts()).path, started, trees.margin)
+        large = LargeFiles(trees, parts, stop, LARGE)
+        changed = make_snapshot(
+            options, folder, roots, trees, notes, large, pool, work, stop, result
+        )
         warn_of_restores(restores, restores_in(trees.source), result)
         note = note_of(started, beginning, folder, trees, result)
         note = hold_before_upheaval(options, folder, note, changed, result)
         publish(folder, note, changed, stop, result)
+        parts.tidy()
         if options.log_dir:
             keep_log(work / CHANGES_FILE, options.log_dir, result)
         are_sound = not options.verify_percent or verify_share(
@@ -162,6 +169,7 @@ def make_snapshot(
     roots: Roots,
     trees: Trees,
     notes: Notes,
+    large: LargeFiles,
     pool: Pool,
     work: Path,
     stop: StopSignals,
@@ -182,6 +190,7 @@ def make_snapshot(
         trees,
         pool,
         copying,
+        large,
         notes,
         work,
         options.jobs,

@@ -88,7 +88,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: ManageResult) -
     with Readers(folder.readers) as readers:
         result.text = obey(folder, request, readers)
         if request.action == "remove":
-            clear(folder, readers, stop)
+            clear(folder, readers, work, stop)
 
 
 def locate(path: Path, request: Request) -> tuple[SnapshotFolder, Snapshot]:
@@ -111,9 +111,9 @@ def ask(options: Options, snapshot: Snapshot) -> None:
         raise Refused("nothing was removed")
 
 
-def clear(folder: SnapshotFolder, readers: Readers, stop: StopSignals) -> None:
+def clear(folder: SnapshotFolder, readers: Readers, work: Path, stop: StopSignals) -> None:
     folder.forget(readers)
-    with opened_path(folder.path) as top, Pool(PROCESSES, stop, None) as pool:
+    with opened_path(folder.path) as top, Pool(PROCESSES, stop, work) as pool:
         errors = remove_trees(pool, top, [path.name for path in folder.leftovers(readers)])
     if errors:
         raise Failed("system", f"it is out of sight, but not all could be removed: {errors[0]}")

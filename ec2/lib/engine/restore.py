@@ -26,7 +26,7 @@ from engine.snapshots.removal import RemoveEmpty, remove_trees
 from engine.target.compare import CHANGES, NEVER, Collect, Compare, Sides
 from engine.target.fetch import Fetch
 from engine.target.plan import Plan
-from engine.target.records import Attributes, read_records
+from engine.target.records import Attributes, folders, read_records
 from engine.target.request import (
     Options,
     check,
@@ -157,7 +157,7 @@ class Restore:
             self.sharing,
         )
         plan = Plan(sides, self.work)
-        with Pool(PROCESSES, self.stop, sides) as pool:
+        with Pool(PROCESSES, self.stop, self.work, sides) as pool:
             first: Task = Compare(TOP) if self.live >= 0 else Collect(TOP)
             plan.make(pool, [first], self.digests, lambda: self._show_plan(plan))
         result.add(plan)
@@ -207,7 +207,7 @@ class Restore:
             new = walls.around(safety.new, Root(path, path))
             if walls.warning:
                 result.warn(walls.warning)
-            with Pool(PROCESSES, self.stop, None) as pool:
+            with Pool(PROCESSES, self.stop, self.work) as pool:
                 fetch = Fetch(plan, self.live, safety, pool, self.work)
                 fetch.make(saved, new, self.options.jobs, self.stop, self._show_fetch(plan))
             self._check_still_the_same()
@@ -222,7 +222,7 @@ class Restore:
         self._note_damaged(fetch)
         self._describe_way_back(safety)
         tops = Tops(self.saved, self.live, safety.aside, safety.new)
-        with Pool(PROCESSES, self.stop, tops) as pool:
+        with Pool(PROCESSES, self.stop, self.work, tops) as pool:
             try:
                 self._swap(plan, pool)
             finally:
@@ -241,7 +241,7 @@ class Restore:
     def _discard(self, safety: SafetyDirectory, was: Attributes) -> None:
         """Nothing has changed yet, and nothing of the attempt shall be left."""
         try:
-            with Pool(PROCESSES, StopSignals()) as pool:
+            with Pool(PROCESSES, StopSignals(), self.work) as pool:
                 remove_trees(pool, safety.undo, ["new"])
             left = [*safety.discard_empty(), *safety.discard()]
             set_attributes_of(self.live, Directory(TOP, False, *was))
@@ -303,9 +303,9 @@ class Restore:
         that first saves listing them."""
         errors: list[str]
         swapped = read_records(self.work / "swapped")
-        folders = (record.folder for record in swapped if record.files or record.trees)
+        new = folders(record for record in swapped if record.files or record.trees)
         try:
-            empty = (RemoveEmpty(safety.new, folder) for folder in folders if folder)
+            empty = (RemoveEmpty(safety.new, folder) for folder in new if folder)
             pool.run(empty, lambda _: [])
             errors = remove_trees(pool, safety.undo, ["new"])
         except EngineError as error:

@@ -16,6 +16,7 @@ from engine.command.process import StopSignals
 from engine.target.request import resolved_prefix
 from engine.target.safety import SAFETY_PREFIX, target_lock
 from engine.target.undo import Undo, UndoError, agreed, open_own, shown, summary
+from engine.tree.descent import names_in
 from engine.tree.walls import opened_path
 
 log = logging.getLogger(__name__)
@@ -131,9 +132,7 @@ def undo(work: Undo, root: Path, options: Options, stop: StopSignals, result: Un
 def known(top: int) -> str:
     """The restores that can be undone there."""
     ends = (SAFETY_PREFIX, ".undo")
-    names = (
-        name for name in os.listdir(top) if name.startswith(ends[0]) and name.endswith(ends[1])
-    )
+    names = (name for name in names_in(top) if name.startswith(ends[0]) and name.endswith(ends[1]))
     ids = ", ".join(sorted(shown(name[len(ends[0]) : -len(ends[1])]) for name in names))
     return f"there is: {ids}" if ids else "there is none"
 

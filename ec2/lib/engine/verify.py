@@ -40,7 +40,8 @@ class Options(CommonOptions):
 
 @dataclass
 class VerifyResult(Result):
-    """not_listed: files without a digest. They were copied by version 1.5 and never since."""
+    """not_listed: files without a digest. They were copied by version 1.5 and never since, or, if
+    they are large, by several runs."""
 
     snapshot: str = ""
     snapshot_date: str = ""
@@ -90,7 +91,7 @@ def check_snapshot(
             "of it any more. The next backup makes one, of the files that it copies"
         )
     result.begin("verify")
-    with Pool(PROCESSES, stop) as pool:
+    with Pool(PROCESSES, stop, work) as pool:
         check_files(top, digests, pool, work, result)
     if result.errors:
         raise Failed("verification", f"{snapshot} is not as it was made")

@@ -1,4 +1,4 @@
-"""The commands of an administrator, as make runs them, with the real AWS CLI."""
+"""The commands of an administrator, as make runs them."""
 
 import json
 import os
@@ -17,8 +17,10 @@ ROOMS = ("admin", "ec2", "src", "templates", "tools")
 FILES = ("Makefile", "README.md", "requirements.txt", "requirements-dev.txt")
 AWS = ".venv/bin/aws"
 V15 = Path(__file__).parent / "v15.template"
-# What a shell, make or the AWS CLI could take for its own.
+# What a shell or make could take for its own.
 LABEL = """it's "daily" $(echo x) $HOME, [a] # 100%"""
+SIZE = "    us-east-1: {InstanceSize: c5.xlarge}\n"
+SMALLER = "    us-east-1: {InstanceSize: c5.large}\n    c5.large: {Arch: HVM64}\n"
 PUBLICATION = {"BUCKET": "my-backups", "REGIONS": "us-east-1", "VERSION": "v2.0.0"}
 
 
@@ -261,12 +263,16 @@ def test_a_restore_that_is_refused_says_why(backed_up, run):
 
 
 def test_a_stack_of_version_1_is_updated_and_keeps_its_values(
-    local_account, make, describe, required, refused
+    local_account, make, run, describe, required, refused
 ):
-    values = {**required, "FolderLabel": LABEL, "Retain": "5"}
+    """Its user had edited the Mappings, and CloudFormation does not show the label as it is."""
+    label = "b\N{LATIN SMALL LETTER U WITH DIAERESIS}ro 7"
+    values = {**required, "FolderLabel": label, "Retain": "5"}
+    body = V15.read_text()
+    assert body.count(SIZE) == 1
     local_account.client("cloudformation").create_stack(
         StackName="old",
-        TemplateBody=V15.read_text(),
+        TemplateBody=body.replace(SIZE, SMALLER),
         Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
         Capabilities=["CAPABILITY_IAM"],
     )
@@ -275,8 +281,26 @@ def test_a_stack_of_version_1_is_updated_and_keeps_its_values(
     )
     before = describe("old")[1]["BackupEFS"]
     assert "Update the stack first" in refused("restore", STACK="old")
-    make("deploy", STACK="old", Retain="3")
+    assert "EFSMode of the stack old" in refused("deploy", STACK="old", EFSMode="maxIO")
+    keep = "InstanceType=c5.large"
+    said = refused("deploy", STACK="old", Retain="3")
+    assert f"To keep that: {keep}. To take the release's: InstanceType=" in said
+    make("deploy", STACK="old", Retain="3", **dict([keep.split("=")]))
     parameters, outputs = describe("old")
-    assert parameters.items() >= {**values, "Retain": "3"}.items()
+    shown = {**values, "Retain": "3", "InstanceType": "c5.large", "FolderLabel": "b?ro 7"}
+    assert parameters.items() >= shown.items()
     assert outputs["BackupEFS"] == before
+    functions = local_account.client("lambda")
+    told = functions.get_function_configuration(FunctionName="old")["Environment"]["Variables"]
+    assert (told["folder_label"], told["instance_type"]) == (label, "c5.large")
+
     assert "has made no backup yet" in make("status", STACK="old")
+    assert f"{required['SrcEFS']} is available" in run("make", "preflight", "STACK=old").stdout
+    (local_account.file_system(required["SrcEFS"]) / "another file").touch()
+    assert "Started: run" in make("backup-now", STACK="old")
+    make("status", STACK="old", WATCH="yes")
+    folder = local_account.file_system(before) / label
+    assert (folder / "daily.0").is_dir()
+    assert "FolderLabel as 'b?ro 7'" in refused("restore", STACK="old", DRYRUN="yes")
+    asked = {"STACK": "old", "FolderLabel": label, "DRYRUN": "yes", "KEEP": "yes"}
+    assert "\nPlanned\n" in make("restore", **asked)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from local import emulator
+
 HERE = Path(__file__).parent
 LAUNCHED = "EC2 Instance Launch Successful"
 TERMINATING = "EC2 Instance-terminate Lifecycle Action"
@@ -242,6 +244,71 @@ def test_the_output_of_a_command_goes_to_the_bucket(stack, instance):
         place = {"Bucket": stack.outputs["Bucket"], "Key": f"{folder}/{stream}"}
         s3.get_waiter("object_exists").wait(**place, WaiterConfig={"Delay": 1, "MaxAttempts": 10})
         assert s3.get_object(**place)["Body"].read() == content
+
+
+@pytest.fixture
+def deny(stack):
+    """deny(action): takes a right from the role of the instances, for one test."""
+    found = stack.account.client("cloudformation").describe_stack_resource(
+        StackName="small", LogicalResourceId="Role"
+    )
+    policy = {
+        "RoleName": found["StackResourceDetail"]["PhysicalResourceId"], "PolicyName": "deny",
+    }  # fmt: skip
+    iam = stack.account.client("iam")
+
+    def deny(action):
+        statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
+        document = {"Version": "2012-10-17", "Statement": [statement]}
+        iam.put_role_policy(**policy, PolicyDocument=json.dumps(document))
+
+    yield deny
+    iam.delete_role_policy(**policy)
+
+
+@pytest.mark.parametrize(
+    "right", ["s3:PutObjectAcl", "s3:GetEncryptionConfiguration", "s3:PutObject"]
+)
+def test_output_is_not_kept_where_a_right_for_it_is_missing(
+    stack, instance, deny, wait_until, right
+):
+    """The agent uploads with an access control list, and the command does not know."""
+    deny(right)
+    journal = stack.account.home / emulator.AUTHORIZATIONS
+    seen = len(journal.read_text().splitlines()) if journal.exists() else 0
+    place = {"OutputS3BucketName": stack.outputs["Bucket"], "OutputS3KeyPrefix": "ssm-logs"}
+    found = stack.run(instance, "echo one", **place)
+    assert found["Status"] == "Success"
+
+    def denied():
+        new = map(json.loads, journal.read_text().splitlines()[seen:])
+        return [entry["action"] for entry in new if not entry["allowed"]]
+
+    assert right in wait_until(denied)
+    kept = stack.account.client("s3").list_objects_v2(
+        Bucket=stack.outputs["Bucket"], Prefix=f"ssm-logs/{found['CommandId']}/"
+    )
+    assert kept["KeyCount"] == 0
+
+
+def test_a_policy_by_what_efs_does_not_enforce_lets_nobody_mount(stack, instance):
+    efs, file_system = stack.account.client("efs"), stack.outputs["FileSystem"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "*"},
+        "Action": "elasticfilesystem:Client*",
+        "Condition": {"StringLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/*"}},
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    efs.put_file_system_policy(FileSystemId=file_system, Policy=json.dumps(policy))
+    try:
+        found = stack.run(
+            instance, "mkdir /media", f"mount -t efs -o tls,iam {file_system}:/ /media"
+        )
+    finally:
+        efs.delete_file_system_policy(FileSystemId=file_system)
+    assert found["ResponseCode"] == 32
+    assert "aws:PrincipalArn, which EFS does not enforce" in found["StandardErrorContent"]
 
 
 def test_a_schedule_rule_fires_once_when_it_is_told_to(stack, wait_until):

@@ -37,6 +37,7 @@ UNSEEN = {
     "backup SchedulerRole lambda:InvokeFunction": "by Scheduler, when an entry is due",
     "restore RestoreWatchRole iam:PassRole": "by Scheduler, before it takes an entry with a role",
     "restore SchedulerRole lambda:InvokeFunction": "by Scheduler, when an entry is due",
+    "backup SolutionHelperRole elasticfilesystem:*": "when the stack is updated, to keep it",
     "backup EC2Role sns:Publish": "to tell of a record that cannot be updated",
     "backup EC2Role ssm:UpdateInstanceInformation": AGENT,
     "backup EC2Role ssmmessages:*": AGENT,

@@ -1,6 +1,7 @@
 """The backup stack, as CloudFormation makes it."""
 
 import json
+import time
 
 import pytest
 from botocore.exceptions import ClientError
@@ -119,6 +120,29 @@ def test_another_instance_size_takes_two_lines(local_account, create):
     )
 
 
+def test_parameters_in_place_of_edits(local_account, create):
+    """Of a type that the Mappings do not have."""
+    resources = create(
+        InstanceType="m8g.medium", SendAnonymousData="No", BackupSchedule="rate(4 days)"
+    )
+    (version,) = local_account.client("ec2").describe_launch_template_versions(
+        LaunchTemplateId=resources["BackupInstanceLaunchTemplate"]
+    )["LaunchTemplateVersions"]
+    data = version["LaunchTemplateData"]
+    assert (data["InstanceType"], data["ImageId"]) == (
+        "m8g.medium",
+        f"resolve:ssm:{PARAMETER.format('arm64')}",
+    )
+    told = local_account.client("lambda").get_function_configuration(
+        FunctionName=resources["Orchestrator"]
+    )["Environment"]["Variables"]
+    assert (told["instance_type"], told["send_anonymous_data"]) == ("m8g.medium", "No")
+    (alarm,) = local_account.client("cloudwatch").describe_alarms(AlarmNames=[resources[ALARM]])[
+        "MetricAlarms"
+    ]
+    assert alarm["Threshold"] == 8 * 86400
+
+
 def test_a_wrong_architecture_is_explained(create):
     with pytest.raises(deployment.DeploymentError) as error:
         create([(REGION_LINE, NEW_TYPE + "    m8g.medium: {Arch: HVM64}\n")])
@@ -192,6 +216,72 @@ def test_what_the_backup_file_system_becomes(local_account, create, parameters, 
     assert found == policies
 
 
+def update(account, **changes):
+    """The status that an update of the second stack ends with."""
+    cloudformation = account.client("cloudformation")
+
+    def state():
+        return cloudformation.describe_stacks(StackName="second")["Stacks"][0]
+
+    values = {p["ParameterKey"]: p["ParameterValue"] for p in state()["Parameters"]} | changes
+    cloudformation.update_stack(
+        StackName="second",
+        UsePreviousTemplate=True,
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
+    )
+    deadline = time.monotonic() + 60
+    while (status := state()["StackStatus"]).endswith("_IN_PROGRESS"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return status
+
+
+def backup_file_system(account):
+    found = account.client("cloudformation").describe_stack_resource(
+        StackName="second", LogicalResourceId="DstEFS"
+    )
+    return found["StackResourceDetail"]["PhysicalResourceId"]
+
+
+def failures(account, stack):
+    """What CloudFormation says of the resources that failed."""
+    pages = account.client("cloudformation").get_paginator("describe_stack_events")
+    events = [e for page in pages.paginate(StackName=stack) for e in page["StackEvents"]]
+    return "\n".join(
+        f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}"
+        for e in events
+        if e["ResourceStatus"].endswith("_FAILED")
+    )
+
+
+KEY = f"arn:aws:kms:us-east-1:{api.ACCOUNT_ID}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+@pytest.mark.parametrize(
+    ("before", "change"),
+    [
+        ({}, {"KmsKeyId": KEY}),
+        ({}, {"EFSMode": "maxIO"}),
+        ({"KmsKeyId": KEY}, {"KmsKeyId": ""}),
+        ({"KmsKeyId": KEY}, {"KmsKeyId": "", "EFSEncryption": "No"}),
+    ],
+)
+def test_no_update_exchanges_the_backup_file_system(local_account, create, before, change):
+    backup = create(**before)["DstEFS"]
+    assert update(local_account, **change) == "UPDATE_ROLLBACK_COMPLETE"
+    assert backup_file_system(local_account) == backup
+    said = failures(local_account, "second")
+    assert f"would replace the backup file system {backup} by an empty one" in said
+    assert all(name in said for name in change)
+    assert update(local_account, Retain="9") == "UPDATE_COMPLETE"
+    assert backup_file_system(local_account) == backup
+
+
+def test_a_key_needs_encryption(create):
+    assert "KMS Key needs EFS Encryption" in refused(create, KmsKeyId=KEY, EFSEncryption="No")
+
+
 def test_protection_and_replica_come_and_go_in_place(local_account, create):
     """What the policy says is tested in tests/templates/test_protection.py."""
     resources = create(ProtectSnapshots="Yes", ReplicaRegion="eu-west-1")
@@ -202,21 +292,8 @@ def test_protection_and_replica_come_and_go_in_place(local_account, create):
     (replication,) = efs.describe_replication_configurations(FileSystemId=backup)["Replications"]
     assert [d["Region"] for d in replication["Destinations"]] == ["eu-west-1"]
 
-    cloudformation = local_account.client("cloudformation")
-    (state,) = cloudformation.describe_stacks(StackName="second")["Stacks"]
-    values = {p["ParameterKey"]: p["ParameterValue"] for p in state["Parameters"]}
-    values |= {"ProtectSnapshots": "No", "ReplicaRegion": ""}
-    cloudformation.update_stack(
-        StackName="second",
-        UsePreviousTemplate=True,
-        Capabilities=["CAPABILITY_IAM"],
-        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
-    )
-    cloudformation.get_waiter("stack_update_complete").wait(
-        StackName="second", WaiterConfig={"Delay": 1}
-    )
-    found = cloudformation.describe_stack_resource(StackName="second", LogicalResourceId="DstEFS")
-    assert found["StackResourceDetail"]["PhysicalResourceId"] == backup
+    assert update(local_account, ProtectSnapshots="No", ReplicaRegion="") == "UPDATE_COMPLETE"
+    assert backup_file_system(local_account) == backup
     with pytest.raises(efs.exceptions.PolicyNotFound):
         efs.describe_file_system_policy(FileSystemId=backup)
     with pytest.raises(efs.exceptions.ReplicationNotFound):
@@ -227,3 +304,94 @@ def test_a_replica_in_the_region_of_the_stack_is_refused(create):
     assert "Replica Region must be another region" in refused(
         create, ReplicaRegion=deployment.REGION
     )
+
+
+# What AWS refuses, and ministack alone would not.
+
+
+@pytest.fixture
+def made(local_account):
+    """made(name, resources): how the creation of a stack ends, and what failed."""
+    cloudformation = local_account.client("cloudformation")
+    names = []
+
+    def made(name, resources):
+        cloudformation.create_stack(
+            StackName=name,
+            TemplateBody=json.dumps({"Resources": resources}),
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        names.append(name)
+        deadline = time.monotonic() + 60
+        while True:
+            (state,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+            if not state["StackStatus"].endswith("_IN_PROGRESS"):
+                return state["StackStatus"], failures(local_account, name)
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+    yield made
+    for name in names:
+        cloudformation.delete_stack(StackName=name)
+
+
+def test_a_name_that_is_too_long_is_refused_before_anything_else(local_account, stack, release_url):
+    """In 128 characters, CloudFormation takes it; the function is named like it."""
+    values = {
+        "SrcEFS": stack.source_id,
+        "VpcId": stack.network.vpc,
+        "Subnets": ",".join(stack.network.subnets),
+        "Email": deployment.EMAIL,
+    }
+    url = f"{release_url}/{deployment.BACKUP_TEMPLATE}"
+    before = len(local_account.client("efs").describe_file_systems()["FileSystems"])
+    with pytest.raises(deployment.DeploymentError) as error:
+        deployment.create_stack(local_account, "x" * 65, url, values, lambda text: None)
+    assert "FileSystemCheck: " in str(error.value)
+    assert "has 65 characters" in str(error.value)
+    assert len(local_account.client("efs").describe_file_systems()["FileSystems"]) == before
+
+
+def test_a_function_with_a_long_name_is_refused(stack, made):
+    function = {
+        "FunctionName": "x" * 65,
+        "Runtime": "python3.13",
+        "Handler": "index.handler",
+        "Role": f"arn:aws:iam::{api.ACCOUNT_ID}:role/none",
+        "Code": {"ZipFile": "def handler(event, context): pass"},
+    }
+    status, said = made("long", {"F": {"Type": "AWS::Lambda::Function", "Properties": function}})
+    assert status == "ROLLBACK_COMPLETE"
+    assert "F: " in said
+    assert "length less than or equal to 64" in said
+
+
+def test_a_bucket_that_has_a_policy_gets_no_other_one(local_account, stack, made):
+    bucket = stack.resources["EFSLogBucket"]
+    s3 = local_account.client("s3")
+    before = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    policy = {"Bucket": bucket, "PolicyDocument": json.loads(before)}
+    status, said = made("other", {"P": {"Type": "AWS::S3::BucketPolicy", "Properties": policy}})
+    assert status == "ROLLBACK_COMPLETE"
+    assert f"The bucket policy already exists on bucket {bucket}" in said
+    assert s3.get_bucket_policy(Bucket=bucket)["Policy"] == before
+
+
+def test_the_throughput_mode_changes_once_a_day(local_account, create):
+    backup = create()["DstEFS"]
+    assert update(local_account, EFSThroughputMode="elastic") == "UPDATE_COMPLETE"
+    assert update(local_account, EFSThroughputMode="bursting") == "UPDATE_ROLLBACK_COMPLETE"
+    assert "maximum number of throughput mode changes" in failures(local_account, "second")
+    (state,) = local_account.client("efs").describe_file_systems(FileSystemId=backup)["FileSystems"]
+    assert state["ThroughputMode"] == "elastic"
+
+
+def test_what_is_not_ascii_is_not_shown_but_kept(local_account, create):
+    resources = create(FolderLabel="b\N{LATIN SMALL LETTER U WITH DIAERESIS}ro")
+    (state,) = local_account.client("cloudformation").describe_stacks(StackName="second")["Stacks"]
+    shown = {p["ParameterKey"]: p["ParameterValue"] for p in state["Parameters"]}
+    assert shown["FolderLabel"] == "b?ro"
+    told = local_account.client("lambda").get_function_configuration(
+        FunctionName=resources["Orchestrator"]
+    )["Environment"]["Variables"]
+    assert told["folder_label"] == "b\N{LATIN SMALL LETTER U WITH DIAERESIS}ro"

@@ -2,9 +2,8 @@
 
 v15.template has version 1.5's shape; its functions are stand-ins. The emulator replaces, cleans up
 and rolls back as CloudFormation does, with these differences: it lets a function return to any
-runtime (Lambda refuses version 1.5's by now), and overwrites a bucket policy that exists already.
-Which properties replace a resource in AWS is checked against the resource schemas in
-tests/templates/.
+runtime (Lambda refuses version 1.5's by now). Which properties replace a resource in AWS is checked
+against the resource schemas in tests/templates/.
 """
 
 import json
@@ -20,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from local import deployment, tree
 from tests.v15 import V15
+from tools import publish
 
 TEMPLATE = Path(__file__).parent / "v15.template"
 CUSTOM_RESOURCES = ("AMIInfo", "CreateUniqueID", "SendAnonymousMetrics")
@@ -137,10 +137,12 @@ def without_custom(resources):
 
 
 def broken(account, what):
-    """Our template, with a resource that cannot be made."""
+    """Our template, with a resource that cannot be made. It is too long for the request itself."""
+    s3, bucket = account.client("s3"), deployment.BUCKET
     key = "efs-to-efs-backup/v0.0.0-test/efs-to-efs-backup.template"
-    body = account.client("s3").get_object(Bucket=deployment.BUCKET, Key=key)["Body"].read()
-    return {"TemplateBody": what(body.decode())}
+    body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    s3.put_object(Bucket=bucket, Key="broken.template", Body=what(body.decode()).encode())
+    return {"TemplateURL": publish.object_url(s3, bucket, "broken.template")}
 
 
 def not_uploaded(template):

@@ -25,7 +25,7 @@ from typing import NamedTuple, Optional
 
 from engine.command.files import nul_separated, sort_records
 from engine.command.outcome import Failed
-from engine.command.text import shown_path
+from engine.command.text import Messages, shown_path
 from engine.tree.content import CHECK_BYTES, reader
 from engine.tree.descent import chunks, opened
 from engine.tree.pool import Pool, Task, Worker
@@ -36,6 +36,7 @@ LENGTH = 32
 VOID = b"-" * LENGTH  # what was known of this path does not hold any more
 CONTINUED = b"+" * LENGTH  # but it does, as its file was copied by a run that did not finish
 LINKED = b"?" * LENGTH  # it is one more name of a file
+UNKNOWN = b"!" * LENGTH  # nobody read all of it at once: several runs copied it
 CARRIED = b"<" * LENGTH  # its file is the previous snapshot's, though the source has another
 
 # First bytes of what is noted for :mod:`engine.stage.memory`, which says nothing of digests.
@@ -45,7 +46,7 @@ RECORDS_IN_MEMORY = 20_000
 
 LINE = re.compile(rb"\\?[0-9a-f]{32}  \./[^/].*\n", re.DOTALL)
 RECORD = re.compile(
-    rb"([0-9a-f]{32}|-{32}|\+{32}|\?{32}|<{32}|=[0-9a-f]{30}-)  [^/]|@[0-9a-f]{31}  (?!/)"
+    rb"([0-9a-f]{32}|-{32}|\+{32}|\?{32}|!{32}|<{32}|=[0-9a-f]{30}-)  [^/]|@[0-9a-f]{31}  (?!/)"
 )
 
 # In a line that begins with a backslash. Older versions of md5sum do not know the last one.
@@ -134,7 +135,8 @@ def _size_of_whole_records(path: Path) -> int:
 
 
 def known(marks: Iterable[bytes]) -> tuple[bytes | None, bool]:
-    """The digest that holds after all ``marks`` of one path, and whether there is such a file."""
+    """The digest that holds after all ``marks`` of one path (empty if it has none), and whether
+    there is such a file."""
     digest: bytes | None = None
     before: bytes | None = None
     there = False
@@ -145,6 +147,8 @@ def known(marks: Iterable[bytes]) -> tuple[bytes | None, bool]:
             digest, there = before, True
         elif mark == LINKED:
             there = True
+        elif mark == UNKNOWN:
+            digest, there = b"", True
         else:
             digest, there = mark, True
     return digest, there
@@ -153,7 +157,8 @@ def known(marks: Iterable[bytes]) -> tuple[bytes | None, bool]:
 def merged(
     previous: Iterator[Line], notes: Iterable[tuple[bytes, list[tuple[bool, bytes]]]]
 ) -> Iterator[Line]:
-    """The files of the new snapshot, with None for a digest that has to be computed.
+    """The files of the new snapshot, with None for a digest that has to be computed, and an empty
+    one for a file that has none.
 
     Paths of which this run noted nothing are as they were in the previous snapshot, if they are
     there at all.
@@ -207,7 +212,7 @@ def make_list(
         raise Failed("files", f"some files in the stage cannot be read: {errors[0]}")
     with gzip.GzipFile(new, "wb", compresslevel=1, mtime=0) as file:
         for path, digest in lines():
-            if digest is not None:
+            if digest:
                 file.write(line_of(path, digest))
     new.replace(target)
 
@@ -215,14 +220,14 @@ def make_list(
 def _note_missing(paths: Iterable[bytes], notes: Notes, pool: Pool, stage: int) -> list[str]:
     """Compute what is not known: what the last jobs of a killed run copied, and names that were
     added to a file that was there before. These can be as many as the files."""
-    errors: list[str] = []
+    errors = Messages()
 
     def on_result(found: list[Digested]) -> list[Task]:
         for file in found:
             if file.digest:
                 notes.add(file.digest, [os.fsencode(file.path)])
             elif not file.is_missing:
-                errors.append(file.error)
+                errors.add([file.error])
         notes.save()  # ``paths`` come from a copy of the notes, made at the first of them
         return []
 

@@ -15,6 +15,7 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
                              source had; see catalog.py, also for what binds them to it
     FOLDER/.daily.suspects   paths of files that the last run found not to be what the source has
     FOLDER/.daily.notes      what is known of the digests of the files in the stage
+    FOLDER/.daily.parts      copies of large files that are continued by the next run
     FOLDER/.readers          locked by those who read a snapshot, see readers.py
     FOLDER/.lock             held for the whole run
 """
@@ -86,6 +87,7 @@ class SnapshotFolder:
         self.notes = path / f".{interval}.notes"
         self.suspects = path / f".{interval}.suspects"
         self.readers = readers_file(path)
+        self._parts = path / f".{interval}.parts"
         self._complete = path / f".{interval}.complete"
         self._catalog = Catalog(path, interval)
         self._is_loaded = False
@@ -181,6 +183,11 @@ class SnapshotFolder:
         path.mkdir(mode=0o700)
         return path
 
+    def make_parts(self) -> Path:
+        """A directory for large files that several runs copy, closed to everybody else."""
+        self._parts.mkdir(mode=0o700, exist_ok=True)
+        return self._parts
+
     def run_of(self, snapshot: Path) -> Run | None:
         """The run that made it; None for version 1.5. One of which nothing is known proves nothing:
         it seems to be of a time before everything."""
@@ -223,7 +230,7 @@ class SnapshotFolder:
 
     def _clear(self) -> None:
         """What is of another kind than a run would make is in the way."""
-        for path in (self.stage, self.spare, self._complete):
+        for path in (self.stage, self.spare, self._parts, self._complete):
             if os.path.lexists(path) and not is_tree(path):
                 self.discard(path)
         for path in (self.notes, self.suspects, self.readers):

@@ -25,9 +25,11 @@ from engine.stage.report import (
 from engine.stage.visit import Visit
 from engine.tree.attributes import Directory, set_attributes_of
 from engine.tree.content import CHECK_BYTES, reader
-from engine.tree.descent import GONE, TOP, chunks, inodes_in, join, opened, writable
+from engine.tree.descent import CHUNK, GONE, TOP, chunks, inodes_of, join, opened, writable
 from engine.tree.entries import DIRECTORY, File, file_of
+from engine.tree.listings import side_by_side
 from engine.tree.pool import Worker
+from engine.tree.report import AT_ONCE
 
 CHANGES = "it changed while it was read, or cannot be read to its end"
 
@@ -117,7 +119,7 @@ class Again(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """Have in the stage what the previous snapshot has under ``names`` in ``folder``.
+    """Have in the stage what the previous snapshot has under ``names`` in ``folder``, or nothing.
 
     failure: what it is done for, if these are not below it.
     """
@@ -141,23 +143,21 @@ class Carry(NamedTuple):
                 if before is None:
                     take_out(self.trees, path)
                 elif stat.S_ISDIR(before.mode):
-                    self._carry_directory(path, before, report)
+                    self._carry_directory(path, before, report, worker)
                 else:
                     self._carry(path, before, report)
         if self.failure:
             note_directory(self.trees, self.folder, report)
         return report
 
-    def _carry_directory(self, path: str, before: File, report: Report) -> None:
+    def _carry_directory(self, path: str, before: File, report: Report, worker: Worker) -> None:
         make_directory(self.trees, path)
-        with opened(self._previous, path) as directory:
-            kept = inodes_in(directory)
-        with opened(self.trees.stage, path) as stage:
-            writable(stage)
-            for name, inode in inodes_in(stage).items():
-                if name not in kept:
-                    drop(self.trees, stage, name, inode)
-        report.tasks += [Carry(self.trees, path, part) for part in chunks([*kept])]
+        with opened(self._previous, path) as previous, opened(self.trees.stage, path) as stage:
+            names = side_by_side(worker.work, inodes_of(previous), inodes_of(stage))
+            for part in chunks(name for name, _ in names):
+                report.tasks.append(Carry(self.trees, path, part))
+                if len(report.tasks) * CHUNK >= AT_ONCE:
+                    report.hand_over(worker)
         report.counts["directories"] += 1
         report.marks.append((DOUBTFUL, path))
         attributes = (before.mode, before.uid, before.gid, before.mtime_ns)

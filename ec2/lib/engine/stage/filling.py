@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import itertools
 import logging
 import os
 import time
@@ -23,6 +24,7 @@ from engine.copying.rsync import WAIT_SECONDS, Copying
 from engine.snapshots.catalog import CANDIDATES
 from engine.stage.failures import CHANGES, Again, Carry, Examine
 from engine.stage.finish import Finish
+from engine.stage.large import LargeFiles
 from engine.stage.names import SharedNames, is_settled
 from engine.stage.recheck import Recheck
 from engine.stage.report import Failure, Report, SharedName, Trees
@@ -64,6 +66,7 @@ class Filling:
         trees: Trees,
         pool: Pool,
         copying: Copying,
+        large: LargeFiles,
         notes: Notes,
         work: Path,
         jobs: int,
@@ -85,6 +88,7 @@ class Filling:
         self._trees = trees
         self._pool = pool
         self._copying = copying
+        self._large = large
         self._notes = notes
         self._singles = Lists(copying, work, jobs)
         self._sparse = Lists(copying, work, jobs, "--sparse")
@@ -130,6 +134,7 @@ class Filling:
             self._copying.cancel()
             raise
         finally:
+            self._large.finish()
             self._copying.finish(stop, 2, self._show)
             with contextlib.suppress(OSError):
                 self._notes.save()  # for the next run, if this one does not end well
@@ -169,6 +174,8 @@ class Filling:
         for lists in (self._singles, self._sparse, self._groups):
             lists.finish(apart)
         self._copying.wait(stop, 2, self._show)
+        for report in self._large.wait(self._show):
+            self._take(report)
         if stop.received:
             self._settle_for_less()
         self._run(self._to_examine())
@@ -211,7 +218,8 @@ class Filling:
         self.errors.add(reasons)
 
     def _to_examine(self) -> Iterator[Task]:
-        paths = map(os.fsdecode, self._copying.take_unsure())
+        ours = map(os.fsdecode, self._copying.take_unsure())
+        paths = itertools.chain(ours, self._large.take_unsure())
         return (Examine(self._trees, part) for part in chunks(paths))
 
     def finish_directories(self) -> None:
@@ -243,10 +251,10 @@ class Filling:
         self.counts["listed"] += len(copies)
         self._notes.add(VOID, (os.fsencode(path) for path, _ in copies))
         for file in report.copies:
-            self._singles.add([file])
+            self._copy_single(file, self._singles)
         for file in report.sparse:
-            self._sparse.add([file])
-        if report.together:
+            self._copy_single(file, self._sparse)
+        if report.together and not self._large.takes(report.together):
             self._groups.add(report.together)
             if not fits(report.together):
                 key = str(self.counts["files apart"])
@@ -262,6 +270,10 @@ class Filling:
                 self.changed.append(path)
         return report.tasks
 
+    def _copy_single(self, file: tuple[str, int], lists: Lists) -> None:
+        if not self._large.takes([file]):
+            lists.add([file])
+
     def _take_failures(self, report: Report) -> None:
         self._failed += len(report.failures)
         self.failures += report.failures[: FAILURES_KEPT - len(self.failures)]
@@ -275,6 +287,7 @@ class Filling:
         for failure, has_older in report.lasting:
             kept = OLDER if has_older else NO_OLDER
             reason = NO_TIME if self._is_late and failure.reason == CHANGES else failure.reason
+            reason = self._large.why_not(failure.path) or reason
             self.lasting.add([f"{shown_path(failure.path)}: {reason}; {kept}"])
 
     def _to_share(self) -> Iterator[Task]:
@@ -284,7 +297,7 @@ class Filling:
             if len(names) == 1:
                 if not is_settled(names):
                     self._notes.add(VOID, [os.fsencode(names[0].path)])
-                    self._singles.add([(names[0].path, names[0].size)])
+                    self._copy_single((names[0].path, names[0].size), self._singles)
                     self.counts["listed"] += 1
             elif not is_settled(names):
                 yield Share(self._trees, names)
@@ -307,7 +320,7 @@ class Filling:
             directories=self.counts["directories"],
             links=self.counts["links"],
             copies=self.copied,
-            bytes=self.copied_bytes,
+            bytes=self.copied_bytes + self._large.bytes_under_way,
         )
         now = time.monotonic()
         if now >= self._next_save:

@@ -18,6 +18,7 @@ from engine.tree.entries import File, file_of
 from engine.tree.pool import Pool, Task, Worker
 
 FILES_PER_TASK = 20
+TASKS_AT_ONCE = 100  # of a directory that may have millions of entries
 SUSPECTS_KEPT = 10_000
 
 
@@ -59,7 +60,7 @@ class VerifyDirectory(NamedTuple):
 
     def perform(self, worker: Worker) -> Findings:
         found = Findings()
-        chosen = []
+        chosen: list[str] = []
         try:
             with opened(self.trees.stage, self.path) as directory, os.scandir(directory) as entries:
                 for entry in entries:
@@ -68,12 +69,20 @@ class VerifyDirectory(NamedTuple):
                         found.tasks.append(self._replace(path=path))
                     elif entry.is_file(follow_symlinks=False) and self.window.includes(path):
                         chosen.append(entry.name)
+                    if len(chosen) == FILES_PER_TASK:
+                        found.tasks.append(self._files(chosen))
+                        chosen = []
+                    if len(found.tasks) == TASKS_AT_ONCE:
+                        worker.emit(found)
+                        found = Findings()
         except OSError as error:
             found.errors.add([f"unreadable: {shown_path(self.path)}: {error.strerror}"])
-        for start in range(0, len(chosen), FILES_PER_TASK):
-            names = chosen[start : start + FILES_PER_TASK]
-            found.tasks.append(VerifyFiles(self.trees, self.path, names, self.changed_since))
+        if chosen:
+            found.tasks.append(self._files(chosen))
         return found
+
+    def _files(self, names: list[str]) -> Task:
+        return VerifyFiles(self.trees, self.path, names, self.changed_since)
 
 
 class VerifyFiles(NamedTuple):

@@ -21,7 +21,7 @@ from engine.stage.report import (
     shared_name,
 )
 from engine.tree.content import same_content
-from engine.tree.descent import chunks, join, opened
+from engine.tree.descent import GONE, join, opened
 from engine.tree.entries import DIRECTORY, File, file_of
 from engine.tree.pool import Task, Worker
 
@@ -36,22 +36,28 @@ class Entry(NamedTuple):
     verdict: Verdict
 
 
+class Folder(NamedTuple):
+    """A directory to be made, and what to do then. staged: the inode of what is in its place."""
+
+    name: str
+    staged: int | None
+    task: Task
+
+
 class Settle(NamedTuple):
     """Put entries of one directory into the stage, as far as no data have to be copied, and take
     others out of it."""
 
     trees: Trees
     path: str
-    entries: list[Entry]
-    gone: list[tuple[str, int]]  # names and inodes
     is_same_directory: bool  # as that of which runs that did not finish made copies
+    entries: list[Entry]
+    folders: list[Folder]
+    gone: list[tuple[str, int]]  # names and inodes
 
-    def split(self) -> list[Task]:
-        """Itself as several that can be performed at the same time."""
-        return [
-            *(self._replace(entries=part, gone=[]) for part in chunks(self.entries)),
-            *(self._replace(entries=[], gone=part) for part in chunks(self.gone)),
-        ]
+    @property
+    def size(self) -> int:
+        return len(self.entries) + len(self.folders) + len(self.gone)
 
     def perform(self, worker: Worker) -> Report:
         report = Report()
@@ -60,18 +66,31 @@ class Settle(NamedTuple):
             try:
                 source = stack.enter_context(opened(self.trees.source, self.path))
             except OSError as error:
-                self._give_up(reason_of(error), report)
-                self._replace(entries=[]).settle(stage, stage, report, worker)
+                gone = self._give_up(error, report)
+                rest = self._replace(entries=[], folders=[], gone=[*self.gone, *gone])
+                rest.settle(stage, stage, report, worker)
                 return report
             self.settle(source, stage, report, worker)
         return report
 
-    def _give_up(self, reason: str, report: Report) -> None:
-        """The directory was there when it was listed."""
+    def _give_up(self, error: OSError, report: Report) -> list[tuple[str, int]]:
+        """The directory was there when it was listed. Returns what must not stay of it."""
+        has_vanished = error.errno in GONE
         for entry in self.entries:
+            path = join(self.path, entry.name)
             report.counts["files"] -= 1
             report.counts["bytes"] -= entry.now.bytes
-            report.failures.append(Failure(join(self.path, entry.name), reason))
+            if has_vanished:
+                report.vanished.append(path)
+            else:
+                report.failures.append(Failure(path, reason_of(error)))
+        if not has_vanished:
+            report.failures += (
+                Failure(join(self.path, folder.name), reason_of(error)) for folder in self.folders
+            )
+            return []
+        found: list[Entry | Folder] = [*self.entries, *self.folders]
+        return [(each.name, each.staged) for each in found if each.staged is not None]
 
     def settle(self, source: int, stage: int, report: Report, worker: Worker) -> None:
         for name, inode in self.gone:
@@ -79,6 +98,11 @@ class Settle(NamedTuple):
                 return
             with report.failing(join(self.path, name)):
                 drop(self.trees, stage, name, inode)
+        for folder in self.folders:
+            if worker.stopping:
+                return
+            with report.failing(join(self.path, folder.name)):
+                self._enter(folder, stage, report)
         previous = None
         with contextlib.ExitStack() as stack:
             if self.trees.previous is not None and any(e.before for e in self.entries):
@@ -88,6 +112,12 @@ class Settle(NamedTuple):
                     return
                 with report.failing(join(self.path, entry.name)):
                     self._settle(entry, source, previous, stage, report, worker)
+
+    def _enter(self, folder: Folder, stage: int, report: Report) -> None:
+        if folder.staged is not None:
+            os.unlink(folder.name, dir_fd=stage)
+        os.mkdir(folder.name, 0o700, dir_fd=stage)
+        report.tasks.append(folder.task)
 
     def _settle(
         self,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Optional, Union
 
 from engine.command.text import shown_path
 from engine.stage.judging import Change, Verdict, judge
@@ -20,22 +20,26 @@ from engine.stage.report import (
     reason_of,
     shared_name,
 )
-from engine.stage.settle import Entry, Settle
+from engine.stage.settle import Entry, Folder, Settle
 from engine.target.safety import is_reserved
 from engine.tree.attributes import Directory
 from engine.tree.descent import (
     CHUNK,
     GONE,
     TOP,
-    files_in,
-    inodes_in,
+    files_of,
+    inodes_of,
     is_writable,
     join,
     opened,
-    writable,
 )
 from engine.tree.entries import DIRECTORY, File, attributes, file_of
+from engine.tree.listings import side_by_side
 from engine.tree.pool import Worker
+from engine.tree.report import AT_ONCE
+
+Compared = tuple[str, Union[File, OSError, None], Optional[File], Optional[int]]
+"""A name, and what source, previous snapshot and stage have under it."""
 
 
 class Visit(NamedTuple):
@@ -70,93 +74,95 @@ class Visit(NamedTuple):
         wanted = os.fstat(source)
         stage = stack.enter_context(opened(trees.stage, path))
         present = os.fstat(stage)
-        previous: dict[str, File] = {}
-        if self.in_previous and trees.previous is not None:
-            with opened(trees.previous, path) as descriptor:
-                previous = files_in(descriptor)
-        staged = inodes_in(stage) if self.in_stage else {}
         known: Known = worker.context
         mark = directory_mark(wanted.st_ino)
         note = known.to_note(path, mark)
         if note:
             report.marks.append((note, path))
         changed_since = trees.changed_since if known.was_in_previous(path, mark) else 0
-        entries = self._compare(source, stage, previous, staged, changed_since, report)
-        for name, before in previous.items():
-            self._removed(name, before, report)
-        touched = bool(entries or staged or report.counts["directories made"])
-        if touched and not is_writable(present):
-            os.fchmod(stage, 0o700)
-        is_same = known.was_in_stage(path, mark)
-        settle = Settle(trees, path, entries, [*staged.items()], is_same)
-        if len(entries) + len(staged) <= CHUNK:
-            settle.settle(source, stage, report, worker)
-        else:
-            report.tasks += settle.split()
+        nothing = Settle(trees, path, known.was_in_stage(path, mark), [], [], [])
+        touched = False
+        for settle, is_all in self._compare(source, stage, nothing, changed_since, report, worker):
+            if not touched and not is_writable(present):
+                os.fchmod(stage, 0o700)
+            touched = True
+            if is_all:
+                settle.settle(source, stage, report, worker)
+            else:
+                report.tasks.append(settle)
+        report.counts["directories"] += 1
         if touched or attributes(wanted) != attributes(present):
             only_time = attributes(wanted)[:3] == attributes(present)[:3] and is_writable(present)
             report.directories.append(Directory(path, only_time, *attributes(wanted)))
+
+    def _listings(self, source: int, stage: int, worker: Worker) -> Iterator[Compared]:
+        with contextlib.ExitStack() as stack:
+            previous: Iterable[tuple[str, File]] = ()
+            if self.in_previous and self.trees.previous is not None:
+                previous = files_of(stack.enter_context(opened(self.trees.previous, self.path)))
+            staged = inodes_of(stage) if self.in_stage else ()
+            for name, found in side_by_side(worker.work, listing(source), previous, staged):
+                yield (name, *found)
 
     def _compare(
         self,
         source: int,
         stage: int,
-        previous: dict[str, File],
-        staged: dict[str, int],
+        nothing: Settle,
         changed_since: int,
         report: Report,
-    ) -> list[Entry]:
-        """Enter the directories; return the other entries that something has to be done about.
+        worker: Worker,
+    ) -> Iterator[tuple[Settle, bool]]:
+        """What has to be done about the entries, in parts, and whether a part is all of it."""
+        settle = nothing
+        is_first = True
+        for number, entry in enumerate(self._listings(source, stage, worker), start=1):
+            if worker.stopping:
+                return
+            if settle is nothing:
+                settle = nothing._replace(entries=[], folders=[], gone=[])
+            self._judge(entry, changed_since, settle, report)
+            if settle.size >= CHUNK:
+                yield settle, False
+                settle, is_first = nothing, False
+            if number % AT_ONCE == 0:
+                report.hand_over(worker)
+        if settle.size:
+            yield settle, is_first
 
-        ``previous`` and ``staged`` lose what the source has too.
-        """
-        pending = []
-        files = size = 0
-        for name, info in listing(source):
-            if isinstance(info, OSError):
-                previous.pop(name, None)
-                staged.pop(name, None)
-                report.failures.append(Failure(join(self.path, name), reason_of(info)))
-                continue
-            if self.path == TOP and is_reserved(name, file_of(info)):
-                where = shown_path(name)
-                report.warnings.append(f"left out, as a restore set it aside: {where}")
-                continue
-            before = previous.pop(name, None)
-            inode = staged.pop(name, None)
-            if stat.S_ISDIR(info.st_mode):
-                self._enter(stage, name, before, inode, report)
-                continue
-            now = file_of(info)
-            files += 1
-            size += now.bytes
-            if before and stat.S_ISDIR(before.mode):
-                self._removed(name, before, report)
-                before = None
-            verdict = judge(now, before, inode, changed_since)
-            if verdict is not Verdict.KEEP:
-                pending.append(Entry(name, now, before, inode, verdict))
-            elif now.links > 1 and inode is not None:
-                report.shared.append(shared_name(now, inode, join(self.path, name)))
-        report.counts["files"] += files
-        report.counts["bytes"] += size
-        report.counts["directories"] += 1
-        return pending
-
-    def _enter(
-        self, stage: int, name: str, before: File | None, inode: int | None, report: Report
-    ) -> None:
+    def _judge(self, entry: Compared, changed_since: int, settle: Settle, report: Report) -> None:
+        name, now, before, staged = entry
         path = join(self.path, name)
-        was_directory = before is not None and stat.S_ISDIR(before.mode)
-        if before and not was_directory:
-            self._removed(name, before, report)
-        if inode != DIRECTORY:
-            writable(stage)
-            if inode is not None:
-                os.unlink(name, dir_fd=stage)
-            os.mkdir(name, 0o700, dir_fd=stage)
-            report.counts["directories made"] += 1
-        report.tasks.append(Visit(self.trees, path, was_directory, inode == DIRECTORY))
+        if isinstance(now, OSError):
+            report.failures.append(Failure(path, reason_of(now)))
+            return
+        if now and self.path == TOP and is_reserved(name, now):
+            report.warnings.append(f"left out, as a restore set it aside: {shown_path(name)}")
+            now = None
+        if now is None:
+            if before:
+                self._removed(path, before, report)
+            if staged is not None:
+                settle.gone.append((name, staged))
+            return
+        is_directory = stat.S_ISDIR(now.mode)
+        if before and stat.S_ISDIR(before.mode) != is_directory:
+            self._removed(path, before, report)
+            before = None
+        if is_directory:
+            visit = Visit(self.trees, path, before is not None, staged == DIRECTORY)
+            if staged == DIRECTORY:
+                report.tasks.append(visit)
+            else:
+                settle.folders.append(Folder(name, staged, visit))
+            return
+        report.counts["files"] += 1
+        report.counts["bytes"] += now.bytes
+        verdict = judge(now, before, staged, changed_since)
+        if verdict is not Verdict.KEEP:
+            settle.entries.append(Entry(name, now, before, staged, verdict))
+        elif now.links > 1 and staged is not None:
+            report.shared.append(shared_name(now, staged, path))
 
     def _discard(self, report: Report) -> None:
         """Take the directory itself out of the stage."""
@@ -167,8 +173,7 @@ class Visit(NamedTuple):
             drop(self.trees, directory, name, DIRECTORY)
         note_directory(self.trees, folder, report)
 
-    def _removed(self, name: str, before: File, report: Report) -> None:
-        path = join(self.path, name)
+    def _removed(self, path: str, before: File, report: Report) -> None:
         if stat.S_ISDIR(before.mode):
             report.tasks.append(Removed(self.trees, path))
         else:
@@ -179,14 +184,14 @@ class Unreadable(Exception):
     """The source does not let a directory be read."""
 
 
-def listing(directory: int) -> Iterator[tuple[str, os.stat_result | OSError]]:
+def listing(directory: int) -> Iterator[tuple[str, File | OSError]]:
     """What is in a directory of the source, which may change meanwhile; errors in place of
     attributes that cannot be had."""
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
                 try:
-                    yield entry.name, entry.stat(follow_symlinks=False)
+                    yield entry.name, file_of(entry.stat(follow_symlinks=False))
                 except FileNotFoundError:
                     continue
                 except OSError as error:
@@ -206,10 +211,12 @@ class Removed(NamedTuple):
         if self.trees.previous is None:
             return report
         with report.failing(self.path), opened(self.trees.previous, self.path) as descriptor:
-            for name, before in files_in(descriptor).items():
+            for number, (name, before) in enumerate(files_of(descriptor), start=1):
                 path = join(self.path, name)
                 if stat.S_ISDIR(before.mode):
                     report.tasks.append(Removed(self.trees, path))
                 else:
                     report.changed(Change.REMOVED, before.bytes, path)
+                if number % AT_ONCE == 0:
+                    report.hand_over(worker)
         return report

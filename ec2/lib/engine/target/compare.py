@@ -18,8 +18,9 @@ from engine.tree.attributes import Directory
 from engine.tree.content import same_content
 from engine.tree.descent import TOP, join, listed, opened
 from engine.tree.entries import File, attributes, file_of, is_device
+from engine.tree.listings import side_by_side
 from engine.tree.pool import Worker
-from engine.tree.report import TaskReport
+from engine.tree.report import AT_ONCE, TaskReport
 
 NEVER = 1 << 63  # no inode changes that late
 CHANGES = ("created", "replaced", "removed")
@@ -103,12 +104,21 @@ class Compare(NamedTuple):
         then = was if names is not None else attributes(os.fstat(saved))
         record = Record(self.path, info.st_ino, was, then)
         is_top = self.path == TOP
-        there = {n: now for n, now in listed(live, names) if not (is_top and is_reserved(n, now))}
-        for name, before in listed(saved, names):
-            self._pair(name, before, there.pop(name, None), record, found, (saved, live), worker)
-        for name, now in there.items() if sides.removing else ():
-            record.moved.append(name)
-            self._leaves("removed", name, now, found)
+        pairs = side_by_side(worker.work, listed(saved, names), listed(live, names))
+        for number, (name, (before, now)) in enumerate(pairs, start=1):
+            if worker.stopping:
+                return
+            if now and is_top and is_reserved(name, now):
+                now = None
+            if before:
+                self._pair(name, before, now, record, found, (saved, live), worker)
+            elif now and sides.removing:
+                record.moved.append(name)
+                self._leaves("removed", name, now, found)
+            if number % AT_ONCE == 0:
+                found.record = record if len(record) else None
+                found.hand_over(worker)
+                record = Record(self.path, info.st_ino, was, then)
         if len(record) or was != then:
             found.record = record
 
@@ -188,7 +198,8 @@ class Collect(NamedTuple):
         with found.failing(self.path), opened(sides.saved, self.path) as saved:
             directory = Directory(self.path, False, *attributes(os.fstat(saved)))
             found.directories.append(directory)
-            for name, before in listed(saved, sides.names_in(self.path)):
+            entries = listed(saved, sides.names_in(self.path))
+            for number, (name, before) in enumerate(entries, start=1):
                 path = join(self.path, name)
                 found.lines.append(("created", path))
                 if stat.S_ISDIR(before.mode):
@@ -196,6 +207,8 @@ class Collect(NamedTuple):
                 else:
                     found.count("created", before.bytes)
                     found.want(path, before, sides.sharing)
+                if number % AT_ONCE == 0:
+                    found.hand_over(worker)
         return found
 
 
@@ -209,11 +222,13 @@ class Weigh(NamedTuple):
         found = Found()
         try:
             with opened(worker.context.live, self.path) as live:
-                for name, now in listed(live):
+                for number, (name, now) in enumerate(listed(live), start=1):
                     if stat.S_ISDIR(now.mode):
                         found.tasks.append(Weigh(join(self.path, name), self.kind))
                     else:
                         found.count(self.kind, now.bytes)
+                    if number % AT_ONCE == 0:
+                        found.hand_over(worker)
         except OSError:
             pass  # it is moved as a whole, whatever it holds
         return found

@@ -20,7 +20,7 @@ from engine.copying.lists import Lists
 from engine.copying.rsync import Copying
 from engine.target.contents import with_digests
 from engine.target.plan import Plan
-from engine.target.records import read_records
+from engine.target.records import folders, read_records
 from engine.target.safety import SafetyDirectory, kept_times
 from engine.tree.attributes import Directory, set_attributes
 from engine.tree.descent import chunks, make_directories, opened
@@ -132,9 +132,8 @@ class Fetch:
     ) -> None:
         new_fd = self._safety.new
         plan = self._plan
-        changed = (
-            record.folder for record in read_records(plan.journal) if record.files or record.trees
-        )
+        records = read_records(plan.journal)
+        changed = folders(record for record in records if record.files or record.trees)
         paths = itertools.chain(changed, (directory.path for directory in plan.directories()))
         self._run(Prepare(new_fd, part) for part in chunks(paths, PER_TASK))
         self._run(Link(self._live, new_fd, part) for part in chunks(plan.links(), PER_TASK))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -62,6 +63,11 @@ def read_records(journal: Path) -> Iterator[Record]:
         for line in lines:
             folder, inode, was, then, *names = json.loads(line)
             yield Record(folder, inode, tuple(was), tuple(then), *names)
+
+
+def folders(records: Iterable[Record]) -> Iterator[str]:
+    """What they are about; the parts of one directory follow each other, mostly."""
+    return (folder for folder, _ in itertools.groupby(record.folder for record in records))
 
 
 class Wanted(NamedTuple):

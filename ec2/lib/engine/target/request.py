@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import itertools
 import os
 import secrets
 import stat
@@ -18,10 +19,11 @@ from engine.command.outcome import Refused
 from engine.command.text import shown_path
 from engine.snapshots.choice import Wanted, add_snapshot_options
 from engine.target.records import is_inside
-from engine.tree.descent import opened
+from engine.tree.descent import names_in, opened
 
 MODES = ("Mirror", "Merge", "NewDirectory")
 CHECKS = ("quick", "changed", "all")
+NAMES_LOOKED_AT = 10_000  # for one that is like what was asked for
 
 DESCRIPTION = """\
 Restore a snapshot in BACKUP/LABEL, or paths of it, into TARGET/PREFIX.
@@ -149,7 +151,9 @@ def check_in_snapshot(top: int, path: str, name: str) -> None:
 
 def nearest(name: str, folder: str, directory: int) -> str:
     with contextlib.suppress(OSError):
-        similar = difflib.get_close_matches(name, os.listdir(directory), 1, 0.5)
+        similar = difflib.get_close_matches(
+            name, itertools.islice(names_in(directory), NAMES_LOOKED_AT), 1, 0.5
+        )
         if similar:
             path = shown_path(f"/{folder}/{similar[0]}".replace("//", "/"))
             return f"; do you mean {path}?"

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.command.outcome import Failed, Refused
-from engine.tree.descent import DIRECTORY_FLAGS, exists, opened
+from engine.tree.descent import DIRECTORY_FLAGS, exists, names_in, opened
 from engine.tree.entries import File
 
 # All that a restore leaves in the target begins with this; no other restore or backup touches it.
@@ -36,10 +36,10 @@ def restores_in(root: int) -> dict[str, bool]:
     """The restores that were made in a directory, and whether each is still at work, or was killed
     at it."""
     found = {}
-    for name in os.listdir(root):
+    for name in names_in(root):
         if name.startswith(SAFETY_PREFIX) and name.endswith(".undo"):
             with contextlib.suppress(OSError), opened(root, name) as undo:
-                found[name[: -len(".undo")]] = "new" in os.listdir(undo)
+                found[name[: -len(".undo")]] = exists("new", undo)
     return found
 
 

@@ -143,9 +143,16 @@ def is_gone(top: int, path: str) -> bool:
     return False
 
 
-def files_in(directory: int) -> dict[str, File]:
+def names_in(directory: int) -> Iterator[str]:
     with os.scandir(directory) as entries:
-        return {entry.name: file_of(entry.stat(follow_symlinks=False)) for entry in entries}
+        for entry in entries:
+            yield entry.name
+
+
+def files_of(directory: int) -> Iterator[tuple[str, File]]:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            yield entry.name, file_of(entry.stat(follow_symlinks=False))
 
 
 def listed(directory: int, names: Iterable[str] | None = None) -> Iterator[tuple[str, File]]:
@@ -164,13 +171,11 @@ def listed(directory: int, names: Iterable[str] | None = None) -> Iterator[tuple
             yield entry.name, file_of(info)
 
 
-def inodes_in(directory: int) -> dict[str, int]:
+def inodes_of(directory: int) -> Iterator[tuple[str, int]]:
     """Without the attributes: an entry that is the previous snapshot's inode has them."""
     with os.scandir(directory) as entries:
-        return {
-            entry.name: DIRECTORY if entry.is_dir(follow_symlinks=False) else entry.inode()
-            for entry in entries
-        }
+        for entry in entries:
+            yield entry.name, DIRECTORY if entry.is_dir(follow_symlinks=False) else entry.inode()
 
 
 def is_writable(info: os.stat_result) -> bool:

@@ -10,13 +10,15 @@ import mmap
 import os
 import pickle
 import signal
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from engine.command.outcome import Failed, Stopped
 from engine.command.process import StopSignals
@@ -24,16 +26,25 @@ from engine.command.process import StopSignals
 # Enough to hide the latency of a file system; more processes than CPUs only wait for each other.
 PROCESSES = min(max(os.cpu_count() or 1, 2), 8)
 THREADS = 16
+TASKS_IN_MEMORY = 500  # that wait, and as many again
+SPOOL_BYTES = 1 << 20
 TICK_SECONDS = 0.2
 STOPPED = "stopped before the snapshot was complete; the next run continues from it"
 
 
 class Worker:
-    """What a task is told by the process that performs it."""
+    """What a task is told by the process that performs it.
 
-    def __init__(self, emit: Callable[[Any], None], stop_flag: mmap.mmap, context: Any) -> None:
-        self.context = context  # what all tasks of the pool have to know
-        self.emit = emit  # for a part of the result, ahead of the rest
+    context: what all tasks of the pool have to know. work: a directory for files. emit: for a part
+    of the result, ahead of the rest; by the time it returns, that can be altered.
+    """
+
+    def __init__(
+        self, emit: Callable[[Any], None], stop_flag: mmap.mmap, context: Any, work: Path
+    ) -> None:
+        self.context = context
+        self.emit = emit
+        self.work = work
         self._stop_flag = stop_flag
 
     @property
@@ -47,13 +58,49 @@ class Task(Protocol):
         """Do it; return the result, or None."""
 
 
+class Waiting:
+    """Tasks that wait, the newest on top. One directory may have made thousands of them, so most
+    are in ``file``; the others are in memory as they are sent."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._newest: list[bytes] = []
+        self._file = file
+        self._places: list[int] = []  # of those before them
+
+    def put(self, task: Task) -> None:
+        self._newest.append(pickle.dumps(task, pickle.HIGHEST_PROTOCOL))
+        if len(self._newest) == 2 * TASKS_IN_MEMORY:
+            self._file.seek(0, os.SEEK_END)
+            self._places.append(self._file.tell())
+            pickle.dump(self._newest[:TASKS_IN_MEMORY], self._file)
+            del self._newest[:TASKS_IN_MEMORY]
+
+    def take(self) -> bytes | None:
+        if not self._newest and self._places:
+            place = self._places.pop()
+            self._file.seek(place)
+            self._newest = pickle.load(self._file)
+            self._file.seek(place)
+            self._file.truncate()
+        return self._newest.pop() if self._newest else None
+
+
 class Pool:
-    """Workers that are forked at once: they know what the process knew by then."""
+    """Workers that are forked at once: they know what the process knew by then.
+
+    work: a directory for files.
+    """
 
     def __init__(
-        self, processes: int, stop: StopSignals, context: Any = None, threads: int = THREADS
+        self,
+        processes: int,
+        stop: StopSignals,
+        work: Path,
+        context: Any = None,
+        threads: int = THREADS,
     ) -> None:
         self._context = context
+        self._work = work
         self._stop = stop
         self._threads = threads
         self._stop_flag = mmap.mmap(-1, 1)  # shared with the workers
@@ -69,7 +116,7 @@ class Pool:
             try:
                 for other in (ours, *self._workers):
                     other.close()
-                _work(theirs, self._threads, self._stop_flag, self._context)
+                _work(theirs, self._threads, self._stop_flag, self._context, self._work)
             finally:
                 os._exit(1)
         theirs.close()
@@ -110,8 +157,17 @@ class Pool:
         Raises :class:`Stopped` after a signal, once what was at work is done, or at a second one;
         :class:`Failed` if a worker ends.
         """
-        waiting: list[Task] = []
         source = iter(tasks)
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=str(self._work)) as file:
+            self._run(Waiting(file), source, on_result, on_tick)
+
+    def _run(
+        self,
+        waiting: Waiting,
+        source: Iterator[Task],
+        on_result: Callable[[Any], Iterable[Task]],
+        on_tick: Callable[[], None],
+    ) -> None:
         while True:
             if self._stop.received:
                 self._stop_flag[0] = 1
@@ -124,22 +180,23 @@ class Pool:
             for connection in wait([*self._workers], TICK_SECONDS):
                 assert isinstance(connection, Connection)
                 for result in self._receive(connection):
-                    waiting.extend(on_result(result))
+                    for task in on_result(result):
+                        waiting.put(task)
             on_tick()
 
-    def _hand_out(self, waiting: list[Task], source: Iterator[Task]) -> None:
+    def _hand_out(self, waiting: Waiting, source: Iterator[Task]) -> None:
         for depth in range(1, self._threads + 2):  # one more than can be at work at once
             for connection, at_work in self._workers.items():
                 if at_work < depth:
-                    task = waiting.pop() if waiting else next(source, None)
+                    task = waiting.take() or _next(source)
                     if task is None:
                         return
                     self._workers[connection] += 1
                     self._send(connection, task)
 
-    def _send(self, connection: Connection, task: Task) -> None:
+    def _send(self, connection: Connection, task: bytes) -> None:
         try:
-            connection.send(task)
+            connection.send_bytes(task)
         except BrokenPipeError:
             raise _worker_lost() from None
 
@@ -156,6 +213,12 @@ class Pool:
             yield result
 
 
+def _next(source: Iterator[Task]) -> bytes | None:
+    for task in source:
+        return pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+    return None
+
+
 def _worker_lost() -> Failed:
     return Failed("walk", "a worker process ended unexpectedly; was there too little memory?")
 
@@ -165,7 +228,9 @@ class WorkerError:
         self.trace = trace
 
 
-def _work(connection: Connection, threads: int, stop_flag: mmap.mmap, context: Any) -> None:
+def _work(
+    connection: Connection, threads: int, stop_flag: mmap.mmap, context: Any, work: Path
+) -> None:
     """A worker's life: tasks from the connection, until it is closed."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the process that forked this one decides
@@ -177,7 +242,7 @@ def _work(connection: Connection, threads: int, stop_flag: mmap.mmap, context: A
         with lock:
             connection.send_bytes(message)
 
-    worker = Worker(lambda result: send(False, result), stop_flag, context)
+    worker = Worker(lambda result: send(False, result), stop_flag, context, work)
 
     def loop() -> None:
         while True:

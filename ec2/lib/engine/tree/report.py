@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 
 from engine.command.text import shown_path
-from engine.tree.pool import Task
+from engine.tree.pool import Task, Worker
+
+AT_ONCE = 1000  # entries of a directory that may have millions
 
 
 @dataclass
@@ -26,6 +28,13 @@ class TaskReport:
             yield
         except OSError as error:
             self.errors.append(f"{shown_path(path)}: {error}")
+
+    def hand_over(self, worker: Worker) -> None:
+        """What was found so far, ahead of the rest; go on as if it were nothing."""
+        worker.emit(self)
+        for each in fields(self):
+            default = each.default if each.default_factory is MISSING else each.default_factory()
+            setattr(self, each.name, default)
 
     def count(self, kind: str, size: int) -> None:
         self.counts[kind] += 1
