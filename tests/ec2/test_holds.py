@@ -162,6 +162,25 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Backup:
     return backup
 
 
+def test_an_unfinished_backup_goes_on_after_another_was_removed(five: Backup, faults: str) -> None:
+    fill(five, 10, "new")
+    prefix = ["env", f"LD_PRELOAD={faults}", "FAULT_STATE=.daily.digests", "FAULT_SKIP=0"]
+    prefix += ["FAULT_ERRNO=0"]
+    assert five.run(prefix).exit_code == -9
+    folder = five.target / five.label
+    (about,) = {*folder.glob(".daily.about.*")} - {
+        five.about(folder / name) for name in five.names()
+    }
+    notes = (folder / ".daily.notes").read_bytes()
+    assert notes
+    assert manage(five, "remove", "--snapshot", "daily.2", "--yes")[0] == 0
+    assert about.exists()
+    assert (folder / ".daily.notes").read_bytes() == notes
+    result = five.must_publish().result
+    assert result["number_of_files_continued"] == 10
+    assert five.hidden() == []
+
+
 def test_one_that_is_read_is_not_removed(made: Backup) -> None:
     top = os.open(made.snapshot(2), os.O_RDONLY)
     with Reading(made.target / made.label / ".readers", top) as reading:

@@ -112,7 +112,6 @@ def ask(options: Options, snapshot: Snapshot) -> None:
 
 
 def clear(folder: SnapshotFolder, readers: Readers, work: Path, stop: StopSignals) -> None:
-    folder.forget(readers)
     with opened_path(folder.path) as top, Pool(PROCESSES, stop, work) as pool:
         errors = remove_trees(pool, top, [path.name for path in folder.leftovers(readers)])
     if errors:

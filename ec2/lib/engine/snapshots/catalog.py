@@ -197,6 +197,13 @@ class Catalog:
                 if identifier not in kept:
                     discard(path)
 
+    def drop(self, about: About, discard: Callable[[Path], None]) -> None:
+        """Discard what was known of one snapshot that is gone."""
+        self._known = [each for each in self._known if each.id != about.id]
+        self._bound.pop(about.inode, None)
+        for path in self._folder.glob(f".{about.interval}.*.{about.id}*"):
+            discard(path)
+
     def _origin(self, interval: str) -> Path:
         return self._folder / f".{interval}.origin"
 

@@ -286,7 +286,7 @@ class SnapshotFolder:
             about = self.catalog.of(path)
             made = about.made if about else None
             interval, _, _ = path.name.partition(".")
-            latest = latest if interval == before and path not in self.held() else math.inf
+            latest = latest if interval == before and f"{interval}." != HELD else math.inf
             latest, before = min(path.stat().st_mtime, latest) if made is None else made, interval
             found.append((path.name, latest))
         return found

@@ -157,13 +157,21 @@ def remove(folder: SnapshotFolder, which: Wanted, readers: Readers) -> str:
     check_removable(folder, snapshot)
     if readers.have(snapshot.path):
         raise Refused(f"{snapshot} is being restored or verified; remove it later", "snapshot")
+    about = folder.catalog.of(snapshot.path)
     folder.discard(snapshot.path)
+    if about:
+        folder.catalog.drop(about, folder.discard)
     return f"{snapshot} is removed"
 
 
 def check_removable(folder: SnapshotFolder, snapshot: Snapshot) -> None:
     if is_held(snapshot):
         raise Refused(f"{snapshot} is held; release it first", "snapshot")
+    if folder.stage.is_dir() and snapshot.path == folder.newest():
+        raise Refused(
+            f"an unfinished backup goes on from {snapshot}; remove it after the next one",
+            "snapshot",
+        )
     newest = newest_complete(snapshots_in(folder))
     if newest and newest.name == snapshot.path.name:
         raise Refused(f"{snapshot} is the newest complete one and is not removed", "snapshot")
