@@ -61,7 +61,7 @@ watch_progress() {
 fetch_requests() {
   local asked=$STATE/asked.json
   REQUESTS=()
-  if aws dynamodb get-item --table-name "$TABLE_NAME" --consistent-read --query Item \
+  if aws dynamodb get-item --table-name "$TABLE_NAME" --consistent-read --query Item --output json \
     --key '{"BackupId": {"S": "requests"}}' >"$asked"; then
     python3 -B "$HERE/lib/snapshot_requests.py" --item "$asked" --write "$STATE/requests.json"
     [[ ! -e $STATE/requests.json ]] || REQUESTS=(--requests "$STATE/requests.json")

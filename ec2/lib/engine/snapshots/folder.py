@@ -280,6 +280,12 @@ class SnapshotFolder:
         A snapshot of version 1.5 has no date noted; it was touched when it was made. So was none of
         which the note was lost: it is not taken to be newer than the one that came after it.
         """
+        for _ in range(LOOKS - 1):
+            with contextlib.suppress(FileNotFoundError):
+                return self._dated()
+        return self._dated()
+
+    def _dated(self) -> list[tuple[str, float]]:
         found = []
         latest, before = math.inf, ""
         for path in self.trees():
