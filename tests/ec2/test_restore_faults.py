@@ -359,8 +359,16 @@ class TestRenumberedInBetween:
     def test_a_name_that_goes_meanwhile_is_looked_for_again(
         self, folder: SnapshotFolder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        self.once(folder, "trees", monkeypatch)
-        assert [name for name, _ in folder.dated()] == ["daily.0", "daily.1", "daily.2"]
+        look = folder.trees
+
+        def looked() -> list[Path]:
+            monkeypatch.undo()
+            found = look()
+            (folder.path / "daily.1").rename(folder.path / "weekly.0")
+            return found
+
+        monkeypatch.setattr(folder, "trees", looked)
+        assert [name for name, _ in folder.dated()] == ["daily.0", "weekly.0"]
 
     def test_what_got_another_number_is_still_published(
         self, folder: SnapshotFolder, monkeypatch: pytest.MonkeyPatch
