@@ -1,8 +1,8 @@
 """Restores a snapshot, with a stack of the restore template of the backup stack's own release.
 
-    make restore STACK=<backup stack> [NUMBER=0 or DATE=2026-11-20T02:00] [SUBDIR=/a/ or /a/file]
-                 [MODE=Mirror] [DRYRUN=yes] [YES=1] [any other parameter] [REGION=eu-west-1]
-                 [WATCH=no] [KEEP=yes]
+    make restore STACK=<backup stack> [NUMBER=0, DATE=2026-11-20T02:00 or SNAPSHOT=weekly.2]
+                 [SUBDIR=/a/ or /a/file] [MODE=Mirror] [DRYRUN=yes] [YES=1]
+                 [any other parameter] [REGION=eu-west-1] [WATCH=no] [KEEP=yes]
 
 Where to and where from is taken from the backup stack. Before a restore that replaces files it
 asks, unless YES=1. A restore that ended well while it was watched needs its stack no more: it is
@@ -33,6 +33,7 @@ OPTIONS = ("STACK", "REGION", "YES", "WATCH", "KEEP")
 SHORT = {
     "NUMBER": "BackupNum",
     "DATE": "BackupDate",
+    "SNAPSHOT": "BackupDate",
     "SUBDIR": "RestoreSubDir",
     "MODE": "RestoreMode",
     "DRYRUN": "DryRun",
@@ -135,7 +136,7 @@ def what_next(request: Request, message: Mapping[str, Any]) -> str:
     if message["Status"] == "Planned":
         # The number means another snapshot after the next backup.
         _, _, date = message["Snapshot"].partition(", made ")
-        numbers = ("NUMBER", "BackupNum", "BackupDate", "DRYRUN", "DryRun")
+        numbers = ("NUMBER", "SNAPSHOT", "BackupNum", "BackupDate", "DRYRUN", "DryRun")
         return f"\nTo restore this:  {request.command('restore', *numbers, DATE=date)}"
     if "UndoCommand" in message:
         other = set(request.given) - {"STACK", "REGION", "SrcEFS", "RestorePrefix"}
@@ -200,7 +201,9 @@ def describe(out: Console, request: Request) -> None:
     parameters = request.parameters
     folder = f"{parameters['DstEFS']}:/{parameters['FolderLabel']}"
     if date := parameters.get("BackupDate"):
-        snapshot = f"the one of {parameters['IntervalTag']} made {date} (UTC) in {folder}"
+        snapshot = f"the one called {date} in {folder}"
+        if date[:4].isdigit():
+            snapshot = f"the one of {parameters['IntervalTag']} made {date} (UTC) in {folder}"
     else:
         snapshot = f"{folder}/{parameters['IntervalTag']}.{parameters['BackupNum']}"
         snapshot += made_by(recorded_runs(request), parameters)

@@ -57,15 +57,38 @@ watch_progress() {
   done
 }
 
+# What was asked of single snapshots from outside: the engine does it first of all.
+fetch_requests() {
+  local asked=$STATE/asked.json
+  REQUESTS=()
+  if aws dynamodb get-item --table-name "$TABLE_NAME" --consistent-read --query Item --output json \
+    --key '{"BackupId": {"S": "requests"}}' >"$asked"; then
+    python3 -B "$HERE/lib/snapshot_requests.py" --item "$asked" --write "$STATE/requests.json"
+    [[ ! -e $STATE/requests.json ]] || REQUESTS=(--requests "$STATE/requests.json")
+  else
+    warn 'what was asked of snapshots could not be fetched from the table; the next backup tries again'
+  fi
+}
+
+# What has an answer is not asked for any more. If this fails, the next backup finds it done.
+forget_requests() {
+  local request=$STATE/answered.json
+  python3 -B "$HERE/lib/snapshot_requests.py" --result "$RESULT" --table "$TABLE_NAME" --write "$request" || return 0
+  [[ ! -e $request ]] || aws dynamodb update-item --cli-input-json "file://$request" ||
+    warn 'what was done to snapshots could not be removed from the requests in the table'
+}
+
 # Exit statuses of the engine are no errors of this script: its result says what happened.
 # An instance that was killed keeps its lock on the folder until its lease on NFS ends.
 make_snapshot() {
   local engine
   [[ ! -e $STATE/stop ]] || return 0
+  fetch_requests
   "$HERE/efs-backup-fpsync.sh" --source /mnt/source --backup /mnt/backup --folder "$FOLDER_LABEL" \
-    --interval "$INTERVAL_TAG" --retain "$RETAIN" --verify-percent "$VERIFY_PERCENT" \
+    --interval "$INTERVAL_TAG" --retain "$RETAIN" --retain-weekly "$RETAIN_WEEKLY" --retain-monthly "$RETAIN_MONTHLY" \
+    --hold-on-change-percent "$HOLD_ON_CHANGE_PERCENT" --verify-percent "$VERIFY_PERCENT" \
     --max-failed-percent "$MAX_FAILED_PERCENT" --lock-wait 180 \
-    --log-dir "$LOGS" --result "$RESULT" --progress "$PROGRESS" &
+    --log-dir "$LOGS" --result "$RESULT" --progress "$PROGRESS" "${REQUESTS[@]}" &
   engine=$!
   printf '%s\n' "$engine" >"$STATE/engine.pid"
   # A stop that came before the engine could be signalled.
@@ -135,6 +158,7 @@ on_exit() {
   [[ -n $GROUP ]] || identify
   : "${RUN_LABEL:=$(date -u +%Y%m%d-%H%M%S)-$INSTANCE_ID}"
   ship_logs
+  [[ ! -e $RESULT ]] || forget_requests
   report
   touch "$STATE/reported"
   # The capacity is that of the instance that goes on.

@@ -66,7 +66,7 @@ choose_command() {
     return
   fi
   if [[ -n $BACKUP_DATE ]]; then
-    options+=(--date "$BACKUP_DATE")
+    options+=(--snapshot "$BACKUP_DATE")
   else
     options+=(--number "$BACKUP_NUM")
   fi
@@ -77,6 +77,9 @@ choose_command() {
 # Exit statuses of the engine are no errors of this script: the report says what happened.
 restore() {
   local minutes=$RESTORE_WINDOW
+  if [[ $BACKUP_DATE =~ ^(daily|weekly|monthly)\.([0-9]+)$ ]]; then
+    INTERVAL_TAG=${BASH_REMATCH[1]} BACKUP_NUM=${BASH_REMATCH[2]} BACKUP_DATE=''
+  fi
   [[ -n $UNDO_ID || -n $BACKUP_DATE ]] || fix_snapshot
   choose_command
   watch_progress >"$LOGS/progress.log" 2>&1 &

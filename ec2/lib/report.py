@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from limits import count, fitted
+from limits import clean, count, fitted, shortened
 from notification import MOUNT, argument, console_link, read, write
 
 SUCCESS = "The EFS was backed up successfully"
@@ -71,6 +71,10 @@ VERIFIED = {
     "number_of_files_mismatched": "NumberOfFilesMismatched",
 }
 PHASES = {"copy": "CreateHardlinks", "directories": "RsyncDelete", "expire": "RemoveSnapshot"}
+# Lines that the engine writes about snapshots, and what was asked for; and those of all of them,
+# which are short and may be some hundred.
+LINES = {"mass_change": "MassChange", "retention": "Retention", "requests": "Requests"}
+SNAPSHOTS, SNAPSHOT_BYTES = 400, 200
 PUBLISHED = ("Success", "Partial")
 KILLED = 137  # by SIGKILL, which is also what the kernel sends when there is no memory left
 LARGEST_NUMBER = 10**18
@@ -86,6 +90,10 @@ def known(found: Any) -> dict[str, Any]:
         result[key] = found[key] if isinstance(found.get(key), str) else ""
     for key in ("warnings", "errors"):
         lines = found.get(key)
+        result[key] = [str(line) for line in lines] if isinstance(lines, list) else []
+    for key in (*LINES, "snapshots"):
+        lines = found.get(key)
+        lines = [*lines.values()] if isinstance(lines, dict) else lines
         result[key] = [str(line) for line in lines] if isinstance(lines, list) else []
     for key in (*COUNTS, *VERIFIED):
         value = found.get(key)
@@ -163,9 +171,14 @@ def attributes(
         if phase in phases:
             found[f"{name}StartTime"] = phases[phase]["start"]
             found[f"{name}StopTime"] = phases[phase]["stop"]
-    for name, lines in {"Warnings": warnings, "Errors": result.get("errors")}.items():
+    lines_of = {name: result.get(key) for key, name in LINES.items()}
+    for name, lines in {**lines_of, "Warnings": warnings, "Errors": result.get("errors")}.items():
         if lines:
             found[name] = lines
+    if result.get("snapshots"):
+        found["Snapshots"] = [
+            shortened(clean(line), SNAPSHOT_BYTES) for line in result["snapshots"][:SNAPSHOTS]
+        ]
     return found
 
 
@@ -191,7 +204,7 @@ def update_request(
 ) -> dict[str, Any]:
     """Input of DynamoDB's UpdateItem. A run that was already closed stays as it is, and so does one
     on which another instance works by now."""
-    found = {name: fitted(value) for name, value in found.items()}
+    found = {name: value if name == "Snapshots" else fitted(value) for name, value in found.items()}
     values = {f":v{n}": dynamodb_value(value) for n, value in enumerate(found.values())}
     expression = "SET " + ", ".join(f"#a{n} = :v{n}" for n in range(len(found)))
     if found.get("BackupStatus") in PUBLISHED:

@@ -26,8 +26,8 @@ def main(words: list[str]) -> int:
     options = parser.parse_args(words)
     try:
         folder = SnapshotFolder(options.folder, options.interval)
-        date = find_snapshot(folder, options.number, None).date
-        find_snapshot(folder, None, arguments.moment(date))
+        date = find_snapshot(folder, options.number).date
+        find_snapshot(folder, arguments.moment(date))
         print(date)
     except Refused as error:
         print(error, file=sys.stderr)

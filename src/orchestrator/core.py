@@ -308,9 +308,10 @@ def _note_snapshot(record: Record, now: datetime) -> tuple[NoteSnapshot, ...]:
 
 
 def _report(record: Record, settings: Settings) -> tuple[Notify, ...]:
+    special = messages.mass_change(record, settings)
     if record.status == SUCCESS and not settings.notify_success:
-        return ()
-    return (messages.run_ended(record, settings),)
+        return special
+    return (*special, messages.run_ended(record, settings))
 
 
 def _observe_end(record: Record, settings: Settings) -> tuple[Observation, ...]:

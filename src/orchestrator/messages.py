@@ -56,6 +56,7 @@ LOOK_FURTHER = (
 )
 
 REFUSED = "Refused"
+MASS_CHANGE = "Mass change"
 
 # The order in which a person asks: what happened, what now, to what, when, how much, what else.
 ORDER = (
@@ -70,6 +71,9 @@ ORDER = (
     "FolderLabel",
     "IntervalTag",
     "RetainPeriod",
+    "MassChange",
+    "Requests",
+    "Retention",
     "BackupStartTime",
     "BackupStopTime",
     "BackupWindow",
@@ -125,6 +129,28 @@ def run_ended(record: Record, settings: Settings) -> Notify:
     )
 
 
+def mass_change(record: Record, settings: Settings) -> tuple[Notify, ...]:
+    """A notification of its own for a run before which most files were changed or removed."""
+    found = record.attributes.get("MassChange")
+    if not isinstance(found, list) or not found:
+        return ()
+    attributes: dict[str, Value] = {
+        "BackupStatus": MASS_CHANGE,
+        "Message": found[0],
+        "WhatToDo": "Was this meant? changes.txt.gz in the log bucket under efs-backup-log lists "
+        "all that changed. If it was not, restore the snapshot that is held, by its name: make "
+        f"restore STACK={settings.stack} SNAPSHOT=NAME DRYRUN=yes shows what that would change. If "
+        f"it was, let it expire: make release STACK={settings.stack} NAME=NAME",
+        "Logs": _where_it_says_why(record, settings),
+        "BackupId": record.backup_id,
+        "SourceEfsId": settings.source_efs,
+        "DestinationEfsId": settings.destination_efs,
+        "IntervalTag": settings.interval,
+    }
+    examples: dict[str, Value] = {"Examples": list(found[1:])} if found[1:] else {}
+    return (_notify({**attributes, **examples}, settings),)
+
+
 def start_refused(backup_id: str, lock: Lock, running: Record, settings: Settings) -> Notify:
     text = (
         f"The EFS backup was not started: backup {lock.run} has been running since "
@@ -167,6 +193,7 @@ def _console(settings: Settings, page: str, rest: str) -> str:
 def _notify(attributes: Mapping[str, Value], settings: Settings) -> Notify:
     named = {**attributes, "LogBucket": settings.log_bucket}
     named.pop(UNDONE, None)  # sending it is a part of that
+    named.pop("Snapshots", None)  # for programs
     ordered = {name: named[name] for name in sorted(named, key=_position)}
     title = f"EFS backup {named['BackupStatus']}: {settings.source_efs} ({settings.interval})"
     return Notify(_subject(title), document(ordered))

@@ -21,7 +21,7 @@ import pytest
 
 EC2 = Path(__file__).parents[2] / "ec2"
 
-BOOKKEEPING = (".lock", ".daily.origin", ".daily.parts", ".daily.readers", ".daily.spare")
+BOOKKEEPING = (".lock", ".daily.origin", ".daily.parts", ".readers", ".daily.spare")
 
 Tree = dict[bytes, tuple[object, ...]]
 
@@ -135,6 +135,7 @@ class Backup:
             "jobs": "4",
             "log_dir": str(self.logs),
             "result": str(self.result),
+            "hold_on_change_percent": "0",  # names would be others
             "clock_skew": "0",  # source and backup are on one file system
         }
         options.update(changes)
@@ -179,11 +180,10 @@ class Backup:
 
     def about(self, snapshot: Path) -> Path:
         """The file with what is known of it; one that does not exist if there is none."""
-        interval, _, _ = snapshot.name.partition(".")
-        for path in snapshot.parent.glob(f".{interval}.about.*"):
+        for path in snapshot.parent.glob(".*.about.*"):
             if json.loads(path.read_text())["inode"] == snapshot.stat().st_ino:
                 return path
-        return snapshot.parent / f".{interval}.about.none"
+        return snapshot.parent / ".daily.about.none"
 
     def digests_of(self, snapshot: Path) -> Path:
         return self.list_of(snapshot, "digests")

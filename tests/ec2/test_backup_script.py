@@ -27,6 +27,9 @@ RETAIN=7
 FOLDER_LABEL=efs-backup
 MAX_FAILED_PERCENT=1
 VERIFY_PERCENT=0
+RETAIN_WEEKLY=0
+RETAIN_MONTHLY=0
+HOLD_ON_CHANGE_PERCENT=50
 TABLE_NAME=table
 LOG_BUCKET=logs
 TOPIC_ARN=arn:aws:sns:eu-west-1:123456789012:topic
@@ -36,6 +39,7 @@ TOPIC_ARN=arn:aws:sns:eu-west-1:123456789012:topic
 LOCK_AND_REQUESTS = """
 case "$*" in
   *'[Item.BackupStatus.S, Item.InstanceId.S]'*) cat "$HOME/recorded" ;;
+  *'"requests"'*) cat "$HOME/asked" 2>/dev/null || echo null ;;
   'dynamodb get-item '*) [[ -e $HOME/no-lock ]] && echo None || echo run-a ;;
   *' --cli-input-json '*)
     last=${*: -1}
@@ -387,3 +391,29 @@ def test_an_instance_that_does_not_know_itself_says_so(instance: BackupInstance)
     instance.boot("curl")
     assert "EFS backup: the DynamoDB record could not be updated" in instance.subjects
     assert "ec2-logs/cloud-init-output.log" in instance.logs
+
+
+ASKED = {
+    "BackupId": {"S": "requests"},
+    "a": {"M": {"Action": {"S": "remove"}, "Snapshot": {"S": "2001-01-01"}}},
+    "b": {"S": "nonsense"},
+}
+
+
+def test_what_was_asked_of_snapshots_is_answered_and_forgotten(instance: BackupInstance) -> None:
+    (instance.root / "asked").write_text(json.dumps(ASKED))
+    instance.boot()
+    answers = [value["S"] for value in instance.record["Requests"]]
+    assert [answer.partition(":")[0] for answer in answers] == ["not obeyed"] * 2
+    assert instance.published
+    removal = json.loads((instance.root / "requests/answered.json").read_text())
+    assert removal["Key"] == {"BackupId": {"S": "requests"}}
+    assert sorted(removal["ExpressionAttributeNames"].values()) == ["a", "b"]
+    assert removal["UpdateExpression"] == "REMOVE #a0, #a1"
+    assert instance.record["Snapshots"][0]["S"].startswith("daily.0 20")
+
+
+def test_where_nothing_was_asked_nothing_is_removed(instance: BackupInstance) -> None:
+    instance.boot()
+    assert not (instance.root / "requests/answered.json").exists()
+    assert "Requests" not in instance.record

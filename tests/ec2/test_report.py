@@ -414,6 +414,32 @@ def test_no_name_is_too_long_for_a_service(tmp_path: Path) -> None:
     assert len(found["Errors"]) == 21
 
 
+def test_what_became_of_snapshots_is_in_the_record(tmp_path: Path) -> None:
+    """All of them: a year of history has more than the few lines of other lists."""
+    snapshots = [f"daily.{n} 2026-11-20T02:00:11Z complete: \x1b {'x' * 500}" for n in range(500)]
+    result = {
+        **PUBLISHED,
+        "snapshots": snapshots,
+        "retention": ["daily.7 becomes weekly.0: why"],
+        "requests": {"a": "daily.3 is held"},
+        "mass_change": ["900 of 1000 files", "'a'"],
+    }
+    found = plain(report(tmp_path, result))
+    assert found["Retention"] == ["daily.7 becomes weekly.0: why"]
+    assert found["Requests"] == ["daily.3 is held"]
+    assert found["MassChange"] == ["900 of 1000 files", "'a'"]
+    assert len(found["Snapshots"]) == 400
+    assert found["Snapshots"][399].startswith(r"daily.399 2026-11-20T02:00:11Z complete: \x1b xxx")
+    assert len((tmp_path / "update.json").read_bytes()) < 200_000
+
+
+@pytest.mark.parametrize("value", [None, 1, "text", {"a": {}}, [[1]]])
+def test_lists_of_another_kind_keep_no_run_from_being_reported(tmp_path: Path, value: Any) -> None:
+    names = ("snapshots", "retention", "requests", "mass_change")
+    found = plain(report(tmp_path, {**PUBLISHED, **dict.fromkeys(names, value)}))
+    assert found["BackupStatus"] == "Success"
+
+
 def test_progress_that_is_being_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "progress.json").write_text('{"phase": "co')
     command = [sys.executable, str(EC2 / "lib" / "progress_report.py"), "--table", "t"]

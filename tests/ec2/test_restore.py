@@ -615,7 +615,7 @@ class TestWhichSnapshot:
         (restore.target / "x" / "f1").unlink()
         before = read_tree(restore.target)
         backup = restore.backup
-        (backup.target / backup.label / ".daily.readers").unlink()
+        (backup.target / backup.label / ".readers").unlink()
         oldest = backup.snapshot(0)
         shim = backup.home / "shim"
         shim.mkdir()

@@ -341,22 +341,34 @@ class TestRenumberedInBetween:
         monkeypatch.setattr(folder, name, looked)
 
     @pytest.mark.parametrize(
-        ("number", "date", "content"),
-        [(0, None, "new"), (None, (1_600_000_000, 1_600_000_001), "0")],
+        ("wanted", "content"), [(0, "new"), ((1_600_000_000, 1_600_000_001), "0")]
     )
     def test_what_is_opened_is_what_was_meant(
         self,
         folder: SnapshotFolder,
         monkeypatch: pytest.MonkeyPatch,
-        number: int | None,
-        date: tuple[int, int] | None,
+        wanted: int | tuple[int, int],
         content: str,
     ) -> None:
         self.once(folder, "dated", monkeypatch)
-        with opened_snapshot(folder, number, date) as (snapshot, top, _):
+        with opened_snapshot(folder, wanted) as (snapshot, top, _):
             assert Path(f"/proc/self/fd/{top}/file").read_text() == content
             assert os.path.samestat(os.fstat(top), snapshot.path.stat())
             assert snapshot.made == os.fstat(top).st_mtime
+
+    def test_a_name_that_goes_meanwhile_is_looked_for_again(
+        self, folder: SnapshotFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look = folder.trees
+
+        def looked() -> list[Path]:
+            monkeypatch.undo()
+            found = look()
+            (folder.path / "daily.1").rename(folder.path / "weekly.0")
+            return found
+
+        monkeypatch.setattr(folder, "trees", looked)
+        assert [name for name, _ in folder.dated()] == ["daily.0", "weekly.0"]
 
     def test_what_got_another_number_is_still_published(
         self, folder: SnapshotFolder, monkeypatch: pytest.MonkeyPatch

@@ -148,7 +148,7 @@ def test_a_snapshot_may_expire_or_be_renumbered_while_its_files_are_found(
 ) -> None:
     """It is not removed as long as it is read; where that cannot be said, the reader fails."""
     if not is_locked:
-        (made.target / made.label / ".daily.readers").unlink()
+        (made.target / made.label / ".readers").unlink()
     (made.source / "empty").write_text("not any more")
     shim = made.home / "shim"
     shim.mkdir()

@@ -644,6 +644,24 @@ SENTENCES = {
 }
 
 
+@pytest.mark.parametrize("status", ["Success", "Partial", "Unsuccessful"])
+@pytest.mark.parametrize("settings", [SETTINGS, QUIET], ids=["all", "failures only"])
+def test_a_mass_change_is_notified_by_itself(status: str, settings: Settings) -> None:
+    changed = record("a", status, MassChange=["900 of 1000 files: held as x", "'a'"])
+    decision = decide(TERMINATED, world(changed, lock="a"), settings, at("02:31"))
+    sent = [a for action in decision.actions for a in inner(action) if isinstance(a, Notify)]
+    assert len(sent) == (1 if status == "Success" and settings is QUIET else 2)
+    assert sent[0].subject.startswith("EFS backup Mass change: fs-")
+    assert body(sent[0])["Message"] == "900 of 1000 files: held as x"
+    assert body(sent[0])["Examples"] == ["'a'"]
+    assert f"make release STACK={settings.stack}" in body(sent[0])["WhatToDo"]
+
+
+def test_the_list_of_snapshots_is_in_no_notification() -> None:
+    notify = messages.run_ended(record("a", "Success", Snapshots=["daily.0"]), SETTINGS)
+    assert "Snapshots" not in body(notify)
+
+
 @pytest.mark.parametrize("status", SENTENCES)
 @pytest.mark.parametrize("settings", [SETTINGS, QUIET], ids=["all", "failures only"])
 def test_failures_always_notify_and_success_when_asked(status: str, settings: Settings) -> None:

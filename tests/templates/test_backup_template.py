@@ -33,6 +33,9 @@ GUIDE: dict[str, tuple[Any, list[Any] | None]] = {
     "EFSThroughputMode": ("bursting", ["bursting", "elastic"]),
     "MaxFailedPercent": (1, None),
     "VerifyPercent": (0, None),
+    "RetainWeekly": (0, None),
+    "RetainMonthly": (0, None),
+    "HoldOnChangePercent": (50, None),
     "TransitionToIA": ("AFTER_1_DAY", ["None", *(f"AFTER_{n}" for n in IA_DAYS)]),
     "TransitionToArchive": ("None", ["None", *(f"AFTER_{n}_DAYS" for n in ARCHIVE_DAYS)]),
     "LogRetentionDays": (365, None),
@@ -60,6 +63,9 @@ LABELS = {
     "EFSThroughputMode": "EFS Throughput Mode",
     "MaxFailedPercent": "Max Failed Percent",
     "VerifyPercent": "Verify Percent",
+    "RetainWeekly": "Retain Weekly",
+    "RetainMonthly": "Retain Monthly",
+    "HoldOnChangePercent": "Hold On Change Percent",
     "TransitionToIA": "Transition to Infrequent Access",
     "TransitionToArchive": "Transition to Archive",
     "LogRetentionDays": "Log Retention",
@@ -87,6 +93,29 @@ def test_parameters_are_those_of_the_guide(template: dict[str, Any]) -> None:
     assert types["Subnets"] == "List<AWS::EC2::Subnet::Id>"
     assert types["VpcId"] == "AWS::EC2::VPC::Id"
     assert types["Retain"] == types["BackupWindow"] == "Number"
+
+
+@pytest.mark.parametrize(
+    ("name", "tags"), [("Weekly", ["daily"]), ("Monthly", ["daily", "weekly"])]
+)
+def test_only_longer_intervals_than_the_backups_can_be_kept(
+    template: dict[str, Any], name: str, tags: list[str]
+) -> None:
+    rule = template["Rules"][f"Retain{name}"]
+    keeps_any = {"Fn::Not": [{"Fn::Equals": [{"Ref": f"Retain{name}"}, "0"]}]}
+    assert rule["RuleCondition"] == keeps_any
+    (assertion,) = rule["Assertions"]
+    for tag in ("daily", "weekly", "monthly"):
+        assert holds(assertion["Assert"], {"IntervalTag": tag}) == (tag in tags)
+    assert "choose 0" in assertion["AssertDescription"]
+
+
+def holds(condition: dict[str, Any], parameters: dict[str, str]) -> bool:
+    ((name, inner),) = condition.items()
+    if name == "Fn::Not":
+        return not holds(inner[0], parameters)
+    assert name == "Fn::Equals"
+    return len({parameters[v["Ref"]] if isinstance(v, dict) else v for v in inner}) == 1
 
 
 def test_each_parameter_is_labelled(template: dict[str, Any]) -> None:

@@ -9,20 +9,22 @@ import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.command import arguments
-from engine.command.execution import CommonOptions, execute, keep_log
+from engine.command.execution import execute, keep_log
 from engine.command.files import is_empty, nul_separated, write_atomically
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
+from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.parts import LARGE, Parts
 from engine.copying.rsync import Copying
 from engine.snapshots.catalog import Run, source_identity
 from engine.snapshots.folder import Beginning, SnapshotFolder
+from engine.snapshots.holds import hold_previous, is_upheaval, obey_all
+from engine.snapshots.keeping import retain, told
 from engine.snapshots.readers import Readers
 from engine.snapshots.removal import remove_trees
 from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
@@ -30,6 +32,7 @@ from engine.stage.large import LargeFiles
 from engine.stage.memory import known, write_directories
 from engine.stage.reading_back import Window, verify
 from engine.stage.report import Trees
+from engine.stage.request import Options, check, parse
 from engine.stage.result import PARTIAL, BackupResult
 from engine.target.safety import restores_in
 from engine.tree.descent import is_inner_path
@@ -38,66 +41,7 @@ from engine.tree.walls import Root, Walls, opened_path
 
 log = logging.getLogger(__name__)
 
-DESCRIPTION = """\
-Make the snapshot BACKUP/LABEL/INTERVAL.0 of SOURCE, renumber the older ones, and keep N of them.
-Files that did not change are hard links to the snapshot before. A snapshot never changes again.
-"""
-EXIT_STATUS = """\
-Exit status: 0 published (the result has warnings, and names files that could not be copied),
-1 failed, 2 refused with nothing touched, 3 stopped before completion. SIGTERM or SIGINT lets
-running jobs finish; a second one ends them.
-"""
-
-
-@dataclass
-class Options(CommonOptions):
-    source: Path
-    retain: int
-    allow_empty: bool
-    spare: bool
-    clock_skew: int
-    verify_percent: int
-    max_failed_percent: int
-    lock_wait: int
-
-
-def parse(words: list[str]) -> Options:
-    parser = arguments.Parser("efs-backup-fpsync.sh", DESCRIPTION, EXIT_STATUS)
-    add = parser.add_argument
-    add("--source", type=arguments.directory, required=True, metavar="DIR", help="what to back up")
-    add("--retain", type=arguments.count, required=True, metavar="N", help="snapshots to keep")
-    add("--allow-empty", action="store_true", help="accept that the source is empty now")
-    add("--no-spare", dest="spare", action="store_false", help="remove what expires at once")
-    arguments.add_clock_skew(parser)
-    add(
-        "--verify-percent",
-        type=arguments.percent,
-        default=0,
-        metavar="P",
-        help="read back P %% of the files and compare them with the source (0)",
-    )
-    add(
-        "--max-failed-percent",
-        type=arguments.percent,
-        default=1,
-        metavar="P",
-        help="publish nothing if more than P %% of the files and more than 10 cannot be copied (1)",
-    )
-    add(
-        "--lock-wait",
-        type=arguments.number,
-        default=0,
-        metavar="SECONDS",
-        help="how long to wait for another run to let go of the folder (0)",
-    )
-    return Options(**vars(parser.parse_args(words)))
-
-
-def check(options: Options) -> Options:
-    options.source = arguments.readable_directory("--source", options.source)
-    options.backup = arguments.writable_directory("--backup", options.backup)
-    arguments.check_apart("source", options.source, options.backup)
-    return options
+EXAMPLES = 10  # of what was changed or removed
 
 
 def check_source_not_lost(options: Options, folder: SnapshotFolder) -> None:
@@ -122,6 +66,8 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     for problem in folder.recover():
         result.warn(problem)
     check_source_not_lost(options, folder)
+    if options.requests:
+        obey_all(options.requests, folder, result)
     started = folder.now()
     with contextlib.ExitStack() as stack:
         readers = stack.enter_context(Readers(folder.readers))
@@ -146,6 +92,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         )
         warn_of_restores(restores, restores_in(trees.source), result)
         note = note_of(started, beginning, folder, trees, result)
+        note = hold_before_upheaval(options, folder, note, changed, result)
         publish(folder, note, changed, stop, result)
         parts.tidy()
         if options.log_dir:
@@ -305,17 +252,39 @@ def note_of(
     before = (folder.run_of(newest) if newest else None) or Run(0)
     changes = result.number_of_changes
     replaced = result.number_of_files_linked + changes
-    differed = replaced if beginning.was_spare else before.differed
+    was_spare = beginning.was_spare
     source = source_identity(trees.source)
     return Run(
         started,
         result.number_of_files,
         changes,
-        differed,
-        before.verified_to,
-        source,
-        result.outcome == PARTIAL,
+        differed=replaced if was_spare else before.differed,
+        verified_to=before.verified_to,
+        source=source,
+        is_partial=result.outcome == PARTIAL,
+        apart=before.apart + 1 if before.apart else 0,
+        differed_over=before.apart if was_spare else before.differed_over,
     )
+
+
+def hold_before_upheaval(
+    options: Options, folder: SnapshotFolder, note: Run, changed: list[str], result: BackupResult
+) -> Run:
+    """Keep the snapshot before most of the files were changed or removed, as by malware or by
+    mistake, until somebody releases it. Of several such runs in a row, that before the first."""
+    newest = folder.newest()
+    before = folder.run_of(newest) if newest else None
+    gone = result.number_of_files_changed + result.number_of_files_removed
+    if not newest or not before or not is_upheaval(gone, before, options.hold_on_change_percent):
+        return note
+    if not before.is_upheaval:
+        result.held = hold_previous(folder, newest, note.started)
+        result.warn(
+            f"{gone} of {before.files} files were changed or removed since the snapshot before: "
+            f"that is held as {result.held} until it is released"
+        )
+        result.mass_change = [result.warnings[-1], *map(shown_path, changed[:EXAMPLES])]
+    return replace(note, is_upheaval=True)
 
 
 def publish(
@@ -380,7 +349,9 @@ def expire(
     """
     result.begin("expire")
     try:
-        result.expired = folder.expire(options.retain, options.spare, readers)
+        fates = retain(folder, options.policy, options.spare, readers)
+        result.take_fates(fates)
+        result.snapshots = told(folder, fates)
         folder.forget(readers)
         errors = remove_trees(pool, top, [path.name for path in folder.leftovers(readers)])
     except Stopped:

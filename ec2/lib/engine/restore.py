@@ -109,7 +109,7 @@ class Restore:
         """Once, by its name or date; from now on it is this one, whatever it is called."""
         options = self.options
         snapshot, self.saved, self.reading = stack.enter_context(
-            opened_snapshot(self.folder, options.number, options.date)
+            opened_snapshot(self.folder, options.wanted)
         )
         self._check_published()
         self.result.snapshot_name = snapshot.path.name

@@ -17,7 +17,7 @@ from engine.command.process import StopSignals
 from engine.command.progress import Progress
 from engine.command.text import Messages, shown_path
 from engine.copying.digests import Digested, DigestFiles, Line, read_list
-from engine.snapshots.choice import Snapshot, add_snapshot_options, opened_snapshot
+from engine.snapshots.choice import Snapshot, Wanted, add_snapshot_options, opened_snapshot
 from engine.snapshots.folder import SnapshotFolder
 from engine.tree.descent import TOP, chunks, join, opened
 from engine.tree.pool import PROCESSES, Pool, Task, Worker
@@ -35,8 +35,7 @@ FOUND_AT_ONCE = 1000  # of a directory that may have millions
 
 @dataclass
 class Options(CommonOptions):
-    number: int | None
-    date: tuple[int, int] | None
+    wanted: Wanted
 
 
 @dataclass
@@ -55,7 +54,7 @@ class VerifyResult(Result):
 
 
 def parse(words: list[str]) -> Options:
-    parser = arguments.Parser("efs-verify.sh", DESCRIPTION, EXIT_STATUS)
+    parser = arguments.Parser("efs-verify.sh", DESCRIPTION, EXIT_STATUS, "daily")
     add_snapshot_options(parser)
     return Options(**vars(parser.parse_args(words)))
 
@@ -65,7 +64,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: VerifyResult) -
     if options.log_dir:
         options.log_dir.mkdir(parents=True, exist_ok=True)
     folder = SnapshotFolder(backup / options.folder, options.interval)
-    with opened_snapshot(folder, options.number, options.date) as (snapshot, top, _):
+    with opened_snapshot(folder, options.wanted) as (snapshot, top, _):
         check_is_published(folder, top)
         try:
             check_snapshot(folder, snapshot, top, work, stop, result)

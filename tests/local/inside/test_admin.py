@@ -214,6 +214,21 @@ def test_a_backup_is_started_and_watched(backed_up, deployed, make):
     assert re.search(r"The newest complete snapshot is \d+ (s|min)", make("status", STACK="office"))
 
 
+def test_a_snapshot_is_held_by_the_next_backup(backed_up, deployed, make):
+    _, backup = deployed
+    held = backup / LABEL / "held.kept"
+    said = make("hold", STACK="office", SNAPSHOT="daily.0", NAME="kept", NOW="yes")
+    assert "Asked for: hold 20" in said
+    assert "Started" in said
+    assert "Success" in make("status", STACK="office", WATCH="yes")
+    assert (held / "docs" / "file").read_text() == "as backed up"
+    make("release", STACK="office", NAME="kept", NOW="yes")
+    assert "Success" in make("status", STACK="office", WATCH="yes")
+    assert not held.exists()
+    kept = sorted(path.name for path in (backup / LABEL).glob("[!.]*"))
+    assert kept == ["daily.0", "daily.1", "daily.2"]
+
+
 @pytest.fixture
 def restore_stacks(local_account):
     """restore_stacks(): those that are there, of stacks of the restore template."""

@@ -17,6 +17,9 @@ CHANGED = {
     "SuccessNotification": "No",
     "Dashboard": "No",
     "VerifyPercent": "100",
+    "RetainWeekly": "0",
+    "RetainMonthly": "12",
+    "HoldOnChangePercent": "0",
 }
 
 

@@ -38,9 +38,9 @@ class RunParser(argparse.ArgumentParser):
 
 
 class Parser(RunParser):
-    """Likewise for those that need a backup."""
+    """Likewise for those that need a backup. usual: the interval that needs not be given."""
 
-    def __init__(self, prog: str, description: str, epilog: str) -> None:
+    def __init__(self, prog: str, description: str, epilog: str, usual: str = "") -> None:
         super().__init__(prog, description, epilog)
         jobs = 4 * (os.cpu_count() or 1)
         add = self.add_argument
@@ -49,9 +49,10 @@ class Parser(RunParser):
         add(
             "--interval",
             type=interval,
-            required=True,
+            required=not usual,
+            default=usual or None,
             metavar="daily|weekly|monthly",
-            help="what the snapshots are called",
+            help="what the snapshots are called" + (f" ({usual})" if usual else ""),
         )
         add("--jobs", type=count, default=jobs, metavar="N", help=f"rsync jobs ({jobs})")
 

@@ -21,11 +21,9 @@ from engine.command.files import write_atomically
 from engine.command.outcome import EngineError, Failed
 from engine.command.process import StopSignals
 from engine.command.progress import CLEAR_LINE, Progress
-from engine.command.text import printable
+from engine.command.text import TIME_FORMAT, printable
 
 log = logging.getLogger(__name__)
-
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass

@@ -12,14 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.command.files import write_atomically
-from engine.command.text import size
+from engine.command.text import TIME_FORMAT, size
 
 log = logging.getLogger(__name__)
 
 WRITE_SECONDS = 3
 LIVE_SECONDS = 0.2
 LOG_SECONDS = 60
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 CLEAR_LINE = "\r\x1b[K"
 
 

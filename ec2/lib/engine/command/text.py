@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 MESSAGES_KEPT = 50
 PATH_SHOWN = 1000  # characters; a path can have 255,000
 MESSAGE_SHOWN = 2500  # and can be named twice
+
+
+def spoken(seconds: float) -> str:
+    """A time, in seconds since 1970."""
+    return time.strftime(TIME_FORMAT, time.gmtime(seconds))
 
 
 def shown(path: bytes) -> str:

@@ -6,6 +6,8 @@
     FOLDER/.daily.directories.ID.gz   its list of the source's directories
     FOLDER/.daily.origin          an empty file that is written once
 
+``daily`` is the interval of the run that made it, whatever the snapshot is called by now: it may
+have become a weekly one, or be held. All of a folder are read, and a run writes those of its own.
 Nothing can be put into a snapshot, which is as the source was. So the file names the inode of the
 snapshot's directory, which survives renaming; and the inode and ctime of the origin, which are
 others as soon as all of this was copied elsewhere, and the inodes with it. Then witnesses tell:
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.command.files import write_atomically
+from engine.snapshots.retention import INTERVALS
 from engine.tree.descent import opened
 
 SECOND = 10**9  # ns
@@ -46,9 +49,11 @@ class Run:
 
     started: by the clock of the backup file system, in ns. files: how many there are in it.
     changes: how many it has, or has no longer, other than the snapshot before. differed: how many
-    files of the spare had to be replaced, when a stage was last made of one. verified_to: where the
-    next verification begins, see :class:`engine.stage.reading_back.Window`. source: see
-    :func:`source_identity`. is_partial: it has older versions of some files, or lacks some.
+    files of the spare had to be replaced, when a stage was last made of one. differed_over: by how
+    many runs that was older than the newest snapshot. apart: by how many the spare is now; 0 if
+    that is not known. verified_to: where the next verification begins, see
+    :class:`engine.stage.reading_back.Window`. source: see :func:`source_identity`. is_partial: it
+    has older versions of some files, or lacks some. is_upheaval: many were changed or removed.
     """
 
     started: int
@@ -58,6 +63,9 @@ class Run:
     verified_to: int = 0
     source: int = 0
     is_partial: bool = False
+    apart: int = 0
+    differed_over: int = 0
+    is_upheaval: bool = False
 
 
 def source_identity(top: int) -> int:
@@ -84,7 +92,7 @@ class Witness(NamedTuple):
 @dataclass(frozen=True)
 class About:
     """sequence: higher for a later snapshot. run: None if version 1.5 made it. made: seconds since
-    1970; None while it is a stage."""
+    1970; None while it is a stage. interval: of the runs among which it was made."""
 
     id: str
     sequence: int
@@ -93,10 +101,11 @@ class About:
     run: Run | None
     made: float | None = None
     witnesses: list[Witness] = field(default_factory=list)
+    interval: str = ""
 
 
 class Catalog:
-    """What is known of the snapshots of one interval in ``folder``.
+    """What is known of the snapshots in ``folder``, for the runs of one interval.
 
     problems: what was found to be damaged, for people.
     """
@@ -104,9 +113,7 @@ class Catalog:
     def __init__(self, folder: Path, interval: str) -> None:
         self.problems: list[str] = []
         self._folder = folder
-        self._prefix = f".{interval}.about."
-        self._lists = {kind: f".{interval}.{kind}." for kind in LISTS}
-        self._origin = folder / f".{interval}.origin"
+        self._interval = interval
         self._known: list[About] = []
         self._bound: dict[int, About] = {}  # by the inode of the snapshot's directory
 
@@ -117,22 +124,28 @@ class Catalog:
         """
         self.problems = []
         self._known = sorted(self._read_all(), key=lambda about: about.sequence, reverse=True)
-        here = self._here()
-        ours = [about for about in self._known if about.origin == here]
-        strangers = [about for about in self._known if about.origin != here]
+        here = {interval: self._here(interval) for interval in INTERVALS}
+        ours = [about for about in self._known if about.origin == here[about.interval]]
+        strangers = [about for about in self._known if about.origin != here[about.interval]]
         self._bound = {about.inode: about for about in reversed(ours)}
         unknown = [tree for tree in trees if not self.of(tree)]
-        found = recognised(unknown, strangers)
-        self._bound.update({about.inode: about for about in found})
-        for tree in unknown if len(found) < len(strangers) else []:
-            if not self.of(tree):
-                self._say(tree, "was copied here, and what is in it does not tell which it is")
-        return len(found)
+        number = 0
+        for interval in INTERVALS:
+            those = [about for about in strangers if about.interval == interval]
+            found = recognised([tree for tree in unknown if not self.of(tree)], those)
+            self._bound.update({about.inode: about for about in found})
+            number += len(found)
+            for tree in unknown if len(found) < len(those) else []:
+                if tree.name.startswith(f"{interval}.") and not self.of(tree):
+                    self._say(tree, "was copied here, and what is in it does not tell which it is")
+        return number
 
     def distrust(self, trees: Iterable[Path]) -> None:
         """Whoever has changed a snapshot may have put another one, or nothing of ours, there."""
         for tree in trees:
             about = self.of(tree)
+            if about and about.interval != self._interval:
+                continue
             if about and about.run and not holds(tree, about.witnesses):
                 self.note(tree, run=Run(0))
                 self._say(tree, "was changed after it was made")
@@ -150,7 +163,7 @@ class Catalog:
         """Have everything bound to where it is now, so that nothing has to be recognised again."""
         here = self._make_origin()
         for about in [*self._bound.values()]:
-            if about.origin != here:
+            if about.interval == self._interval and about.origin != here:
                 self._write(replace(about, origin=here))
 
     def of(self, tree: Path) -> About | None:
@@ -159,59 +172,78 @@ class Catalog:
     def list_of(self, tree: Path, kind: str) -> Path | None:
         """Where its list is, if there is one; None if nothing is known of ``tree``."""
         about = self.of(tree)
-        return self._folder / f"{self._lists[kind]}{about.id}.gz" if about else None
+        return self._folder / f".{about.interval}.{kind}.{about.id}.gz" if about else None
 
     def begin(self, tree: Path, run: Run | None) -> None:
         """``tree`` is to become a snapshot: nothing that was known of it holds any more."""
         sequence = max((about.sequence for about in self._known), default=0) + 1
         origin = self._make_origin()
-        self._write(About(secrets.token_hex(8), sequence, inode_of(tree), origin, run))
+        about = About(secrets.token_hex(8), sequence, inode_of(tree), origin, run)
+        self._write(replace(about, interval=self._interval))
 
     def note(self, tree: Path, **changes: Any) -> None:
         """Note fields of :class:`About` for a tree of which something is known."""
         self._write(replace(self._bound[inode_of(tree)], **changes))
 
     def forget(self, trees: Iterable[Path], discard: Callable[[Path], None]) -> None:
-        """Discard what concerns none of ``trees``."""
+        """Discard what concerns none of ``trees``, and was of our runs."""
         inodes = {inode_of(tree) for tree in trees}
         self._bound = {inode: about for inode, about in self._bound.items() if inode in inodes}
         self._known = [*self._bound.values()]
         kept = {about.id for about in self._known}
-        for prefix in (self._prefix, *self._lists.values()):
+        for prefix in (f".{self._interval}.{kind}." for kind in ("about", *LISTS)):
             for path in self._folder.glob(f"{prefix}*"):
                 identifier = path.name.removeprefix(prefix).removesuffix(".gz")
                 if identifier not in kept:
                     discard(path)
 
-    def _here(self) -> tuple[int, int] | None:
+    def drop(self, about: About, discard: Callable[[Path], None]) -> None:
+        """Discard what was known of one snapshot that is gone."""
+        self._known = [each for each in self._known if each.id != about.id]
+        self._bound.pop(about.inode, None)
+        for path in self._folder.glob(f".{about.interval}.*.{about.id}*"):
+            discard(path)
+
+    def _origin(self, interval: str) -> Path:
+        return self._folder / f".{interval}.origin"
+
+    def _here(self, interval: str) -> tuple[int, int] | None:
         with contextlib.suppress(FileNotFoundError):
-            info = self._origin.lstat()
+            info = self._origin(interval).lstat()
             return info.st_ino, info.st_ctime_ns
         return None
 
     def _make_origin(self) -> tuple[int, int]:
-        here = self._here()
+        here = self._here(self._interval)
         if here is None:
-            os.close(os.open(self._origin, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            here = self._here()
+            origin = self._origin(self._interval)
+            os.close(os.open(origin, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            here = self._here(self._interval)
         assert here
         return here
 
     def _write(self, about: About) -> None:
         found = asdict(about)
-        del found["id"]
-        write_atomically(self._folder / f"{self._prefix}{about.id}", json.dumps(found))
+        del found["id"], found["interval"]
+        path = self._folder / f".{about.interval}.about.{about.id}"
+        write_atomically(path, json.dumps(found))
         others = [other for other in self._known if other.id != about.id]
         self._known = [about, *others]
         self._bound[about.inode] = about
 
     def _read_all(self) -> Iterator[About]:
-        for path in self._folder.glob(f"{self._prefix}*"):
+        paths = [
+            (each, path) for each in INTERVALS for path in self._folder.glob(f".{each}.about.*")
+        ]
+        for interval, path in paths:
             if path.name.endswith(".new"):
                 continue  # of a run that was killed
             try:
-                yield parse(path.name.removeprefix(self._prefix), path.read_bytes())
+                about = parse(path.name.removeprefix(f".{interval}.about."), path.read_bytes())
+                yield replace(about, interval=interval)
             except (OSError, Damaged) as error:
+                if interval != self._interval:
+                    continue  # its own runs say so
                 said = error.strerror if isinstance(error, OSError) else error
                 self.problems.append(
                     f"{str(path)!r} is damaged ({said}): nothing is known of the snapshot to which "

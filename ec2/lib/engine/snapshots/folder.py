@@ -3,6 +3,8 @@
 Everything here renames or removes whole snapshots; nothing writes into a published one.
 
     FOLDER/daily.0 …         published snapshots, newest first
+    FOLDER/weekly.0 …        likewise; they were daily ones, see retention.py
+    FOLDER/held.NAME         a snapshot that stays until it is released
     FOLDER/.daily.spare      the snapshot that expired last; the next run makes its stage of it
     FOLDER/.daily.stage      the snapshot that is being made, also by a run that did not finish
     FOLDER/.daily.complete   a finished stage on its way to daily.0
@@ -14,7 +16,7 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
     FOLDER/.daily.suspects   paths of files that the last run found not to be what the source has
     FOLDER/.daily.notes      what is known of the digests of the files in the stage
     FOLDER/.daily.parts      copies of large files that are continued by the next run
-    FOLDER/.daily.readers    locked by those who read a snapshot, see readers.py
+    FOLDER/.readers          locked by those who read a snapshot, see readers.py
     FOLDER/.lock             held for the whole run
 """
 
@@ -28,14 +30,16 @@ import re
 import stat
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.command.files import locked, sync_directory
 from engine.command.outcome import Refused, Stopped
 from engine.command.process import TICK_SECONDS, StopSignals
-from engine.snapshots.catalog import Catalog, Run, witnesses
+from engine.snapshots.catalog import About, Catalog, Run, witnesses
 from engine.snapshots.readers import Readers, readers_file
+from engine.snapshots.retention import INTERVALS
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,8 @@ log = logging.getLogger(__name__)
 # To make a spare that differs in more than this share of its files into the stage takes more calls
 # than to link all files into an empty one. Measured on NFS, see docs/adr/0007.
 SPARE_LIMIT = 0.7
+
+HELD = "held."
 
 LOOKS = 3  # for a snapshot that is being given another number
 
@@ -57,13 +63,17 @@ class Beginning(NamedTuple):
 def is_spare_cheaper(runs: Sequence[Run]) -> bool:
     """Whether a stage made of the spare takes fewer calls than an empty one.
 
-    ``runs`` made the snapshots that there are, newest first. The spare was the one before them: it
-    differs by no more than what all of them changed. If that were the same files each time it
-    differs by far less, so what was found when one was last used has a say, too.
+    ``runs`` made the snapshots that there are, newest first. The spare was the one before them, or
+    an older one that left a longer interval: it differs by no more than what all runs since have
+    changed. If that were the same files each time it differs by far less, so what was found when
+    one was last used has a say, too.
     """
     newest = runs[0]
     limit = SPARE_LIMIT * newest.files
-    return sum(run.changes for run in runs) <= limit or newest.differed <= limit
+    apart = newest.apart or len(runs)
+    changed = sum(run.changes for run in runs) * max(1, apart / len(runs))
+    differed = newest.differed * max(1, apart / (newest.differed_over or apart))
+    return changed <= limit or differed <= limit
 
 
 class SnapshotFolder:
@@ -76,7 +86,7 @@ class SnapshotFolder:
         self.spare = path / f".{interval}.spare"
         self.notes = path / f".{interval}.notes"
         self.suspects = path / f".{interval}.suspects"
-        self.readers = readers_file(path, interval)
+        self.readers = readers_file(path)
         self._parts = path / f".{interval}.parts"
         self._complete = path / f".{interval}.complete"
         self._catalog = Catalog(path, interval)
@@ -86,7 +96,29 @@ class SnapshotFolder:
         return self.path / f"{self.interval}.{number}"
 
     def newest(self) -> Path | None:
-        return next((path for _, path in self._numbered(self.interval)), None)
+        """Of those that runs of this interval have made; one that is held may be it."""
+        numbered = next((path for _, path in self._numbered(self.interval)), None)
+        known = [(about.sequence, path) for path, about in self._held() if about]
+        latest, held = max(known, default=(0, None))
+        if not numbered or not held:
+            return numbered or held
+        about = self.catalog.of(numbered)
+        return held if about and about.sequence < latest else numbered
+
+    def _held(self) -> list[tuple[Path, About | None]]:
+        """What is held of the snapshots of this interval."""
+        held = [(path, self.catalog.of(path)) for path in self.held()]
+        return [(path, about) for path, about in held if about and about.interval == self.interval]
+
+    def held(self) -> list[Path]:
+        """All of the folder, by name."""
+        return sorted(path for path in self.path.glob(f"{HELD}*") if is_tree(path))
+
+    def trees(self) -> list[Path]:
+        """All that are published, by any run, newest first; then those that are held."""
+        others = [each for each in INTERVALS if each != self.interval]
+        found = [path for each in (self.interval, *others) for _, path in self._numbered(each)]
+        return found + self.held()
 
     def lock(self, wait: int, stop: StopSignals) -> None:
         """Keep every other run out of this folder until this process and its children end.
@@ -169,7 +201,7 @@ class SnapshotFolder:
     def catalog(self) -> Catalog:
         """What is known of the snapshots that there are."""
         if not self._is_loaded:
-            self._catalog.load([path for _, path in self._numbered(self.interval)])
+            self._catalog.load(self.trees())
             self._is_loaded = True
         return self._catalog
 
@@ -181,9 +213,9 @@ class SnapshotFolder:
         is_new = not any(self.path.glob(f".{self.interval}.*"))
         self._clear()
         self.finish_publishing()
-        snapshots = [path for _, path in self._numbered(self.interval)]
         if is_new:
-            self._catalog.adopt(snapshots)
+            self._catalog.adopt([path for _, path in self._numbered(self.interval)])
+        snapshots = self.trees()
         recognised = self._catalog.load(snapshots)
         self._is_loaded = True
         self._catalog.distrust(snapshots)
@@ -200,12 +232,12 @@ class SnapshotFolder:
         """What is of another kind than a run would make is in the way."""
         for path in (self.stage, self.spare, self._parts, self._complete):
             if os.path.lexists(path) and not is_tree(path):
-                self._discard(path)
+                self.discard(path)
         for path in (self.notes, self.suspects, self.readers):
             if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
-                self._discard(path)
+                self.discard(path)
 
-    def _discard(self, path: Path) -> None:
+    def discard(self, path: Path) -> None:
         """A directory goes with what expired."""
         if is_tree(path):
             path.rename(self._next(f".{self.interval}.expired"))
@@ -243,17 +275,25 @@ class SnapshotFolder:
         self._complete.rename(self.snapshot(0))
 
     def dated(self) -> list[tuple[str, float]]:
-        """Names of the published snapshots, newest first, and when each was made.
+        """Names of the published snapshots, of each interval newest first, and when it was made.
 
         A snapshot of version 1.5 has no date noted; it was touched when it was made. So was none of
         which the note was lost: it is not taken to be newer than the one that came after it.
         """
+        for _ in range(LOOKS - 1):
+            with contextlib.suppress(FileNotFoundError):
+                return self._dated()
+        return self._dated()
+
+    def _dated(self) -> list[tuple[str, float]]:
         found = []
-        latest = math.inf
-        for _, path in self._numbered(self.interval):
+        latest, before = math.inf, ""
+        for path in self.trees():
             about = self.catalog.of(path)
             made = about.made if about else None
-            latest = min(path.stat().st_mtime, latest) if made is None else made
+            interval, _, _ = path.name.partition(".")
+            latest = latest if interval == before and f"{interval}." != HELD else math.inf
+            latest, before = min(path.stat().st_mtime, latest) if made is None else made, interval
             found.append((path.name, latest))
         return found
 
@@ -262,34 +302,43 @@ class SnapshotFolder:
         renumbers them, one look from name to name can miss it."""
         inode = os.fstat(top).st_ino
         for _ in range(LOOKS):
-            for _, path in self._numbered(self.interval):
+            for path in self.trees():
                 with contextlib.suppress(FileNotFoundError):
                     if path.stat().st_ino == inode:
                         return True
         return False
 
-    def expire(self, retain: int, keep_spare: bool, readers: Readers) -> list[str]:
-        """Take every snapshot beyond the first ``retain`` out of sight; return their names.
-
-        The newest of them becomes the spare: it differs least from the snapshots that stay.
-        """
-        expired = self._beyond(retain)
-        if self.spare.is_dir() and (expired or not keep_spare):
+    def expire(self, expired: Sequence[Path], keep_spare: bool, readers: Readers) -> None:
+        """Take them out of sight. The one that was made last becomes the spare: it differs least
+        from the snapshots that stay. But what was a spare and is left over is nearer than one that
+        leaves a longer interval."""
+        spare = self._best_spare(expired, readers) if keep_spare else None
+        if self.spare.is_dir() and (spare or not keep_spare):
             self.spare.rename(self._next(f".{self.interval}.expired"))
-        for path in reversed(expired):
-            is_spare = keep_spare and path == expired[0] and not readers.have(path)
-            path.rename(self.spare if is_spare else self._next(f".{self.interval}.expired"))
-        return [path.name for path in expired]
+        for path in expired:
+            if path == spare:
+                self._note_distance(path)
+            path.rename(self.spare if path == spare else self._next(f".{self.interval}.expired"))
 
-    def _beyond(self, retain: int) -> list[Path]:
-        """The snapshots beyond the first ``retain``, but for the newest one that has everything: it
-        stays for as long as there is none among these."""
-        snapshots = [path for _, path in self._numbered(self.interval)]
-        beyond = [path for number, path in self._numbered(self.interval) if number >= retain]
-        newest = next((path for path in snapshots if not self._is_partial(path)), None)
-        return [path for path in beyond if path != newest]
+    def _best_spare(self, expired: Sequence[Path], readers: Readers) -> Path | None:
+        own = [path for path in expired if path.name.startswith(f"{self.interval}.")]
+        candidates = own if self.spare.is_dir() else expired
+        free = [path for path in candidates if not readers.have(path)]
+        return max(reversed(free), key=self.order, default=None)
 
-    def _is_partial(self, snapshot: Path) -> bool:
+    def _note_distance(self, spare: Path) -> None:
+        newest = self.newest()
+        run = self.run_of(newest) if newest else None
+        if newest and run and self.catalog.of(newest):
+            since = self.order(newest) - self.order(spare) if self.order(spare) else 0
+            self.note_run(newest, replace(run, apart=max(0, since)))
+
+    def order(self, snapshot: Path) -> int:
+        """Higher for one of our runs that was made later; 0 if that is not known."""
+        about = self.catalog.of(snapshot)
+        return about.sequence if about and about.interval == self.interval else 0
+
+    def is_partial(self, snapshot: Path) -> bool:
         run = self.run_of(snapshot)
         return run is not None and run.is_partial
 
@@ -307,10 +356,10 @@ class SnapshotFolder:
 
     def forget(self, readers: Readers) -> None:
         """Remove what was known of snapshots that are gone, and the notes for the newest."""
-        snapshots = [path for _, path in self._numbered(self.interval)]
+        snapshots = self.trees()
         expired = [path for _, path in self._numbered(f".{self.interval}.expired")]
         snapshots += [path for path in expired if readers.have(path)]
-        self.catalog.forget(snapshots, self._discard)
+        self.catalog.forget(snapshots, self.discard)
         self.notes.unlink(missing_ok=True)
 
     def leftovers(self, readers: Readers) -> list[Path]:

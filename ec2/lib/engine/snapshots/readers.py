@@ -12,8 +12,8 @@ import os
 from pathlib import Path
 
 
-def readers_file(folder: Path, interval: str) -> Path:
-    return folder / f".{interval}.readers"
+def readers_file(folder: Path) -> Path:
+    return folder / ".readers"
 
 
 class Reading:

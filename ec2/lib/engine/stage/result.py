@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.command.execution import Result
 from engine.copying.tally import Tally
+from engine.snapshots.retention import Fate
 from engine.stage.filling import Filling
 from engine.stage.judging import Change
 
@@ -19,7 +21,10 @@ class BackupResult(Result):
     added to removed: since the snapshot before. at_link_limit: copied although they did not change,
     as no more links could be made to them. checked: compared by content. verified, changed_since,
     mismatched: of those that were read back. failed: they could not be copied; carried_forward: for
-    so many of them the snapshot has what the one before had.
+    so many of them the snapshot has what the one before had. retention: which snapshots were
+    promoted or have expired, and why. snapshots: all that there are, and why they are kept. held:
+    the one before, as so many files were changed or removed; mass_change: how many, and some of
+    them. requests: what became of what was asked for, by identifier.
     """
 
     snapshot: str = ""
@@ -47,6 +52,11 @@ class BackupResult(Result):
     number_of_files_changed_since: int = 0
     number_of_files_mismatched: int = 0
     expired: list[str] = field(default_factory=list)
+    retention: list[str] = field(default_factory=list)
+    snapshots: list[str] = field(default_factory=list)
+    held: str = ""
+    mass_change: list[str] = field(default_factory=list)
+    requests: dict[str, str] = field(default_factory=dict)
 
     @property
     def number_of_changes(self) -> int:
@@ -71,6 +81,11 @@ class BackupResult(Result):
             setattr(self, f"size_{name}", counts[f"{change.value} bytes"])
         self.warnings += filling.warnings.lines() + filling.vanished.lines()
         self.errors += filling.errors.lines() + tally.errors.lines()
+
+    def take_fates(self, fates: Sequence[Fate]) -> None:
+        self.expired = [fate.name for fate in fates if not fate.becomes][::-1]
+        of_interest = (fate for fate in fates if not fate.is_same_interval)
+        self.retention = [str(fate) for fate in of_interest]
 
     def take_failures(self, filling: Filling) -> None:
         """The snapshot is published without the newest version of some files."""

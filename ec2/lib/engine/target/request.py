@@ -17,7 +17,7 @@ from engine.command import arguments
 from engine.command.execution import CommonOptions
 from engine.command.outcome import Refused
 from engine.command.text import shown_path
-from engine.snapshots.choice import add_snapshot_options
+from engine.snapshots.choice import Wanted, add_snapshot_options
 from engine.target.records import is_inside
 from engine.tree.descent import names_in, opened
 
@@ -43,8 +43,7 @@ started again or undone.
 
 @dataclass
 class Options(CommonOptions):
-    number: int | None
-    date: tuple[int, int] | None
+    wanted: Wanted
     target: Path
     prefix: str
     paths: list[str]
@@ -61,7 +60,7 @@ class Options(CommonOptions):
 
 
 def parse(words: list[str]) -> Options:
-    parser = arguments.Parser("efs-restore-fpsync.sh", DESCRIPTION, EXIT_STATUS)
+    parser = arguments.Parser("efs-restore-fpsync.sh", DESCRIPTION, EXIT_STATUS, "daily")
     add = parser.add_argument
     add_snapshot_options(parser)
     add(

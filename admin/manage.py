@@ -1,0 +1,170 @@
+"""Asks the next backup to hold, release or remove a snapshot: nobody needs to mount anything.
+
+    make hold STACK=<backup stack> SNAPSHOT=daily.3 NAME=before-migration [NOW=yes]
+    make release STACK=<backup stack> NAME=before-migration [NOW=yes]
+    make remove STACK=<backup stack> SNAPSHOT=2026-11-20 [NOW=yes] [YES=1]
+
+What snapshots there are is known from the record of the last backup. The request names the one that
+is meant by its date, which no later backup changes. NOW=yes starts a backup, which obeys first of
+all. Exit code 0: it is asked for; 1: it is not, and why.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from admin.backup_now import ONCE, has_begun, invoke
+from admin.command import AdminError, Given, clients, confirmed, run, same_stack, say
+from admin.stack import Stack
+from admin.status import Attributes, RunTable, runs_of
+
+KEY = {"BackupId": {"S": "requests"}}
+HELD = "held."
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+TAKEN = re.compile(r"held\..*|(daily|weekly|monthly)\.[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}.*")
+LINE = re.compile(r"(\S+) (\S+) (complete|partial): (.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """As the last backup has told of it."""
+
+    name: str
+    made: str
+    is_complete: bool
+
+    @property
+    def is_held(self) -> bool:
+        return self.name.startswith(HELD)
+
+    def __str__(self) -> str:
+        return f"{self.name} (made {self.made})"
+
+
+def main(given: Given) -> int:
+    action = sys.argv[1]
+    given.only(*TAKES[action], "STACK", "REGION", "NOW", "YES")
+    name = given.required("STACK", "efs-backup")
+    for variable in TAKES[action]:
+        given.required(variable, EXAMPLES[variable])
+    connect = clients(given.get("REGION"))
+    stack = Stack.backup(connect, name)
+    table = RunTable(connect("dynamodb"), stack.resource("EFSDynamoDB"))
+    snapshots = known(table.items())
+    request = REQUESTS[action](given, snapshots)
+    if action == "remove":
+        what = f"This removes {chosen(given['SNAPSHOT'], snapshots)} for ever"
+        confirmed(
+            given,
+            what,
+            "To see what would come back from it: make restore",
+            "remove it",
+            is_terminal(),
+        )
+    ask(table, request)
+    say(f"Asked for: {' '.join(request.values())}. The next backup does it first of all.")
+    if not given.yes("NOW"):
+        print(f"To have it at once: make backup-now {same_stack(given)}")
+        return 0
+    answer = invoke(connect("lambda", config=ONCE), stack.resource("Orchestrator"), name)
+    say(f"{'Started' if has_begun(answer) else 'Not started'}: {answer['reason']}.")
+    return 0 if has_begun(answer) else 1
+
+
+def is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def known(items: Iterable[Attributes]) -> list[Snapshot]:
+    """What the newest run that has made a snapshot says that there is."""
+    for each in runs_of(items):
+        lines = each.attributes.get("Snapshots")
+        if isinstance(lines, list) and lines:
+            matches = [match for line in lines if (match := LINE.fullmatch(str(line)))]
+            return [Snapshot(m[1], m[2], m[3] == "complete") for m in matches]
+    raise AdminError(
+        "No backup has told yet which snapshots there are. Make one first: make backup-now"
+    )
+
+
+def chosen(text: str, snapshots: Sequence[Snapshot]) -> Snapshot:
+    """The one that is meant by its name, the name of its hold, or when it was made."""
+    named = [each for each in snapshots if each.name in (text, f"{HELD}{text}")]
+    is_date = re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:]{5}(:[0-9]{2}Z)?)?", text)
+    dated = [each for each in snapshots if is_date and each.made.startswith(text)]
+    found = named or dated
+    there = ", ".join(map(str, snapshots))
+    if not found:
+        raise AdminError(f"There is no snapshot {text}. There are: {there}")
+    if len(found) > 1:
+        raise AdminError(f"{text} means {' and '.join(map(str, found))}. Give the time of one")
+    return found[0]
+
+
+def exact(snapshot: Snapshot, snapshots: Sequence[Snapshot]) -> str:
+    """By its date, unless that is another's, too, as it may be of snapshots of version 1.5."""
+    alike = [each for each in snapshots if each.made == snapshot.made]
+    if len(alike) > 1 and not snapshot.is_held:
+        raise AdminError(
+            f"{' and '.join(map(str, alike))} cannot be told apart by their dates. Use "
+            "efs-manage.sh on a machine that has mounted the backup"
+        )
+    return snapshot.name if snapshot.is_held else snapshot.made
+
+
+def hold(given: Given, snapshots: Sequence[Snapshot]) -> dict[str, str]:
+    snapshot, name = chosen(given["SNAPSHOT"], snapshots), given["NAME"]
+    if not NAME.fullmatch(name) or TAKEN.fullmatch(name):
+        raise AdminError(
+            f"NAME is {name!r}; it must be letters, digits, dots, dashes and underscores, begin "
+            "with a letter or a digit, and be neither a date nor a name like daily.3"
+        )
+    if snapshot.is_held:
+        raise AdminError(f"{snapshot} is held already. Release it first")
+    if any(each.name == f"{HELD}{name}" for each in snapshots):
+        raise AdminError(f"Another snapshot is held as {name}. Give another NAME")
+    return {"Action": "hold", "Snapshot": exact(snapshot, snapshots), "Name": name}
+
+
+def release(given: Given, snapshots: Sequence[Snapshot]) -> dict[str, str]:
+    names = [each.name.removeprefix(HELD) for each in snapshots if each.is_held]
+    name = given["NAME"].removeprefix(HELD)
+    if name not in names:
+        raise AdminError(f"Nothing is held as {name}. Held are: {', '.join(names) or 'none'}")
+    return {"Action": "release", "Snapshot": f"{HELD}{name}"}
+
+
+def remove(given: Given, snapshots: Sequence[Snapshot]) -> dict[str, str]:
+    snapshot = chosen(given["SNAPSHOT"], snapshots)
+    if snapshot.is_held:
+        raise AdminError(f"{snapshot} is held. Release it first")
+    if snapshot == next((e for e in snapshots if e.is_complete and not e.is_held), None):
+        raise AdminError(f"{snapshot} is the newest complete one, and is not removed")
+    return {"Action": "remove", "Snapshot": exact(snapshot, snapshots)}
+
+
+def ask(table: RunTable, request: dict[str, str]) -> None:
+    """Each request has an attribute of its own, so that no writer overwrites another."""
+    identifier = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    value: dict[str, Any] = {"M": {name: {"S": text} for name, text in request.items()}}
+    table.client.update_item(
+        TableName=table.name,
+        Key=KEY,
+        UpdateExpression="SET #request = :request",
+        ExpressionAttributeNames={"#request": identifier},
+        ExpressionAttributeValues={":request": value},
+    )
+
+
+REQUESTS = {"hold": hold, "release": release, "remove": remove}
+TAKES = {"hold": ("SNAPSHOT", "NAME"), "release": ("NAME",), "remove": ("SNAPSHOT",)}
+EXAMPLES = {"SNAPSHOT": "daily.3", "NAME": "before-migration"}
+
+if __name__ == "__main__":
+    sys.exit(run(main))

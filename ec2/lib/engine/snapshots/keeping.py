@@ -1,0 +1,68 @@
+"""What becomes of the snapshots of a folder by :mod:`engine.snapshots.retention`, carried out.
+
+Each step is one rename. A run that is killed among them leaves each snapshot under the old name or
+the new one, and the next run decides anew on what is there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from engine.command.text import spoken
+from engine.snapshots.folder import HELD, SnapshotFolder
+from engine.snapshots.readers import Readers
+from engine.snapshots.retention import Fate, Policy, Snapshot, decide
+
+log = logging.getLogger(__name__)
+
+
+def snapshots_in(folder: SnapshotFolder) -> list[Snapshot]:
+    """All that are published, as the decision takes them."""
+    return [_described(folder, folder.path / name, made) for name, made in folder.dated()]
+
+
+def _described(folder: SnapshotFolder, path: Path, made: float) -> Snapshot:
+    about = folder.catalog.of(path)
+    is_partial = folder.is_partial(path)
+    order = folder.order(path)
+    if path.name.startswith(HELD):
+        hold = path.name[len(HELD) :]
+        return Snapshot(folder.interval, 0, made, order, is_partial, bool(order), hold)
+    interval, _, number = path.name.partition(".")
+    is_ours = bool(order) or (about is None and interval == folder.interval)
+    return Snapshot(interval, int(number), made, order, is_partial, is_ours)
+
+
+def retain(
+    folder: SnapshotFolder, policy: Policy, keep_spare: bool, readers: Readers
+) -> list[Fate]:
+    """Have each snapshot promoted, renumbered or taken out of sight, as the policy says."""
+    fates = decide(snapshots_in(folder), policy)
+    for fate in fates:
+        if fate.is_change:
+            log.info("%s", fate)
+    expired = [folder.path / fate.name for fate in fates if not fate.becomes]
+    folder.expire(expired, keep_spare, readers)
+    for fate in fates:
+        if fate.becomes and fate.is_change:
+            move(folder.path / fate.name, folder.path / fate.becomes)
+    return fates
+
+
+def told(folder: SnapshotFolder, fates: list[Fate]) -> list[str]:
+    """Each snapshot that there is now: its name, when it was made, and why it is kept."""
+    why = {fate.becomes: fate.why for fate in fates}
+    partial = {path.name for path in folder.trees() if folder.is_partial(path)}
+    return [
+        f"{name} {spoken(made)} {'partial' if name in partial else 'complete'}: {why.get(name)}"
+        for name, made in folder.dated()
+    ]
+
+
+def move(snapshot: Path, target: Path) -> None:
+    """A rename alone would replace an empty directory."""
+    if os.path.lexists(target):
+        raise FileExistsError(f"{str(target)!r} is in the way of {snapshot.name}; move it away")
+    snapshot.rename(target)

@@ -1,0 +1,109 @@
+"""What a backup is asked for, and what can be known to be wrong with it beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.command import arguments
+from engine.command.execution import CommonOptions
+from engine.command.outcome import Refused
+from engine.snapshots.retention import INTERVALS, Policy
+
+DESCRIPTION = """\
+Make the snapshot BACKUP/LABEL/INTERVAL.0 of SOURCE, renumber the older ones, and keep N of them.
+Files that did not change are hard links to the snapshot before. A snapshot never changes again.
+"""
+EXIT_STATUS = """\
+Exit status: 0 published (the result has warnings, and names files that could not be copied),
+1 failed, 2 refused with nothing touched, 3 stopped before completion. SIGTERM or SIGINT lets
+running jobs finish; a second one ends them.
+"""
+
+
+@dataclass
+class Options(CommonOptions):
+    source: Path
+    retain: int
+    retain_weekly: int
+    retain_monthly: int
+    hold_on_change_percent: int
+    requests: Path | None
+    allow_empty: bool
+    spare: bool
+    clock_skew: int
+    verify_percent: int
+    max_failed_percent: int
+    lock_wait: int
+
+    @property
+    def policy(self) -> Policy:
+        longer = {"weekly": self.retain_weekly, "monthly": self.retain_monthly}
+        return Policy(self.interval, {**longer, self.interval: self.retain})
+
+
+def parse(words: list[str]) -> Options:
+    parser = arguments.Parser("efs-backup-fpsync.sh", DESCRIPTION, EXIT_STATUS)
+    add = parser.add_argument
+    add("--source", type=arguments.directory, required=True, metavar="DIR", help="what to back up")
+    add("--retain", type=arguments.count, required=True, metavar="N", help="snapshots to keep")
+    for name in INTERVALS[1:]:
+        add(
+            f"--retain-{name}",
+            type=arguments.number,
+            default=0,
+            metavar="N",
+            help=f"{name} snapshots to keep of those that would expire (0)",
+        )
+    add(
+        "--hold-on-change-percent",
+        type=arguments.percent,
+        default=50,
+        metavar="P",
+        help="hold the snapshot before if more than P %% of at least 1000 files were changed or "
+        "removed since (50); 0 never does",
+    )
+    add(
+        "--requests",
+        type=arguments.directory,
+        metavar="FILE",
+        help="first hold, release or remove snapshots as this JSON asks, by identifier",
+    )
+    add("--allow-empty", action="store_true", help="accept that the source is empty now")
+    add("--no-spare", dest="spare", action="store_false", help="remove what expires at once")
+    arguments.add_clock_skew(parser)
+    add(
+        "--verify-percent",
+        type=arguments.percent,
+        default=0,
+        metavar="P",
+        help="read back P %% of the files and compare them with the source (0)",
+    )
+    add(
+        "--max-failed-percent",
+        type=arguments.percent,
+        default=1,
+        metavar="P",
+        help="publish nothing if more than P %% of the files and more than 10 cannot be copied (1)",
+    )
+    add(
+        "--lock-wait",
+        type=arguments.number,
+        default=0,
+        metavar="SECONDS",
+        help="how long to wait for another run to let go of the folder (0)",
+    )
+    return Options(**vars(parser.parse_args(words)))
+
+
+def check(options: Options) -> Options:
+    options.source = arguments.readable_directory("--source", options.source)
+    options.backup = arguments.writable_directory("--backup", options.backup)
+    arguments.check_apart("source", options.source, options.backup)
+    for name, number in (("weekly", options.retain_weekly), ("monthly", options.retain_monthly)):
+        if number and INTERVALS.index(name) <= INTERVALS.index(options.interval):
+            raise Refused(
+                f"--retain-{name} {number} is for snapshots that are made more often than {name}, "
+                f"and --interval is {options.interval}; use --retain for those"
+            )
+    return options
