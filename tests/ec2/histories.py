@@ -335,6 +335,7 @@ def moved(history: History) -> None:
     subprocess.run(["rsync", "-aH", f"{backup.target}/", f"{other}/"], check=True)
     subprocess.run(["rm", "-rf", backup.target], check=True)
     backup.target = other
+    history.snapshots = history.found()  # rsync leaves some directories without their time
     history.publish()
 
 

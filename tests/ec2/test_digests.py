@@ -114,3 +114,15 @@ def test_what_rsync_prints_is_told_apart(tmp_path: Path) -> None:
     digests, rest = printed_digests(printed, os.open(tmp_path, os.O_RDONLY))
     assert digests == {b"one": A, b"d/line\n \\#012": B, b"a name of it": A}
     assert rest == b"\nNumber of files: 5\n"
+
+
+@pytest.mark.parametrize("length", [0, 30])
+def test_a_damaged_list_is_not_passed_on(backup: Backup, length: int) -> None:
+    """A run that changes nothing could take over the list as it is."""
+    (backup.source / "file").write_text("content")
+    backup.must_publish()
+    os.truncate(backup.digests(), length)
+    outcome = backup.run()
+    assert outcome.exit_code == 0
+    assert any("have no digest any more" in line for line in outcome.result["warnings"])
+    assert backup.verify().exit_code == 0

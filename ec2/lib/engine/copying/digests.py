@@ -198,7 +198,7 @@ def make_list(
     new = target.with_name(target.name + ".new")
     new.unlink(missing_ok=True)
     old = previous if previous and previous.exists() else None
-    if old and not notes.are_new:
+    if old and not notes.are_new and _is_whole(old):
         with contextlib.suppress(OSError):  # a list, too, has only so many names
             os.link(old, new)
             new.replace(target)
@@ -215,6 +215,17 @@ def make_list(
             if digest:
                 file.write(line_of(path, digest))
     new.replace(target)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the list can be read to its end: quicker than to look at its lines."""
+    try:
+        with gzip.open(path) as file:
+            while file.read(CHECK_BYTES):
+                pass
+    except (OSError, EOFError, zlib.error):
+        return False
+    return path.stat().st_size > 0
 
 
 def _note_missing(paths: Iterable[bytes], notes: Notes, pool: Pool, stage: int) -> list[str]:
@@ -252,6 +263,8 @@ def read_list(path: Path) -> Iterator[Line]:
     last = b""
     with contextlib.ExitStack() as stack:
         try:
+            if not path.stat().st_size:
+                raise OSError(errno.EIO, "it is empty")  # not even gzip's header
             file = stack.enter_context(gzip.open(path, "rb"))
             lines = iter(file)
         except OSError as error:
