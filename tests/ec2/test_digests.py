@@ -11,6 +11,8 @@ import pytest
 from engine.copying.digests import CONTINUED, LINKED, VOID, Notes, known, line_of, merged, read_list
 from engine.copying.tally import printed_digests
 
+from .conftest import Backup
+
 A, B, OLD = (letter * 32 for letter in (b"a", b"b", b"0"))
 EARLIER, NOW = False, True
 
