@@ -15,6 +15,9 @@ LINES_SHOWN = 20
 
 RSYNC_PARTIAL = 23  # some files could not be copied
 RSYNC_VANISHED = 24  # files were gone before rsync could copy them
+# "Protocol incompatibility" of a program with itself: rsync 3.5 loses its place when it cannot
+# read several names of one file.
+RSYNC_CONFUSED = 2
 
 
 @dataclass
@@ -41,7 +44,7 @@ def leaves_doubts(
     stats = parse_stats(statistics)
     seen = stats.get("number of files", 0) - stats.get("dir", 0)
     is_silent = exit_code == 0 and seen < number_of_names
-    if is_silent or exit_code in (RSYNC_PARTIAL, RSYNC_VANISHED):
+    if is_silent or exit_code in (RSYNC_PARTIAL, RSYNC_VANISHED, RSYNC_CONFUSED):
         tally.messages = [*tally.messages, *messages.splitlines()][-LINES_SHOWN:]
         return True
     return False
