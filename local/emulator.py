@@ -275,6 +275,7 @@ def _client_rights(
             own if iam else (),
             f"arn:aws:iam::{identity.account}:role/{identity.role}" if iam else None,
             tls,
+            arn,
         )
 
 

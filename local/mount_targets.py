@@ -33,12 +33,16 @@ class NotEnforced(Exception):
 
 
 def granted(
-    policy: Record | None, own: Iterable[str], role: str | None = None, tls: bool = True
+    policy: Record | None,
+    own: Iterable[str],
+    role: str | None = None,
+    tls: bool = True,
+    file_system: str = "*",
 ) -> frozenset[str]:
     """What a client may do through a mount target.
 
     `own`: what the policies of its role, an ARN, allow; a client without a role has no rights of
-    its own. Raises NotEnforced rather than guess what EFS would make of the policy.
+    its own. `file_system`: its ARN, which EFS notes as the resource of each statement. Raises NotEnforced rather than guess what EFS would make of the policy.
     """
     if policy is None:
         return RIGHTS
@@ -46,17 +50,22 @@ def granted(
         for key in (key for keys in statement.get("Condition", {}).values() for key in keys):
             if key not in ENFORCED:
                 raise NotEnforced(f"its file system policy names {key}, which EFS does not enforce")
-    return frozenset(right for right in RIGHTS if _allows(policy, right, right in own, role, tls))
+    rights = frozenset(own)
+    return frozenset(
+        right for right in RIGHTS if _allows(policy, right, right in rights, role, tls, file_system)
+    )
 
 
-def _allows(policy: Record, right: str, own: bool, role: str | None, tls: bool) -> bool:
+def _allows(
+    policy: Record, right: str, own: bool, role: str | None, tls: bool, file_system: str
+) -> bool:
     """As the emulator decides for all other services."""
     request = iam_evaluator.EvalContext(
         principal_arn=role or "anonymous",
         principal_type="AssumedRole",
         principal_account="",
         action=right,
-        resource_arn="*",
+        resource_arn=file_system,
         region="",
         source_ip="",
         secure_transport=tls,

@@ -307,7 +307,6 @@ def test_a_large_directory_and_a_deep_one(backup: Backup) -> None:
         backup.digests().name,
         backup.list_of(backup.snapshot(0), "directories").name,
         ".daily.origin",
-        ".daily.parts",
         backup.list_of(backup.snapshot(0), "sharing").name,
     ]
 

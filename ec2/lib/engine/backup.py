@@ -85,7 +85,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         what_is_known = known(directories, notes, bool(beginning.unfinished), work)
         pool = stack.enter_context(Pool(PROCESSES, stop, work, what_is_known))
         restores = restores_in(trees.source)
-        parts = Parts(roots.inside(folder.make_parts()).path, started, trees.margin)
+        parts = Parts(roots.inside(folder.parts).path, started, trees.margin)
         large = LargeFiles(trees, parts, stop, LARGE)
         changed = make_snapshot(
             options, folder, roots, trees, notes, large, pool, work, stop, result

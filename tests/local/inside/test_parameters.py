@@ -96,7 +96,7 @@ def test_other_values(changed):
 
 
 def test_a_backup_with_other_values(changed):
-    """Only the prefix, as weekly.0 and weekly.1 below the label; no mail for a success."""
+    """Only the prefix, as weekly.0, weekly.1 and monthly.0; no mail for a success."""
     inbox = deployment.Inbox.subscribe(changed)
     source = changed.source / "appdata"
     source.mkdir()
@@ -111,6 +111,6 @@ def test_a_backup_with_other_values(changed):
     assert inbox.messages() == []
     folder = changed.account.file_system(changed.resources["DstEFS"]) / "mine"
     found = {path.name: path for path in folder.glob("[!.]*")}
-    assert found.keys() == {"weekly.0", "weekly.1"}
+    assert found.keys() == {"weekly.0", "weekly.1", "monthly.0"}
     for name, text in (("weekly.0", "content 2"), ("weekly.1", "content 1")):
         assert [(path.name, path.read_text()) for path in found[name].iterdir()] == [("file", text)]

@@ -171,6 +171,7 @@ class Parts:
         Raises :class:`Unfinished`, also once ``is_stopping``, and OSError if it cannot be written.
         """
         info = os.fstat(source)
+        self._directory.mkdir(mode=0o700, exist_ok=True)  # closed to everybody else
         target = os.open(self._place(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             part = Part(source, target, is_stopping)
@@ -236,6 +237,8 @@ class Parts:
 
     def tidy(self) -> None:
         """Remove what no file needs any more. For a run that has seen all files."""
+        if not self._directory.is_dir():
+            return
         kept = {place.name for path in self._unfinished for place in self._both(path)}
         for entry in os.scandir(self._directory):
             if entry.name not in kept:

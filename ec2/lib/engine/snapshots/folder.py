@@ -87,7 +87,7 @@ class SnapshotFolder:
         self.notes = path / f".{interval}.notes"
         self.suspects = path / f".{interval}.suspects"
         self.readers = readers_file(path)
-        self._parts = path / f".{interval}.parts"
+        self.parts = path / f".{interval}.parts"
         self._complete = path / f".{interval}.complete"
         self._catalog = Catalog(path, interval)
         self._is_loaded = False
@@ -183,11 +183,6 @@ class SnapshotFolder:
         path.mkdir(mode=0o700)
         return path
 
-    def make_parts(self) -> Path:
-        """A directory for large files that several runs copy, closed to everybody else."""
-        self._parts.mkdir(mode=0o700, exist_ok=True)
-        return self._parts
-
     def run_of(self, snapshot: Path) -> Run | None:
         """The run that made it; None for version 1.5. One of which nothing is known proves nothing:
         it seems to be of a time before everything."""
@@ -230,7 +225,7 @@ class SnapshotFolder:
 
     def _clear(self) -> None:
         """What is of another kind than a run would make is in the way."""
-        for path in (self.stage, self.spare, self._parts, self._complete):
+        for path in (self.stage, self.spare, self.parts, self._complete):
             if os.path.lexists(path) and not is_tree(path):
                 self.discard(path)
         for path in (self.notes, self.suspects, self.readers):
