@@ -42,7 +42,8 @@ def granted(
     """What a client may do through a mount target.
 
     `own`: what the policies of its role, an ARN, allow; a client without a role has no rights of
-    its own. `file_system`: its ARN, which EFS notes as the resource of each statement. Raises NotEnforced rather than guess what EFS would make of the policy.
+    its own. `file_system`: its ARN, which EFS notes as the resource of each statement. Raises
+    NotEnforced rather than guess what EFS would make of the policy.
     """
     if policy is None:
         return RIGHTS
