@@ -335,7 +335,9 @@ def moved(history: History) -> None:
     subprocess.run(["rsync", "-aH", f"{backup.target}/", f"{other}/"], check=True)
     subprocess.run(["rm", "-rf", backup.target], check=True)
     backup.target = other
-    history.snapshots = history.found()  # rsync leaves some directories without their time
+    left = history.found()
+    history.damage |= left != history.snapshots  # what rsync left without its time may be unknown
+    history.snapshots = left
     history.publish()
 
 
