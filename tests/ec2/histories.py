@@ -419,7 +419,7 @@ def stopped(history: History) -> None:
         before = len(history.snapshots)
         history.interrupted(state)
         is_one_more = len(history.snapshots) > before
-        expected = "published" if is_one_more else "incomplete"
+        expected = "published" if is_one_more else "stopped"
         assert outcome.result.get("outcome", expected) == expected, outcome.stderr
     history.publish()
 
