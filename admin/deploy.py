@@ -131,7 +131,7 @@ def kept_edits(
 
     Raises AdminError where nobody can be asked, or who is asked wants neither.
     """
-    edited, released = (t.mapped(stack.region) for t in (stack.template(), template))
+    edited, released = (t.mapped(stack.region) for t in (stack.template, template))
     edits = {
         name: value
         for name, value in edited.items()

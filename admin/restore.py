@@ -146,7 +146,7 @@ def what_next(request: Request, message: Mapping[str, Any]) -> str:
 
 def restore_template(s3: Any, stack: Stack) -> tuple[str, Template]:
     """The restore template that the stack's release has, and its URL."""
-    release = stack.template().release
+    release = stack.template.release
     bucket, key = f"{release.bucket_prefix}-{stack.region}", f"{release.folder}/{TEMPLATE}"
     try:
         body = s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -71,7 +72,7 @@ class Stack:
 
     def check_kind(self) -> None:
         """Raises AdminError for a stack of another template."""
-        if not self.template().content["Resources"].keys() >= RESOURCES:
+        if not self.template.content["Resources"].keys() >= RESOURCES:
             raise AdminError(f"The stack {self.name} was not made from the backup template")
 
     def resource(self, logical_id: str) -> str:
@@ -81,13 +82,14 @@ class Stack:
         )
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
+    @cached_property
     def template(self) -> Template:
         body = self._client.get_template(StackName=self.name, TemplateStage="Original")
         return Template.parse(body["TemplateBody"])
 
     def settings(self) -> dict[str, str]:
         """What parameters say, or else the Mappings of its template, which may be edited."""
-        mapped = self.template().mapped(self.region)
+        mapped = self.template.mapped(self.region)
         return {name: self.parameters.get(name) or value for name, value in mapped.items()}
 
     def failures(self) -> Iterator[str]:

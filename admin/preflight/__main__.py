@@ -50,7 +50,6 @@ def listed(text: str) -> tuple[str, ...]:
 
 def of_stack(stack: Stack, given: Given) -> Request:
     """`given`: parameters that an update is to change."""
-    template = stack.template()
     parameters = {**stack.parameters, **{n: v for n in CHANGES if (v := given.get(n))}}
     return Request(
         source=stack.parameters["SrcEFS"],
@@ -65,7 +64,7 @@ def of_stack(stack: Stack, given: Given) -> Request:
             bucket=stack.resource("EFSLogBucket"),
             topic=stack.resource("SNSTopic"),
             protected=parameters.get("ProtectSnapshots") == "Yes",
-            keeps_policies="EFSLogBucketPolicy" in template.content.get("Resources", {}),
+            keeps_policies="EFSLogBucketPolicy" in stack.template.content.get("Resources", {}),
         ),
     )
 

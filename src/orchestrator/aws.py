@@ -270,13 +270,7 @@ class Account:
     def _forget_scale_in(self, until: dict[str, str]) -> None:
         """Unless another one, who scales in as well, has noted it since. It runs out by itself."""
         try:
-            self._dynamodb.delete_item(
-                TableName=self._settings.table,
-                Key={KEY: {"S": SCALE_IN_KEY}},
-                ConditionExpression="#until = :until",
-                ExpressionAttributeNames={"#until": "Until"},
-                ExpressionAttributeValues={":until": until},
-            )
+            self._delete_if(SCALE_IN_KEY, "Until", until)
         except (BotoCoreError, ClientError) as error:
             logger.info("that the group is scaled in stays noted for a while: %s", error)
 
@@ -316,17 +310,21 @@ class Account:
 
     def _release_lock(self, run: str) -> None:
         try:
-            self._dynamodb.delete_item(
-                TableName=self._settings.table,
-                Key={KEY: {"S": LOCK_KEY}},
-                ConditionExpression="#run = :run",
-                ExpressionAttributeNames={"#run": "Run"},
-                ExpressionAttributeValues={":run": {"S": run}},
-            )
+            self._delete_if(LOCK_KEY, "Run", {"S": run})
         except ClientError as error:
             if _code(error) != "ConditionalCheckFailedException":
                 raise
             logger.info("the lock of run %s has been released already", run)
+
+    def _delete_if(self, key: str, name: str, value: dict[str, str]) -> None:
+        """Delete the item, provided that its attribute has this value."""
+        self._dynamodb.delete_item(
+            TableName=self._settings.table,
+            Key={KEY: {"S": key}},
+            ConditionExpression="#name = :value",
+            ExpressionAttributeNames={"#name": name},
+            ExpressionAttributeValues={":value": value},
+        )
 
     def _schedule(self, schedule: Schedule) -> None:
         event = {"mode": "backup", "action": schedule.action, "backup_id": schedule.run}

@@ -78,21 +78,21 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
             result.warn(walls.warning)
         # What is opened before the workers are forked, they have too.
         top = descriptor(roots.inside(folder.path).path, stack)
-        trees = open_trees(options, folder, roots, started, beginning, stack)
+        previous = Previous.of(folder)
+        trees = open_trees(options, folder, previous, roots, started, beginning, stack)
         notes = Notes(folder.notes)
-        newest = folder.newest()
-        directories = folder.directories_of(newest) if newest else None
+        directories = folder.directories_of(previous.path) if previous.path else None
         what_is_known = known(directories, notes, bool(beginning.unfinished), work)
         pool = stack.enter_context(Pool(PROCESSES, stop, work, what_is_known))
         restores = restores_in(trees.source)
         parts = Parts(roots.inside(folder.parts).path, started, trees.margin)
         large = LargeFiles(trees, parts, stop, LARGE)
         changed = make_snapshot(
-            options, folder, roots, trees, notes, large, pool, work, stop, result
+            options, folder, previous, roots, trees, notes, large, pool, work, stop, result
         )
         warn_of_restores(restores, restores_in(trees.source), result)
-        note = note_of(started, beginning, folder, trees, result)
-        note = hold_before_upheaval(options, folder, note, changed, result)
+        note = note_of(started, beginning, previous, trees, result)
+        note = hold_before_upheaval(options, folder, previous, note, changed, result)
         publish(folder, note, changed, stop, result)
         parts.tidy()
         if options.log_dir:
@@ -107,6 +107,19 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
                 f"{result.snapshot!r} is published, but files in it cannot be read or are not what "
                 "the source has",
             )
+
+
+class Previous(NamedTuple):
+    """The newest snapshot when a run begins, and the run that made it; None if there is none, and
+    no run for version 1.5."""
+
+    path: Path | None
+    run: Run | None
+
+    @classmethod
+    def of(cls, folder: SnapshotFolder) -> Previous:
+        newest = folder.newest()
+        return cls(newest, folder.run_of(newest) if newest else None)
 
 
 class Roots(NamedTuple):
@@ -138,14 +151,14 @@ def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:
 def open_trees(
     options: Options,
     folder: SnapshotFolder,
+    previous: Previous,
     roots: Roots,
     started: int,
     beginning: Beginning,
     stack: contextlib.ExitStack,
 ) -> Trees:
     margin = options.clock_skew * 10**9
-    newest = folder.newest()
-    run = folder.run_of(newest) if newest else None
+    newest, run = previous
     return Trees(
         source=descriptor(roots.source.path, stack),
         previous=descriptor(roots.inside(newest).path, stack) if newest else None,
@@ -166,6 +179,7 @@ def changed_since(last: int, now: int, margin: int) -> int:
 def make_snapshot(
     options: Options,
     folder: SnapshotFolder,
+    previous: Previous,
     roots: Roots,
     trees: Trees,
     notes: Notes,
@@ -179,8 +193,7 @@ def make_snapshot(
 
     Returns some of the paths that changed.
     """
-    newest = folder.newest()
-    run = folder.run_of(newest) if newest else None
+    newest, run = previous
     stage = roots.inside(folder.stage)
     copying = Copying(roots.source, stage, RSYNC_OPTIONS, work, options.jobs, notes, True)
     files = run.files or None if run else None
@@ -205,11 +218,11 @@ def make_snapshot(
         if not filling.errors and not copying.tally.errors:
             result.begin("directories")
             filling.finish_directories()
-            previous = folder.digests_of(newest) if newest else None
+            digests = folder.digests_of(newest) if newest else None
             target = folder.digests_of(folder.stage)
             assert target  # begun with the stage
             try:
-                make_list(target, previous, notes, pool, trees.stage, work)
+                make_list(target, digests, notes, pool, trees.stage, work)
             except DamagedList as error:
                 result.warn(f"files that did not change have no digest any more: {error}")
                 make_list(target, None, notes, pool, trees.stage, work)
@@ -244,12 +257,11 @@ def suspects_in(path: Path) -> list[str]:
 def note_of(
     started: int,
     beginning: Beginning,
-    folder: SnapshotFolder,
+    previous: Previous,
     trees: Trees,
     result: BackupResult,
 ) -> Run:
-    newest = folder.newest()
-    before = (folder.run_of(newest) if newest else None) or Run(0)
+    before = previous.run or Run(0)
     changes = result.number_of_changes
     replaced = result.number_of_files_linked + changes
     was_spare = beginning.was_spare
@@ -268,12 +280,16 @@ def note_of(
 
 
 def hold_before_upheaval(
-    options: Options, folder: SnapshotFolder, note: Run, changed: list[str], result: BackupResult
+    options: Options,
+    folder: SnapshotFolder,
+    previous: Previous,
+    note: Run,
+    changed: list[str],
+    result: BackupResult,
 ) -> Run:
     """Keep the snapshot before most of the files were changed or removed, as by malware or by
     mistake, until somebody releases it. Of several such runs in a row, that before the first."""
-    newest = folder.newest()
-    before = folder.run_of(newest) if newest else None
+    newest, before = previous
     gone = result.number_of_files_changed + result.number_of_files_removed
     if not newest or not before or not is_upheaval(gone, before, options.hold_on_change_percent):
         return note

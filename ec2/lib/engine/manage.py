@@ -11,11 +11,11 @@ from engine.command.execution import Result, RunOptions, execute
 from engine.command.outcome import Failed, Refused
 from engine.command.process import StopSignals
 from engine.snapshots.choice import NAMES, Snapshot, Wanted, find_snapshot, hold_name, wanted
-from engine.snapshots.folder import HELD, SnapshotFolder
+from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.holds import ACTIONS, Request, check_removable, obey
 from engine.snapshots.readers import Readers
 from engine.snapshots.removal import remove_trees
-from engine.snapshots.retention import INTERVALS
+from engine.snapshots.retention import HELD, INTERVALS
 from engine.target.undo import agreed
 from engine.tree.pool import PROCESSES, Pool
 from engine.tree.walls import opened_path

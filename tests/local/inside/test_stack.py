@@ -106,15 +106,19 @@ REGION_LINE = "    us-east-1: {InstanceSize: c5.xlarge}\n"
 NEW_TYPE = "    us-east-1: {InstanceSize: m8g.medium}\n"
 
 
-def test_another_instance_size_takes_two_lines(local_account, create):
-    """As Appendix A of the guide says."""
-    resources = create([(REGION_LINE, NEW_TYPE + "    m8g.medium: {Arch: ARM64}\n")])
-    ec2 = local_account.client("ec2")
-    (version,) = ec2.describe_launch_template_versions(
+def launched(local_account, resources):
+    """Of which type instances of the stack are, and with which image."""
+    (version,) = local_account.client("ec2").describe_launch_template_versions(
         LaunchTemplateId=resources["BackupInstanceLaunchTemplate"]
     )["LaunchTemplateVersions"]
     data = version["LaunchTemplateData"]
-    assert (data["InstanceType"], data["ImageId"]) == (
+    return data["InstanceType"], data["ImageId"]
+
+
+def test_another_instance_size_takes_two_lines(local_account, create):
+    """As Appendix A of the guide says."""
+    resources = create([(REGION_LINE, NEW_TYPE + "    m8g.medium: {Arch: ARM64}\n")])
+    assert launched(local_account, resources) == (
         "m8g.medium",
         f"resolve:ssm:{PARAMETER.format('arm64')}",
     )
@@ -125,11 +129,7 @@ def test_parameters_in_place_of_edits(local_account, create):
     resources = create(
         InstanceType="m8g.medium", SendAnonymousData="No", BackupSchedule="rate(4 days)"
     )
-    (version,) = local_account.client("ec2").describe_launch_template_versions(
-        LaunchTemplateId=resources["BackupInstanceLaunchTemplate"]
-    )["LaunchTemplateVersions"]
-    data = version["LaunchTemplateData"]
-    assert (data["InstanceType"], data["ImageId"]) == (
+    assert launched(local_account, resources) == (
         "m8g.medium",
         f"resolve:ssm:{PARAMETER.format('arm64')}",
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import gzip
 import os
 import subprocess
 from collections.abc import Iterator
@@ -80,6 +82,14 @@ def sort_records(path: Path, *options: str) -> None:
     if done.returncode:
         said = shown(done.stderr.strip())
         raise Failed("system", f"a list could not be sorted: {said or done.returncode}")
+
+
+def opened_gzip(path: Path) -> gzip.GzipFile:
+    """To read it. A file without even gzip's header, which could be read as an empty one, is
+    damaged, too: raises OSError."""
+    if not path.stat().st_size:
+        raise OSError(errno.EIO, "it is empty")
+    return gzip.open(path, "rb")
 
 
 def nul_separated(source: Path | BinaryIO) -> Iterator[bytes]:

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from engine.command.files import nul_separated, sort_records
+from engine.command.files import nul_separated, opened_gzip, sort_records
 from engine.command.outcome import Failed
 from engine.command.text import Messages, shown_path
 from engine.tree.content import CHECK_BYTES, reader
@@ -220,12 +220,12 @@ def make_list(
 def _is_whole(path: Path) -> bool:
     """Whether the list can be read to its end: quicker than to look at its lines."""
     try:
-        with gzip.open(path) as file:
+        with opened_gzip(path) as file:
             while file.read(CHECK_BYTES):
                 pass
     except (OSError, EOFError, zlib.error):
         return False
-    return path.stat().st_size > 0
+    return True
 
 
 def _note_missing(paths: Iterable[bytes], notes: Notes, pool: Pool, stage: int) -> list[str]:
@@ -263,9 +263,7 @@ def read_list(path: Path) -> Iterator[Line]:
     last = b""
     with contextlib.ExitStack() as stack:
         try:
-            if not path.stat().st_size:
-                raise OSError(errno.EIO, "it is empty")  # not even gzip's header
-            file = stack.enter_context(gzip.open(path, "rb"))
+            file = stack.enter_context(opened_gzip(path))
             lines = iter(file)
         except OSError as error:
             raise DamagedList(path, error) from error

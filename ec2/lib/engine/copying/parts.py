@@ -22,6 +22,7 @@ from typing import NamedTuple
 from engine.command.files import write_atomically
 from engine.command.text import size
 from engine.tree.attributes import Directory, set_attributes_of
+from engine.tree.entries import attributes, file_of
 
 # What is smaller is begun anew, which takes seconds: twenty with the 50 MiB/s of a small file
 # system in bursting mode.
@@ -61,11 +62,10 @@ class Unfinished(Exception):
 
 class Copied(NamedTuple):
     """place: where the copy is, to be moved to its name. digest: empty if not all of it was read by
-    this run. size, transferred: bytes of it, and those of this run."""
+    this run. transferred: bytes that this run has copied."""
 
     place: Path
     digest: bytes
-    size: int
     transferred: int
 
 
@@ -75,8 +75,7 @@ class Part:
     def __init__(self, source: int, target: int, is_stopping: Callable[[], bool]) -> None:
         self._source = source
         self._target = target
-        for descriptor in (source, target):  # what is on storage counts
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(target, 0, 0, os.POSIX_FADV_DONTNEED)  # what is on storage counts
         self._is_stopping = is_stopping
         # Of all that comes before the position, unless that was copied by an earlier run.
         self.digest = hashlib.md5(usedforsecurity=False)
@@ -176,13 +175,12 @@ class Parts:
         try:
             part = Part(source, target, is_stopping)
             begin = self._copy(part, path, info)
-            kept = (info.st_mode, info.st_uid, info.st_gid, info.st_mtime_ns)
-            set_attributes_of(target, Directory(path, False, *kept))
+            set_attributes_of(target, Directory(path, False, *attributes(info)))
             os.fsync(target)
         finally:
             os.close(target)
         digest = part.digest.hexdigest().encode() if part.is_digested else b""
-        return Copied(self._place(path), digest, info.st_size, info.st_size - begin)
+        return Copied(self._place(path), digest, info.st_size - begin)
 
     def _copy(self, part: Part, path: str, info: os.stat_result) -> int:
         """Returns from where on."""
@@ -190,7 +188,7 @@ class Parts:
         try:
             about = self._begin(part, about)
             begin = about.copied
-            is_sparse = info.st_blocks * 512 < info.st_size
+            is_sparse = file_of(info).is_sparse
             while about.copied < info.st_size:
                 end = min(about.copied + SAVE_BYTES, info.st_size)
                 reached = part.copy(about.copied, end, is_sparse)

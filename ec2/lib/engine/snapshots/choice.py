@@ -16,9 +16,9 @@ from typing import Union
 from engine.command import arguments
 from engine.command.outcome import Refused
 from engine.command.text import spoken
-from engine.snapshots.folder import HELD, SnapshotFolder
+from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.readers import Reading
-from engine.snapshots.retention import INTERVALS
+from engine.snapshots.retention import HELD, INTERVALS
 from engine.tree.walls import opened_path
 
 # A number in the interval, from one second to another, or a name.

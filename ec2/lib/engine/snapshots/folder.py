@@ -37,9 +37,9 @@ from typing import NamedTuple
 from engine.command.files import locked, sync_directory
 from engine.command.outcome import Refused, Stopped
 from engine.command.process import TICK_SECONDS, StopSignals
-from engine.snapshots.catalog import About, Catalog, Run, witnesses
+from engine.snapshots.catalog import Catalog, Run, witnesses
 from engine.snapshots.readers import Readers, readers_file
-from engine.snapshots.retention import INTERVALS
+from engine.snapshots.retention import HELD, INTERVALS
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,6 @@ log = logging.getLogger(__name__)
 # To make a spare that differs in more than this share of its files into the stage takes more calls
 # than to link all files into an empty one. Measured on NFS, see docs/adr/0007.
 SPARE_LIMIT = 0.7
-
-HELD = "held."
 
 LOOKS = 3  # for a snapshot that is being given another number
 
@@ -97,18 +95,13 @@ class SnapshotFolder:
 
     def newest(self) -> Path | None:
         """Of those that runs of this interval have made; one that is held may be it."""
-        numbered = next((path for _, path in self._numbered(self.interval)), None)
-        known = [(about.sequence, path) for path, about in self._held() if about]
+        numbered = next((path for _, path in self.numbered()), None)
+        known = [(order, path) for path in self.held() if (order := self.order(path))]
         latest, held = max(known, default=(0, None))
         if not numbered or not held:
             return numbered or held
         about = self.catalog.of(numbered)
         return held if about and about.sequence < latest else numbered
-
-    def _held(self) -> list[tuple[Path, About | None]]:
-        """What is held of the snapshots of this interval."""
-        held = [(path, self.catalog.of(path)) for path in self.held()]
-        return [(path, about) for path, about in held if about and about.interval == self.interval]
 
     def held(self) -> list[Path]:
         """All of the folder, by name."""
@@ -117,8 +110,11 @@ class SnapshotFolder:
     def trees(self) -> list[Path]:
         """All that are published, by any run, newest first; then those that are held."""
         others = [each for each in INTERVALS if each != self.interval]
-        found = [path for each in (self.interval, *others) for _, path in self._numbered(each)]
-        return found + self.held()
+        return [path for _, path in self._numbered(self.interval, *others)] + self.held()
+
+    def numbered(self) -> list[tuple[int, Path]]:
+        """Those of this interval with their numbers, newest first."""
+        return self._numbered(self.interval)
 
     def lock(self, wait: int, stop: StopSignals) -> None:
         """Keep every other run out of this folder until this process and its children end.
@@ -163,7 +159,7 @@ class SnapshotFolder:
             if not about:
                 self.catalog.begin(self.stage, Run(started))
             return Beginning(unfinished=about.run if about else None)
-        runs = [self.run_of(path) or Run(0) for _, path in self._numbered(self.interval)]
+        runs = [self.run_of(path) or Run(0) for _, path in self.numbered()]
         if self.spare.is_dir() and readers.have(self.spare):
             log.info("the spare is being read: linking into an empty stage")
             self.spare.rename(self._next(f".{self.interval}.expired"))
@@ -209,7 +205,7 @@ class SnapshotFolder:
         self._clear()
         self.finish_publishing()
         if is_new:
-            self._catalog.adopt([path for _, path in self._numbered(self.interval)])
+            self._catalog.adopt([path for _, path in self.numbered()])
         snapshots = self.trees()
         recognised = self._catalog.load(snapshots)
         self._is_loaded = True
@@ -362,16 +358,18 @@ class SnapshotFolder:
         expired = (path for _, path in self._numbered(f".{self.interval}.expired"))
         return [path for path in expired if not readers.have(path)]
 
-    def _numbered(self, prefix: str) -> list[tuple[int, Path]]:
-        """The directories ``prefix.NUMBER`` in ascending order; nothing else called alike."""
-        pattern = re.compile(re.escape(prefix) + r"\.(0|[1-9][0-9]*)", re.ASCII)
+    def _numbered(self, *prefixes: str) -> list[tuple[int, Path]]:
+        """The directories ``PREFIX.NUMBER`` in ascending order, of one prefix after the other;
+        nothing else called alike."""
+        pattern = re.compile(rf"({'|'.join(map(re.escape, prefixes))})\.(0|[1-9][0-9]*)", re.ASCII)
         found = []
         with os.scandir(self.path) as entries:
             for entry in entries:
                 match = pattern.fullmatch(entry.name)
                 if match and entry.is_dir(follow_symlinks=False):
-                    found.append((int(match[1]), self.path / entry.name))
-        return sorted(found)
+                    place = prefixes.index(match[1]), int(match[2])
+                    found.append((place, self.path / entry.name))
+        return [(number, path) for (_, number), path in sorted(found)]
 
     def _next(self, prefix: str) -> Path:
         numbers = [number for number, _ in self._numbered(prefix)]

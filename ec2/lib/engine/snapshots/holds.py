@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, Protocol
 from engine.command.outcome import Refused
 from engine.snapshots.catalog import Run
 from engine.snapshots.choice import Snapshot, Wanted, find_snapshot, hold_name, wanted
-from engine.snapshots.folder import HELD, SnapshotFolder
+from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.keeping import move, snapshots_in
 from engine.snapshots.readers import Readers
-from engine.snapshots.retention import newest_complete
+from engine.snapshots.retention import HELD, newest_complete
 
 FEW = 1000  # files of which the share that was changed means nothing
 
@@ -126,15 +126,10 @@ def release(folder: SnapshotFolder, which: Wanted) -> str:
 def make_room(folder: SnapshotFolder, snapshot: Snapshot) -> Path:
     """A number between those of newer and of older ones. Killed meanwhile, it leaves a gap there,
     which the next one uses."""
-    numbered = [
-        (int(path.name.partition(".")[2]), path)
-        for path in folder.trees()
-        if path.name.startswith(f"{folder.interval}.")
-    ]
     dates = dict(folder.dated())
     own = folder.order(snapshot.path)
     before, number = -1, -1
-    for number, path in numbered:
+    for number, path in folder.numbered():
         order = folder.order(path)
         if order < own if order and own else dates[path.name] < snapshot.made:
             break

@@ -11,9 +11,9 @@ import os
 from pathlib import Path
 
 from engine.command.text import spoken
-from engine.snapshots.folder import HELD, SnapshotFolder
+from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.readers import Readers
-from engine.snapshots.retention import Fate, Policy, Snapshot, decide
+from engine.snapshots.retention import HELD, Fate, Policy, Snapshot, decide
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +54,10 @@ def retain(
 def told(folder: SnapshotFolder, fates: list[Fate]) -> list[str]:
     """Each snapshot that there is now: its name, when it was made, and why it is kept."""
     why = {fate.becomes: fate.why for fate in fates}
-    partial = {path.name for path in folder.trees() if folder.is_partial(path)}
     return [
-        f"{name} {spoken(made)} {'partial' if name in partial else 'complete'}: {why.get(name)}"
-        for name, made in folder.dated()
+        f"{each.name} {spoken(each.made)} {'partial' if each.is_partial else 'complete'}: "
+        f"{why.get(each.name)}"
+        for each in snapshots_in(folder)
     ]
 
 

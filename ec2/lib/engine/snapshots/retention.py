@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 INTERVALS = ("daily", "weekly", "monthly")  # each longer than the one before
+HELD = "held."  # before the name of a hold
 EPOCH = datetime(1970, 1, 1)
 
 
@@ -33,7 +34,7 @@ class Snapshot(NamedTuple):
 
     @property
     def name(self) -> str:
-        return f"held.{self.hold}" if self.hold else f"{self.interval}.{self.number}"
+        return f"{HELD}{self.hold}" if self.hold else f"{self.interval}.{self.number}"
 
 
 class Policy(NamedTuple):

@@ -17,6 +17,7 @@ from engine.copying.lists import Group
 from engine.copying.parts import Copied, Parts, Unfinished
 from engine.copying.rsync import WAIT_SECONDS
 from engine.stage.report import Report, Trees, linked
+from engine.tree.content import reader
 from engine.tree.descent import GONE, opened
 
 AT_ONCE = 4  # one stream alone does not reach what a file system can do
@@ -111,20 +112,18 @@ class LargeFiles:
         folder, name = os.path.split(paths[0])
         try:
             with opened(self._trees.source, folder) as directory:
-                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-                source = os.open(name, flags, dir_fd=directory)
+                source = reader(name, directory)
         except OSError:
             return False  # it is looked into why
-        try:
-            if not stat.S_ISREG(os.fstat(source).st_mode):
+        with source:
+            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
                 return False
-            copied = self._parts.copy(paths[0], source, self._is_stopping)
-            return self._place(copied, paths)
-        except OSError as error:
-            where = shown_path(paths[0])
-            raise Failed("files", f"the copy of {where} cannot be written: {error}") from error
-        finally:
-            os.close(source)
+            try:
+                copied = self._parts.copy(paths[0], source.fileno(), self._is_stopping)
+                return self._place(copied, paths)
+            except OSError as error:
+                where = shown_path(paths[0])
+                raise Failed("files", f"the copy of {where} cannot be written: {error}") from error
 
     def _place(self, copied: Copied, paths: list[str]) -> bool:
         """Put the copy under all of its names."""

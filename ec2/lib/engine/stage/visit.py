@@ -36,7 +36,6 @@ from engine.tree.descent import (
 from engine.tree.entries import DIRECTORY, File, attributes, file_of
 from engine.tree.listings import side_by_side
 from engine.tree.pool import Worker
-from engine.tree.report import AT_ONCE
 
 Compared = tuple[str, Union[File, OSError, None], Optional[File], Optional[int]]
 """A name, and what source, previous snapshot and stage have under it."""
@@ -116,7 +115,7 @@ class Visit(NamedTuple):
         """What has to be done about the entries, in parts, and whether a part is all of it."""
         settle = nothing
         is_first = True
-        for number, entry in enumerate(self._listings(source, stage, worker), start=1):
+        for entry in report.in_parts(self._listings(source, stage, worker), worker):
             if worker.stopping:
                 return
             if settle is nothing:
@@ -125,8 +124,6 @@ class Visit(NamedTuple):
             if settle.size >= CHUNK:
                 yield settle, False
                 settle, is_first = nothing, False
-            if number % AT_ONCE == 0:
-                report.hand_over(worker)
         if settle.size:
             yield settle, is_first
 
@@ -211,12 +208,10 @@ class Removed(NamedTuple):
         if self.trees.previous is None:
             return report
         with report.failing(self.path), opened(self.trees.previous, self.path) as descriptor:
-            for number, (name, before) in enumerate(files_of(descriptor), start=1):
+            for name, before in report.in_parts(files_of(descriptor), worker):
                 path = join(self.path, name)
                 if stat.S_ISDIR(before.mode):
                     report.tasks.append(Removed(self.trees, path))
                 else:
                     report.changed(Change.REMOVED, before.bytes, path)
-                if number % AT_ONCE == 0:
-                    report.hand_over(worker)
         return report

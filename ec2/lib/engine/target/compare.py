@@ -199,7 +199,7 @@ class Collect(NamedTuple):
             directory = Directory(self.path, False, *attributes(os.fstat(saved)))
             found.directories.append(directory)
             entries = listed(saved, sides.names_in(self.path))
-            for number, (name, before) in enumerate(entries, start=1):
+            for name, before in found.in_parts(entries, worker):
                 path = join(self.path, name)
                 found.lines.append(("created", path))
                 if stat.S_ISDIR(before.mode):
@@ -207,8 +207,6 @@ class Collect(NamedTuple):
                 else:
                     found.count("created", before.bytes)
                     found.want(path, before, sides.sharing)
-                if number % AT_ONCE == 0:
-                    found.hand_over(worker)
         return found
 
 
@@ -222,13 +220,11 @@ class Weigh(NamedTuple):
         found = Found()
         try:
             with opened(worker.context.live, self.path) as live:
-                for number, (name, now) in enumerate(listed(live), start=1):
+                for name, now in found.in_parts(listed(live), worker):
                     if stat.S_ISDIR(now.mode):
                         found.tasks.append(Weigh(join(self.path, name), self.kind))
                     else:
                         found.count(self.kind, now.bytes)
-                    if number % AT_ONCE == 0:
-                        found.hand_over(worker)
         except OSError:
             pass  # it is moved as a whole, whatever it holds
         return found

@@ -7,7 +7,6 @@ than one link may.
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import os
 import zlib
@@ -15,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from engine.command.files import nul_separated, sort_records
+from engine.command.files import nul_separated, opened_gzip, sort_records
 from engine.target.records import Same, Wanted
 
 BITS = 1 << 27  # 16 MiB; with eight million names every 16th other seems to be one of them
@@ -47,9 +46,7 @@ def read_sharing(path: Path | None) -> SharingNames:
     if path is None:
         return SharingNames(None)
     try:
-        if not path.stat().st_size:  # no gzip file, though it can be read as one
-            return SharingNames(None)
-        with gzip.open(path) as file:
+        with opened_gzip(path) as file:
             return SharingNames(nul_separated(cast(BinaryIO, file)))
     except (OSError, EOFError, zlib.error):
         return SharingNames(None)

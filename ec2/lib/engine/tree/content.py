@@ -39,5 +39,9 @@ def reader(name: str, directory: int) -> BinaryIO:
     """Reads what is on storage now, and not what this machine remembers of it."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(name, flags, dir_fd=directory)
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    return open(descriptor, "rb")
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        return open(descriptor, "rb")
+    except OSError:  # it is a FIFO by now, or a directory
+        os.close(descriptor)
+        raise

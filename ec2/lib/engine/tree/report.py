@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields
+from typing import TypeVar
 
 from engine.command.text import shown_path
 from engine.tree.pool import Task, Worker
 
 AT_ONCE = 1000  # entries of a directory that may have millions
+Item = TypeVar("Item")
 
 
 @dataclass
@@ -35,6 +37,13 @@ class TaskReport:
         for each in fields(self):
             default = each.default if each.default_factory is MISSING else each.default_factory()
             setattr(self, each.name, default)
+
+    def in_parts(self, items: Iterable[Item], worker: Worker) -> Iterator[Item]:
+        """The items; after each thousand of them, what was found is handed over."""
+        for number, item in enumerate(items, start=1):
+            yield item
+            if number % AT_ONCE == 0:
+                self.hand_over(worker)
 
     def count(self, kind: str, size: int) -> None:
         self.counts[kind] += 1
