@@ -4,6 +4,8 @@
  *                                    with E = 0 the process that makes such a call is killed
  *   FAULT_STATE=part FAULT_SKIP=N    likewise (FAULT_ERRNO), when a file is made whose name has that
  *                                    part, after N others
+ *   FAULT_FIFO=file                  who opens a file of its name to read it finds a FIFO there,
+ *                                    which somebody has just put in the place of that file
  *   FAULT_SYNC=file                  files that get another name before they are on storage are
  *                                    named in that file: what a power cut would leave is anything
  */
@@ -111,4 +113,36 @@ int rename(const char *old, const char *new) {
     }
   }
   return next(old, new);
+}
+
+static void exchange(int directory, const char *path, int flags) {
+  const char *file = getenv("FAULT_FIFO");
+  struct stat info;
+  if (file == NULL || strcmp(basename(path), basename(file)) != 0 ||
+      flags & (O_WRONLY | O_RDWR | O_NONBLOCK | O_PATH) ||
+      fstatat(directory, path, &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(info.st_mode))
+    return;
+  unlink(file);
+  mkfifo(file, 0644);
+}
+
+/* What a call of openat() without a mode is with _FORTIFY_SOURCE, as rsync is built. */
+int __openat_2(int directory, const char *path, int flags) {
+  static int (*next)(int, const char *, int);
+  if (next == NULL)
+    *(void **)&next = dlsym(RTLD_NEXT, "__openat_2");
+  exchange(directory, path, flags);
+  return next(directory, path, flags);
+}
+
+int openat(int directory, const char *path, int flags, ...) {
+  static int (*next)(int, const char *, int, ...);
+  va_list rest;
+  if (next == NULL)
+    *(void **)&next = dlsym(RTLD_NEXT, "openat");
+  va_start(rest, flags);
+  int mode = flags & O_CREAT ? va_arg(rest, int) : 0;
+  va_end(rest);
+  exchange(directory, path, flags);
+  return next(directory, path, flags, mode);
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -254,3 +255,63 @@ def test_a_file_that_outlasts_the_window_does_not_hold_up_the_others(
     assert (published.snapshot(0) / "d/two").read_text() == "new two"
     check_digests(published.snapshot(0), published.digests())
     is_exact(published)
+
+
+@pytest.fixture
+def fifo(published: Backup, faults: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody puts a FIFO in the place of ``file`` just before rsync opens it."""
+    monkeypatch.setenv("LD_PRELOAD", faults)
+    monkeypatch.setenv("FAULT_FIFO", str(published.source / "file"))
+
+
+def exact_but_for_the_top(backup: Backup) -> None:
+    """Whose time was changed during the run."""
+    backup.must_publish(retain="20")
+    snapshot, source = read_tree(backup.snapshot(0)), read_tree(backup.source)
+    assert {**snapshot, b".": ()} == {**source, b".": ()}
+    check_digests(backup.snapshot(0), backup.digests())
+
+
+def test_a_fifo_in_the_place_of_a_file_holds_nobody_up(published: Backup, fifo: None) -> None:
+    for number in range(20):
+        write(published.source / f"a{number}", "new", NEW)
+    write(published.source / "file", "new file", NEW)
+    exact_but_for_the_top(published)
+    assert (published.snapshot(0) / "file").is_fifo()
+
+
+def test_a_fifo_in_the_place_of_one_of_several_names(published: Backup, fifo: None) -> None:
+    write(published.source / "file", "new file", NEW)
+    os.link(published.source / "file", published.source / "a name that rsync does not read")
+    os.link(published.source / "other", published.source / "other too")
+    exact_but_for_the_top(published)
+    snapshot = published.snapshot(0)
+    assert (snapshot / "file").is_fifo()
+    assert (snapshot / "other").samefile(snapshot / "other too")
+
+
+def test_now_a_file_and_now_a_fifo(published: Backup, fifo: None) -> None:
+    """Nobody but this file pays for it."""
+    file, spare = published.source / "file", published.home / "spare"
+    for number in range(3):
+        write(published.source / f"a{number}", "new", NEW)
+    write(file, "new file", NEW)
+    done = threading.Event()
+
+    def put_back() -> None:
+        while not done.wait(0.05):
+            if file.is_fifo():
+                write(spare, "new file", NEW)
+                spare.rename(file)
+
+    thread = threading.Thread(target=put_back)
+    thread.start()
+    try:
+        outcome = partial(published)
+    finally:
+        done.set()
+        thread.join()
+    assert counts(outcome) == (1, 1, 10)
+    assert "'file': it changed while it was read" in outcome.result["errors"][0]
+    assert (published.snapshot(0) / "file").read_text() == "old file"
+    assert (published.snapshot(0) / "a2").read_text() == "new"

@@ -76,3 +76,11 @@ class StopSignals:
 def _send(send: Callable[[int, int], None], process: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):  # it ended by itself in this moment
         send(process, number)
+
+
+def waits_at_fifo(process: int) -> bool:
+    """Whether it hangs in opening one until somebody opens the other end. A wait for an NFS server
+    that is away has other names."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/wchan").read_text() in ("wait_for_partner", "fifo_open")
+    return False

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine.copying.rsync import Copying
+from engine.copying.rsync import Copying, write_groups
 from engine.tree.descent import TOP
 
 FILES_PER_JOB = 1000
@@ -103,8 +103,8 @@ class Batch:
     def _begin(self, groups: Iterable[Group]) -> None:
         path = self._work / f"list.{self._copying.submitted}"
         # rsync takes a name that begins with '#' or ';' for a comment.
-        names = (b"./" + os.fsencode(cut(name)[1]) + b"\0" for group in groups for name, _ in group)
-        path.write_bytes(b"".join(names))
+        names = ((b"./" + os.fsencode(cut(name)[1]) for name, _ in group) for group in groups)
+        write_groups(path, names)
         self._copying.add(path, *self._options, base=self.base)
         self._groups = []
         self._files = self._bytes = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -16,8 +17,8 @@ from typing import NamedTuple, Protocol
 
 from engine.command.files import nul_separated
 from engine.command.outcome import Failed
-from engine.command.process import StopSignals
-from engine.command.text import PATH_SHOWN, shortened, shown
+from engine.command.process import StopSignals, waits_at_fifo
+from engine.command.text import PATH_SHOWN, shortened, shown, shown_path
 from engine.copying.tally import (
     Tally,
     add_vanished,
@@ -33,6 +34,8 @@ from engine.tree.walls import Root
 # seconds, a file rewritten within one second with the same size would look unchanged.
 RSYNC_KEEP = ["-lptgoD", "--numeric-ids", "--modify-window=-1"]
 WAIT_SECONDS = 0.05
+LOOK_SECONDS = 0.5  # between two looks at what a job waits for
+STUCK = -1000  # no exit code
 
 RSYNC_COUNT = ["--no-human-readable", "--stats"]
 # One line for each file; every rsync 3 has MD5, and so has Python.
@@ -70,6 +73,41 @@ def opened_end(root: Root, base: str) -> Iterator[End]:
             yield End(deeper, path, name)
     finally:
         os.close(top)
+
+
+class Job(NamedTuple):
+    """One list of files. names: where rsync finds it. base: see :meth:`Copying.add`."""
+
+    number: int
+    source: End
+    target: End
+    base: str
+    names: Path
+    options: Sequence[str]
+
+
+Groups = list[list[bytes]]
+
+
+def write_groups(path: Path, groups: Iterable[Iterable[bytes]]) -> None:
+    """Relative paths, each followed by a NUL; those that have to be in one list are a group, after
+    which follows another."""
+    path.write_bytes(b"".join(b"".join(n + b"\0" for n in group) + b"\0" for group in groups))
+
+
+def read_groups(path: Path) -> Groups:
+    return [group.split(b"\0") for group in path.read_bytes().split(b"\0\0")[:-1]]
+
+
+def finished(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes, bool]:
+    """What it has printed on its two outputs, and whether it was ended for waiting at a FIFO."""
+    looks = 0
+    while looks < 2:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return (*process.communicate(timeout=LOOK_SECONDS), False)
+        looks = looks + 1 if waits_at_fifo(process.pid) else 0
+    os.killpg(process.pid, signal.SIGKILL)
+    return (*process.communicate(), True)
 
 
 class Copying:
@@ -112,7 +150,7 @@ class Copying:
         self.submitted = self.done = 0
 
     def add(self, names: Path, *options: str, base: str = TOP) -> None:
-        """Have what the file ``names`` lists (relative paths, each followed by a NUL) copied.
+        """Have what the file ``names`` lists (see :func:`written`) copied.
 
         base: the directory from which the names go, as rsync takes none above PATH_MAX. The list is
         removed afterwards.
@@ -138,7 +176,7 @@ class Copying:
 
     def _copy(self, number: int, names: Path, options: Sequence[str], base: str) -> None:
         self._waiting.remove((base, names))
-        listed = names.read_bytes().split(b"\0")[:-1]
+        groups = read_groups(names)
         with contextlib.ExitStack() as stack:
             try:
                 source = stack.enter_context(opened_end(self._source, base))
@@ -147,28 +185,43 @@ class Copying:
                     raise
                 with self._lock:
                     if self._has_doubts:
-                        self._doubt(base, listed)
+                        self._doubt(base, itertools.chain(*groups))
                     else:
-                        add_vanished(self.tally, listed, base)
+                        add_vanished(self.tally, [*itertools.chain(*groups)], base)
             else:
                 target = stack.enter_context(opened_end(self._target, base))
-                self._copy_between(source, target, base, number, names, listed, options)
+                self._copy_between(Job(number, source, target, base, names, options), groups)
         names.unlink()
 
-    def _copy_between(
-        self,
-        source: End,
-        target: End,
-        base: str,
-        number: int,
-        names: Path,
-        listed: list[bytes],
-        options: Sequence[str],
-    ) -> None:
-        command = [*self._command, *options, f"--files-from={names}"]
+    def _copy_between(self, job: Job, groups: Groups) -> None:
+        """Whoever can write to the source can put a FIFO in the place of a file between rsync's two
+        looks at it; then it waits for a writer. What it waits for is found by cutting its list in
+        two, and the parts again: no other file pays for it."""
+        listed = [*itertools.chain(*groups)]
+        job.names.write_bytes(b"".join(name + b"\0" for name in listed))
+        code, printed, messages = self._run(job)
+        if code != STUCK:
+            self._take(job, listed, code, printed, messages)
+        elif len(groups) > 1:
+            # What is there already is copied once more: of its digest nothing is known.
+            again = job._replace(options=[*job.options, "--ignore-times"])
+            middle = len(groups) // 2
+            for half in (groups[:middle], groups[middle:]):
+                self._copy_between(again, half)
+        elif self._has_doubts:
+            with self._lock:
+                self._doubt(job.base, listed)
+        else:
+            found = shown_path(in_base(job.base, listed[0]))
+            self.tally.errors.add([f"{found} is no file but a FIFO by now"])
+
+    def _run(self, job: Job) -> tuple[int, bytes, bytes]:
+        """Perform one rsync. Returns its exit code, :data:`STUCK` if it was ended for waiting at a
+        FIFO, and what it printed on its two outputs."""
+        command = [*self._command, *job.options, f"--files-from={job.names}"]
         with self._lock:
             process = subprocess.Popen(
-                [*command, f"{source.path}/", f"{target.path}/"],
+                [*command, f"{job.source.path}/", f"{job.target.path}/"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -179,8 +232,8 @@ class Copying:
             self._running.add(process.pid)
         try:
             with self._lock:
-                self._log.write(f"== rsync job {number} begins\n".encode())
-            printed, messages = process.communicate()
+                self._log.write(f"== rsync job {job.number} begins\n".encode())
+            printed, messages, is_stuck = finished(process)
         except BaseException:  # also if the log's disk is full
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
@@ -188,23 +241,27 @@ class Copying:
         finally:
             with self._lock:
                 self._running.remove(process.pid)
-        for end in (source, target):
+        for end in (job.source, job.target):
             messages = messages.replace(os.fsencode(end.path), end.name)
-        digests, statistics = printed_digests(printed, target.top)
+        return STUCK if is_stuck else process.returncode, printed, messages
+
+    def _take(
+        self, job: Job, listed: list[bytes], code: int, printed: bytes, messages: bytes
+    ) -> None:
+        digests, statistics = printed_digests(printed, job.target.top)
         with self._lock:
-            self._log.write(f"== rsync job {number}, exit code {process.returncode}\n".encode())
+            self._log.write(f"== rsync job {job.number}, exit code {code}\n".encode())
             self._log.write(statistics.lstrip() + messages)
             said = statistics.decode(errors="replace"), messages.decode(errors="backslashreplace")
-            code = process.returncode
             if self._has_doubts and (
                 self._ended or leaves_doubts(self.tally, code, *said, len(listed))
             ):
-                self._doubt(base, listed)
+                self._doubt(job.base, listed)
             else:
-                judge_job(self.tally, number, code, *said, listed, source.top, base)
+                judge_job(self.tally, job.number, code, *said, listed, job.source.top, job.base)
         if self._notes and not self._ended:
             for path, digest in digests.items():
-                self._notes.add(digest, [os.fsencode(in_base(base, path))])
+                self._notes.add(digest, [os.fsencode(in_base(job.base, path))])
             self._notes.save()
 
     def _doubt(self, base: str, names: Iterable[bytes]) -> None:
@@ -221,7 +278,7 @@ class Copying:
         """Have the files of the jobs that were never begun among those; return how many."""
         count = 0
         for base, names in self._waiting:
-            listed = [*nul_separated(names)]
+            listed = [*itertools.chain(*read_groups(names))]
             self._doubt(base, listed)
             count += len(listed)
             names.unlink()

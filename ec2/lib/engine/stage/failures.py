@@ -66,7 +66,9 @@ class Examine(NamedTuple):
             report.counts["copied"] += 1
             report.counts["copied bytes"] += now.bytes
         else:
-            self._fail(path, why_unreadable(self.trees, path), now.bytes, report)
+            is_file = stat.S_ISREG(now.mode)
+            reason = why_unreadable(self.trees, path) if is_file else CHANGES
+            self._fail(path, reason, now.bytes, report)
 
     def _fail(self, path: str, reason: str, size: int, report: Report) -> None:
         take_out(self.trees, path)
