@@ -53,6 +53,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
     "deep": lambda path: path.write_text("[" * 100_000),
     "a directory": lambda path: (path.unlink(), (path / "in it").mkdir(parents=True)),
+    "a FIFO": lambda path: (path.unlink(), os.mkfifo(path)),
     "a link": lambda path: (path.unlink(), path.symlink_to("/etc/hostname")),
 }
 

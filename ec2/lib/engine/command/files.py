@@ -7,6 +7,7 @@ import errno
 import fcntl
 import gzip
 import os
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,18 +85,37 @@ def sort_records(path: Path, *options: str) -> None:
         raise Failed("system", f"a list could not be sorted: {said or done.returncode}")
 
 
-def opened_gzip(path: Path) -> gzip.GzipFile:
-    """To read it. A file without even gzip's header, which could be read as an empty one, is
-    damaged, too: raises OSError."""
-    if not path.stat().st_size:
-        raise OSError(errno.EIO, "it is empty")
-    return gzip.open(path, "rb")
+def opened_state(path: Path) -> BinaryIO:
+    """To read a file beside the snapshots, or whatever took its place: raises OSError if that is no
+    plain file. No link is followed, and no FIFO waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no plain file")
+    return open(descriptor, "rb")
+
+
+def read_state(path: Path) -> bytes:
+    """All of it; see :func:`opened_state`."""
+    with opened_state(path) as file:
+        return file.read()
+
+
+@contextlib.contextmanager
+def opened_gzip(path: Path) -> Iterator[gzip.GzipFile]:
+    """Likewise. A file without even gzip's header, which could be read as an empty one, is damaged,
+    too: raises OSError."""
+    with opened_state(path) as packed:
+        if not os.fstat(packed.fileno()).st_size:
+            raise OSError(errno.EIO, "it is empty")
+        with gzip.GzipFile(fileobj=packed) as file:
+            yield file
 
 
 def nul_separated(source: Path | BinaryIO) -> Iterator[bytes]:
     """The items of a file in which a NUL byte follows each; as little of it in memory as may be."""
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+        file = stack.enter_context(opened_state(source)) if isinstance(source, Path) else source
         rest = b""
         while True:
             block = file.read(1 << 16)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.command.files import write_atomically
+from engine.command.files import read_state, write_atomically
 from engine.command.text import size
 from engine.tree.attributes import Directory, set_attributes_of
 from engine.tree.entries import attributes, file_of
@@ -262,7 +262,7 @@ class Parts:
         place, note = self._both(path)
         with contextlib.suppress(OSError, ValueError, TypeError):
             name, inode, length, mtime, ctime, begun, copied, restarts = json.loads(
-                note.read_text(encoding="utf-8")
+                read_state(note)
             )
             about = About(name, Identity(inode, length, mtime, ctime), begun, copied, restarts)
             if name == path and 0 <= copied <= min(length, place.stat().st_size):

@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.command.files import write_atomically
+from engine.command.files import read_state, write_atomically
 from engine.snapshots.retention import INTERVALS
 from engine.tree.descent import opened
 
@@ -239,7 +239,7 @@ class Catalog:
             if path.name.endswith(".new"):
                 continue  # of a run that was killed
             try:
-                about = parse(path.name.removeprefix(f".{interval}.about."), path.read_bytes())
+                about = parse(path.name.removeprefix(f".{interval}.about."), read_state(path))
                 yield replace(about, interval=interval)
             except (OSError, Damaged) as error:
                 if interval != self._interval:

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.command.files import nul_separated, sort_records
+from engine.command.files import nul_separated, opened_gzip, sort_records
 from engine.copying.digests import COMPARED, DIRECTORY, LENGTH, Notes
 from engine.tree.descent import TOP
 from engine.tree.entries import File
@@ -140,7 +140,7 @@ def _unpacked(packed: Path, records: Path) -> Memory | None:
     """None, said in the log, if the list is missing, as an earlier release made the snapshot, or
     damaged."""
     try:
-        with gzip.open(packed) as source, records.open("wb") as target:
+        with opened_gzip(packed) as source, records.open("wb") as target:
             shutil.copyfileobj(source, target)
         memory = Memory(records)
         if memory.of(TOP):
