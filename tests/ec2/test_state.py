@@ -153,7 +153,10 @@ def test_a_snapshot_that_was_exchanged_proves_nothing(backup: Backup) -> None:
 
 
 class Copied:
-    """Snapshots of one file each, and what is known of them, as in a copy."""
+    """Snapshots of one file each, and what is known of them, as in a copy.
+
+    contents: newest first. Of a capital only the content is another than of the small letter.
+    """
 
     def __init__(self, home: Path, contents: str) -> None:
         self.trees = [home / f"{number}" for number in range(len(contents))]
@@ -190,6 +193,10 @@ class Copied:
         ("abbcd", "01234", "0134", "0--34"),  # which of two is the one that is known?
         ("aaaa", "0123", "0123", "0123"),
         ("abad", "0123", "0123", "-1-3"),  # put back to what it was before, times and all
+        ("aBbc", "0123", "0123", "0123"),  # a difference that does not show
+        ("BbcC", "0123", "0123", "0123"),
+        ("aBbc", "013", "0123", "0-3"),  # which of the two is it?
+        ("aBbc", "023", "0123", "0-3"),
     ],
 )
 def test_what_is_recognised(

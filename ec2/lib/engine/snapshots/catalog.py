@@ -316,28 +316,43 @@ def holds(tree: Path, expected: Iterable[Witness]) -> bool:
         return False
 
 
+class Alike(NamedTuple):
+    """Snapshots, newest first, of which all hold the same witnesses, and only their order tells."""
+
+    witnesses: list[Witness]
+    abouts: list[About]
+
+    def of(self, trees: Sequence[Path]) -> list[About]:
+        """What is known of which of ``trees``, which hold the witnesses. They may be fewer if that
+        makes no difference: if nothing had changed between any of the snapshots."""
+        are_same = all(about.witnesses == self.witnesses for about in self.abouts)
+        if len(trees) > len(self.abouts) or (len(trees) < len(self.abouts) and not are_same):
+            return []
+        return [replace(about, inode=inode_of(tree)) for tree, about in zip(trees, self.abouts)]
+
+
 def recognised(trees: Sequence[Path], abouts: Sequence[About]) -> list[About]:
     """What is known of which tree, by what is in them; both newest first.
 
-    A tree is a snapshot if it holds its witnesses and not those of the next one. Snapshots without
-    a change between them have the same ones, and the same content: then their order tells. Where
-    there are more trees than snapshots that they can be, nothing is claimed: some are others.
+    A tree is a snapshot if it holds its witnesses and not those of the next one. A snapshot that
+    has none shows no difference to the one before it: it has older versions of all that changed, or
+    only the content is another. Where there are more trees than snapshots that they can be, nothing
+    is claimed: some are others.
     """
-    groups = [[*group] for _, group in itertools.groupby(abouts, lambda about: about.witnesses)]
-    groups = [group for group in groups if group[0].witnesses]
+    groups: list[Alike] = []  # oldest first
+    for about in reversed(abouts):
+        if groups and about.witnesses in ([], groups[-1].witnesses):
+            groups[-1].abouts.insert(0, about)
+        elif about.witnesses:
+            groups.append(Alike(about.witnesses, [about]))
     claims: list[list[Path]] = [[] for _ in groups]
     for tree in trees:
-        held = [holds(tree, group[0].witnesses) for group in groups]
+        held = [holds(tree, group.witnesses) for group in groups]
         fits = [
             number
             for number, is_held in enumerate(held)
-            if is_held and (number == 0 or not held[number - 1])
+            if is_held and not any(held[number + 1 : number + 2])
         ]
         if len(fits) == 1:
             claims[fits[0]].append(tree)
-    return [
-        replace(about, inode=inode_of(tree))
-        for group, claim in zip(groups, claims)
-        if len(claim) <= len(group)
-        for tree, about in zip(claim, group)
-    ]
+    return [about for group, claim in zip(groups, claims) for about in group.of(claim)]
