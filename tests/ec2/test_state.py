@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from engine.snapshots.catalog import About, Run, recognised, witnesses
+from engine.snapshots.catalog import About, Run, claims, recognised, witnesses
 from engine.snapshots.folder import SnapshotFolder
 
 from .conftest import DAMAGES, Backup, read_tree
@@ -203,6 +203,21 @@ def test_what_is_recognised(
     tmp_path: Path, contents: str, trees: str, abouts: str, expected: str
 ) -> None:
     assert Copied(tmp_path, contents).recognised(trees, abouts) == expected
+
+
+@pytest.mark.parametrize(
+    ("fits", "sizes", "expected"),
+    [
+        ([{0}, {1}, set()], [1, 1], [0, 1, None]),
+        ([{0, 1}, {1}], [1, 1], [0, 1]),  # what is 1 is known already
+        ([{0, 1}, {1}], [1, 2], [None, 1]),
+        ([{0, 1}, {0, 1}], [1, 1], [None, None]),
+        ([{0, 1, 2}, {1, 2}, {2}], [1, 1, 1], [0, 1, 2]),
+        ([{0, 1}, {0}, {1}], [1, 1], [None, 0, 1]),  # a stranger
+    ],
+)
+def test_who_is_left(fits: list[set[int]], sizes: list[int], expected: list[int | None]) -> None:
+    assert claims(fits, sizes) == expected
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -21,6 +21,7 @@ import itertools
 import json
 import os
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -345,14 +346,31 @@ def recognised(trees: Sequence[Path], abouts: Sequence[About]) -> list[About]:
             groups[-1].abouts.insert(0, about)
         elif about.witnesses:
             groups.append(Alike(about.witnesses, [about]))
-    claims: list[list[Path]] = [[] for _ in groups]
-    for tree in trees:
-        held = [holds(tree, group.witnesses) for group in groups]
-        fits = [
-            number
-            for number, is_held in enumerate(held)
-            if is_held and not any(held[number + 1 : number + 2])
-        ]
-        if len(fits) == 1:
-            claims[fits[0]].append(tree)
-    return [about for group, claim in zip(groups, claims) for about in group.of(claim)]
+    fits = [_fitting(tree, groups) for tree in trees]
+    claimed_by = claims(fits, [len(group.abouts) for group in groups])
+    claimed = (
+        [tree for tree, group in zip(trees, claimed_by) if group == n] for n in range(len(groups))
+    )
+    return [about for group, those in zip(groups, claimed) for about in group.of(those)]
+
+
+def _fitting(tree: Path, groups: Sequence[Alike]) -> set[int]:
+    held = [holds(tree, group.witnesses) for group in groups]
+    return {
+        number
+        for number, is_held in enumerate(held)
+        if is_held and True not in held[number + 1 : number + 2]
+    }
+
+
+def claims(fits: Sequence[set[int]], sizes: Sequence[int]) -> list[int | None]:
+    """The one group that each tree fits. What fits several is none of those of which each has a
+    tree already that is nothing else."""
+    left = [*fits]
+    while True:
+        certain = Counter(group for groups in left if len(groups) == 1 for group in groups)
+        full = {group for group, number in certain.items() if number == sizes[group]}
+        fewer = [groups - full if len(groups) > 1 else groups for groups in left]
+        if fewer == left:
+            return [min(groups) if len(groups) == 1 else None for groups in left]
+        left = fewer
