@@ -42,6 +42,7 @@ from engine.target.swap import Done, Settle, Swap, Tops
 from engine.tree.attributes import Directory, set_attributes_of
 from engine.tree.descent import TOP
 from engine.tree.entries import attributes
+from engine.tree.excluding import Excludes
 from engine.tree.pool import PROCESSES, Pool, Task
 from engine.tree.walls import Root, Walls, opened_path
 
@@ -72,7 +73,7 @@ class Restore:
         walls = stack.enter_context(Walls(self.work.parent))
         snapshot = self._open_snapshot(stack)
         for path in options.paths:
-            check_in_snapshot(self.saved, path, str(snapshot))
+            check_in_snapshot(self.saved, path, str(snapshot), self.excludes.patterns)
         self.root = find_root(options)
         check_way_in(self.root, options.asked)
         result.snapshot, result.target = str(snapshot.path), str(self.root)
@@ -117,7 +118,9 @@ class Restore:
         here = Path(f"/proc/self/fd/{self.saved}")
         self.digests = existing(self.folder.digests_of(here))
         self.sharing = read_sharing(self.folder.sharing_of(here))
-        self.run_of_snapshot = self.folder.run_of(here)
+        run = self.run_of_snapshot = self.folder.run_of(here)
+        self.excludes = Excludes.noted(run.excludes, run.excludes_caches) if run else Excludes()
+        self.result.excluded = self.excludes.told
         return snapshot
 
     def _check_published(self) -> None:
@@ -155,6 +158,7 @@ class Restore:
             self.options.mode != "Merge",
             self._doubtful_since(),
             self.sharing,
+            self.excludes,
         )
         plan = Plan(sides, self.work)
         with Pool(PROCESSES, self.stop, self.work, sides) as pool:

@@ -20,6 +20,7 @@ from engine.command.text import shown_path
 from engine.snapshots.choice import Wanted, add_snapshot_options
 from engine.target.records import is_inside
 from engine.tree.descent import names_in, opened
+from engine.tree.patterns import Patterns
 
 MODES = ("Mirror", "Merge", "NewDirectory")
 CHECKS = ("quick", "changed", "all")
@@ -129,8 +130,9 @@ def check(options: Options) -> None:
     check_paths(options)
 
 
-def check_in_snapshot(top: int, path: str, name: str) -> None:
-    """Raises :class:`Refused` if the snapshot called ``name`` does not have ``path``."""
+def check_in_snapshot(top: int, path: str, name: str, patterns: Patterns) -> None:
+    """Raises :class:`Refused` if the snapshot called ``name``, made without what ``patterns`` tell,
+    does not have ``path``."""
     is_directory = path.endswith("/")
     parts = path.strip("/").split("/") if path.strip("/") else []
     for depth, part in enumerate(parts):
@@ -140,6 +142,11 @@ def check_in_snapshot(top: int, path: str, name: str) -> None:
             try:
                 mode = os.stat(part, dir_fd=directory, follow_symlinks=False).st_mode
             except OSError:
+                excluded = patterns.covering("/".join(parts))
+                if excluded:
+                    raise Refused(
+                        f"{shown} was excluded from the snapshot {name} by the pattern {excluded!r}"
+                    ) from None
                 near = nearest(part, folder, directory)
                 raise Refused(f"{shown} does not exist in the snapshot {name}{near}") from None
         is_last = depth == len(parts) - 1
