@@ -20,6 +20,7 @@ CHANGED = {
     "RetainWeekly": "0",
     "RetainMonthly": "12",
     "HoldOnChangePercent": "0",
+    "ExcludePatterns": "*.tmp | /it's $(one)/ | cache-[0-9]",
 }
 
 
