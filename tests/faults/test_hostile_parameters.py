@@ -62,7 +62,10 @@ HOSTILE = [
         '":{',
     ),
 ]
-FREE = {BACKUP: ["FolderLabel", "BackupPrefix", "ExcludePatterns"], RESTORE: ["FolderLabel", "RestorePrefix"]}
+FREE = {
+    BACKUP: ["FolderLabel", "BackupPrefix", "ExcludePatterns"],
+    RESTORE: ["FolderLabel", "RestorePrefix"],
+}
 FREE[RESTORE].append("RestoreSubDir")
 # What the other parameters and resources are in this account.
 PLAIN = {
