@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 from engine.tree.patterns import Patterns, split
 
-from .conftest import Backup, check_digests, end_tree, exchange, read_tree
+from .conftest import Backup, Tree, check_digests, end_tree, exchange, read_tree
 from .test_history import UNPRIVILEGED
 from .test_interruptions import a_running_job, slow_rsync, wait_for
 from .test_restore import Restore, visible
@@ -360,3 +362,122 @@ def test_a_snapshot_that_was_changed_still_knows_its_patterns(restore: Restore) 
     backup.must_publish(exclude="/none", retain="7")
     restore.must_restore(number="1", check="quick")
     assert (restore.target / "cache/1").exists()
+
+
+def test_a_snapshot_of_which_nothing_is_known_warns(restore: Restore) -> None:
+    restore.backup.must_publish()
+    restore.backup.about(restore.backup.snapshot(1)).write_text("{}")
+    restored = restore.run(number="1", mode="Mirror")
+    assert restored.exit_code == 0
+    assert any("nothing is known" in warning for warning in restored.result["warnings"])
+    restore.undo()
+    assert (restore.target / "cache/1").exists()
+
+
+def test_patterns_that_cannot_be_read_keep_a_restore_from_guessing(restore: Restore) -> None:
+    about = restore.backup.about(restore.backup.snapshot(0))
+    known = json.loads(about.read_text())
+    known["run"]["excludes"] = "a[b"
+    about.write_text(json.dumps(known))
+    refused = restore.run()
+    assert (refused.exit_code, refused.result["cause"]) == (2, "snapshot")
+    restore.must_restore(mode="NewDirectory")
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_files_that_leave_by_themselves_are_a_mass_change(
+    backup: Backup, source: Path, is_new: bool
+) -> None:
+    """A tag in a directory, which anybody can put there; but not an option that is new."""
+    write(source, *(f"many/{number}" for number in range(1200)))
+    if is_new:
+        write(source, "many/CACHEDIR.TAG", text=SIGNATURE)
+        backup.must_publish(hold_on_change_percent="50")
+    else:
+        backup.must_publish(hold_on_change_percent="50", exclude_caches="")
+        write(source, "many/CACHEDIR.TAG", text=SIGNATURE)
+    result = backup.run(hold_on_change_percent="50", exclude_caches="").result
+    assert result["number_of_files_newly_excluded"] == 1200
+    assert bool(result["held"]) == (not is_new)
+
+
+def test_names_and_patterns_that_are_not_utf_8(backup: Backup, source: Path) -> None:
+    write(source, "\udcff\udcfe.tmp", "\udcff kept")
+    backup.must_publish(exclude="\udcff\udcfe*")
+    assert "\udcff\udcfe.tmp" not in paths(backup.snapshot(0))
+    assert "\udcff kept" in paths(backup.snapshot(0))
+    result = Restore(backup, source).must_restore().result
+    assert result["excluded"] == ["\\xff\\xfe*"]
+    assert (source / "\udcff\udcfe.tmp").exists()
+
+
+def left_by_rsync(source: Path, patterns: list[str], to: Path) -> Tree:
+    """What of the source rsync copies with these patterns."""
+    words = [f"--exclude={pattern}" for pattern in [*patterns, "/.efs-restore-*"]]
+    subprocess.run(["rsync", "-a", *words, f"{source}/", f"{to}/"], check=True)
+    tree = read_tree(source)
+    found = {path: tree[path] for path in read_tree(to) if path != b"."}
+    shutil.rmtree(to)
+    return found
+
+
+def night(chance: random.Random, source: Path) -> None:
+    """Files come, go, change and become directories."""
+    for _ in range(25):
+        path = source.joinpath(*chance.choices(NAMES, k=chance.randint(1, 4)))
+        if chance.random() < 0.2 and path.exists():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        elif not path.is_dir() and all(p.is_dir() or not p.exists() for p in path.parents):
+            write(source, str(path), text=str(chance.random()))
+    write(source, "kept")
+
+
+NAMES = ["a", "b.o", "c", "d.tmp", "e"]
+POOL = ["*.o", "*.tmp", "a/", "/c/", "c/e", "**/a/**/e", "/a/***", "d.tmp/", "b.o/*/", "[de]*"]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_history_of_trees_and_patterns(backup: Backup, seed: int) -> None:
+    """Each snapshot has what rsync copies with its patterns, and a restore of it touches nothing
+    that these exclude."""
+    chance = random.Random(seed)
+    source, copy = backup.source, backup.home / "copy"
+    history: list[tuple[Tree, list[str]]] = []
+    for _ in range(4):
+        night(chance, source)
+        patterns = chance.sample(POOL, chance.randint(0, 3))
+        outcome = backup.run(exclude_patterns="|".join(patterns) or None)
+        assert outcome.exit_code == 0, outcome.stderr
+        expected = left_by_rsync(source, patterns, copy)
+        found = read_tree(backup.snapshot(0))
+        assert found.pop(b".") == read_tree(source)[b"."]
+        assert found == expected
+        history.append((expected, patterns))
+    assert backup.verify().exit_code == 0
+    before = read_tree(source)
+    for number, (tree, patterns) in enumerate(reversed(history)):
+        excluded = before.keys() - left_by_rsync(source, patterns, copy).keys()
+        restored = Restore(backup, source).run(number=str(number))
+        after = visible(read_tree(source))
+        assert {p: after[p] for p in excluded - {b"."}} == {p: before[p] for p in excluded - {b"."}}
+        found = left_by_rsync(source, patterns, copy)
+        if restored.exit_code == 0:
+            assert {path: found[path] for path in tree} == tree
+            stays = {path for path in found if holds_excluded(source, path, patterns)}
+            assert found.keys() - stays <= tree.keys()
+        else:
+            assert "with what was excluded" in restored.result["errors"][0]
+        Restore(backup, source).undo()
+        for path in source.glob(".efs-restore-*"):
+            shutil.rmtree(path)
+        os.utime(source, ns=(0, before[b"."][3]))
+        assert read_tree(source) == before
+
+
+def holds_excluded(source: Path, path: bytes, patterns: list[str]) -> bool:
+    """Whether a directory had to stay for what is in it."""
+    rules = Patterns(patterns)
+    top = source / os.fsdecode(path)
+    return top.is_dir() and any(
+        rules.matching(str(inner.relative_to(source)), inner.is_dir()) for inner in top.rglob("*")
+    )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from engine.command.execution import execute, keep_log
 from engine.command.files import is_empty, nul_separated, write_atomically
-from engine.command.outcome import EngineError, Failed, Refused, Stopped
+from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, make_list
@@ -32,7 +32,7 @@ from engine.stage.large import LargeFiles
 from engine.stage.memory import known, write_directories
 from engine.stage.reading_back import Window, verify
 from engine.stage.report import Context, Trees
-from engine.stage.request import Options, check, parse
+from engine.stage.request import Options, check, check_something_is_left, parse
 from engine.stage.result import PARTIAL, BackupResult
 from engine.target.safety import restores_in
 from engine.tree.descent import is_inner_path
@@ -55,15 +55,6 @@ def check_source_not_lost(options: Options, folder: SnapshotFolder) -> None:
             f"the source {str(options.source)!r} is empty, but the newest snapshot is not; "
             "is it mounted? (--allow-empty accepts it)",
         )
-
-
-def check_something_is_left(options: Options) -> None:
-    """Patterns that leave out all of the source were not meant."""
-    with opened_path(options.source) as source:
-        if options.excludes.leave_nothing(source):
-            raise Refused(
-                f"all that is in the source {str(options.source)!r} is excluded; change that"
-            )
 
 
 def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -> None:
@@ -306,6 +297,8 @@ def hold_before_upheaval(
     mistake, until somebody releases it. Of several such runs in a row, that before the first."""
     newest, before = previous
     gone = result.number_of_files_changed + result.number_of_files_removed
+    if before and note.has_excludes_of(before):  # nobody asked for fewer files
+        gone += result.number_of_files_newly_excluded
     if not newest or not before or not is_upheaval(gone, before, options.hold_on_change_percent):
         return note
     if not before.is_upheaval:

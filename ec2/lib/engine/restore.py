@@ -32,6 +32,7 @@ from engine.target.request import (
     check,
     check_in_snapshot,
     check_way_in,
+    excludes_of,
     find_root,
     parse,
 )
@@ -42,7 +43,6 @@ from engine.target.swap import Done, Settle, Swap, Tops
 from engine.tree.attributes import Directory, set_attributes_of
 from engine.tree.descent import TOP
 from engine.tree.entries import attributes
-from engine.tree.excluding import Excludes
 from engine.tree.pool import PROCESSES, Pool, Task
 from engine.tree.walls import Root, Walls, opened_path
 
@@ -118,9 +118,8 @@ class Restore:
         here = Path(f"/proc/self/fd/{self.saved}")
         self.digests = existing(self.folder.digests_of(here))
         self.sharing = read_sharing(self.folder.sharing_of(here))
-        run = self.run_of_snapshot = self.folder.run_of(here)
-        self.excludes = Excludes.noted(run.excludes, run.excludes_caches) if run else Excludes()
-        self.result.excluded = self.excludes.told
+        self.run_of_snapshot = self.folder.run_of(here)
+        self.excludes = excludes_of(self.folder, here, options.mode, self.result)
         return snapshot
 
     def _check_published(self) -> None:

@@ -71,6 +71,10 @@ class Run:
     excludes: str = ""
     excludes_caches: bool = False
 
+    def has_excludes_of(self, other: Run) -> bool:
+        one, two = ((run.excludes, run.excludes_caches) for run in (self, other))
+        return one == two
+
 
 def source_identity(top: int) -> int:
     """What tells the directory that is open as ``top`` from other ones, as far as that can be told:

@@ -11,6 +11,7 @@ from engine.command.outcome import Refused
 from engine.snapshots.retention import INTERVALS, Policy
 from engine.tree.excluding import Excludes
 from engine.tree.patterns import Patterns
+from engine.tree.walls import opened_path
 
 DESCRIPTION = """\
 Make the snapshot BACKUP/LABEL/INTERVAL.0 of SOURCE, renumber the older ones, and keep N of them.
@@ -136,3 +137,12 @@ def check(options: Options) -> Options:
                 f"and --interval is {options.interval}; use --retain for those"
             )
     return options
+
+
+def check_something_is_left(options: Options) -> None:
+    """Patterns that leave out all of the source were not meant."""
+    with opened_path(options.source) as source:
+        if options.excludes.leave_nothing(source):
+            raise Refused(
+                f"all that is in the source {str(options.source)!r} is excluded; change that"
+            )

@@ -18,9 +18,12 @@ from engine.command.execution import CommonOptions
 from engine.command.outcome import Refused
 from engine.command.text import shown_path
 from engine.snapshots.choice import Wanted, add_snapshot_options
+from engine.snapshots.folder import SnapshotFolder
 from engine.target.records import is_inside
+from engine.target.result import RestoreResult
 from engine.tree.descent import names_in, opened
-from engine.tree.patterns import Patterns
+from engine.tree.excluding import Excludes
+from engine.tree.patterns import BadPattern, Patterns
 
 MODES = ("Mirror", "Merge", "NewDirectory")
 CHECKS = ("quick", "changed", "all")
@@ -110,6 +113,27 @@ def parse(words: list[str]) -> Options:
 
 def new_identifier() -> str:
     return time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(2)
+
+
+def excludes_of(folder: SnapshotFolder, tree: Path, mode: str, result: RestoreResult) -> Excludes:
+    """What the snapshot was made without, to be left alone. A new directory has none of it."""
+    run = folder.run_of(tree)
+    if mode == "NewDirectory" or run is None:
+        return Excludes()
+    if mode == "Mirror" and not folder.catalog.of(tree) and any(folder.path.glob(".*.about.*")):
+        result.warn(
+            "nothing is known of the snapshot: what its backup excluded, if anything, is set aside"
+        )
+    try:
+        excludes = Excludes.noted(run.excludes, run.excludes_caches)
+    except BadPattern as error:
+        raise Refused(
+            f"what the snapshot was made without is not known, as a pattern {error}; restore it "
+            "into a new directory",
+            "snapshot",
+        ) from None
+    result.excluded = excludes.told
+    return excludes
 
 
 def check_paths(options: Options) -> None:

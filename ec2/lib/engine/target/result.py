@@ -74,7 +74,7 @@ class RestoreResult(Result):
             more = getattr(self, f"number_of_files_{VERB_OF[kind]}") - len(self.examples[kind])
             lines += [f"  {kind} … {more:,} more files"] if more > 0 and self.examples[kind] else []
         lines += [f"  {line}" for line in [*self.errors[:SHOWN], *self.warnings[:SHOWN]]]
-        if self.excluded and self.mode != "NewDirectory":
+        if self.excluded:
             lines.append(f"  Left alone, as the backup excludes it: {', '.join(self.excluded)}")
         if self.safety_directory:
             lines.append(f"  What was replaced or removed is in {self.safety_directory}")

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
+from engine.command.text import shown
 from engine.tree.descent import GONE, join, opened
 from engine.tree.entries import File
 from engine.tree.patterns import Patterns
@@ -37,7 +38,8 @@ class Excludes(NamedTuple):
     @property
     def told(self) -> list[str]:
         """For people."""
-        return [*self.patterns.texts, *(["what is in caches"] if self.caches else [])]
+        patterns = (shown(os.fsencode(text)) for text in self.patterns.texts)
+        return [*patterns, *(["what is in caches"] if self.caches else [])]
 
     def __bool__(self) -> bool:
         return self.caches or bool(self.patterns.texts)
