@@ -118,6 +118,8 @@ class Sieve:
 
     def reasons(self, name: str, mode: int) -> list[str]:
         """Why an entry is left out, as names of counters; none if it is not."""
+        if not self._excludes:
+            return []
         if self.is_cache and name != TAG:
             return [CACHE]
         return self._excludes.reasons(join(self._path, name), mode)

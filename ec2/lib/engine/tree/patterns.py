@@ -70,12 +70,10 @@ class Patterns:
         ]
         of_names = [rule for rule in self._rules if rule.is_of_name]
         of_paths = [rule for rule in self._rules if not rule.is_of_name]
+        # For directories or not, of names and of paths: nearly every entry matches none of them.
         self._any = {
-            (is_of_name, is_directory): _any_of(
-                rule.directory if is_directory else rule.file for rule in rules
-            )
-            for is_of_name, rules in ((True, of_names), (False, of_paths))
-            for is_directory in (True, False)
+            False: [_any_of(rule.file for rule in rules) for rules in (of_names, of_paths)],
+            True: [_any_of(rule.directory for rule in rules) for rules in (of_names, of_paths)],
         }
 
     def matching(self, path: str, is_directory: bool) -> list[int]:
@@ -84,15 +82,10 @@ class Patterns:
             return []
         whole = b"/" + os.fsencode(path) + b"/" * is_directory
         name = whole[whole.rindex(b"/", 0, len(whole) - is_directory) + 1 :]
-        texts = {True: name, False: whole}
-        found = (
-            pattern.match(text)
-            for is_of_name, text in texts.items()
-            for pattern in [self._any[is_of_name, is_directory]]
-            if pattern
-        )
-        if not any(found):
+        of_name, of_path = self._any[is_directory]
+        if not (of_name and of_name.match(name)) and not (of_path and of_path.match(whole)):
             return []
+        texts = {True: name, False: whole}
         return [
             number
             for number, (rule, each) in enumerate(zip(self._rules, self._each))
@@ -271,6 +264,6 @@ def _once(expression: bytes, numbers: Iterator[int]) -> bytes:
 
 
 def _any_of(expressions: Iterable[bytes | None]) -> re.Pattern[bytes] | None:
-    """One for all: nearly every name matches none of them."""
+    """One for all."""
     found = b"|".join(b"(?:" + each + b")" for each in expressions if each)
     return re.compile(found, re.DOTALL) if found else None
