@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,9 +17,9 @@ from engine.target.safety import is_reserved
 from engine.target.sharing import SharingNames
 from engine.tree.attributes import Directory
 from engine.tree.content import same_content
-from engine.tree.descent import TOP, join, listed, opened
+from engine.tree.descent import GONE, TOP, chunks, join, listed, opened
 from engine.tree.entries import File, attributes, file_of, is_device
-from engine.tree.excluding import Excludes, Sieve, holds_excluded, is_tag
+from engine.tree.excluding import Excludes, Sieve, holding, holds_excluded, is_tag
 from engine.tree.listings import side_by_side
 from engine.tree.pool import Worker
 from engine.tree.report import AT_ONCE, TaskReport
@@ -218,6 +219,16 @@ def leaves(kind: str, path: str, now: File, found: Found) -> None:
         found.count(kind, now.bytes)
 
 
+@contextlib.contextmanager
+def vanishing() -> Iterator[None]:
+    """What is gone by now need not be removed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
+
+
 class Thin(NamedTuple):
     """Remove what is in a directory that only the live tree has, and that has to stay."""
 
@@ -226,20 +237,28 @@ class Thin(NamedTuple):
     def perform(self, worker: Worker) -> Found:
         found = Found()
         sides: Sides = worker.context
-        with found.failing(self.path), opened(sides.live, self.path) as live:
+        with found.failing(self.path):
+            staying = holding(sides.excludes, sides.live, self.path, worker)
+            for path in staying:
+                self._thin(path, staying, found, worker)
+        return found
+
+    def _thin(self, path: str, staying: set[str], found: Found, worker: Worker) -> None:
+        sides: Sides = worker.context
+        with vanishing(), opened(sides.live, path) as live:
             if sides.excludes.caches and is_tag(live):
-                return found
+                return
             info = os.fstat(live)
             was = attributes(info)
-            record = Record(self.path, info.st_ino, was, was)
-            for number, (name, now) in enumerate(listed(live), start=1):
-                remove(name, now, record, found, worker)
-                if number % AT_ONCE == 0:
-                    found.record = record if len(record) else None
-                    found.hand_over(worker)
-                    record = Record(self.path, info.st_ino, was, was)
-            found.record = record if len(record) else None
-        return found
+            for part in chunks(listed(live), AT_ONCE):
+                record = Record(path, info.st_ino, was, was)
+                for name, now in part:
+                    inner = join(path, name)
+                    if inner not in staying and not sides.excludes.reasons(inner, now.mode):
+                        record.moved.append(name)
+                        leaves("removed", inner, now, found)
+                found.record = record if len(record) else None
+                found.hand_over(worker)
 
 
 class Collect(NamedTuple):

@@ -70,33 +70,44 @@ def counter(number: int) -> str:
 
 def holds_excluded(excludes: Excludes, top: int, path: str, worker: Worker) -> bool:
     """Whether anything in the directory ``path`` below ``top`` is left out."""
+    return any(True for _ in _holding(excludes, top, path, worker))
+
+
+def holding(excludes: Excludes, top: int, path: str, worker: Worker) -> set[str]:
+    """The directories, ``path`` and below it, in which anything is left out."""
+    found: set[str] = set()
+    for folder in _holding(excludes, top, path, worker):
+        while folder not in found:
+            found.add(folder)
+            if folder != path:
+                folder = os.path.dirname(folder)
+    return found
+
+
+def _holding(excludes: Excludes, top: int, path: str, worker: Worker) -> Iterator[str]:
+    """Those that have something to be left out in themselves."""
     pending = [path]
     while pending and not worker.stopping:
+        folder = pending.pop()
         try:
-            deeper = _directories(excludes, top, pending.pop())
+            with opened(top, folder) as directory, os.scandir(directory) as entries:
+                if excludes.caches and is_tag(directory):
+                    yield folder
+                    continue
+                is_holding = False
+                for entry in entries:
+                    inner = join(folder, entry.name)
+                    is_directory = entry.is_dir(follow_symlinks=False)
+                    if excludes.patterns.matching(inner, is_directory):
+                        is_holding = True
+                    elif is_directory:
+                        pending.append(inner)
         except OSError as error:
             if error.errno not in GONE:
                 raise
             continue
-        if deeper is None:
-            return True
-        pending += deeper
-    return False
-
-
-def _directories(excludes: Excludes, top: int, path: str) -> list[str] | None:
-    """Those in one directory; None if anything in it is left out."""
-    found = []
-    with opened(top, path) as directory, os.scandir(directory) as entries:
-        if excludes.caches and is_tag(directory):
-            return None
-        for entry in entries:
-            inner, is_directory = join(path, entry.name), entry.is_dir(follow_symlinks=False)
-            if excludes.patterns.matching(inner, is_directory):
-                return None
-            if is_directory:
-                found.append(inner)
-    return found
+        if is_holding:
+            yield folder
 
 
 class Sieve:
