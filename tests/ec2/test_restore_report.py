@@ -567,6 +567,11 @@ def test_the_link_leads_to_the_console_of_the_partition(
 
 
 @pytest.mark.parametrize("result", [RESTORED, None])
+def test_what_was_left_alone_is_said(tmp_path: Path) -> None:
+    _, notification = report(tmp_path, {**RESTORED, "excluded": ["*.tmp", "/cache/"]})
+    assert notification["LeftAlone"] == ["*.tmp", "/cache/"]
+
+
 def test_a_log_that_was_not_uploaded_is_a_warning(
     tmp_path: Path, result: dict[str, Any] | None
 ) -> None:
