@@ -567,11 +567,6 @@ def test_the_link_leads_to_the_console_of_the_partition(
 
 
 @pytest.mark.parametrize("result", [RESTORED, None])
-def test_what_was_left_alone_is_said(tmp_path: Path) -> None:
-    _, notification = report(tmp_path, {**RESTORED, "excluded": ["*.tmp", "/cache/"]})
-    assert notification["LeftAlone"] == ["*.tmp", "/cache/"]
-
-
 def test_a_log_that_was_not_uploaded_is_a_warning(
     tmp_path: Path, result: dict[str, Any] | None
 ) -> None:
@@ -580,6 +575,11 @@ def test_a_log_that_was_not_uploaded_is_a_warning(
     status, notification = report(tmp_path, result, *words, "--warning", warning)
     assert status == ("Success" if result else "Unsuccessful")
     assert notification["Warnings"] == [warning]
+
+
+def test_what_was_left_alone_is_said(tmp_path: Path) -> None:
+    _, notification = report(tmp_path, {**RESTORED, "excluded": ["*.tmp", "/cache/"]})
+    assert notification["LeftAlone"] == ["*.tmp", "/cache/"]
 
 
 def test_a_message_never_exceeds_what_sns_takes(tmp_path: Path) -> None:
