@@ -117,19 +117,25 @@ class Sieve:
         self._excludes = excludes
         self._path = path
         self.is_cache = False
+        self._is_asked = bool(excludes)
 
     def watching(
         self, directory: int, listing: Iterable[tuple[str, Listed]]
-    ) -> Iterator[tuple[str, Listed]]:
+    ) -> Iterable[tuple[str, Listed]]:
         """The listing, while it is looked for a tag. Ask for nothing else before it has ended."""
+        return self._watched(directory, listing) if self._excludes.caches else listing
+
+    def _watched(
+        self, directory: int, listing: Iterable[tuple[str, Listed]]
+    ) -> Iterator[tuple[str, Listed]]:
         for name, entry in listing:
-            if name == TAG and self._excludes.caches and isinstance(entry, File):
+            if name == TAG and isinstance(entry, File):
                 self.is_cache |= stat.S_ISREG(entry.mode) and is_tag(directory)
             yield name, entry
 
     def reasons(self, name: str, mode: int) -> list[str]:
         """Why an entry is left out, as names of counters; none if it is not."""
-        if not self._excludes:
+        if not self._is_asked:
             return []
         if self.is_cache and name != TAG:
             return [CACHE]
