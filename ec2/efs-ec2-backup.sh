@@ -87,7 +87,7 @@ make_snapshot() {
   "$HERE/efs-backup-fpsync.sh" --source /mnt/source --backup /mnt/backup --folder "$FOLDER_LABEL" \
     --interval "$INTERVAL_TAG" --retain "$RETAIN" --retain-weekly "$RETAIN_WEEKLY" --retain-monthly "$RETAIN_MONTHLY" \
     --hold-on-change-percent "$HOLD_ON_CHANGE_PERCENT" --verify-percent "$VERIFY_PERCENT" \
-    --max-failed-percent "$MAX_FAILED_PERCENT" --lock-wait 180 \
+    --max-failed-percent "$MAX_FAILED_PERCENT" --exclude-patterns="$EXCLUDE_PATTERNS" --lock-wait 180 \
     --log-dir "$LOGS" --result "$RESULT" --progress "$PROGRESS" "${REQUESTS[@]}" &
   engine=$!
   printf '%s\n' "$engine" >"$STATE/engine.pid"

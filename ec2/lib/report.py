@@ -65,6 +65,10 @@ COUNTS = {
     "total_file_size": "TotalFileSize",
     "total_transferred_file_size": "TotalTransferredFileSize",
 }
+EXCLUDED = {
+    "number_of_files_excluded": "NumberOfFilesExcluded",
+    "size_excluded": "ExcludedFileSize",
+}
 VERIFIED = {
     "number_of_files_verified": "NumberOfFilesVerified",
     "number_of_files_changed_since": "NumberOfFilesChangedSince",
@@ -95,7 +99,7 @@ def known(found: Any) -> dict[str, Any]:
         lines = found.get(key)
         lines = [*lines.values()] if isinstance(lines, dict) else lines
         result[key] = [str(line) for line in lines] if isinstance(lines, list) else []
-    for key in (*COUNTS, *VERIFIED):
+    for key in (*COUNTS, *VERIFIED, *EXCLUDED):
         value = found.get(key)
         if isinstance(value, int) and 0 <= value < LARGEST_NUMBER:
             result[key] = int(value)
@@ -166,6 +170,7 @@ def attributes(
     found.update(BackupStopTime=now, EC2Logs=logs)
     phases = result.get("phases", {})
     counts = {**COUNTS, **(VERIFIED if "verify" in phases else {})}
+    counts.update(EXCLUDED if result.get("number_of_files_excluded") else {})
     found.update({name: result[key] for key, name in counts.items() if key in result})
     for phase, name in PHASES.items():
         if phase in phases:

@@ -346,6 +346,7 @@ def notification(run: Run, start: str, stop: str, logs: str) -> dict[str, Any]:
     if run.outcome not in ("refused", "not started"):
         found.update({name: result[key] for key, name in COUNTS.items() if key in result})
     found["Snapshot"] = run.snapshot
+    found["LeftAlone"] = shortened(result.get("excluded", []))
     for key, name in PLACES.items():
         found[name] = run.in_file_system(result[key]) if result.get(key) else ""
     undo, delete = result.get("undo_command", ""), result.get("delete_command", "")

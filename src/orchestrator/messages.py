@@ -83,6 +83,8 @@ ORDER = (
     "TotalTransferredFileSize",
     "NumberOfFilesFailed",
     "NumberOfFilesCarriedForward",
+    "NumberOfFilesExcluded",
+    "ExcludedFileSize",
     "Errors",
     "Warnings",
     "Progress",

@@ -21,7 +21,7 @@ def parameter_table(template: dict[str, Any]) -> str:
             parameter = template["Parameters"][name]
             label = interface["ParameterLabels"][name]["default"]
             default = f"`{value}`" if (value := parameter.get("Default", "")) != "" else ""
-            text = re.sub(r"<([^>]+)>", r"&lt;\1&gt;", parameter["Description"])
+            text = re.sub(r"<([^>]+)>", r"&lt;\1&gt;", parameter["Description"]).replace("|", r"\|")
             rows.append(f"| `{name}` | {label} | {default} | {text} |")
     return "\n".join(rows)
 

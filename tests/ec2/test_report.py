@@ -215,6 +215,14 @@ def test_what_was_not_copied_is_counted(tmp_path: Path) -> None:
     assert message["Errors"] == PARTIAL["errors"]
 
 
+def test_what_was_excluded_is_counted(tmp_path: Path) -> None:
+    excluded = {"number_of_files_excluded": 5, "size_excluded": 4096}
+    found = plain(report(tmp_path, {**PUBLISHED, **excluded}))
+    assert (found["NumberOfFilesExcluded"], found["ExcludedFileSize"]) == (5, 4096)
+    nothing = {"number_of_files_excluded": 0, "size_excluded": 0}
+    assert "ExcludedFileSize" not in plain(report(tmp_path, {**PUBLISHED, **nothing}))
+
+
 def test_counts_times_and_logs(tmp_path: Path) -> None:
     found = plain(report(tmp_path, PUBLISHED))
     assert found["NumberOfFiles"] == 12

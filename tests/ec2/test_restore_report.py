@@ -577,6 +577,11 @@ def test_a_log_that_was_not_uploaded_is_a_warning(
     assert notification["Warnings"] == [warning]
 
 
+def test_what_was_left_alone_is_said(tmp_path: Path) -> None:
+    _, notification = report(tmp_path, {**RESTORED, "excluded": ["*.tmp", "/cache/"]})
+    assert notification["LeftAlone"] == ["*.tmp", "/cache/"]
+
+
 def test_a_message_never_exceeds_what_sns_takes(tmp_path: Path) -> None:
     long = ["漢" * 4096] * 200
     examples = {"create": long, "replace": long, "remove": long}

@@ -62,7 +62,10 @@ HOSTILE = [
         '":{',
     ),
 ]
-FREE = {BACKUP: ["FolderLabel", "BackupPrefix"], RESTORE: ["FolderLabel", "RestorePrefix"]}
+FREE = {
+    BACKUP: ["FolderLabel", "BackupPrefix", "ExcludePatterns"],
+    RESTORE: ["FolderLabel", "RestorePrefix"],
+}
 FREE[RESTORE].append("RestoreSubDir")
 # What the other parameters and resources are in this account.
 PLAIN = {
@@ -120,6 +123,8 @@ def values(path: Path) -> st.SearchStrategy[dict[str, str]]:
             shaped = noise.map(lambda text: f"l{text.replace('/', '')}"[:100])
         elif name == "RestoreSubDir":
             shaped = noise.map(lambda text: f"/{text}/")
+        elif name == "ExcludePatterns":
+            shaped = noise.map(lambda text: re.sub(r"[^ -~]|\.\.", "", text))
         else:
             shaped = noise.map(lambda text: f"/{text}")
         return shaped.filter(lambda value: matches(parameter, value))
@@ -194,6 +199,7 @@ def test_a_backup_is_told_exactly_what_was_chosen(backup: Instance, chosen: dict
     booted(BACKUP, backup, chosen)
     arguments = told(backup.root / "arguments")
     assert option(arguments, "--folder") == chosen["FolderLabel"]
+    assert f"--exclude-patterns={chosen['ExcludePatterns']}" in arguments
     assert (option(arguments, "--retain"), option(arguments, "--interval")) == ("7", "daily")
     mounts = told(backup.root / "mounts")
     assert mounts[4] == f"fs-01234567:{chosen['BackupPrefix']}"

@@ -31,8 +31,8 @@ from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
 from engine.stage.large import LargeFiles
 from engine.stage.memory import known, write_directories
 from engine.stage.reading_back import Window, verify
-from engine.stage.report import Trees
-from engine.stage.request import Options, check, parse
+from engine.stage.report import Context, Trees
+from engine.stage.request import Options, check, check_something_is_left, parse
 from engine.stage.result import PARTIAL, BackupResult
 from engine.target.safety import restores_in
 from engine.tree.descent import is_inner_path
@@ -66,6 +66,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     for problem in folder.recover():
         result.warn(problem)
     check_source_not_lost(options, folder)
+    check_something_is_left(options)
     if options.requests:
         obey_all(options.requests, folder, result)
     started = folder.now()
@@ -83,7 +84,8 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         notes = Notes(folder.notes)
         directories = folder.directories_of(previous.path) if previous.path else None
         what_is_known = known(directories, notes, bool(beginning.unfinished), work)
-        pool = stack.enter_context(Pool(PROCESSES, stop, work, what_is_known))
+        context = Context(what_is_known, options.excludes)
+        pool = stack.enter_context(Pool(PROCESSES, stop, work, context))
         restores = restores_in(trees.source)
         parts = Parts(roots.inside(folder.parts).path, started, trees.margin)
         large = LargeFiles(trees, parts, stop, LARGE)
@@ -91,7 +93,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
             options, folder, previous, roots, trees, notes, large, pool, work, stop, result
         )
         warn_of_restores(restores, restores_in(trees.source), result)
-        note = note_of(started, beginning, previous, trees, result)
+        note = note_of(options, started, beginning, previous, trees, result)
         note = hold_before_upheaval(options, folder, previous, note, changed, result)
         publish(folder, note, changed, stop, result)
         parts.tidy()
@@ -234,6 +236,7 @@ def make_snapshot(
     if result.errors:
         raise Failed("files", "some files could not be copied, so nothing was published")
     result.take_failures(filling)
+    result.take_excluded(options.exclude, filling)
     return filling.changed
 
 
@@ -255,6 +258,7 @@ def suspects_in(path: Path) -> list[str]:
 
 
 def note_of(
+    options: Options,
     started: int,
     beginning: Beginning,
     previous: Previous,
@@ -276,6 +280,8 @@ def note_of(
         is_partial=result.outcome == PARTIAL,
         apart=before.apart + 1 if before.apart else 0,
         differed_over=before.apart if was_spare else before.differed_over,
+        excludes="\n".join(options.exclude),
+        excludes_caches=options.exclude_caches,
     )
 
 
@@ -291,6 +297,8 @@ def hold_before_upheaval(
     mistake, until somebody releases it. Of several such runs in a row, that before the first."""
     newest, before = previous
     gone = result.number_of_files_changed + result.number_of_files_removed
+    if before and note.has_excludes_of(before):  # nobody asked for fewer files
+        gone += result.number_of_files_newly_excluded
     if not newest or not before or not is_upheaval(gone, before, options.hold_on_change_percent):
         return note
     if not before.is_upheaval:

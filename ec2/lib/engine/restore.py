@@ -32,6 +32,7 @@ from engine.target.request import (
     check,
     check_in_snapshot,
     check_way_in,
+    excludes_of,
     find_root,
     parse,
 )
@@ -72,7 +73,7 @@ class Restore:
         walls = stack.enter_context(Walls(self.work.parent))
         snapshot = self._open_snapshot(stack)
         for path in options.paths:
-            check_in_snapshot(self.saved, path, str(snapshot))
+            check_in_snapshot(self.saved, path, str(snapshot), self.excludes.patterns)
         self.root = find_root(options)
         check_way_in(self.root, options.asked)
         result.snapshot, result.target = str(snapshot.path), str(self.root)
@@ -118,6 +119,7 @@ class Restore:
         self.digests = existing(self.folder.digests_of(here))
         self.sharing = read_sharing(self.folder.sharing_of(here))
         self.run_of_snapshot = self.folder.run_of(here)
+        self.excludes = excludes_of(self.folder, here, options.mode, self.result)
         return snapshot
 
     def _check_published(self) -> None:
@@ -155,6 +157,7 @@ class Restore:
             self.options.mode != "Merge",
             self._doubtful_since(),
             self.sharing,
+            self.excludes,
         )
         plan = Plan(sides, self.work)
         with Pool(PROCESSES, self.stop, self.work, sides) as pool:

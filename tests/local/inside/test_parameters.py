@@ -20,6 +20,7 @@ CHANGED = {
     "RetainWeekly": "0",
     "RetainMonthly": "12",
     "HoldOnChangePercent": "0",
+    "ExcludePatterns": "*.tmp | /it's $(one)/",
 }
 
 
@@ -99,7 +100,8 @@ def test_a_backup_with_other_values(changed):
     """Only the prefix, as weekly.0, weekly.1 and monthly.0; no mail for a success."""
     inbox = deployment.Inbox.subscribe(changed)
     source = changed.source / "appdata"
-    source.mkdir()
+    (source / "it's $(one)").mkdir(parents=True)
+    (source / "x.tmp").write_text("is excluded, as that directory is")
     for number in range(3):
         (source / "file").write_text(f"content {number}")
         (changed.source / "beside").write_text("is not backed up")
@@ -108,6 +110,8 @@ def test_a_backup_with_other_values(changed):
         assert (record["BackupWindow"], record["RetainPeriod"]) == (60, 2)
         ended = changed.item(run)
         assert (ended["BackupStatus"], ended["NumberOfFilesVerified"]) == ("Success", 1)
+        assert (ended["NumberOfFilesExcluded"], ended["ExcludedFileSize"]) == (2, 33)
+        assert "Warnings" not in ended
     assert inbox.messages() == []
     folder = changed.account.file_system(changed.resources["DstEFS"]) / "mine"
     found = {path.name: path for path in folder.glob("[!.]*")}

@@ -55,6 +55,8 @@ class Run:
     that is not known. verified_to: where the next verification begins, see
     :class:`engine.stage.reading_back.Window`. source: see :func:`source_identity`. is_partial: it
     has older versions of some files, or lacks some. is_upheaval: many were changed or removed.
+    excludes: the patterns of what was left out, a line each. excludes_caches: whether what is in
+    caches was, too.
     """
 
     started: int
@@ -67,6 +69,12 @@ class Run:
     apart: int = 0
     differed_over: int = 0
     is_upheaval: bool = False
+    excludes: str = ""
+    excludes_caches: bool = False
+
+    def has_excludes_of(self, other: Run) -> bool:
+        one, two = ((run.excludes, run.excludes_caches) for run in (self, other))
+        return one == two
 
 
 def source_identity(top: int) -> int:
@@ -148,7 +156,8 @@ class Catalog:
             if about and about.interval != self._interval:
                 continue
             if about and about.run and not holds(tree, about.witnesses):
-                self.note(tree, run=Run(0))
+                run = Run(0, excludes=about.run.excludes, excludes_caches=about.run.excludes_caches)
+                self.note(tree, run=run)
                 self._say(tree, "was changed after it was made")
 
     def _say(self, tree: Path, what: str) -> None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from engine.stage.judging import Change
 from engine.stage.memory import DOUBTFUL
 from engine.stage.report import (
     MISSING,
+    Context,
     Failure,
     Report,
     Trees,
@@ -22,11 +25,12 @@ from engine.stage.report import (
     reason_of,
     shared_name,
 )
-from engine.stage.visit import Visit
+from engine.stage.visit import Visit, removed
 from engine.tree.attributes import Directory, set_attributes_of
 from engine.tree.content import CHECK_BYTES, reader
 from engine.tree.descent import CHUNK, GONE, TOP, chunks, inodes_of, join, opened, writable
 from engine.tree.entries import DIRECTORY, File, file_of
+from engine.tree.excluding import TAG, is_tag
 from engine.tree.listings import side_by_side
 from engine.tree.pool import Worker
 from engine.tree.report import AT_ONCE
@@ -89,10 +93,10 @@ class Again(NamedTuple):
         report = Report()
         for failure in self.failures:
             with report.failing(failure.path):
-                self._begin(failure.path, report)
+                self._begin(failure.path, report, worker.context)
         return report
 
-    def _begin(self, path: str, report: Report) -> None:
+    def _begin(self, path: str, report: Report, context: Context) -> None:
         folder, name = os.path.split(path)
         try:
             with opened(self.trees.source, folder) as source:
@@ -104,6 +108,12 @@ class Again(NamedTuple):
                 vanished(self.trees, path, report)
             else:
                 report.failures.append(Failure(path, reason_of(error)))
+            return
+        reasons = context.excludes.reasons(path, now.mode)
+        if reasons:  # it is another thing than before
+            take_out(self.trees, path)
+            note_directory(self.trees, folder, report)
+            report.left_out(reasons, now.bytes)
             return
         if stat.S_ISDIR(now.mode):
             before = entry_of(self.trees.previous, path)
@@ -139,6 +149,9 @@ class Carry(NamedTuple):
             path = join(self.folder, name)
             with report.failing(path):
                 before = entry_of(self.trees.previous, path)
+                if before and worker.context.excludes.reasons(path, before.mode):
+                    removed(self.trees, path, before, report, Change.EXCLUDED)
+                    before = None
                 if self.failure:
                     report.counts["failed"] += 1
                     report.lasting.append((self.failure, before is not None))
@@ -155,8 +168,11 @@ class Carry(NamedTuple):
     def _carry_directory(self, path: str, before: File, report: Report, worker: Worker) -> None:
         make_directory(self.trees, path)
         with opened(self._previous, path) as previous, opened(self.trees.stage, path) as stage:
-            names = side_by_side(worker.work, inodes_of(previous), inodes_of(stage))
-            for part in chunks(name for name, _ in names):
+            sides = side_by_side(worker.work, inodes_of(previous), inodes_of(stage))
+            names: Iterator[str] = (name for name, _ in sides)
+            if worker.context.excludes.caches and is_tag(previous):
+                names = self._out_of_cache(names, path, report)
+            for part in chunks(names):
                 report.tasks.append(Carry(self.trees, path, part))
                 if len(report.tasks) * CHUNK >= AT_ONCE:
                     report.hand_over(worker)
@@ -164,6 +180,17 @@ class Carry(NamedTuple):
         report.marks.append((DOUBTFUL, path))
         attributes = (before.mode, before.uid, before.gid, before.mtime_ns)
         report.directories.append(Directory(path, False, *attributes))
+
+    def _out_of_cache(self, names: Iterable[str], path: str, report: Report) -> Iterator[str]:
+        """The one name that is kept. The previous snapshot may have been made with all of them."""
+        for name in names:
+            if name == TAG:
+                yield name
+                continue
+            take_out(self.trees, join(path, name))
+            before = entry_of(self.trees.previous, join(path, name))
+            if before:
+                removed(self.trees, join(path, name), before, report, Change.EXCLUDED)
 
     def _carry(self, path: str, before: File, report: Report) -> None:
         name = os.path.basename(path)

@@ -25,6 +25,7 @@ class Change(Enum):
     CHANGED = "changed"
     METADATA = "metadata"  # mode or owner alone
     REMOVED = "removed"
+    EXCLUDED = "excluded"  # it is in the source still, perhaps
 
 
 def judge(now: File, before: File | None, staged: int | None, changed_since: int) -> Verdict:

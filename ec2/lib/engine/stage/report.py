@@ -6,13 +6,16 @@ import contextlib
 import errno
 import itertools
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from engine.stage.judging import Change
+from engine.stage.memory import Known
 from engine.tree.attributes import Directory
 from engine.tree.descent import opened, writable
 from engine.tree.entries import DIRECTORY, File, attributes
+from engine.tree.excluding import Excludes
 from engine.tree.report import TaskReport
 
 
@@ -33,6 +36,13 @@ class Trees(NamedTuple):
     started: int
     resumed: int | None
     margin: int
+
+
+class Context(NamedTuple):
+    """What all tasks that walk know besides."""
+
+    known: Known
+    excludes: Excludes
 
 
 class SharedName(NamedTuple):
@@ -105,6 +115,11 @@ class Report(TaskReport):
         """A file that has no other names."""
         copies = self.sparse if now.is_sparse else self.copies
         copies.append((path, now.bytes))
+
+    def left_out(self, reasons: Iterable[str], size: int) -> None:
+        """By patterns. A directory counts as one, as nobody looks into it."""
+        self.count("left out", size)
+        self.counts.update(reasons)
 
     def changed(self, change: Change, size: int, path: str) -> None:
         self.count(change.value, size)

@@ -9,6 +9,9 @@ from engine.command import arguments
 from engine.command.execution import CommonOptions
 from engine.command.outcome import Refused
 from engine.snapshots.retention import INTERVALS, Policy
+from engine.tree.excluding import Excludes
+from engine.tree.patterns import Patterns
+from engine.tree.walls import opened_path
 
 DESCRIPTION = """\
 Make the snapshot BACKUP/LABEL/INTERVAL.0 of SOURCE, renumber the older ones, and keep N of them.
@@ -29,12 +32,18 @@ class Options(CommonOptions):
     retain_monthly: int
     hold_on_change_percent: int
     requests: Path | None
+    exclude: list[str]
+    exclude_caches: bool
     allow_empty: bool
     spare: bool
     clock_skew: int
     verify_percent: int
     max_failed_percent: int
     lock_wait: int
+
+    @property
+    def excludes(self) -> Excludes:
+        return Excludes(Patterns(self.exclude), self.exclude_caches)
 
     @property
     def policy(self) -> Policy:
@@ -68,6 +77,27 @@ def parse(words: list[str]) -> Options:
         type=arguments.directory,
         metavar="FILE",
         help="first hold, release or remove snapshots as this JSON asks, by identifier",
+    )
+    add(
+        "--exclude",
+        type=arguments.pattern,
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out what matches, as rsync does; can be given several times",
+    )
+    add(
+        "--exclude-patterns",
+        type=arguments.pattern_list,
+        action="extend",
+        dest="exclude",
+        metavar="'A | B'",
+        help="likewise, several as one text",
+    )
+    add(
+        "--exclude-caches",
+        action="store_true",
+        help="leave out what is in directories that have a CACHEDIR.TAG, but for that",
     )
     add("--allow-empty", action="store_true", help="accept that the source is empty now")
     add("--no-spare", dest="spare", action="store_false", help="remove what expires at once")
@@ -107,3 +137,12 @@ def check(options: Options) -> Options:
                 f"and --interval is {options.interval}; use --retain for those"
             )
     return options
+
+
+def check_something_is_left(options: Options) -> None:
+    """Patterns that leave out all of the source were not meant."""
+    with opened_path(options.source) as source:
+        if options.excludes.leave_nothing(source):
+            raise Refused(
+                f"all that is in the source {str(options.source)!r} is excluded; change that"
+            )

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.command.execution import Result
+from engine.command.outcome import Refused
 from engine.copying.tally import Tally
 from engine.snapshots.retention import Fate
 from engine.stage.filling import Filling
 from engine.stage.judging import Change
+from engine.tree.excluding import counter
 
 PARTIAL = "partial"
 
@@ -18,7 +20,8 @@ PARTIAL = "partial"
 class BackupResult(Result):
     """Files are everything that is not a directory.
 
-    added to removed: since the snapshot before. at_link_limit: copied although they did not change,
+    added to newly_excluded: since the snapshot before. excluded: by patterns, with each directory
+    as one, as what is in it is not counted. at_link_limit: copied although they did not change,
     as no more links could be made to them. checked: compared by content. verified, changed_since,
     mismatched: of those that were read back. failed: they could not be copied; carried_forward: for
     so many of them the snapshot has what the one before had. retention: which snapshots were
@@ -43,6 +46,10 @@ class BackupResult(Result):
     size_changed: int = 0
     size_with_new_metadata: int = 0
     size_removed: int = 0
+    number_of_files_newly_excluded: int = 0
+    size_newly_excluded: int = 0
+    number_of_files_excluded: int = 0
+    size_excluded: int = 0
     number_of_files_linked: int = 0
     number_of_files_at_link_limit: int = 0
     number_of_files_checked: int = 0
@@ -76,6 +83,8 @@ class BackupResult(Result):
         self.number_of_files_checked = counts["checked"]
         self.number_of_files_continued = counts["continued"]
         self.number_of_directories = counts["directories"]
+        self.number_of_files_excluded = counts["left out"]
+        self.size_excluded = counts["left out bytes"]
         for change, name in CHANGES.items():
             setattr(self, f"number_of_files_{name}", counts[change.value])
             setattr(self, f"size_{name}", counts[f"{change.value} bytes"])
@@ -94,10 +103,19 @@ class BackupResult(Result):
             self.message = f"{self.number_of_files_failed} files could not be copied"
             self.errors += [*filling.lasting.lines(), *filling.messages]
 
+    def take_excluded(self, patterns: Sequence[str], filling: Filling) -> None:
+        """Raises :class:`Refused` if nothing is left."""
+        if self.number_of_files_excluded and not self.number_of_files:
+            raise Refused("every file is excluded, so nothing was published; change the patterns")
+        for number, pattern in enumerate(patterns):
+            if not filling.counts[counter(number)]:
+                self.warn(f"the pattern {pattern!r} excluded nothing")
+
 
 CHANGES = {
     Change.ADDED: "added",
     Change.CHANGED: "changed",
     Change.METADATA: "with_new_metadata",
     Change.REMOVED: "removed",
+    Change.EXCLUDED: "newly_excluded",
 }

@@ -7,10 +7,11 @@ import os
 from typing import NamedTuple
 
 from engine.stage.judging import Verdict, change_between, judge_staged
-from engine.stage.memory import Known, compared_mark
+from engine.stage.memory import compared_mark
 from engine.stage.report import (
     AT_LIMIT,
     MISSING,
+    Context,
     Failure,
     Report,
     SharedName,
@@ -186,8 +187,8 @@ class Settle(NamedTuple):
         again if a run that did not finish has done that, and the file did not change since."""
         path = join(self.path, entry.name)
         mark = compared_mark(entry.now, inode)
-        known: Known = worker.context
-        if known.was_in_stage(path, mark):
+        context: Context = worker.context
+        if context.known.was_in_stage(path, mark):
             return True
         report.counts["checked"] += 1
         try:

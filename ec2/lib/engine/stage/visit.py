@@ -10,7 +10,7 @@ from typing import NamedTuple, Optional, Union
 
 from engine.command.text import shown_path
 from engine.stage.judging import Change, Verdict, judge
-from engine.stage.memory import Known, directory_mark
+from engine.stage.memory import directory_mark
 from engine.stage.report import (
     Failure,
     Report,
@@ -34,6 +34,7 @@ from engine.tree.descent import (
     opened,
 )
 from engine.tree.entries import DIRECTORY, File, attributes, file_of
+from engine.tree.excluding import Sieve
 from engine.tree.listings import side_by_side
 from engine.tree.pool import Worker
 
@@ -73,7 +74,7 @@ class Visit(NamedTuple):
         wanted = os.fstat(source)
         stage = stack.enter_context(opened(trees.stage, path))
         present = os.fstat(stage)
-        known: Known = worker.context
+        known = worker.context.known
         mark = directory_mark(wanted.st_ino)
         note = known.to_note(path, mark)
         if note:
@@ -94,13 +95,16 @@ class Visit(NamedTuple):
             only_time = attributes(wanted)[:3] == attributes(present)[:3] and is_writable(present)
             report.directories.append(Directory(path, only_time, *attributes(wanted)))
 
-    def _listings(self, source: int, stage: int, worker: Worker) -> Iterator[Compared]:
+    def _listings(
+        self, source: int, stage: int, sieve: Sieve, worker: Worker
+    ) -> Iterator[Compared]:
         with contextlib.ExitStack() as stack:
             previous: Iterable[tuple[str, File]] = ()
             if self.in_previous and self.trees.previous is not None:
                 previous = files_of(stack.enter_context(opened(self.trees.previous, self.path)))
             staged = inodes_of(stage) if self.in_stage else ()
-            for name, found in side_by_side(worker.work, listing(source), previous, staged):
+            now = sieve.watching(source, listing(source))
+            for name, found in side_by_side(worker.work, now, previous, staged):
                 yield (name, *found)
 
     def _compare(
@@ -115,21 +119,34 @@ class Visit(NamedTuple):
         """What has to be done about the entries, in parts, and whether a part is all of it."""
         settle = nothing
         is_first = True
-        for entry in report.in_parts(self._listings(source, stage, worker), worker):
+        sieve = Sieve(worker.context.excludes, self.path)
+        for entry in report.in_parts(self._listings(source, stage, sieve, worker), worker):
             if worker.stopping:
                 return
             if settle is nothing:
                 settle = nothing._replace(entries=[], folders=[], gone=[])
-            self._judge(entry, changed_since, settle, report)
+            self._judge(entry, changed_since, settle, sieve, report)
             if settle.size >= CHUNK:
                 yield settle, False
                 settle, is_first = nothing, False
         if settle.size:
             yield settle, is_first
 
-    def _judge(self, entry: Compared, changed_since: int, settle: Settle, report: Report) -> None:
+    def _judge(
+        self,
+        entry: Compared,
+        changed_since: int,
+        settle: Settle,
+        sieve: Sieve,
+        report: Report,
+    ) -> None:
         name, now, before, staged = entry
         path = join(self.path, name)
+        gone = Change.REMOVED
+        reasons = sieve.reasons(name, now.mode if isinstance(now, File) else 0) if now else []
+        if reasons:
+            report.left_out(reasons, now.bytes if isinstance(now, File) else 0)
+            now, gone = None, Change.EXCLUDED
         if isinstance(now, OSError):
             report.failures.append(Failure(path, reason_of(now)))
             return
@@ -138,13 +155,13 @@ class Visit(NamedTuple):
             now = None
         if now is None:
             if before:
-                self._removed(path, before, report)
+                removed(self.trees, path, before, report, gone)
             if staged is not None:
                 settle.gone.append((name, staged))
             return
         is_directory = stat.S_ISDIR(now.mode)
         if before and stat.S_ISDIR(before.mode) != is_directory:
-            self._removed(path, before, report)
+            removed(self.trees, path, before, report)
             before = None
         if is_directory:
             visit = Visit(self.trees, path, before is not None, staged == DIRECTORY)
@@ -170,12 +187,6 @@ class Visit(NamedTuple):
             drop(self.trees, directory, name, DIRECTORY)
         note_directory(self.trees, folder, report)
 
-    def _removed(self, path: str, before: File, report: Report) -> None:
-        if stat.S_ISDIR(before.mode):
-            report.tasks.append(Removed(self.trees, path))
-        else:
-            report.changed(Change.REMOVED, before.bytes, path)
-
 
 class Unreadable(Exception):
     """The source does not let a directory be read."""
@@ -197,11 +208,22 @@ def listing(directory: int) -> Iterator[tuple[str, File | OSError]]:
         raise Unreadable(reason_of(error)) from error
 
 
+def removed(
+    trees: Trees, path: str, before: File, report: Report, change: Change = Change.REMOVED
+) -> None:
+    """Report that the new snapshot lacks what the previous one has under ``path``."""
+    if stat.S_ISDIR(before.mode):
+        report.tasks.append(Removed(trees, path, change))
+    else:
+        report.changed(change, before.bytes, path)
+
+
 class Removed(NamedTuple):
-    """Report what the previous snapshot has in a directory that the source has no longer."""
+    """Likewise, of all that is in a directory."""
 
     trees: Trees
     path: str
+    change: Change = Change.REMOVED
 
     def perform(self, worker: Worker) -> Report:
         report = Report()
@@ -209,9 +231,5 @@ class Removed(NamedTuple):
             return report
         with report.failing(self.path), opened(self.trees.previous, self.path) as descriptor:
             for name, before in report.in_parts(files_of(descriptor), worker):
-                path = join(self.path, name)
-                if stat.S_ISDIR(before.mode):
-                    report.tasks.append(Removed(self.trees, path))
-                else:
-                    report.changed(Change.REMOVED, before.bytes, path)
+                removed(self.trees, join(self.path, name), before, report, self.change)
         return report

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,8 +17,9 @@ from engine.target.safety import is_reserved
 from engine.target.sharing import SharingNames
 from engine.tree.attributes import Directory
 from engine.tree.content import same_content
-from engine.tree.descent import TOP, join, listed, opened
+from engine.tree.descent import GONE, TOP, chunks, join, listed, opened
 from engine.tree.entries import File, attributes, file_of, is_device
+from engine.tree.excluding import Excludes, Sieve, holding, holds_excluded, is_tag
 from engine.tree.listings import side_by_side
 from engine.tree.pool import Worker
 from engine.tree.report import AT_ONCE, TaskReport
@@ -31,7 +33,8 @@ class Sides(NamedTuple):
 
     saved, live: descriptors of the tops. asked: paths that are restored, in both. removing: whether
     what only the live tree has is removed. doubtful_since: from this time on (of the change of a
-    live inode, in ns), size and time do not prove that the content is the same.
+    live inode, in ns), size and time do not prove that the content is the same. excludes: what the
+    snapshot was made without; that stays as it is in the live tree.
     """
 
     saved: int
@@ -40,6 +43,7 @@ class Sides(NamedTuple):
     removing: bool
     doubtful_since: int
     sharing: SharingNames
+    excludes: Excludes
 
     def names_in(self, folder: str) -> frozenset[str] | None:
         """The names that are asked for in a directory, if not all of it is."""
@@ -104,7 +108,9 @@ class Compare(NamedTuple):
         then = was if names is not None else attributes(os.fstat(saved))
         record = Record(self.path, info.st_ino, was, then)
         is_top = self.path == TOP
-        pairs = side_by_side(worker.work, listed(saved, names), listed(live, names))
+        sieve = Sieve(sides.excludes, self.path)
+        both = (sieve.watching(each, listed(each, names)) for each in (saved, live))
+        pairs = side_by_side(worker.work, *both)
         for number, (name, (before, now)) in enumerate(pairs, start=1):
             if worker.stopping:
                 return
@@ -112,9 +118,8 @@ class Compare(NamedTuple):
                 now = None
             if before:
                 self._pair(name, before, now, record, found, (saved, live), worker)
-            elif now and sides.removing:
-                record.moved.append(name)
-                self._leaves("removed", name, now, found)
+            elif now and sides.removing and not sieve.is_cache:
+                remove(name, now, record, found, worker)
             if number % AT_ONCE == 0:
                 found.record = record if len(record) else None
                 found.hand_over(worker)
@@ -147,9 +152,15 @@ class Compare(NamedTuple):
             found.counts["unchanged"] += 1
             self._look_closer(path, before, now, found, sides)
             return
+        if now and keeps_excluded(path, now, worker):
+            found.skipped.append(
+                f"{shown_path(path)} is a directory with what was excluded from the backup, so it "
+                "stays; move it away, and restore again"
+            )
+            return
         if now:
             record.moved.append(name)
-            self._leaves("replaced", name, now, found)
+            leaves("replaced", path, now, found)
         else:
             found.lines.append(("created", path))
             if not is_tree:
@@ -178,13 +189,76 @@ class Compare(NamedTuple):
         if now.links > 1 or (before.links > 1 and sides.sharing.may_share(path)):
             found.same.append(Same(path, before.bytes, before.inode, now.inode))
 
-    def _leaves(self, kind: str, name: str, now: File, found: Found) -> None:
-        path = join(self.path, name)
-        found.lines.append((kind, path))
-        if stat.S_ISDIR(now.mode):
-            found.tasks.append(Weigh(path, kind))
-        else:
-            found.count(kind, now.bytes)
+
+def remove(name: str, now: File, record: Record, found: Found, worker: Worker) -> None:
+    """What only the live tree has goes, but for what the snapshot was made without."""
+    path = join(record.folder, name)
+    if worker.context.excludes.reasons(path, now.mode):
+        return
+    if keeps_excluded(path, now, worker):
+        found.tasks.append(Thin(path))
+        return
+    record.moved.append(name)
+    leaves("removed", path, now, found)
+
+
+def keeps_excluded(path: str, now: File, worker: Worker) -> bool:
+    """Whether a live entry is a directory that has to stay for what is in it."""
+    sides: Sides = worker.context
+    if not sides.excludes or not stat.S_ISDIR(now.mode):
+        return False
+    is_itself = bool(sides.excludes.reasons(path, now.mode))
+    return is_itself or holds_excluded(sides.excludes, sides.live, path, worker)
+
+
+def leaves(kind: str, path: str, now: File, found: Found) -> None:
+    found.lines.append((kind, path))
+    if stat.S_ISDIR(now.mode):
+        found.tasks.append(Weigh(path, kind))
+    else:
+        found.count(kind, now.bytes)
+
+
+@contextlib.contextmanager
+def vanishing() -> Iterator[None]:
+    """What is gone by now need not be removed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
+
+
+class Thin(NamedTuple):
+    """Remove what is in a directory that only the live tree has, and that has to stay."""
+
+    path: str
+
+    def perform(self, worker: Worker) -> Found:
+        found = Found()
+        sides: Sides = worker.context
+        with found.failing(self.path):
+            staying = holding(sides.excludes, sides.live, self.path, worker)
+            for path in staying:
+                self._thin(path, staying, found, worker)
+        return found
+
+    def _thin(self, path: str, staying: set[str], found: Found, worker: Worker) -> None:
+        sides: Sides = worker.context
+        with vanishing(), opened(sides.live, path) as live:
+            if sides.excludes.caches and is_tag(live):
+                return
+            info = os.fstat(live)
+            was = attributes(info)
+            for part in chunks(listed(live), AT_ONCE):
+                record = Record(path, info.st_ino, was, was)
+                for name, now in part:
+                    inner = join(path, name)
+                    if inner not in staying and not sides.excludes.reasons(inner, now.mode):
+                        record.moved.append(name)
+                        leaves("removed", inner, now, found)
+                found.record = record if len(record) else None
+                found.hand_over(worker)
 
 
 class Collect(NamedTuple):

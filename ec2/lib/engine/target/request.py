@@ -18,8 +18,12 @@ from engine.command.execution import CommonOptions
 from engine.command.outcome import Refused
 from engine.command.text import shown_path
 from engine.snapshots.choice import Wanted, add_snapshot_options
+from engine.snapshots.folder import SnapshotFolder
 from engine.target.records import is_inside
+from engine.target.result import RestoreResult
 from engine.tree.descent import names_in, opened
+from engine.tree.excluding import Excludes
+from engine.tree.patterns import BadPattern, Patterns
 
 MODES = ("Mirror", "Merge", "NewDirectory")
 CHECKS = ("quick", "changed", "all")
@@ -111,6 +115,27 @@ def new_identifier() -> str:
     return time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()) + secrets.token_hex(2)
 
 
+def excludes_of(folder: SnapshotFolder, tree: Path, mode: str, result: RestoreResult) -> Excludes:
+    """What the snapshot was made without, to be left alone. A new directory has none of it."""
+    run = folder.run_of(tree)
+    if mode == "NewDirectory" or run is None:
+        return Excludes()
+    if mode == "Mirror" and not folder.catalog.of(tree) and any(folder.path.glob(".*.about.*")):
+        result.warn(
+            "nothing is known of the snapshot: what its backup excluded, if anything, is set aside"
+        )
+    try:
+        excludes = Excludes.noted(run.excludes, run.excludes_caches)
+    except BadPattern as error:
+        raise Refused(
+            f"what the snapshot was made without is not known, as a pattern {error}; restore it "
+            "into a new directory",
+            "snapshot",
+        ) from None
+    result.excluded = excludes.told
+    return excludes
+
+
 def check_paths(options: Options) -> None:
     asked = options.asked
     for number, path in enumerate(asked):
@@ -129,8 +154,9 @@ def check(options: Options) -> None:
     check_paths(options)
 
 
-def check_in_snapshot(top: int, path: str, name: str) -> None:
-    """Raises :class:`Refused` if the snapshot called ``name`` does not have ``path``."""
+def check_in_snapshot(top: int, path: str, name: str, patterns: Patterns) -> None:
+    """Raises :class:`Refused` if the snapshot called ``name``, made without what ``patterns`` tell,
+    does not have ``path``."""
     is_directory = path.endswith("/")
     parts = path.strip("/").split("/") if path.strip("/") else []
     for depth, part in enumerate(parts):
@@ -140,6 +166,11 @@ def check_in_snapshot(top: int, path: str, name: str) -> None:
             try:
                 mode = os.stat(part, dir_fd=directory, follow_symlinks=False).st_mode
             except OSError:
+                excluded = patterns.covering("/".join(parts))
+                if excluded:
+                    raise Refused(
+                        f"{shown} was excluded from the snapshot {name} by the pattern {excluded!r}"
+                    ) from None
                 near = nearest(part, folder, directory)
                 raise Refused(f"{shown} does not exist in the snapshot {name}{near}") from None
         is_last = depth == len(parts) - 1

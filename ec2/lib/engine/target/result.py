@@ -24,7 +24,8 @@ VERB_OF = {verb: kind for kind, verb in VERBS.items()}
 class RestoreResult(Result):
     """Files are everything that is not a directory. compared: by content. damaged: no longer in the
     snapshot what they were when they were copied. not_moved: left as they were, as the system
-    refused to move them. repeat_command: of a dry run, to do what it says."""
+    refused to move them. repeat_command: of a dry run, to do what it says. excluded: what the
+    snapshot was made without, and what was left alone for that."""
 
     id: str = ""
     mode: str = ""
@@ -48,6 +49,7 @@ class RestoreResult(Result):
     undo_command: str = ""
     delete_command: str = ""
     repeat_command: str = ""
+    excluded: list[str] = field(default_factory=list)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def summary(self) -> list[str]:
@@ -72,6 +74,8 @@ class RestoreResult(Result):
             more = getattr(self, f"number_of_files_{VERB_OF[kind]}") - len(self.examples[kind])
             lines += [f"  {kind} … {more:,} more files"] if more > 0 and self.examples[kind] else []
         lines += [f"  {line}" for line in [*self.errors[:SHOWN], *self.warnings[:SHOWN]]]
+        if self.excluded:
+            lines.append(f"  Left alone, as the backup excludes it: {', '.join(self.excluded)}")
         if self.safety_directory:
             lines.append(f"  What was replaced or removed is in {self.safety_directory}")
         for title, command in (

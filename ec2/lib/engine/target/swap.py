@@ -153,9 +153,9 @@ class Settle(NamedTuple):
             with contextlib.ExitStack() as stack:
                 here = stack.enter_context(opened_again(tops.live, record))
                 set_attributes_of(here, Directory(record.folder, False, *record.then))
-                if len(record):
-                    saved = stack.enter_context(opened(tops.saved, record.folder))
-                    self._check(here, saved, done)
+                comes = record.files or record.trees  # else the snapshot may not have the directory
+                saved = stack.enter_context(opened(tops.saved, record.folder)) if comes else -1
+                self._check(here, saved, done)
         except OSError as error:
             done.not_moved.append(f"{shown_path(record.folder)}: {error.strerror}")
         return done
