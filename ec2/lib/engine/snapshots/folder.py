@@ -13,6 +13,9 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
                              .daily.sharing.ID.gz and .daily.directories.ID.gz are its lists of
                              digests, of paths that share an inode, and of the directories that the
                              source had; see catalog.py, also for what binds them to it
+                             .daily.catalog.ID.gz names its files, and .daily.changes.ID.gz how the
+                             next newer one differs, see history/
+    FOLDER/.daily.snapshots  all that there are, as the last run has left them
     FOLDER/.daily.suspects   paths of files that the last run found not to be what the source has
     FOLDER/.daily.notes      what is known of the digests of the files in the stage
     FOLDER/.daily.parts      copies of large files that are continued by the next run

@@ -29,6 +29,7 @@ class Options(CommonOptions):
     retain_monthly: int
     hold_on_change_percent: int
     requests: Path | None
+    catalogs: Path | None
     allow_empty: bool
     spare: bool
     clock_skew: int
@@ -68,6 +69,12 @@ def parse(words: list[str]) -> Options:
         type=arguments.directory,
         metavar="FILE",
         help="first hold, release or remove snapshots as this JSON asks, by identifier",
+    )
+    add(
+        "--catalogs",
+        type=arguments.directory,
+        metavar="DIR",
+        help="leave links to the snapshots' catalogs there, to be uploaded",
     )
     add("--allow-empty", action="store_true", help="accept that the source is empty now")
     add("--no-spare", dest="spare", action="store_false", help="remove what expires at once")
