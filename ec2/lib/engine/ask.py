@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from engine.command.text import printable
 from engine.history import shown
 from engine.history.compare import PER_PAGE as CHANGES_PER_PAGE
 from engine.history.compare import compare
-from engine.history.members import Member, chosen, from_json, with_sizes
+from engine.history.members import Member, chosen, from_json, unambiguous, with_sizes
 from engine.history.search import PER_PAGE, Pattern, Question, search
 from engine.history.upkeep import InFolder, list_of, members_of
 from engine.snapshots.folder import SnapshotFolder
@@ -107,14 +108,13 @@ def find(options: argparse.Namespace) -> None:
     if options.json:
         write_json(shown.answer_json(answer, options.page, options.per_page))
         return
-    alone = [each.name for each in members if [m.date for m in members].count(each.date) > 1]
 
     def restore(member: Member, path: str, is_apart: bool) -> str:
-        which = member.name if member.name in alone else member.date
+        which = unambiguous(member, members)
         words = ["--backup", str(options.backup), "--folder", options.folder, "--snapshot", which]
         words += ["--target", "DIR", "--path", path]
         words += ["--mode", "NewDirectory"] if is_apart else []
-        return shown.quoted("efs-restore-fpsync.sh", *words)
+        return shlex.join(["efs-restore-fpsync.sh", *words])
 
     write(shown.answer_lines(answer, options.page, options.per_page, restore))
 

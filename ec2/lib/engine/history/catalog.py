@@ -16,7 +16,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 from engine.command.files import opened_gzip
 from engine.command.outcome import Failed
@@ -27,6 +27,7 @@ ABSENT = b"-"
 BLOCK = 1 << 18
 LINES_AT_ONCE = 1000  # written
 LONGEST_HEADER = 1000
+ALIKE = 16  # lines that are compared at once
 
 ODD = re.compile(rb"[\x00-\x1f\x7f-\xff\\]")
 TO_ESCAPE = re.compile("[\x00-\x1f\x7f\\\\\udc80-\udcff]")
@@ -102,6 +103,11 @@ def may_be_same(old: bytes | None, new: bytes | None) -> bool:
     return old == new or Version.parse(old).is_like(Version.parse(new))
 
 
+class Totals(NamedTuple):
+    files: int
+    bytes: int
+
+
 class Link(NamedTuple):
     """Of which snapshot these are the changes, to which newer one (empty: to none), and how many
     files and bytes it has."""
@@ -116,7 +122,7 @@ class Link(NamedTuple):
 def failing(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
         raise DamagedCatalog(path, error) from error
 
 
@@ -150,23 +156,23 @@ def path_in(line: bytes) -> bytes:
 
 
 def entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Paths and fields, in order."""
+    """Paths and their lines, in order."""
     last = b""
     for line in lines(path):
-        with failing(path):
-            name = path_in(line)
-            if name <= last:
-                raise ValueError("it is not in order")
-        yield name, line[line.index(b"\t") + 1 :]
+        name, tab, _ = line.partition(b"\t")
+        if b"\\" in name:
+            name = unescaped(name)
+        if not tab or name <= last:
+            raise DamagedCatalog(path, f"{line[:100]!r} is not what a run writes")
+        yield name, line
         last = name
 
 
 def changes(path: Path) -> Iterator[Difference]:
     for block in blocks(path, None):
-        for line in block[:-1].split(b"\n"):
-            with failing(path):
-                difference = parsed_change(line)
-            yield difference
+        with failing(path):
+            found = [*map(parsed_change, block[:-1].split(b"\n"))]
+        yield from found
 
 
 def parsed_change(line: bytes) -> Difference:
@@ -192,7 +198,7 @@ def link_of(path: Path | None) -> Link | None:
 
 
 @contextlib.contextmanager
-def replacing(target: Path) -> Iterator[IO[bytes]]:
+def replacing(target: Path) -> Iterator[gzip.GzipFile]:
     """A compressed file, under its name when it is whole."""
     new = target.with_name(target.name + ".new")
     new.unlink(missing_ok=True)
@@ -208,31 +214,20 @@ def write_catalog(target: Path, found: Iterable[bytes]) -> None:
         _write_lines(file, found)
 
 
-def _write_lines(file: IO[bytes], found: Iterable[bytes]) -> None:
+def _write_lines(file: gzip.GzipFile, found: Iterable[bytes]) -> None:
     for part in chunks(found, LINES_AT_ONCE):
         file.write(b"\n".join(part) + b"\n")
 
 
-def write_changes(target: Path, snapshot: str, newer: str, older: Path, other: Path | None) -> None:
-    """other: the catalog of the newer one, if there is any.
-
-    How many files there are is known at the end, and stands at the beginning: so the differences
-    are compressed first, and put behind it as they are.
-    """
-    body = target.with_name(target.name + ".body")
-    totals = Totals()
-    with replacing(body) as file:
-        found = differences(older, other, totals)
+def write_changes(
+    target: Path, snapshot: str, newer: str, older: Path, other: Path | None, totals: Totals
+) -> None:
+    """other: the catalog of the newer one, if there is any. totals: of the older one."""
+    found = differences(older, other) if other else ()
+    with replacing(target) as file:
+        link = Link(snapshot, newer, *totals)
+        file.write(json.dumps(link._asdict()).encode() + b"\n")
         _write_lines(file, itertools.starmap(change_line, found))
-    link = Link(snapshot, newer, totals.files, totals.bytes)
-    new = target.with_name(target.name + ".new")
-    new.unlink(missing_ok=True)
-    with new.open("wb") as whole, body.open("rb") as rest:
-        whole.write(gzip.compress(json.dumps(link._asdict()).encode() + b"\n", 1, mtime=0))
-        while block := rest.read(BLOCK):
-            whole.write(block)
-    new.replace(target)
-    body.unlink()
 
 
 def change_line(path: bytes, old: bytes | None, new: bytes | None) -> bytes:
@@ -240,43 +235,72 @@ def change_line(path: bytes, old: bytes | None, new: bytes | None) -> bytes:
     return b"\t".join((escaped(path), *both))
 
 
-class Totals:
-    """Files, and bytes; those of an inode with several names count once."""
-
-    def __init__(self) -> None:
-        self.files = 0
-        self.bytes = 0
-        self._inodes: set[bytes] = set()
-
-    def add(self, fields: bytes) -> None:
-        self.files += 1
-        size = int(fields[2 : fields.index(b"\t", 2)])
-        if not fields.endswith(b"\t"):
-            inode = fields[fields.rindex(b"\t") :]
-            if inode in self._inodes:
-                return
-            self._inodes.add(inode)
-        self.bytes += size
+def totals_of(catalog: Path) -> Totals:
+    """Bytes of an inode with several names count once."""
+    files = size = 0
+    shared: dict[bytes, int] = {}
+    with failing(catalog):
+        for line in lines(catalog):
+            files += 1
+            if line[-1:] == b"\t":
+                size += int(line.split(b"\t", 3)[2])
+            else:
+                shared[line[line.rindex(b"\t") :]] = int(line.split(b"\t", 3)[2])
+    return Totals(files, size + sum(shared.values()))
 
 
-def differences(older: Path, newer: Path | None, totals: Totals) -> Iterator[Difference]:
-    """What differs from one catalog to the other, in order; and what the older one has in all."""
-    nothing: Iterator[tuple[bytes, bytes]] = iter(())
-    others = entries(newer) if newer else nothing
-    other = next(others, None)
-    for path, old in entries(older):
-        totals.add(old)
-        if newer is None:
-            continue
-        while other and other[0] < path:
-            yield other[0], None, other[1]
-            other = next(others, None)
-        new = None
-        if other and other[0] == path:
-            new = other[1]
-            other = next(others, None)
-        if old != new and not may_be_same(old, new):
+class Cursor:
+    """A place in a catalog."""
+
+    def __init__(self, path: Path) -> None:
+        self._blocks = blocks(path)
+        self._lines: list[bytes] = []
+        self._place = 0
+
+    def line(self) -> bytes | None:
+        """The one that is next."""
+        if self._place == len(self._lines):
+            block = next(self._blocks, None)
+            if block is None:
+                return None
+            self._lines, self._place = block[:-1].split(b"\n"), 0
+        return self._lines[self._place]
+
+    def advance(self, count: int = 1) -> None:
+        self._place += count
+
+    def some(self) -> list[bytes]:
+        return self._lines[self._place : self._place + ALIKE]
+
+
+def differences(older: Path, newer: Path) -> Iterator[Difference]:
+    """What differs from one catalog to the other, in order. Most lines are the same."""
+    one, other = Cursor(older), Cursor(newer)
+    while True:
+        old, new = one.line(), other.line()
+        while old == new and old is not None:
+            some = one.some()
+            one_more = len(some) if some == other.some() else 1
+            one.advance(one_more)
+            other.advance(one_more)
+            old, new = one.line(), other.line()
+        if old is None and new is None:
+            return
+        path, old, new = _first(old, new)
+        if old is not None:
+            one.advance()
+        if new is not None:
+            other.advance()
+        if not may_be_same(old, new):
             yield path, old, new
-    while other:
-        yield other[0], None, other[1]
-        other = next(others, None)
+
+
+def _first(old: bytes | None, new: bytes | None) -> Difference:
+    """The fields of both lines, or of that which comes first."""
+    one, other = (None if line is None else path_in(line) for line in (old, new))
+    path = min(each for each in (one, other) if each is not None)
+    return path, _after(old) if one == path else None, _after(new) if other == path else None
+
+
+def _after(line: bytes | None) -> bytes | None:
+    return None if line is None else line[line.index(b"\t") + 1 :]

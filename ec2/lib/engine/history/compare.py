@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from engine.command.outcome import Refused
 from engine.history.catalog import (
     DamagedCatalog,
     Difference,
-    Totals,
     Version,
     changes,
     differences,
@@ -22,6 +21,7 @@ from engine.history.catalog import (
 from engine.history.members import Catalogs, Member, between
 from engine.history.search import Pattern, matcher
 
+Numbered = tuple[bytes, int, Difference]
 PER_PAGE = 50
 KINDS = ("added", "changed", "removed", "metadata")
 
@@ -31,8 +31,8 @@ class Change(NamedTuple):
 
     kind: str
     path: bytes
-    before: Optional[Version]
-    after: Optional[Version]
+    before: Version | None
+    after: Version | None
 
     @property
     def size(self) -> int:
@@ -95,14 +95,14 @@ def _differences(
                 "writes it anew",
                 "catalog",
             )
-    assert wholes[0]
-    return differences(wholes[0], wholes[1], Totals())
+    one, other = (path for path in wholes if path)
+    return differences(one, other)
 
 
 def joined(steps: Iterable[Iterator[Difference]]) -> Iterator[Difference]:
     """As one step; the steps are newest first."""
 
-    def numbered(number: int, step: Iterator[Difference]) -> Iterator[tuple[bytes, int, Difference]]:
+    def numbered(number: int, step: Iterator[Difference]) -> Iterator[Numbered]:
         return ((each[0], number, each) for each in step)
 
     every = heapq.merge(*(numbered(*each) for each in enumerate(steps)))

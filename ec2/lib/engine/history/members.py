@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from engine.command.outcome import Refused
 from engine.command.text import spoken
-from engine.history.catalog import DamagedCatalog, Difference, Link, Version, changes, link_of
+from engine.history.catalog import DamagedCatalog, Link, Version, changes, link_of
 from engine.snapshots.retention import HELD
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\dZ)?)?", re.ASCII)
@@ -102,6 +102,12 @@ def chosen(text: str, members: Sequence[Member]) -> Member:
         raise Refused(f"no snapshot was made {text}; the nearest: {near or 'none'}", "snapshot")
     there = ", ".join(map(str, members)) or "none"
     raise Refused(f"there is no snapshot {text}; there are: {there}", "snapshot")
+
+
+def unambiguous(member: Member, members: Iterable[Member]) -> str:
+    """How to name it in a command that may be given later: by its date, unless others have it."""
+    is_shared = any(each.date == member.date and each != member for each in members)
+    return member.name if member.is_held or is_shared else member.date
 
 
 @dataclass(frozen=True)
@@ -232,4 +238,3 @@ def between(
             return None
         paths.append(path)
     return paths
-

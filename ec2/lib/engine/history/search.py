@@ -214,9 +214,7 @@ def candidates(path: Path, is_whole: bool, needle: re.Pattern[bytes] | None) -> 
             yield block[begin:end]
 
 
-def versions(
-    events: Iterable[Event], wholes: Iterable[int], those: Sequence[Source]
-) -> list[Held]:
+def versions(events: Iterable[Event], wholes: Iterable[int], those: Sequence[Source]) -> list[Held]:
     """What each source says holds until the next one says something else; of what a whole catalog
     does not name there is nothing."""
     known: dict[int, bytes | None] = dict.fromkeys(wholes)

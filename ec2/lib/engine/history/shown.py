@@ -6,14 +6,14 @@ import base64
 import itertools
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from engine.command.text import printable, shown, size, spoken
+from engine.history.catalog import Version
 from engine.history.compare import KINDS, Change, Changes
 from engine.history.members import Member
-from engine.history.search import Answer, File, Range, Version
+from engine.history.search import Answer, File, Range
 
 NAME = 12
 BAR = 10
@@ -41,12 +41,13 @@ def plural(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-# --- find ------------------------------------------------------------------------------------------
+# --- find ----------------------------------------------------------------------------------------
 
 
 def answer_lines(answer: Answer, page: int, per_page: int, restore: Restoring) -> Iterator[str]:
     """Counts first."""
-    how_many = f"{plural(answer.files, 'file')} match, in {plural(answer.versions, 'version')}."
+    match = "matches" if answer.files == 1 else "match"
+    how_many = f"{plural(answer.files, 'file')} {match}, in {plural(answer.versions, 'version')}."
     yield " ".join([how_many, *searched(answer), pages(answer.files, page, per_page)]).rstrip()
     yield from lost_lines(answer.lost)
     for file in answer.found:
@@ -177,7 +178,7 @@ def member_json(member: Member) -> dict[str, Any]:
     return {"name": member.name, "made": member.date}
 
 
-# --- diff ------------------------------------------------------------------------------------------
+# --- diff ----------------------------------------------------------------------------------------
 
 
 def changes_lines(
@@ -238,7 +239,7 @@ def changes_json(
     }
 
 
-# --- snapshots -------------------------------------------------------------------------------------
+# --- snapshots -----------------------------------------------------------------------------------
 
 
 def table(members: Sequence[Member], now: float) -> Iterator[str]:
@@ -294,7 +295,3 @@ def members_json(members: Iterable[Member]) -> list[dict[str, Any]]:
         }
         for each in members
     ]
-
-
-def quoted(*words: str) -> str:
-    return shlex.join(words)

@@ -8,7 +8,6 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -17,8 +16,15 @@ from engine.command.outcome import EngineError, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import spoken
 from engine.copying.digests import Notes
-from engine.history.catalog import DamagedCatalog, blocks, link_of, write_changes
-from engine.history.members import Catalogs, Member, to_json, with_sizes
+from engine.history.catalog import (
+    DamagedCatalog,
+    Totals,
+    blocks,
+    link_of,
+    totals_of,
+    write_changes,
+)
+from engine.history.members import Member, to_json, with_sizes
 from engine.history.writing import Lists, Unlisted, write_from_previous, write_from_tree
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.keeping import snapshots_in
@@ -26,6 +32,7 @@ from engine.tree.pool import Pool
 
 log = logging.getLogger(__name__)
 
+LIST = "snapshots.json"  # what the list of all snapshots is called in the log bucket
 CHECKED_BYTES = 64 << 20  # of catalogs that a run reads only to see whether they are whole
 LOOK_EVERY = 4096  # lines
 
@@ -79,10 +86,9 @@ def members_of(folder: SnapshotFolder, why: Mapping[str, str]) -> list[Member]:
     found: list[tuple[str, float, Member]] = []
     for each in snapshots_in(folder):
         about = folder.catalog.of(folder.path / each.name)
-        identity = (about.id, about.interval) if about else ("", "")
-        member = Member(
-            identity[0], each.name, each.made, identity[1], each.is_partial, why=why.get(each.name, "")
-        )
+        identifier, chain = (about.id, about.interval) if about else ("", "")
+        reason = why.get(each.name, "")
+        member = Member(identifier, each.name, each.made, chain, each.is_partial, why=reason)
         found.append((member.chain, about.sequence if about else each.made, member))
     return [member for _, _, member in sorted(found, key=lambda each: each[:2], reverse=True)]
 
@@ -205,7 +211,9 @@ def link(
     if tools.stop.received:
         raise Stopped("stopped")
     with without_stop(f"what changed after {member.name}", result):
-        write_changes(target, *expected, older, other)
+        known = found and found.snapshot == member.id
+        totals = Totals(found.files, found.bytes) if found and known else totals_of(older)
+        write_changes(target, *expected, older, other, totals)
 
 
 def export(folder: SnapshotFolder, target: Path) -> None:
@@ -213,7 +221,7 @@ def export(folder: SnapshotFolder, target: Path) -> None:
     when the snapshots were made, as their numbers change."""
     for name in ("files", "changes"):
         (target / name).mkdir(parents=True, exist_ok=True)
-    os.symlink(list_of(folder), target / "snapshots.json")
+    os.symlink(list_of(folder), target / LIST)
     for member in members_of(folder, {}):
         for path, name in places(folder, member):
             if path.is_file():
@@ -233,4 +241,3 @@ def catalog_key(member: Member) -> str:
 
 def changes_key(member: Member) -> str:
     return f"changes/{member.id}.gz"
-

@@ -18,7 +18,7 @@ from typing import IO, Generic, NamedTuple, Optional, TypeVar
 from engine.command.files import nul_separated, opened_gzip, sort_records
 from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, read_list
-from engine.history.catalog import DamagedCatalog, Version, entries, escaped, write_catalog
+from engine.history.catalog import Version, entries, escaped, write_catalog
 from engine.tree.descent import GONE, chunks, info_of, join, opened
 from engine.tree.pool import Pool, Task, Worker
 
@@ -188,7 +188,9 @@ def shared_in(path: Path | None, work: Path) -> Iterator[tuple[bytes, bool]]:
 
 
 def described(
-    found: Iterable[Found], digests: Iterator[tuple[bytes, str]], shared: Iterator[tuple[bytes, bool]]
+    found: Iterable[Found],
+    digests: Iterator[tuple[bytes, str]],
+    shared: Iterator[tuple[bytes, bool]],
 ) -> Iterator[Found]:
     """With the digests; and without the inodes of files that have one name."""
     known, sharing = Beside(digests), Beside(shared)
@@ -199,21 +201,19 @@ def described(
         yield path, version
 
 
-def merged(
-    previous: Iterator[tuple[bytes, bytes]], fresh: Iterable[Found]
-) -> Iterator[tuple[bytes, bytes]]:
-    """``previous`` with what is known better."""
+def merged(previous: Iterator[tuple[bytes, bytes]], fresh: Iterable[Found]) -> Iterator[bytes]:
+    """The lines of ``previous`` with what is known better."""
     old = next(previous, None)
     for path, version in fresh:
         while old and old[0] < path:
-            yield old
+            yield old[1]
             old = next(previous, None)
         if old and old[0] == path:
             old = next(previous, None)
         if version:
-            yield path, version.fields()
+            yield escaped(path) + b"\t" + version.fields()
     while old:
-        yield old
+        yield old[1]
         old = next(previous, None)
 
 
@@ -281,9 +281,8 @@ def _write(
     fresh = described(found, digests_in(lists.digests), shared_in(lists.sharing, work))
 
     def text() -> Iterator[bytes]:
-        for path, fields in merged(previous, fresh):
+        for line in merged(previous, fresh):
             on_line()
-            yield escaped(path) + b"\t" + fields
+            yield line
 
     write_catalog(target, text())
-
