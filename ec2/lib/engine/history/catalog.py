@@ -180,6 +180,11 @@ def parsed_change(line: bytes) -> Difference:
     return unescaped(name), _fields(old), _fields(new)
 
 
+def older_in(rest: bytes) -> bytes | None:
+    """Of the part of such a line that follows the path."""
+    return _fields(rest[: rest.find(b"\t")])
+
+
 def _fields(text: bytes) -> bytes | None:
     return None if text == ABSENT else text.replace(b" ", b"\t")
 

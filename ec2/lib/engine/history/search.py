@@ -21,8 +21,7 @@ from engine.history.catalog import (
     Version,
     blocks,
     failing,
-    parsed_change,
-    path_in,
+    older_in,
     unescaped,
 )
 from engine.history.members import Catalogs, Member, Source, sources
@@ -159,13 +158,15 @@ def _searched(those: list[Source], lost: list[Member], question: Question) -> An
     first = (question.page - 1) * question.per_page
     wholes = [number for number, source in enumerate(those) if source.is_whole]
     for path, group in grouped(those, question.patterns):
-        held = versions(group, wholes, those)
-        if not held:
-            continue
-        if first <= answer.files < first + question.per_page:
-            answer.found.append(File(path, held, gone(held, answer.searched)))
-        answer.files += 1
-        answer.versions += len(held)
+        is_shown = first <= answer.files < first + question.per_page
+        if len(wholes) == len(group) == 1 and group[0][0] == wholes[0] and not is_shown:
+            answer.files += 1  # it has never changed
+            answer.versions += 1
+        elif held := versions(group, wholes, len(those)):
+            answer.files += 1
+            answer.versions += len(held)
+            if is_shown:
+                answer.found.append(described(path, held, those))
     return answer
 
 
@@ -187,23 +188,18 @@ def hits_in(
     needle: re.Pattern[bytes] | None,
     matches: Callable[[bytes], bool],
 ) -> Iterator[Hit]:
-    if source.is_whole:
-        for line in candidates(source.path, True, needle):
-            with failing(source.path):
-                path = path_in(line)
-            if matches(path):
-                yield path, number, line[line.index(b"\t") + 1 :]
-        return
-    for line in candidates(source.path, False, needle):
-        if matches(unescaped(line.partition(b"\t")[0])):
-            with failing(source.path):
-                path, old, _ = parsed_change(line)
-            yield path, number, old
+    """Of a whole catalog the fields; of changes what the older snapshot has."""
+    for line in candidates(source, needle):
+        name, _, rest = line.partition(b"\t")
+        if b"\\" in name:
+            name = unescaped(name)
+        if matches(name):
+            yield name, number, rest if source.is_whole else older_in(rest)
 
 
-def candidates(path: Path, is_whole: bool, needle: re.Pattern[bytes] | None) -> Iterator[bytes]:
+def candidates(source: Source, needle: re.Pattern[bytes] | None) -> Iterator[bytes]:
     """Lines that may match."""
-    for block in blocks(path) if is_whole else blocks(path, None):
+    for block in blocks(source.path) if source.is_whole else blocks(source.path, None):
         if needle is None:
             yield from block[:-1].split(b"\n")
             continue
@@ -214,33 +210,47 @@ def candidates(path: Path, is_whole: bool, needle: re.Pattern[bytes] | None) -> 
             yield block[begin:end]
 
 
-def versions(events: Iterable[Event], wholes: Iterable[int], those: Sequence[Source]) -> list[Held]:
-    """What each source says holds until the next one says something else; of what a whole catalog
-    does not name there is nothing."""
+def versions(
+    events: Iterable[Event], wholes: Iterable[int], count: int
+) -> list[tuple[bytes, list[tuple[int, int]]]]:
+    """Each version's fields, newest first, and which of ``count`` sources have it, from one to
+    before another.
+
+    What each source says holds until the next one says something else; of what a whole catalog does
+    not name there is nothing.
+    """
     known: dict[int, bytes | None] = dict.fromkeys(wholes)
     known.update(events)
     starts = sorted(known)
-    found: list[Held] = []
-    for start, end in zip(starts, [*starts[1:], len(those)]):
+    found: dict[tuple[bytes, ...], tuple[bytes, list[tuple[int, int]]]] = {}
+    for start, end in zip(starts, [*starts[1:], count]):
         fields = known[start]
         if fields is None:
             continue
-        version = Version.parse(fields)
-        part = Range([source.member for source in those[start:end]])
-        same = next((held for held in found if held.version.has_content_of(version)), None)
-        if same is None:
-            found.append(Held(version, [part]))
-        elif are_neighbours(same.ranges[-1], part, those):
-            same.ranges[-1] = Range([*same.ranges[-1].members, *part.members])
+        _, ranges = found.setdefault(content_of(fields), (fields, []))
+        if ranges and ranges[-1][1] == start:
+            ranges[-1] = (ranges[-1][0], end)
         else:
-            same.ranges.append(part)
-    return found
+            ranges.append((start, end))
+    return [*found.values()]
 
 
-def are_neighbours(newer: Range, older: Range, those: Sequence[Source]) -> bool:
-    last, first = newer.members[-1], older.members[0]
-    pairs = zip(those, those[1:])
-    return any((one.member, other.member) == (last, first) for one, other in pairs)
+def content_of(fields: bytes) -> tuple[bytes, ...]:
+    """What is the same for the same content: kind, size, and digest, or time if it has none."""
+    kind, size, mtime, md5, _ = fields.split(b"\t", 4)
+    return kind, size, md5 or mtime
+
+
+def described(
+    path: bytes, found: list[tuple[bytes, list[tuple[int, int]]]], those: Sequence[Source]
+) -> File:
+    held = []
+    for fields, ranges in found:
+        with failing(those[ranges[0][0]].path):
+            version = Version.parse(fields)
+        parts = [Range([source.member for source in those[a:b]]) for a, b in ranges]
+        held.append(Held(version, parts))
+    return File(path, held, gone(held, [source.member for source in those]))
 
 
 def gone(held: Sequence[Held], searched: Iterable[Member]) -> Member | None:
