@@ -37,7 +37,8 @@ class InBucket:
                 f"The stack {stack.name} is of a release that has no catalogs. Update it first:"
                 " make deploy"
             )
-        return cls(connect("s3"), bucket, f"catalog/{label}/")
+        client = connect("s3")
+        return cls(client, bucket, prefix_of(client, bucket, label))
 
     def _listed(self) -> Iterator[tuple[str, str]]:
         """What there is, and what tells whether it has changed."""
@@ -94,3 +95,17 @@ class InBucket:
         for path in self._cache.iterdir():
             if path not in known:
                 path.unlink(missing_ok=True)
+
+
+def prefix_of(client: Any, bucket: str, label: str) -> str:
+    """CloudFormation tells question marks for what is not ASCII; the instance knows better."""
+    own = f"catalog/{label}/"
+    if "?" not in label:
+        return own
+    found = client.list_objects_v2(Bucket=bucket, Prefix="catalog/", Delimiter="/")
+    names = [each["Prefix"] for each in found.get("CommonPrefixes", [])]
+    return next((name for name in names if is_like(own, name)), own)
+
+
+def is_like(told: str, name: str) -> bool:
+    return len(told) == len(name) and all(a in (b, "?") for a, b in zip(told, name, strict=True))

@@ -21,7 +21,7 @@ from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.parts import LARGE, Parts
 from engine.copying.rsync import Copying
-from engine.history.upkeep import Tools, complete, export, write_newest
+from engine.history.upkeep import Before, Tools, complete, export, write_newest
 from engine.snapshots.catalog import Run, source_identity
 from engine.snapshots.folder import Beginning, SnapshotFolder
 from engine.snapshots.holds import hold_previous, is_upheaval, obey_all
@@ -86,7 +86,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         what_is_known = known(directories, notes, bool(beginning.unfinished), work)
         pool = stack.enter_context(Pool(PROCESSES, stop, work, what_is_known))
         restores = restores_in(trees.source)
-        catalog = previous.catalog_in(folder)
+        before = previous.lists_in(folder)
         parts = Parts(roots.inside(folder.parts).path, started, trees.margin)
         large = LargeFiles(trees, parts, stop, LARGE)
         changed = make_snapshot(
@@ -103,7 +103,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
             options, folder, trees, note, pool, result
         )
         tools = Tools(pool, top, work, stop)
-        write_newest(folder, catalog, notes, trees.stage, tools, result)
+        write_newest(folder, before, notes, trees.stage, tools, result)
         expire(options, folder, readers, tools, result)
         if not are_sound:
             raise Failed(
@@ -125,10 +125,11 @@ class Previous(NamedTuple):
         newest = folder.newest()
         return cls(newest, folder.run_of(newest) if newest else None)
 
-    def catalog_in(self, folder: SnapshotFolder) -> Path | None:
+    def lists_in(self, folder: SnapshotFolder) -> Before:
         """None also if the snapshot may have been changed since."""
-        is_sound = self.run is not None and self.run.started
-        return folder.catalog.list_of(self.path, "catalog") if self.path and is_sound else None
+        if not self.path or not self.run or not self.run.started:
+            return Before(None, None)
+        return Before(folder.catalog.list_of(self.path, "catalog"), folder.sharing_of(self.path))
 
 
 class Roots(NamedTuple):

@@ -15,7 +15,7 @@ from engine.history.compare import KINDS, Change, Changes
 from engine.history.members import Member
 from engine.history.search import Answer, File, Range
 
-NAME = 12
+NAME = 11
 BAR = 10
 SIGNS = {"added": "+", "changed": "*", "removed": "-", "metadata": "m"}
 UNKNOWN = "?"
@@ -262,7 +262,7 @@ def table(members: Sequence[Member], now: float) -> Iterator[str]:
 
 def row(*cells: str) -> str:
     name, made, age_, files, size_, frees, bar = cells
-    return f"{name:{NAME}} {made:16} {age_:>5} {files:>11} {size_:>10} {frees:>10} {bar}".rstrip()
+    return f"{name:{NAME}} {made:16} {age_:>6} {files:>11} {size_:>10} {frees:>10} {bar}".rstrip()
 
 
 def wrapped(text: str) -> Iterator[str]:

@@ -93,9 +93,16 @@ def members_of(folder: SnapshotFolder, why: Mapping[str, str]) -> list[Member]:
     return [member for _, _, member in sorted(found, key=lambda each: each[:2], reverse=True)]
 
 
+class Before(NamedTuple):
+    """The lists of the newest snapshot before a run."""
+
+    catalog: Path | None
+    sharing: Path | None
+
+
 def write_newest(
     folder: SnapshotFolder,
-    previous: Path | None,
+    previous: Before,
     notes: Notes,
     stage: int,
     tools: Tools,
@@ -103,17 +110,25 @@ def write_newest(
 ) -> None:
     """The catalog of the snapshot that was just published, and is open as ``stage``.
 
-    previous: the catalog of the one before, if that is as it was made. It is derived from that, by
+    previous: of the one before, if that is as it was made. The catalog is derived from that, by
     what ``notes`` have; or, if there is none, written later as of any other snapshot.
     """
     newest = folder.snapshot(0)
     target = folder.catalog.list_of(newest, "catalog")
-    if target is None or previous is None or not previous.is_file():
+    if target is None or previous.catalog is None or not previous.catalog.is_file():
         return
     lists = Lists(folder.digests_of(newest), folder.sharing_of(newest))
     with failing("the catalog of the new snapshot", result):
         write_from_previous(
-            target, previous, notes, lists, stage, tools.pool, tools.work, tools.watcher()
+            target,
+            previous.catalog,
+            notes,
+            lists,
+            previous.sharing,
+            stage,
+            tools.pool,
+            tools.work,
+            tools.watcher(),
         )
 
 

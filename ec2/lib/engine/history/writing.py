@@ -8,10 +8,14 @@ the snapshot before, all directories are listed with the attributes, once.
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import os
+import shutil
 import stat
+import zlib
 from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Generic, NamedTuple, Optional, TypeVar
 
@@ -35,6 +39,13 @@ NOTHING = "-"
 
 Item = TypeVar("Item")
 Found = tuple[bytes, Optional[Version]]  # a path, and what is there, if anything
+
+
+class Lists(NamedTuple):
+    """Of one snapshot."""
+
+    digests: Path | None
+    sharing: Path | None
 
 
 class Unlisted(Exception):
@@ -172,19 +183,35 @@ def digests_in(path: Path | None) -> Iterator[tuple[bytes, str]]:
         return
 
 
-def shared_in(path: Path | None, work: Path) -> Iterator[tuple[bytes, bool]]:
-    """The paths that share an inode with others of their snapshot."""
-    target = work / "catalog.shared"
+def shared_in(path: Path | None, target: Path) -> Iterator[tuple[bytes, bool]]:
+    """The paths that share an inode with others of their snapshot, sorted in ``target``."""
     try:
         if path is None:
             return
         with opened_gzip(path) as source, target.open("wb") as file:
-            while block := source.read(1 << 16):
-                file.write(block)
-    except (OSError, EOFError):
+            shutil.copyfileobj(source, file)
+    except (OSError, EOFError, zlib.error):
         return
     sort_records(target)
     yield from ((name, True) for name in nul_separated(target))
+
+
+def looked_for(
+    notes: Notes, lists: Lists, previous_sharing: Path | None, work: Path
+) -> Iterator[str]:
+    """Each path once at which the snapshot may differ from the one before: also those that only got
+    another name, or lost one."""
+    noted = (path for path, _ in notes.by_path(work))
+    before = shared_in(previous_sharing, work / "catalog.shared-before")
+    now = shared_in(lists.sharing, work / "catalog.shared-now")
+    both = heapq.merge(before, now)
+    differing = (path for path, group in itertools.groupby(both, itemgetter(0)) if is_odd(group))
+    for path, _ in itertools.groupby(heapq.merge(noted, differing)):
+        yield os.fsdecode(path)
+
+
+def is_odd(group: Iterable[object]) -> bool:
+    return sum(1 for _ in group) % 2 == 1
 
 
 def described(
@@ -217,18 +244,12 @@ def merged(previous: Iterator[tuple[bytes, bytes]], fresh: Iterable[Found]) -> I
         old = next(previous, None)
 
 
-class Lists(NamedTuple):
-    """Of one snapshot."""
-
-    digests: Path | None
-    sharing: Path | None
-
-
 def write_from_previous(
     target: Path,
     previous: Path,
     notes: Notes,
     lists: Lists,
+    previous_sharing: Path | None,
     top: int,
     pool: Pool,
     work: Path,
@@ -238,7 +259,7 @@ def write_from_previous(
     if not notes.are_new:
         link(previous, target, on_line)
         return
-    paths = (os.fsdecode(path) for path, _ in notes.by_path(work))
+    paths = looked_for(notes, lists, previous_sharing, work)
     records = looked_at(pool, (LookAt(top, part) for part in chunks(paths)), work)
     _write(target, entries(previous), records, lists, work, on_line)
 
@@ -278,7 +299,9 @@ def _write(
     on_line: Callable[[], None],
 ) -> None:
     found = map(parse_record, nul_separated(records))
-    fresh = described(found, digests_in(lists.digests), shared_in(lists.sharing, work))
+    fresh = described(
+        found, digests_in(lists.digests), shared_in(lists.sharing, work / "catalog.shared")
+    )
 
     def text() -> Iterator[bytes]:
         for line in merged(previous, fresh):
