@@ -359,8 +359,7 @@ def test_bad_input_is_named(week: Backup, words: tuple[str, ...], said: str) -> 
 def test_long_paths_are_in_it(backup: Backup) -> None:
     with inside(backup.source, *["d" * 250] * 20):
         Path("deep.xlsx").write_text("deep")
-    backup.must_publish()
-    backup.must_publish()
+    assert backup.run().exit_code == backup.run().exit_code == 0  # md5sum would not take it
     (found,) = answer(backup, "find", "deep.xlsx")["found"]
     assert len(found["path"]) == 20 * 251 + len("/deep.xlsx")
 

@@ -380,7 +380,7 @@ def expire(
         folder.forget(readers)
         complete(folder, tools, {fate.becomes: fate.why for fate in fates}, result)
         if options.catalogs:
-            export(folder, options.catalogs)
+            export(folder, options.catalogs, result)
         leftovers = [path.name for path in folder.leftovers(readers)]
         errors = remove_trees(tools.pool, tools.top, leftovers)
     except Stopped:

@@ -147,15 +147,13 @@ def complete(folder: SnapshotFolder, tools: Tools, why: Mapping[str, str], resul
     """Write what is missing or damaged, and the list of all snapshots."""
     members = members_of(folder, why)
     own = [each for each in members if each.chain == folder.interval]
-    try:
+    with failing("what is missing of the catalogs", result):
         remove_damaged(folder, own)
         for _ in range(2):  # what turns out to be damaged is written anew
             for member in own:
                 write_missing(folder, member, tools, result)
             for newer, member in zip([None, *own], own):
                 link(folder, member, newer, tools, result)
-    except Stopped:
-        result.warn("the catalogs are not complete; the next run goes on with them")
     with failing("the list of snapshots", result):
         found = with_sizes(members, InFolder(folder))
         write_atomically(list_of(folder), to_json(found), durably=False)
@@ -231,14 +229,17 @@ def link(
         write_changes(target, *expected, older, other, totals)
 
 
-def export(folder: SnapshotFolder, target: Path) -> None:
+def export(folder: SnapshotFolder, target: Path, result: Told) -> None:
     """Links to the catalogs in ``target``, under the names that they have in the log bucket: by
     when the snapshots were made, as their numbers change."""
-    for name in ("files", "changes"):
-        (target / name).mkdir(parents=True, exist_ok=True)
-    os.symlink(list_of(folder), target / LIST)
-    for member in members_of(folder, {}):
-        for path, name in places(folder, member):
+    with failing("the upload of the catalogs", result):
+        for name in ("files", "changes"):
+            (target / name).mkdir(parents=True, exist_ok=True)
+        found = [(list_of(folder), LIST)]
+        for member in members_of(folder, {}):
+            found += places(folder, member)
+        for path, name in found:
+            (target / name).unlink(missing_ok=True)
             if path.is_file():
                 os.symlink(path, target / name)
 
