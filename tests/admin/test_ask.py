@@ -5,7 +5,7 @@ import gzip
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from botocore.exceptions import ClientError
@@ -97,8 +97,8 @@ def bucket(tmp_path: Path) -> Bucket:
 
 class Stack:
     name = "s"
-    outputs = {"LogBucket": "logs"}
-    parameters = {"FolderLabel": "files"}
+    outputs: ClassVar = {"LogBucket": "logs"}
+    parameters: ClassVar = {"FolderLabel": "files"}
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def test_bad_input(answer: Any, action: str, variables: dict[str, str], said: st
 @pytest.mark.parametrize("text", [b"", b"[]", b'{"snapshots": [{"id": 1}]}', b"[" * 100_000])
 def test_a_list_that_is_damaged(answer: Any, bucket: Bucket, text: bytes) -> None:
     bucket.objects[f"catalog/files/{LIST}"] = text
-    with pytest.raises(AdminError, match="damaged.*The next backup writes it anew"):
+    with pytest.raises(AdminError, match=r"damaged.*The next backup writes it anew"):
         answer("snapshots")
 
 
@@ -249,7 +249,7 @@ def test_a_label_that_cloudformation_does_not_tell(bucket: Bucket) -> None:
 
 def test_a_stack_of_an_older_release() -> None:
     class Old(Stack):
-        outputs: dict[str, str] = {}
+        outputs: ClassVar = {}
 
     with pytest.raises(AdminError, match="make deploy"):
         InBucket.of(lambda service: None, Old)  # type: ignore[arg-type]

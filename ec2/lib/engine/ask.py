@@ -21,7 +21,7 @@ from engine.history.compare import PER_PAGE as CHANGES_PER_PAGE
 from engine.history.compare import compare
 from engine.history.members import Member, chosen, from_json, unambiguous, with_sizes
 from engine.history.search import PER_PAGE, Pattern, Question, search
-from engine.history.upkeep import InFolder, list_of, members_of
+from engine.history.upkeep import InFolder, members_of
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.retention import INTERVALS
 
@@ -91,7 +91,7 @@ def reasons(path: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for interval in INTERVALS:
         try:
-            members = from_json(list_of(SnapshotFolder(path, interval)).read_bytes())
+            members = from_json(SnapshotFolder(path, interval).listed.read_bytes())
         except (OSError, ValueError):
             continue
         found.update({each.name: each.why for each in members if each.why})

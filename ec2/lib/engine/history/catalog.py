@@ -12,6 +12,7 @@ import contextlib
 import gzip
 import itertools
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -207,8 +208,11 @@ def replacing(target: Path) -> Iterator[gzip.GzipFile]:
     """A compressed file, under its name when it is whole."""
     new = target.with_name(target.name + ".new")
     new.unlink(missing_ok=True)
-    with gzip.GzipFile(new, "wb", compresslevel=1, mtime=0) as file:
-        yield file
+    with new.open("xb") as raw:
+        with gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as file:
+            yield file
+        raw.flush()
+        os.fsync(raw.fileno())
     new.replace(target)
 
 

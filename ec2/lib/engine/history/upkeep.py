@@ -156,11 +156,7 @@ def complete(folder: SnapshotFolder, tools: Tools, why: Mapping[str, str], resul
                 link(folder, member, newer, tools, result)
     with failing("the list of snapshots", result):
         found = with_sizes(members, InFolder(folder))
-        write_atomically(list_of(folder), to_json(found), durably=False)
-
-
-def list_of(folder: SnapshotFolder) -> Path:
-    return folder.path / f".{folder.interval}.snapshots"
+        write_atomically(folder.listed, to_json(found))
 
 
 def remove_damaged(folder: SnapshotFolder, members: Sequence[Member]) -> None:
@@ -235,7 +231,7 @@ def export(folder: SnapshotFolder, target: Path, result: Told) -> None:
     with failing("the upload of the catalogs", result):
         for name in ("files", "changes"):
             (target / name).mkdir(parents=True, exist_ok=True)
-        found = [(list_of(folder), LIST)]
+        found = [(folder.listed, LIST)]
         for member in members_of(folder, {}):
             found += places(folder, member)
         for path, name in found:

@@ -273,7 +273,10 @@ def link(previous: Path, target: Path, on_line: Callable[[], None]) -> None:
     try:
         os.link(previous, new)
     except OSError:  # it has as many names as it can have
-        new.write_bytes(previous.read_bytes())
+        with previous.open("rb") as source, new.open("xb") as copy:
+            shutil.copyfileobj(source, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
     new.replace(target)
 
 

@@ -88,6 +88,7 @@ class SnapshotFolder:
         self.notes = path / f".{interval}.notes"
         self.suspects = path / f".{interval}.suspects"
         self.readers = readers_file(path)
+        self.listed = path / f".{interval}.snapshots"
         self.parts = path / f".{interval}.parts"
         self._complete = path / f".{interval}.complete"
         self._catalog = Catalog(path, interval)
@@ -227,7 +228,7 @@ class SnapshotFolder:
         for path in (self.stage, self.spare, self.parts, self._complete):
             if os.path.lexists(path) and not is_tree(path):
                 self.discard(path)
-        for path in (self.notes, self.suspects, self.readers):
+        for path in (self.notes, self.suspects, self.readers, self.listed):
             if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
                 self.discard(path)
 
