@@ -232,7 +232,7 @@ def write_changes(
     target: Path, snapshot: str, newer: str, older: Path, other: Path | None, totals: Totals
 ) -> None:
     """other: the catalog of the newer one, if there is any. totals: of the older one."""
-    found = differences(older, other) if other else ()
+    found = differences(older, other) if other and not older.samefile(other) else ()
     with replacing(target) as file:
         link = Link(snapshot, newer, *totals)
         file.write(json.dumps(link._asdict()).encode() + b"\n")

@@ -22,7 +22,7 @@ from typing import IO, Generic, NamedTuple, Optional, TypeVar
 from engine.command.files import nul_separated, opened_gzip, sort_records
 from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, read_list
-from engine.history.catalog import Version, entries, escaped, write_catalog
+from engine.history.catalog import Version, blocks, entries, escaped, write_catalog
 from engine.tree.descent import GONE, chunks, info_of, join, opened
 from engine.tree.pool import Pool, Task, Worker
 
@@ -257,17 +257,17 @@ def write_from_previous(
 ) -> None:
     """Raises :class:`DamagedCatalog` if the previous one is, and :class:`Unlisted`."""
     if not notes.are_new:
-        link(previous, target, on_line)
+        link(previous, target)
         return
     paths = looked_for(notes, lists, previous_sharing, work)
     records = looked_at(pool, (LookAt(top, part) for part in chunks(paths)), work)
     _write(target, entries(previous), records, lists, work, on_line)
 
 
-def link(previous: Path, target: Path, on_line: Callable[[], None]) -> None:
+def link(previous: Path, target: Path) -> None:
     """The same catalog for one more snapshot, once it is known to be whole."""
-    for _ in entries(previous):
-        on_line()
+    for _ in blocks(previous):
+        pass
     new = target.with_name(target.name + ".new")
     new.unlink(missing_ok=True)
     try:
