@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import hashlib
@@ -179,8 +180,6 @@ def compared(
 
 
 def said(path: bytes) -> str:
-    import base64
-
     with contextlib.suppress(UnicodeDecodeError):
         return "/" + path.decode()
     return base64.b64encode(b"/" + path).decode()
@@ -249,7 +248,7 @@ def test_pages_say_first_how_many_there_are(week: Backup) -> None:
     assert sorted(together) == together
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", ["empty", "cut off", "a directory"])
 @pytest.mark.parametrize("which", [catalog_of, changes_of])
 def test_what_is_damaged_is_named_or_done_without_and_written_anew(
     week: Backup, which: Callable[[Backup, int], Path], damage: str
@@ -340,20 +339,17 @@ def test_what_is_uploaded_is_called_by_when_it_was_made(week: Backup) -> None:
     assert {line.count(b"\t") for line in lines} == {8}
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
+def test_bad_input_is_named(week: Backup) -> None:
+    for words, message in (
         (("diff", "daily.9", "daily.0"), "there is no snapshot daily.9; there are: daily.0"),
         (("diff", "2026-01-04", "daily.0"), "the nearest: daily.3 (made 2026-01-05T02:00:00Z)"),
         (("diff", "2026-01-06T04:00", "daily.0"), "daily.2 (made 2026-01-06T02:00:00Z), daily.1"),
         (("find",), "give what to find"),
         (("find", "x", "--page", "0"), "must be a whole number"),
-    ],
-)
-def test_bad_input_is_named(week: Backup, words: tuple[str, ...], said: str) -> None:
-    done = ask(week, *words)
-    assert done.returncode == 2
-    assert said in done.stderr
+    ):
+        done = ask(week, *words)
+        assert done.returncode == 2
+        assert message in done.stderr
 
 
 def test_long_paths_are_in_it(backup: Backup) -> None:
