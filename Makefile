@@ -12,7 +12,7 @@ GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_ca
 # One of each kind: the first, one of the usual, China, GovCloud, Europe's sovereign cloud, a new one.
 LINTED_REGIONS := us-east-1 eu-west-1 cn-north-1 us-gov-west-1 eusc-de-east-1 ap-southeast-6
 
-.PHONY: help setup demo build publish preflight deploy status backup-now hold release remove restore undo cost test test-nfs test-faults coverage bench lint scan lock clean
+.PHONY: help setup demo build publish preflight deploy status backup-now snapshots find diff hold release remove restore undo cost test test-nfs test-faults coverage bench lint scan lock clean
 
 ##@ Getting started
 help: ## explain the targets
@@ -56,6 +56,18 @@ status: ## the last runs, and the progress of the one that is running: STACK=nam
 backup-now: ## start a backup: STACK=name
 	@tools/setup.sh admin
 	@$(BIN)/python -m admin.backup_now
+
+snapshots: ## each snapshot, what removing it would free, why it is kept: STACK=name, optionally FORMAT=json
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.ask snapshots
+
+find: ## the versions of files, and which snapshots hold them: STACK=name NAME='report*.xlsx' or FILE=/a/b, optionally PAGE=2 FORMAT=json
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.ask find
+
+diff: ## what changed from one snapshot to another: STACK=name FROM=daily.3 TO=daily.0, optionally IN=/a/ PAGE=2 FORMAT=json
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.ask diff
 
 hold: ## keep a snapshot until it is released: STACK=name SNAPSHOT=daily.3 NAME=before-migration, optionally NOW=yes
 	@tools/setup.sh admin

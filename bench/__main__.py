@@ -6,6 +6,7 @@ python -m bench --restore                       restores instead, of each kind o
 python -m bench --restore everything --delay 1
 python -m bench --growth 10k 100k 1M            on a local file system, this project alone
 python -m bench --wide 1M                       one directory, on a local file system
+python -m bench --catalogs 1M                   questions to the catalogs of thirty snapshots
 python -m bench --save docs/performance         writes the samples as JSON, and plots, there
 """
 
@@ -21,7 +22,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import growth, nfs, report, restores, wide
+from bench import catalogs, growth, nfs, report, restores, wide
 from bench.methods import METHODS
 from tests.nfs.rig import Rig
 
@@ -51,6 +52,7 @@ def parse() -> argparse.Namespace:
     add("--growth", type=count, nargs="*", default=[], metavar="N", help="sizes on a local one")
     add("--restore-growth", type=count, nargs="*", default=[], metavar="N", help="likewise")
     add("--wide", type=count, nargs="*", default=[], metavar="N", help="files of one directory")
+    add("--catalogs", type=count, nargs="*", default=[], metavar="N", help="files of a snapshot")
     add("--directory", type=Path, help="where --growth makes its trees (the temporary directory)")
     add("--save", type=Path, default=Path(".cache/bench"), metavar="DIR", help="(.cache/bench)")
     add("--restore", nargs="*", choices=restores.CASES, metavar="CASE", help="all, or some of them")
@@ -58,7 +60,7 @@ def parse() -> argparse.Namespace:
     if options.restore == []:
         options.restore = list(restores.CASES)
     if options.files is None:
-        is_local = options.growth or options.restore_growth or options.wide
+        is_local = options.growth or options.restore_growth or options.wide or options.catalogs
         options.files = [] if is_local else [count("10k")]
     return options
 
@@ -120,6 +122,7 @@ def main() -> int:
         (growth.measure, options.growth),
         (growth.measure_restores, options.restore_growth),
         (wide.measure, options.wide),
+        (catalogs.measure, options.catalogs),
     ):
         for files in sizes:
             for row in measure(files, options.directory):
@@ -135,7 +138,8 @@ def main() -> int:
     if grown:
         print(report.growth_table(grown))
         name = "wide" if options.wide else "growth" if options.growth else "growth-restore"
-        if not options.wide:
+        name = "catalogs" if options.catalogs else name
+        if not options.wide and not options.catalogs:
             report.plot_growth(grown, options.save / f"{name}.png")
         write(options.save / f"{name}.json", {**about, "samples": [*map(asdict, grown)]})
     print(f"saved in {options.save}")

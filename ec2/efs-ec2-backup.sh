@@ -88,7 +88,7 @@ make_snapshot() {
     --interval "$INTERVAL_TAG" --retain "$RETAIN" --retain-weekly "$RETAIN_WEEKLY" --retain-monthly "$RETAIN_MONTHLY" \
     --hold-on-change-percent "$HOLD_ON_CHANGE_PERCENT" --verify-percent "$VERIFY_PERCENT" \
     --max-failed-percent "$MAX_FAILED_PERCENT" --exclude-patterns="$EXCLUDE_PATTERNS" --lock-wait 180 \
-    --log-dir "$LOGS" --result "$RESULT" --progress "$PROGRESS" "${REQUESTS[@]}" &
+    --log-dir "$LOGS" --result "$RESULT" --progress "$PROGRESS" --catalogs "$STATE/catalog" "${REQUESTS[@]}" &
   engine=$!
   printf '%s\n' "$engine" >"$STATE/engine.pid"
   # A stop that came before the engine could be signalled.
@@ -114,6 +114,16 @@ ship_logs() {
   ship "$LOGS" "efs-backup-log/$RUN_LABEL/" --recursive
   ship "$MOUNT_LOG" "efs-backup-log/$RUN_LABEL/mount.log"
   ship /var/log/cloud-init-output.log "ec2-logs/$RUN_LABEL/cloud-init-output.log"
+}
+
+# The bucket gets what it does not have yet, and loses the catalogs of snapshots that are gone. What this
+# one leaves undone the next does.
+ship_catalogs() {
+  local output
+  [[ -d $STATE/catalog ]] || return 0
+  output=$(aws s3 sync --delete --no-progress --only-show-errors "$STATE/catalog/" \
+    "s3://$LOG_BUCKET/catalog/$FOLDER_LABEL/" 2>&1) ||
+    warn "the catalogs could not be uploaded to s3://$LOG_BUCKET/catalog/; the next backup tries again: ${output##*$'\n'}"
 }
 
 write_report() {
@@ -158,6 +168,7 @@ on_exit() {
   [[ -n $GROUP ]] || identify
   : "${RUN_LABEL:=$(date -u +%Y%m%d-%H%M%S)-$INSTANCE_ID}"
   ship_logs
+  ship_catalogs
   [[ ! -e $RESULT ]] || forget_requests
   report
   touch "$STATE/reported"

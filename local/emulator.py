@@ -372,6 +372,7 @@ def _update_bucket(update: Any, name: str, old: Record, new: Record, stack: str)
 
 # What CloudFormation calls the parts of a lifecycle rule -> what S3 does.
 LIFECYCLE = {
+    "Prefix": "<Filter><Prefix>{}</Prefix></Filter>",
     "Status": "<Status>{}</Status>",
     "ExpirationInDays": "<Expiration><Days>{}</Days></Expiration>",
     "NoncurrentVersionExpiration": (
@@ -388,9 +389,10 @@ LIFECYCLE = {
 def _put_lifecycle(bucket: str, properties: Record) -> None:
     rules = properties.get("LifecycleConfiguration", {}).get("Rules", [])
     written = [
-        "".join(LIFECYCLE[part].format(value) for part, value in rule.items()) for rule in rules
+        "".join(LIFECYCLE[part].format(value) for part, value in {"Prefix": "", **rule}.items())
+        for rule in rules
     ]
-    body = "".join(f"<Rule><Filter><Prefix/></Filter>{rule}</Rule>" for rule in written)
+    body = "".join(f"<Rule>{rule}</Rule>" for rule in written)
     s3 = _ministack("services.s3")
     if rules:
         s3._put_bucket_lifecycle(

@@ -21,7 +21,15 @@ import pytest
 
 EC2 = Path(__file__).parents[2] / "ec2"
 
-BOOKKEEPING = (".lock", ".daily.origin", ".daily.parts", ".readers", ".daily.spare")
+BOOKKEEPING = (
+    ".lock",
+    ".daily.origin",
+    ".daily.parts",
+    ".readers",
+    ".daily.spare",
+    ".daily.snapshots",
+)
+LISTS = ("digests", "sharing", "directories", "catalog", "changes")
 
 Tree = dict[bytes, tuple[object, ...]]
 
@@ -225,9 +233,7 @@ class Backup:
         names = [path.name for path in folder.glob(".*")]
         snapshots = [folder / name for name in self.names()]
         known = {self.about(each).name for each in snapshots} | {
-            self.list_of(each, kind).name
-            for each in snapshots
-            for kind in ("digests", "sharing", "directories")
+            self.list_of(each, kind).name for each in snapshots for kind in LISTS
         }
         return sorted(name for name in names if name not in BOOKKEEPING and name not in known)
 

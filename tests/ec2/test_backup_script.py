@@ -137,6 +137,32 @@ def test_a_backup(instance: BackupInstance) -> None:
     assert instance.ended
 
 
+def test_the_bucket_gets_the_catalogs_and_loses_those_of_snapshots_that_are_gone(
+    instance: BackupInstance,
+) -> None:
+    instance.boot(FOLDER_LABEL="a $(label)")
+    (sync,) = instance.calls("s3 sync")
+    assert "--delete" in sync
+    assert sync.endswith("/run/efs-backup/catalog/ s3://logs/catalog/a $(label)/")
+    links = [*(instance.root / "run/efs-backup/catalog").rglob("*.gz")]
+    assert len(links) == 2
+    assert all(link.read_bytes() for link in links)
+
+
+def test_catalogs_that_cannot_be_uploaded_are_a_warning(instance: BackupInstance) -> None:
+    instance.boot("s3 sync")
+    assert instance.record["BackupStatus"] == "Success"
+    assert "the catalogs could not be uploaded" in json.dumps(instance.record["Warnings"])
+    assert instance.ended
+
+
+def test_a_backup_that_publishes_nothing_leaves_the_catalogs_of_the_bucket_alone(
+    instance: BackupInstance,
+) -> None:
+    instance.boot(RETAIN="1.5")
+    assert not instance.calls_of("s3 sync")
+
+
 def test_a_kernel_that_cannot_be_set_changes_nothing(instance: BackupInstance) -> None:
     (instance.root / "proc/sys/fs/protected_hardlinks").mkdir()
     instance.boot()

@@ -109,10 +109,15 @@ class TestRights:
                     "iam:PassedToService": "scheduler.amazonaws.com"
                 }
 
-    def test_nothing_can_be_deleted_but_entries_of_the_scheduler_and_items(
+    def test_nothing_can_be_deleted_but_entries_of_the_scheduler_items_and_catalogs(
         self, template: Any
     ) -> None:
-        found = {action for _, s in statements(template) for action in actions(s)}
+        found = {
+            action
+            for _, s in statements(template)
+            for action in actions(s)
+            if s["Resource"] != {"Fn::Sub": "${EFSLogBucket.Arn}/catalog/*"}
+        }
         deleting = {a for a in found if re.search(r":(Delete|Remove|Terminate)", a)}
         assert deleting <= {
             "dynamodb:DeleteItem",

@@ -21,6 +21,7 @@ from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.parts import LARGE, Parts
 from engine.copying.rsync import Copying
+from engine.history.upkeep import Before, Tools, complete, export, write_newest
 from engine.snapshots.catalog import Run, source_identity
 from engine.snapshots.folder import Beginning, SnapshotFolder
 from engine.snapshots.holds import hold_previous, is_upheaval, obey_all
@@ -87,6 +88,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         context = Context(what_is_known, options.excludes)
         pool = stack.enter_context(Pool(PROCESSES, stop, work, context))
         restores = restores_in(trees.source)
+        before = previous.lists_in(folder)
         parts = Parts(roots.inside(folder.parts).path, started, trees.margin)
         large = LargeFiles(trees, parts, stop, LARGE)
         changed = make_snapshot(
@@ -102,7 +104,9 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         are_sound = not options.verify_percent or verify_share(
             options, folder, trees, note, pool, result
         )
-        expire(options, folder, readers, top, pool, result)
+        tools = Tools(pool, top, work, stop)
+        write_newest(folder, before, notes, trees.stage, tools, result)
+        expire(options, folder, readers, tools, result)
         if not are_sound:
             raise Failed(
                 "verification",
@@ -122,6 +126,12 @@ class Previous(NamedTuple):
     def of(cls, folder: SnapshotFolder) -> Previous:
         newest = folder.newest()
         return cls(newest, folder.run_of(newest) if newest else None)
+
+    def lists_in(self, folder: SnapshotFolder) -> Before:
+        """None also if the snapshot may have been changed since."""
+        if not self.path or not self.run or not self.run.started:
+            return Before(None, None)
+        return Before(folder.catalog.list_of(self.path, "catalog"), folder.sharing_of(self.path))
 
 
 class Roots(NamedTuple):
@@ -363,8 +373,7 @@ def expire(
     options: Options,
     folder: SnapshotFolder,
     readers: Readers,
-    top: int,
-    pool: Pool,
+    tools: Tools,
     result: BackupResult,
 ) -> None:
     """The new snapshot is safe by now: what goes wrong here is a warning, and is tried again.
@@ -377,7 +386,11 @@ def expire(
         result.take_fates(fates)
         result.snapshots = told(folder, fates)
         folder.forget(readers)
-        errors = remove_trees(pool, top, [path.name for path in folder.leftovers(readers)])
+        complete(folder, tools, {fate.becomes: fate.why for fate in fates}, result)
+        if options.catalogs:
+            export(folder, options.catalogs, result)
+        leftovers = [path.name for path in folder.leftovers(readers)]
+        errors = remove_trees(tools.pool, tools.top, leftovers)
     except Stopped:
         errors = ["stopped"]
     except (OSError, EngineError) as error:

@@ -18,8 +18,8 @@ INTERVALS = ("daily", "weekly", "monthly")
 LABEL_LIMIT = 100
 
 
-class RunParser(argparse.ArgumentParser):
-    """What the engine's commands are told alike; raises :class:`Refused` for bad arguments."""
+class PlainParser(argparse.ArgumentParser):
+    """Raises :class:`Refused` for bad arguments."""
 
     def __init__(self, prog: str, description: str, epilog: str) -> None:
         super().__init__(
@@ -29,13 +29,20 @@ class RunParser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+
+    def error(self, message: str) -> NoReturn:
+        raise Refused(f"{message}; --help explains the arguments")
+
+
+class RunParser(PlainParser):
+    """What the engine's commands that do something are told alike."""
+
+    def __init__(self, prog: str, description: str, epilog: str) -> None:
+        super().__init__(prog, description, epilog)
         add = self.add_argument
         add("--log-dir", type=directory, metavar="DIR", help="keep the logs there")
         add("--result", type=directory, metavar="FILE", help="write what was done as JSON")
         add("--progress", type=directory, metavar="FILE", help="write what is being done as JSON")
-
-    def error(self, message: str) -> NoReturn:
-        raise Refused(f"{message}; --help explains the arguments")
 
 
 class Parser(RunParser):

@@ -36,7 +36,7 @@ LATEST = 253402300800  # the year 10000, which no calendar of ours has
 WITNESSES = 3
 CANDIDATES = 50  # changed paths among which witnesses are looked for
 IF_NEWEST = "If that is the newest, this run compares every file by content"
-LISTS = ("digests", "sharing", "directories")
+LISTS = ("digests", "sharing", "directories", "catalog", "changes")
 LONGEST_PATH = 1000  # of a witness, in characters
 
 

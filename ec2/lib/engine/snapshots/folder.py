@@ -13,6 +13,9 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
                              .daily.sharing.ID.gz and .daily.directories.ID.gz are its lists of
                              digests, of paths that share an inode, and of the directories that the
                              source had; see catalog.py, also for what binds them to it
+                             .daily.catalog.ID.gz names its files, and .daily.changes.ID.gz how the
+                             next newer one differs, see history/
+    FOLDER/.daily.snapshots  all that there are, as the last run has left them
     FOLDER/.daily.suspects   paths of files that the last run found not to be what the source has
     FOLDER/.daily.notes      what is known of the digests of the files in the stage
     FOLDER/.daily.parts      copies of large files that are continued by the next run
@@ -85,6 +88,7 @@ class SnapshotFolder:
         self.notes = path / f".{interval}.notes"
         self.suspects = path / f".{interval}.suspects"
         self.readers = readers_file(path)
+        self.listed = path / f".{interval}.snapshots"
         self.parts = path / f".{interval}.parts"
         self._complete = path / f".{interval}.complete"
         self._catalog = Catalog(path, interval)
@@ -224,7 +228,7 @@ class SnapshotFolder:
         for path in (self.stage, self.spare, self.parts, self._complete):
             if os.path.lexists(path) and not is_tree(path):
                 self.discard(path)
-        for path in (self.notes, self.suspects, self.readers):
+        for path in (self.notes, self.suspects, self.readers, self.listed):
             if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
                 self.discard(path)
 

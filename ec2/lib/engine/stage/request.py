@@ -34,6 +34,7 @@ class Options(CommonOptions):
     requests: Path | None
     exclude: list[str]
     exclude_caches: bool
+    catalogs: Path | None
     allow_empty: bool
     spare: bool
     clock_skew: int
@@ -98,6 +99,12 @@ def parse(words: list[str]) -> Options:
         "--exclude-caches",
         action="store_true",
         help="leave out what is in directories that have a CACHEDIR.TAG, but for that",
+    )
+    add(
+        "--catalogs",
+        type=arguments.directory,
+        metavar="DIR",
+        help="leave links to the snapshots' catalogs there, to be uploaded",
     )
     add("--allow-empty", action="store_true", help="accept that the source is empty now")
     add("--no-spare", dest="spare", action="store_false", help="remove what expires at once")

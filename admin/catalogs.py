@@ -1,0 +1,111 @@
+"""The catalogs of a stack's snapshots, brought here from the log bucket once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+from engine.history.members import Member, from_json
+from engine.history.upkeep import LIST, catalog_key, changes_key
+
+from admin.command import AdminError, Clients
+from admin.stack import Stack
+
+CACHE = Path(".cache/catalogs")
+
+
+class InBucket:
+    """Files are called by digests of what they are: no name that comes from elsewhere is a path
+    here, and what has changed in the bucket is another file."""
+
+    def __init__(self, client: Any, bucket: str, prefix: str, cache: Path = CACHE) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix
+        self._cache = cache / hashlib.sha256(f"{bucket}/{prefix}".encode()).hexdigest()[:32]
+        self._tags = dict(self._listed())
+
+    @classmethod
+    def of(cls, connect: Clients, stack: Stack) -> InBucket:
+        bucket, label = stack.outputs.get("LogBucket"), stack.parameters.get("FolderLabel")
+        if not bucket or not label:
+            raise AdminError(
+                f"The stack {stack.name} is of a release that has no catalogs. Update it first:"
+                " make deploy"
+            )
+        client = connect("s3")
+        return cls(client, bucket, prefix_of(client, bucket, label))
+
+    def _listed(self) -> Iterator[tuple[str, str]]:
+        """What there is, and what tells whether it has changed."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix
+        )
+        for page in pages:
+            for found in page.get("Contents", []):
+                yield found["Key"], f"{found['ETag']} {found['LastModified']}"
+
+    def members(self) -> list[Member]:
+        """As the last backup has left them."""
+        path = self._fetched(LIST)
+        if path is None:
+            raise AdminError(
+                "No backup has told yet which snapshots there are. Make one first: make backup-now"
+            )
+        try:
+            return from_json(path.read_bytes())
+        except ValueError as error:
+            raise AdminError(f"{error}. The next backup writes it anew") from error
+        finally:
+            self._tidy()
+
+    def catalog(self, member: Member) -> Path | None:
+        return self._fetched(catalog_key(member))
+
+    def changes(self, member: Member) -> Path | None:
+        return self._fetched(changes_key(member))
+
+    def _fetched(self, name: str) -> Path | None:
+        key = self._prefix + name
+        if key not in self._tags:
+            return None
+        path = self._place(key)
+        if not path.exists():
+            self._cache.mkdir(parents=True, exist_ok=True)
+            new = path.with_name(f"{path.name}.{os.getpid()}")
+            try:
+                self._client.download_file(self._bucket, key, str(new))
+            except ClientError as error:
+                if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+                    return None  # a backup has removed it meanwhile
+                raise
+            new.replace(path)
+        return path
+
+    def _place(self, key: str) -> Path:
+        return self._cache / hashlib.sha256(f"{key} {self._tags[key]}".encode()).hexdigest()
+
+    def _tidy(self) -> None:
+        """Of what is there no more, nothing is kept here."""
+        known = {self._place(key) for key in self._tags}
+        for path in self._cache.iterdir():
+            if path not in known:
+                path.unlink(missing_ok=True)
+
+
+def prefix_of(client: Any, bucket: str, label: str) -> str:
+    """CloudFormation tells question marks for what is not ASCII; the instance knows better."""
+    own = f"catalog/{label}/"
+    if "?" not in label:
+        return own
+    found = client.list_objects_v2(Bucket=bucket, Prefix="catalog/", Delimiter="/")
+    names = [each["Prefix"] for each in found.get("CommonPrefixes", [])]
+    return next((name for name in names if is_like(own, name)), own)
+
+
+def is_like(told: str, name: str) -> bool:
+    return len(told) == len(name) and all(a in (b, "?") for a, b in zip(told, name, strict=True))

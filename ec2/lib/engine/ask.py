@@ -1,0 +1,176 @@
+"""What snapshots hold, from their catalogs: find, diff, snapshots. Nothing is changed."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from engine.command import arguments
+from engine.command.outcome import EngineError, Refused
+from engine.command.text import printable
+from engine.history import shown
+from engine.history.compare import PER_PAGE as CHANGES_PER_PAGE
+from engine.history.compare import compare
+from engine.history.members import Member, chosen, from_json, unambiguous, with_sizes
+from engine.history.search import PER_PAGE, Pattern, Question, search
+from engine.history.upkeep import InFolder, members_of
+from engine.snapshots.folder import SnapshotFolder
+from engine.snapshots.retention import INTERVALS
+
+FIND = """\
+Find files in all snapshots in BACKUP/LABEL: each version of each that matches, the snapshots that
+hold it, and how to restore it.
+  report*.xlsx     a name; * and ? stand for anything but a slash, [a-z] for one of these
+  /a/b             that file, or all below that directory
+  /a/**/b          ** stands for anything
+  photos/*.jpg     wherever such a path ends so
+"""
+DIFF = """\
+What was added, changed and removed from one snapshot in BACKUP/LABEL to another.
+"""
+SNAPSHOTS = """\
+The snapshots in BACKUP/LABEL: when each was made, what it holds, what removing it would free, and
+why it is kept.
+"""
+EXIT_STATUS = """\
+Exit status: 0 answered, 1 failed, 2 refused.
+"""
+WHICH = "2026-11-20, 2026-11-20T02:00, daily.3 or the name under which it is held"
+
+
+def parser_of(action: str) -> argparse.ArgumentParser:
+    description = {"find": FIND, "diff": DIFF, "snapshots": SNAPSHOTS}[action]
+    parser = arguments.PlainParser(f"efs-{action}.sh", description, EXIT_STATUS)
+    add = parser.add_argument
+    add("--backup", type=arguments.directory, required=True, metavar="DIR", help="the backup")
+    add("--folder", type=arguments.folder_label, required=True, metavar="LABEL", help="in it")
+    add("--json", action="store_true", help="for programs")
+    if action == "find":
+        add("patterns", nargs="*", metavar="PATTERN", help="a name or a path, see above")
+        add("--file", action="append", default=[], metavar="/PATH", help="a path, taken literally")
+    if action == "diff":
+        add("begin", metavar="FROM", help=WHICH)
+        add("end", metavar="TO", help="likewise")
+        add("--in", dest="inside", default="/", metavar="/PATH", help="only there (/)")
+    if action != "snapshots":
+        usual = PER_PAGE if action == "find" else CHANGES_PER_PAGE
+        add("--page", type=arguments.count, default=1, metavar="N", help="which page (1)")
+        add(
+            "--per-page",
+            type=arguments.count,
+            default=usual,
+            metavar="N",
+            help=f"files on a page ({usual})",
+        )
+    return parser
+
+
+def opened(options: argparse.Namespace) -> tuple[SnapshotFolder, list[Member]]:
+    """The folder, and its snapshots with what the last runs have said of them."""
+    backup = arguments.readable_directory("--backup", options.backup)
+    path = backup / options.folder
+    if not path.is_dir():
+        folders = sorted(each.name for each in backup.iterdir() if each.is_dir())
+        raise Refused(
+            f"the backup has no folder {options.folder!r}; it has: {', '.join(folders) or 'none'}"
+        )
+    folder = SnapshotFolder(path, INTERVALS[0])
+    return folder, members_of(folder, reasons(path))
+
+
+def reasons(path: Path) -> dict[str, str]:
+    """Why each snapshot is kept, by name, as the last run of each interval has decided."""
+    found: dict[str, str] = {}
+    for interval in INTERVALS:
+        try:
+            members = from_json(SnapshotFolder(path, interval).listed.read_bytes())
+        except (OSError, ValueError):
+            continue
+        found.update({each.name: each.why for each in members if each.why})
+    return found
+
+
+def find(options: argparse.Namespace) -> None:
+    if not options.patterns and not options.file:
+        raise Refused("give what to find: a PATTERN, or --file; --help explains the arguments")
+    folder, members = opened(options)
+    patterns = [*map(Pattern.glob, options.patterns), *map(Pattern.path, options.file)]
+    question = Question(patterns, options.page, options.per_page)
+    answer = search(members, InFolder(folder), question)
+    if options.json:
+        write_json(shown.answer_json(answer, options.page, options.per_page))
+        return
+
+    def restore(member: Member, path: str, is_apart: bool) -> str:
+        which = unambiguous(member, members)
+        words = ["--backup", str(options.backup), "--folder", options.folder, "--snapshot", which]
+        words += ["--target", "DIR", "--path", path]
+        words += ["--mode", "NewDirectory"] if is_apart else []
+        return shlex.join(["efs-restore-fpsync.sh", *words])
+
+    write(shown.answer_lines(answer, options.page, options.per_page, restore))
+
+
+def diff(options: argparse.Namespace) -> None:
+    folder, members = opened(options)
+    begin, end = (chosen(text, members) for text in (options.begin, options.end))
+    found = compare(
+        begin, end, members, InFolder(folder), options.inside, options.page, options.per_page
+    )
+    if options.json:
+        write_json(shown.changes_json(begin, end, found, options.page, options.per_page))
+        return
+    page = (options.page, options.per_page)
+    write(shown.changes_lines(begin, end, options.inside, found, *page))
+
+
+def snapshots(options: argparse.Namespace) -> None:
+    folder, members = opened(options)
+    found = with_sizes(members, InFolder(folder))
+    if options.json:
+        write_json(shown.members_json(found))
+    else:
+        write(shown.table(found, time.time()))
+
+
+def write(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(printable(line))
+
+
+def write_json(found: Any) -> None:
+    print(json.dumps(found, indent=1))
+
+
+ACTIONS = {"find": find, "diff": diff, "snapshots": snapshots}
+
+
+def main(words: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    action, *rest = words
+    try:
+        ACTIONS[action](parser_of(action).parse_args(rest))
+        sys.stdout.flush()
+    except EngineError as error:
+        print(printable(str(error)), file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # whoever read it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(printable(str(error)), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,259 @@
+"""Which files match, in which versions, and which snapshots hold each of them.
+
+The catalogs are read side by side, each to its end: of millions of lines only those are looked at
+that have the letters of the pattern, and memory does not grow with what is found.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+from engine.history.catalog import (
+    DamagedCatalog,
+    Version,
+    blocks,
+    failing,
+    older_in,
+    unescaped,
+)
+from engine.history.members import Catalogs, Member, Source, sources
+
+PLAIN = re.compile(r"[^*?\[\]\\/\x00-\x1f\x7f\udc80-\udcff]+")
+PER_PAGE = 20  # files
+
+# The number of a source, and what its snapshot has: fields, or None.
+Event = tuple[int, Optional[bytes]]
+Hit = tuple[bytes, int, Optional[bytes]]
+
+
+class Pattern:
+    """What paths are asked for.
+
+    Without a slash: the name. With one at its beginning: the path from the top; with one elsewhere:
+    the end of the path. What is below a directory that matches such a path does, too.
+    """
+
+    def __init__(self, regex: str, letters: bytes) -> None:
+        self.regex = regex
+        self.letters = letters  # in the line of each path that matches
+
+    @classmethod
+    def glob(cls, text: str) -> Pattern:
+        stripped = text.strip("/")
+        if "/" not in text:
+            return cls(f"(?:.*/)?{translated(text)}", longest_plain(text))
+        start = "" if text.startswith("/") else "(?:.*/)?"
+        below = "(?:/.*)?" if stripped else ".*"
+        return cls(f"{start}{translated(stripped)}{below}", longest_plain(stripped))
+
+    @classmethod
+    def path(cls, text: str) -> Pattern:
+        """One path from the top, in which nothing has a meaning, and what is below it."""
+        stripped = text.strip("/")
+        regex = f"{re.escape(stripped)}(?:/.*)?" if stripped else ".*"
+        return cls(regex, longest_plain(stripped))
+
+
+def translated(glob: str) -> str:
+    """As a regular expression. ``*`` and ``?`` do not match slashes, ``**`` does."""
+    parts = re.split(r"(\*\*/?|\*|\?|\[[!^]?\]?[^\]]*\]|\\.)", glob)
+    return "".join(
+        _translated_one(part) if number % 2 else re.escape(part)
+        for number, part in enumerate(parts)
+    )
+
+
+def _translated_one(part: str) -> str:
+    if part in WILD:
+        return WILD[part]
+    if part.startswith("\\"):
+        return re.escape(part[1])
+    inner = part[1:-1]
+    negated = inner[:1] in ("!", "^") and len(inner) > 1
+    letters = re.sub(r"([\\\[\]^&~|])", r"\\\1", inner[negated:])
+    return f"(?!/)[{'^' if negated else ''}{letters}]"
+
+
+WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+def longest_plain(text: str) -> bytes:
+    """The longest part that stands in the catalog as it stands here."""
+    without = re.sub(r"\[[!^]?\]?[^\]]*\]|\\.", "*", text)
+    return max(PLAIN.findall(without), key=len, default="").encode()
+
+
+def matcher(patterns: Sequence[Pattern]) -> Callable[[bytes], bool]:
+    regex = re.compile("|".join(f"(?:{pattern.regex})" for pattern in patterns), re.DOTALL)
+    match = regex.fullmatch
+    return lambda path: match(os.fsdecode(path)) is not None
+
+
+class Question(NamedTuple):
+    patterns: Sequence[Pattern]
+    page: int = 1
+    per_page: int = PER_PAGE
+
+
+class Range(NamedTuple):
+    """Snapshots one after the other, newest first."""
+
+    members: Sequence[Member]
+
+
+@dataclass
+class Held:
+    """One version of a file, and where it is."""
+
+    version: Version
+    ranges: list[Range]
+
+    @property
+    def newest(self) -> Member:
+        return self.ranges[0].members[0]
+
+
+@dataclass
+class File:
+    """versions: newest first. gone: the oldest snapshot that has it no more, and after which no
+    other has it; None if the newest has it."""
+
+    path: bytes
+    versions: list[Held]
+    gone: Member | None
+
+
+@dataclass
+class Answer:
+    """files and versions: how many match; found: those of the page."""
+
+    files: int = 0
+    versions: int = 0
+    found: list[File] = field(default_factory=list)
+    searched: list[Member] = field(default_factory=list)
+    lost: list[Member] = field(default_factory=list)
+
+
+def search(members: Sequence[Member], catalogs: Catalogs, question: Question) -> Answer:
+    """A catalog that turns out to be damaged is done without, and all is read again."""
+    damaged: set[Path] = set()
+    while True:
+        those, lost = sources(members, catalogs, damaged)
+        try:
+            return _searched(those, lost, question)
+        except DamagedCatalog as error:
+            damaged.add(error.path)
+
+
+def _searched(those: list[Source], lost: list[Member], question: Question) -> Answer:
+    answer = Answer(searched=[source.member for source in those], lost=lost)
+    first = (question.page - 1) * question.per_page
+    wholes = [number for number, source in enumerate(those) if source.is_whole]
+    for path, group in grouped(those, question.patterns):
+        is_shown = first <= answer.files < first + question.per_page
+        if len(wholes) == len(group) == 1 and group[0][0] == wholes[0] and not is_shown:
+            answer.files += 1  # it has never changed
+            answer.versions += 1
+        elif held := versions(group, wholes, len(those)):
+            answer.files += 1
+            answer.versions += len(held)
+            if is_shown:
+                answer.found.append(described(path, held, those))
+    return answer
+
+
+def grouped(
+    those: Sequence[Source], patterns: Sequence[Pattern]
+) -> Iterator[tuple[bytes, list[Event]]]:
+    """Each path that matches, in order, and what the sources say of it."""
+    matches = matcher(patterns)
+    letters = [pattern.letters for pattern in patterns]
+    needle = re.compile(b"|".join(map(re.escape, letters))) if all(letters) else None
+    hits = heapq.merge(*(hits_in(n, each, needle, matches) for n, each in enumerate(those)))
+    for path, group in itertools.groupby(hits, itemgetter(0)):
+        yield path, [(number, fields) for _, number, fields in group]
+
+
+def hits_in(
+    number: int,
+    source: Source,
+    needle: re.Pattern[bytes] | None,
+    matches: Callable[[bytes], bool],
+) -> Iterator[Hit]:
+    """Of a whole catalog the fields; of changes what the older snapshot has."""
+    for line in candidates(source, needle):
+        name, _, rest = line.partition(b"\t")
+        if b"\\" in name:
+            name = unescaped(name)
+        if matches(name):
+            yield name, number, rest if source.is_whole else older_in(rest)
+
+
+def candidates(source: Source, needle: re.Pattern[bytes] | None) -> Iterator[bytes]:
+    """Lines that may match."""
+    for block in blocks(source.path) if source.is_whole else blocks(source.path, None):
+        if needle is None:
+            yield from block[:-1].split(b"\n")
+            continue
+        end = 0
+        while found := needle.search(block, end):
+            begin = block.rfind(b"\n", 0, found.start()) + 1
+            end = block.index(b"\n", found.start())
+            yield block[begin:end]
+
+
+def versions(
+    events: Iterable[Event], wholes: Iterable[int], count: int
+) -> list[tuple[bytes, list[tuple[int, int]]]]:
+    """Each version's fields, newest first, and which of ``count`` sources have it, from one to
+    before another.
+
+    What each source says holds until the next one says something else; of what a whole catalog does
+    not name there is nothing.
+    """
+    known: dict[int, bytes | None] = dict.fromkeys(wholes)
+    known.update(events)
+    starts = sorted(known)
+    found: dict[tuple[bytes, ...], tuple[bytes, list[tuple[int, int]]]] = {}
+    for start, end in zip(starts, [*starts[1:], count]):
+        fields = known[start]
+        if fields is None:
+            continue
+        _, ranges = found.setdefault(content_of(fields), (fields, []))
+        if ranges and ranges[-1][1] == start:
+            ranges[-1] = (ranges[-1][0], end)
+        else:
+            ranges.append((start, end))
+    return [*found.values()]
+
+
+def content_of(fields: bytes) -> tuple[bytes, ...]:
+    """What is the same for the same content: kind, size, and digest, or time if it has none."""
+    kind, size, mtime, md5, _ = fields.split(b"\t", 4)
+    return kind, size, md5 or mtime
+
+
+def described(
+    path: bytes, found: list[tuple[bytes, list[tuple[int, int]]]], those: Sequence[Source]
+) -> File:
+    held = []
+    for fields, ranges in found:
+        with failing(those[ranges[0][0]].path):
+            version = Version.parse(fields)
+        parts = [Range([source.member for source in those[a:b]]) for a, b in ranges]
+        held.append(Held(version, parts))
+    return File(path, held, gone(held, [source.member for source in those]))
+
+
+def gone(held: Sequence[Held], searched: Iterable[Member]) -> Member | None:
+    newest = max(each.newest.made for each in held)
+    later = (member for member in searched if member.made > newest)
+    return min(later, key=lambda member: member.made, default=None)
