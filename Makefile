@@ -12,7 +12,7 @@ GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_ca
 # One of each kind: the first, one of the usual, China, GovCloud, Europe's sovereign cloud, a new one.
 LINTED_REGIONS := us-east-1 eu-west-1 cn-north-1 us-gov-west-1 eusc-de-east-1 ap-southeast-6
 
-.PHONY: help setup demo build publish preflight deploy status backup-now snapshots find diff hold release remove restore undo cost test test-nfs test-faults coverage bench lint scan lock clean
+.PHONY: help setup demo build publish preflight deploy acceptance status backup-now snapshots find diff hold release remove restore undo cost test test-nfs test-faults coverage bench lint scan lock clean
 
 ##@ Getting started
 help: ## explain the targets
@@ -47,6 +47,10 @@ deploy: ## create or update a stack: STACK=name SrcEFS=fs-… VpcId=vpc-… Subn
 cost: ## what backups cost a month: FILES=1000000 GB=1024, optionally CHURN=2 RETAIN=7 INTERVAL=daily IA=1 ARCHIVE=none
 	@tools/setup.sh admin
 	@$(BIN)/python -m admin.cost
+
+acceptance: ## try in your account what no emulator can tell, and remove it again: REGION=… VPC=vpc-… SUBNETS=…,… EMAIL=you@…
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.acceptance
 
 ##@ Operating a stack
 status: ## the last runs, and the progress of the one that is running: STACK=name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,6 +38,7 @@ class Restoration:
     pause: Callable[[float], None] = time.sleep
     instances: set[str] = field(default_factory=set)
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    tags: Sequence[Mapping[str, str]] = ()
 
     def begin(self, template_url: str, parameters: Mapping[str, str]) -> None:
         self.clients("cloudformation").create_stack(
@@ -47,6 +48,7 @@ class Restoration:
                 {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
             ],
             Capabilities=["CAPABILITY_IAM"],
+            Tags=list(self.tags),
         )
 
     def wait(self, out: Console) -> None:

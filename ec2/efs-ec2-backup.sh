@@ -19,12 +19,17 @@ HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 readonly TASK=backup LOGS=/var/log/efs-backup RESULT=$STATE/result.json PROGRESS=$STATE/progress.json
 PROGRESS_SECONDS=${PROGRESS_SECONDS:-20}
 
+# None if there is none.
+active_run() {
+  aws dynamodb get-item --table-name "$TABLE_NAME" --consistent-read \
+    --key '{"BackupId": {"S": "lock"}}' --query 'Item.Run.S' --output text
+}
+
 # The lock item names the run that this instance was launched for. Its record says from now on what
 # was launched and where the logs will be: this instance may not live to report.
 claim_run() {
   local run values image
-  run=$(aws dynamodb get-item --table-name "$TABLE_NAME" --consistent-read \
-    --key '{"BackupId": {"S": "lock"}}' --query 'Item.Run.S' --output text)
+  run=$(active_run)
   [[ $run != None ]] || fail "No backup run is registered in the table $TABLE_NAME; was the group's capacity changed by hand?"
   BACKUP_ID=$run
   RUN_LABEL="$(date -u +%Y%m%d-%H%M%S)-$BACKUP_ID"
@@ -159,6 +164,18 @@ report() {
   notify 'EFS backup: the DynamoDB record could not be updated'
 }
 
+# The capacity is that of the run that holds the lock, or of the instance that goes on with this one. A
+# start that comes now waits until this is done: see LEAVING in the orchestrator.
+scale_in() {
+  local run
+  [[ -z $REPLACED ]] || return 0
+  if [[ -n $BACKUP_ID ]] && run=$(active_run) && [[ $run != "$BACKUP_ID" ]]; then
+    log "the capacity of the group is not for this run to set any more; the active run: $run"
+    return 0
+  fi
+  end_instance "$GROUP"
+}
+
 # The only way out. Each step is tried whatever became of the one before it.
 on_exit() {
   local status=$?
@@ -172,8 +189,7 @@ on_exit() {
   [[ ! -e $RESULT ]] || forget_requests
   report
   touch "$STATE/reported"
-  # The capacity is that of the instance that goes on.
-  [[ -n $REPLACED ]] || end_instance "$GROUP"
+  scale_in
 }
 
 main() {

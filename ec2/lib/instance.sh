@@ -34,6 +34,7 @@ group_of() { # instance id
     --query 'AutoScalingInstances[0].AutoScalingGroupName' --output text
 }
 
+# Whoever waits for it, like the start of the next backup, waits longer than this takes.
 end_instance() { # group
-  aws autoscaling set-desired-capacity --auto-scaling-group-name "$1" --desired-capacity 0
+  timeout 60 aws autoscaling set-desired-capacity --auto-scaling-group-name "$1" --desired-capacity 0
 }

@@ -44,6 +44,11 @@ class ScaleIn:
 
 
 @dataclass(frozen=True)
+class AwaitScaleIn:
+    """Wait until the group's capacity is 0, for a while, and then have it all decided again."""
+
+
+@dataclass(frozen=True)
 class EndInstance:
     """Have the group end this instance, whatever its capacity."""
 
@@ -117,7 +122,8 @@ class Retry:
 
 
 Action = (
-    BeginRun
+    AwaitScaleIn
+    | BeginRun
     | Schedule
     | ScaleOut
     | ScaleIn

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from orchestrator.actions import (
     Action,
     Attempt,
+    AwaitScaleIn,
     BeginRun,
     CloseRun,
     CompleteHook,
@@ -59,6 +60,8 @@ SSM_SCRIPT = "/opt/efs-backup/ec2/ssm.sh"
 SSM_DELIVERY_SECONDS = 60
 # Longer than the function can run: who has noted a scale-in for so long is dead.
 SCALE_IN_SECONDS = 360
+# Thrice is longer than LEAVING, and shorter than the function can run.
+AWAIT_SECONDS = 45
 
 ABSENT = f"attribute_not_exists({KEY})"
 
@@ -125,6 +128,8 @@ class Account:
                 self._set_desired(1)
             case ScaleIn(run):
                 self._scale_in(run)
+            case AwaitScaleIn():
+                self._await_scale_in()
             case EndInstance(instance):
                 self._end_instance(instance)
             case StopInstance(terminating):
@@ -266,6 +271,12 @@ class Account:
             self._set_desired(0)
         finally:
             self._forget_scale_in(until)
+
+    def _await_scale_in(self) -> None:
+        deadline = time.monotonic() + AWAIT_SECONDS
+        while self._group().desired and time.monotonic() < deadline:
+            time.sleep(1)
+        raise WorldChanged("the instance of the last run has ended itself, or takes long")
 
     def _forget_scale_in(self, until: dict[str, str]) -> None:
         """Unless another one, who scales in as well, has noted it since. It runs out by itself."""

@@ -13,6 +13,7 @@ from orchestrator import messages
 from orchestrator.actions import (
     Action,
     Attempt,
+    AwaitScaleIn,
     BeginRun,
     CloseRun,
     CompleteHook,
@@ -49,6 +50,8 @@ STOP_BEFORE_END = timedelta(minutes=15)
 KEEP_RECORD = timedelta(days=90)
 # EventBridge may deliver one tick of a rule twice, seconds apart and with two request ids.
 SAME_TICK = timedelta(minutes=1)
+# So long, after its report, an instance takes at most to set its group's capacity to 0.
+LEAVING = timedelta(minutes=2)
 # A service may need its time to refuse, and a check has five minutes.
 RUNS_TRIED_AGAIN = 2
 
@@ -119,6 +122,10 @@ def _start(event: Start, world: World, settings: Settings, now: datetime) -> Dec
         return Decision((), f"run {run} has begun before; its start is not repeated")
     if lock and active and active.running and now < lock.until:
         return _refuse(run, lock, active, settings, now)
+    if active and world.group.desired and _leaves(active, now):
+        # What the instance is about to do would hit that of the new run.
+        reason = f"run {run} waits for the instance of {active.backup_id}, which ends itself"
+        return Decision((AwaitScaleIn(),), reason)
     begun = Lock(run, now + settings.window)
     begin = (
         *_end_instances(world),
@@ -130,6 +137,12 @@ def _start(event: Start, world: World, settings: Settings, now: datetime) -> Dec
         return Decision(begin, f"run {run} begins", (measure,))
     ended = _finalise(f"run {run} begins;", lock, world, settings, now)
     return Decision((*ended.actions, *begin), ended.reason, (measure, *ended.observations))
+
+
+def _leaves(record: Record, now: datetime) -> bool:
+    """Whether the instance has just reported, and sets the capacity of its group to 0."""
+    ended = record.time("BackupStopTime")
+    return not record.running and ended is not None and now - ended < LEAVING
 
 
 def _refuse(run: str, lock: Lock, active: Record, settings: Settings, now: datetime) -> Decision:

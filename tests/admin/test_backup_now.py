@@ -11,6 +11,7 @@ from botocore.exceptions import ReadTimeoutError
 from admin import backup_now
 from admin.command import AdminError
 from tests.cloudformation import aws_environment
+from tests.stubs import Checked
 
 
 class Function:
@@ -32,7 +33,7 @@ class Function:
 )
 def test_the_answer_says_whether_it_has_begun(actions: list[str], begun: bool) -> None:
     answer = {"reason": "because", "actions": actions}
-    assert backup_now.invoke(Function(answer), "function", "stack") == answer
+    assert backup_now.invoke(Checked(Function(answer), "lambda"), "function", "stack") == answer
     assert backup_now.has_begun(answer) is begun
 
 
@@ -46,7 +47,7 @@ def test_the_answer_says_whether_it_has_begun(actions: list[str], begun: bool) -
 )
 def test_no_answer_that_says_it(function: Function, said: str) -> None:
     with pytest.raises(AdminError, match=said):
-        backup_now.invoke(function, "function", "stack")
+        backup_now.invoke(Checked(function, "lambda"), "function", "stack")
 
 
 def test_it_is_never_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from admin import deploy
 from admin.command import AdminError, Given
 from admin.stack import Stack
 from admin.template import Template
+from tests.stubs import Checked
 from tests.templates.reading import BACKUP, load
 
 OURS = ("Orchestrator", "EFSDynamoDB", "EFSAutoScalingGroup", "DstEFS")
@@ -113,7 +114,9 @@ def test_only_the_failures_of_the_last_update_are_told() -> None:
     pages = [{"StackEvents": newest_first[:2]}, {"StackEvents": newest_first[2:]}]
     paginator = SimpleNamespace(paginate=lambda **_: pages)
     client = SimpleNamespace(get_paginator=lambda operation: paginator)
-    stack = Stack("backup", "eu-west-1", "UPDATE_ROLLBACK_COMPLETE", {}, {}, client)
+    stack = Stack(
+        "backup", "eu-west-1", "UPDATE_ROLLBACK_COMPLETE", {}, {}, Checked(client, "cloudformation")
+    )
     assert list(stack.failures()) == ["AMIInfo: no image", "EFSDynamoDB: cancelled"]
 
 
@@ -129,7 +132,9 @@ def deployed(parameters: dict[str, str], size: str = "c5.xlarge", send: str = "Y
     }
     body = {"TemplateBody": {"Mappings": {"Map": mappings}}}
     client = SimpleNamespace(get_template=lambda **_: body)
-    return Stack("backup", "eu-west-1", "CREATE_COMPLETE", parameters, {}, client)
+    return Stack(
+        "backup", "eu-west-1", "CREATE_COMPLETE", parameters, {}, Checked(client, "cloudformation")
+    )
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from admin import manage
 from admin.command import AdminError, Given
 from admin.status import RunTable
+from tests.stubs import Checked
 
 SNAPSHOTS = [
     "daily.0 2026-11-20T02:00:11Z partial: one of the newest 7 daily",
@@ -69,7 +70,8 @@ def table() -> Table:
 @pytest.fixture
 def function(table: Table, monkeypatch: pytest.MonkeyPatch) -> Function:
     function = Function()
-    services = {"dynamodb": table, "lambda": function}
+    stubs = {"dynamodb": table, "lambda": function}
+    services = {name: Checked(stub, name) for name, stub in stubs.items()}
     stack = type("Stack", (), {"resource": lambda _, name: "table"})()
     monkeypatch.setattr(manage, "clients", lambda region: lambda name, **_: services[name])
     monkeypatch.setattr(manage.Stack, "backup", lambda connect, name: stack)

@@ -26,6 +26,7 @@ from admin.preflight.checks import Result, Status
 from admin.preflight.facts import Existing, Fact, Facts, Item, Reader, Request
 from admin.stack import Stack
 from admin.template import Template
+from tests.stubs import Checked
 
 REGION = "us-east-1"
 GROUP = "sg-0123456789abcdef0"
@@ -615,7 +616,7 @@ def test_a_stack_that_exists_gives_the_request() -> None:
     client.get_template.return_value = {
         "TemplateBody": "Mappings: {Map: {us-east-1: {InstanceSize: c6g.large}}}\nX: !Ref Y"
     }
-    stack = Stack.find(lambda service: client, "efs-backup")
+    stack = Stack.find(lambda service: Checked(client, service), "efs-backup")
     assert stack
     client.describe_stack_resource.side_effect = lambda StackName, LogicalResourceId: {
         "StackResourceDetail": {"PhysicalResourceId": f"the {LogicalResourceId}"}

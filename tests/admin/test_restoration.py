@@ -12,6 +12,7 @@ from rich.console import Console
 
 from admin.command import AdminError
 from admin.restoration import Pace, Restoration
+from tests.stubs import Checked
 
 
 class Account:
@@ -81,9 +82,13 @@ def group(desired: int, *instances: str) -> dict[str, Any]:
 BEGAN = datetime(2026, 3, 4, 5, tzinfo=UTC)
 
 
+def checked(account: Account) -> Checked:
+    return Checked(account, "cloudformation", "autoscaling", "s3")
+
+
 def waited(account: Account) -> tuple[Restoration, list[str]]:
     out = Console(file=io.StringIO(), width=200)
-    restoration = Restoration(account, "stack", "logs", pause=account.next, began=BEGAN)
+    restoration = Restoration(checked(account), "stack", "logs", pause=account.next, began=BEGAN)
     restoration.wait(out)
     return restoration, out.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
@@ -115,14 +120,14 @@ def test_a_stack_that_fails_is_explained() -> None:
 
 
 def test_a_report_that_is_not_there() -> None:
-    restoration = Restoration(Account(), "stack", "logs", instances={"i-9"})
+    restoration = Restoration(checked(Account()), "stack", "logs", instances={"i-9"})
     with pytest.raises(AdminError, match=r"no report in s3://logs/efs-restore-logs/.*e-mail"):
         restoration.notification()
 
 
 def test_a_report_of_long_ago_is_not_looked_at() -> None:
     restoration = Restoration(
-        Account(), "stack", "logs", instances={"i-1"}, began=BEGAN + timedelta(days=1)
+        checked(Account()), "stack", "logs", instances={"i-1"}, began=BEGAN + timedelta(days=1)
     )
     with pytest.raises(AdminError, match="no report"):
         restoration.notification()
@@ -139,7 +144,7 @@ def test_the_phases_of_the_instance_are_shown() -> None:
             account.objects[key] = told.pop(0)
 
     out = Console(file=io.StringIO(), width=200)
-    Restoration(account, "stack", "logs", pause=next_state, began=BEGAN).wait(out)
+    Restoration(checked(account), "stack", "logs", pause=next_state, began=BEGAN).wait(out)
     assert out.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
         "The instance i-1 is at work",
         "The instance i-1 is at work: plan",
@@ -184,7 +189,9 @@ def removed(account: Account, ended: datetime) -> tuple[int, str]:
             account.states.pop(0)
 
     out = Console(file=io.StringIO(), width=200)
-    Restoration(account, "stack", "logs", pause=pause).remove(out, {"StopTime": ended.isoformat()})
+    Restoration(checked(account), "stack", "logs", pause=pause).remove(
+        out, {"StopTime": ended.isoformat()}
+    )
     assert account.deleted == ["stack"]
     return len(waits), out.file.getvalue()  # type: ignore[attr-defined]
 

@@ -14,6 +14,7 @@ from admin import restore
 from admin.command import AdminError, Given
 from admin.stack import Stack
 from admin.template import Template
+from tests.stubs import Checked
 
 PARAMETERS = {
     "SrcEFS": "fs-1",
@@ -36,7 +37,14 @@ class CloudFormation:
         return {"TemplateBody": json.dumps({"Mappings": {"SourceCode": {"General": general}}})}
 
 
-STACK = Stack("backup", "eu-west-1", "CREATE_COMPLETE", PARAMETERS, OUTPUTS, CloudFormation())
+STACK = Stack(
+    "backup",
+    "eu-west-1",
+    "CREATE_COMPLETE",
+    PARAMETERS,
+    OUTPUTS,
+    Checked(CloudFormation(), "cloudformation"),
+)
 
 
 def given(**values: str) -> Given:
@@ -64,7 +72,14 @@ def test_what_the_backup_stack_knows_is_not_asked_for() -> None:
 
 def test_what_cloudformation_does_not_show_intact_is_asked_for() -> None:
     shown = {**PARAMETERS, "BackupPrefix": "/daten/b?ro", "FolderLabel": "b?ro"}
-    stack = Stack("backup", "eu-west-1", "CREATE_COMPLETE", shown, OUTPUTS, CloudFormation())
+    stack = Stack(
+        "backup",
+        "eu-west-1",
+        "CREATE_COMPLETE",
+        shown,
+        OUTPUTS,
+        Checked(CloudFormation(), "cloudformation"),
+    )
     with pytest.raises(
         AdminError, match=r"'b\?ro', RestorePrefix as '/daten/b\?ro'.*FolderLabel=…"
     ):
@@ -84,7 +99,9 @@ def test_a_restore_tells_no_more_and_costs_no_more_than_the_backup(
         get_template=lambda **_: {"TemplateBody": {"Mappings": {"Map": mappings}}}
     )
     shown = {**PARAMETERS, "InstanceType": "c7g.large", "SendAnonymousData": ""}
-    stack = Stack("backup", "eu-west-1", "CREATE_COMPLETE", shown, OUTPUTS, client)
+    stack = Stack(
+        "backup", "eu-west-1", "CREATE_COMPLETE", shown, OUTPUTS, Checked(client, "cloudformation")
+    )
     of_restore = Template.parse(Path("templates/efs-to-efs-restore.template").read_text())
     parameters = dict(of_restore.parameters)
     if not has_them:
@@ -165,9 +182,9 @@ class S3:
 
 def test_a_release_that_is_gone() -> None:
     with pytest.raises(AdminError, match=r"s3://my-eu-west-1/.*restore.template is gone"):
-        restore.restore_template(S3(404), STACK)
+        restore.restore_template(Checked(S3(404), "s3"), STACK)
     with pytest.raises(ClientError):
-        restore.restore_template(S3(403), STACK)
+        restore.restore_template(Checked(S3(403), "s3"), STACK)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,9 @@ LOCK_AND_REQUESTS = """
 case "$*" in
   *'[Item.BackupStatus.S, Item.InstanceId.S]'*) cat "$HOME/recorded" ;;
   *'"requests"'*) cat "$HOME/asked" 2>/dev/null || echo null ;;
-  'dynamodb get-item '*) [[ -e $HOME/no-lock ]] && echo None || echo run-a ;;
+  'dynamodb get-item '*)
+    [[ -e $HOME/no-lock ]] && echo None || echo run-a
+    [[ ! -e $HOME/next-lock ]] || mv "$HOME/next-lock" "$HOME/no-lock" ;;
   *' --cli-input-json '*)
     last=${*: -1}
     cp -- "${last#file://}" "$HOME/requests/.new"
@@ -412,6 +414,14 @@ def test_an_instance_that_nobody_asked_for_says_so(instance: BackupInstance) -> 
     assert instance.logs == ["ec2-logs/cloud-init-output.log"]
     assert not instance.published
     assert instance.ended
+
+
+def test_the_capacity_is_left_to_the_run_that_holds_the_lock(instance: BackupInstance) -> None:
+    """Its own run is over, as when it drains beyond its window: the function has scaled in."""
+    (instance.root / "next-lock").touch()
+    instance.boot()
+    assert instance.record["BackupStatus"] == "Success"
+    assert not instance.calls("autoscaling set-desired-capacity")
 
 
 def test_an_instance_that_does_not_know_itself_says_so(instance: BackupInstance) -> None:

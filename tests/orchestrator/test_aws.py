@@ -16,6 +16,7 @@ from botocore.stub import Stubber
 
 from orchestrator.actions import (
     Attempt,
+    AwaitScaleIn,
     BeginRun,
     CloseRun,
     CompleteHook,
@@ -350,6 +351,27 @@ class TestGroup:
         assert cloud.instances() == []
         account.apply(other)
         assert cloud.item("lock")["Run"] == {"S": "run-b"}  # type: ignore[index]
+
+    def test_a_capacity_that_is_set_to_0_is_waited_for_and_not_for_ever(
+        self, account: Account, cloud: Cloud
+    ) -> None:
+        account.apply(ScaleOut())
+        waits: list[float] = []
+
+        def wait(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 2:
+                account._set_desired(0)
+
+        with mock.patch("time.sleep", wait), pytest.raises(WorldChanged):
+            account.apply(AwaitScaleIn())
+        assert len(waits) == 2
+        account.apply(ScaleOut())
+        clock = mock.patch("time.monotonic", side_effect=range(0, 1000, 10))
+        with mock.patch("time.sleep", waits.append), clock, pytest.raises(WorldChanged):
+            account.apply(AwaitScaleIn())
+        assert 2 < len(waits) < 10
+        assert len(cloud.instances()) == 1
 
     def test_who_died_while_scaling_in_is_waited_for_and_no_longer(
         self, account: Account, cloud: Cloud

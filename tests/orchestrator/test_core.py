@@ -11,6 +11,7 @@ from orchestrator import messages
 from orchestrator.actions import (
     Action,
     Attempt,
+    AwaitScaleIn,
     BeginRun,
     CloseRun,
     CompleteHook,
@@ -102,6 +103,8 @@ def text(action: Action) -> str:
             return "desired 1"
         case ScaleIn():
             return "desired 0"
+        case AwaitScaleIn():
+            return "wait for capacity 0"
         case EndInstance(instance):
             return f"end {instance}"
         case StopInstance(terminating):
@@ -223,6 +226,21 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
         world(REPORTED, lock="a", instances="i-1"),
         "05:00",
         [*finalised("Success"), "end i-1", *BEGIN_B],
+    ),
+    "start while the instance that has reported is about to end itself waits for that": (
+        Start("b"),
+        world(REPORTED, lock="a", desired=1, instances="i-1"),
+        "02:31",
+        ["wait for capacity 0"],
+    ),
+    "start does not wait for one that has not ended itself in two minutes": (
+        Start("b"),
+        world(REPORTED, lock="a", desired=1, instances="i-1"),
+        "02:32",
+        [
+            *("desired 0", *finalised("Success"), "end i-1", "begin b until 05:32"),
+            *("schedule stop of b at 05:17", "desired 1"),
+        ],
     ),
     "start while the instance of the run before is being ended": (
         Start("b"),

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from orchestrator.actions import (
     Action,
     Attempt,
+    AwaitScaleIn,
     BeginRun,
     CloseRun,
     CompleteHook,
@@ -118,6 +119,9 @@ class Account:
             case ScaleIn(run):
                 assert run == (self.lock.run if self.lock else "")
                 self.desired = 0
+            case AwaitScaleIn():
+                self.desired = 0  # by the instance
+                raise Refused  # until it is decided again
             case EndInstance(instance):
                 assert self.lock is None, "before the run begins, or it could be that run's"
                 self.ending.add(instance)

@@ -1,6 +1,8 @@
 """Runs without an instance, ends that nobody hears of, and a stack that changes during a run."""
 
+import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -100,6 +102,37 @@ def test_an_ssm_command_that_fails_and_a_hook_that_times_out(backups, stop_in_th
     outcome = backups.run(stop_in_the_copy)
     autoscaling.put_lifecycle_hook(**kept, HeartbeatTimeout=hook["HeartbeatTimeout"])
     expect_unknown(backups, outcome)
+
+
+def start(backups):
+    """What the orchestrator answers to a start, as make backup-now asks it."""
+    answer = backups.account.client("lambda").invoke(
+        FunctionName=backups.stack.resources["Orchestrator"],
+        Payload=json.dumps({"mode": "backup", "action": "start"}),
+    )
+    return json.load(answer["Payload"])
+
+
+def test_a_start_while_the_last_instance_ends_itself(backups, wait_until):
+    """It has reported, and the capacity that it sets to 0 would soon be that of the next run."""
+    backups.break_instances({"aws": {'"autoscaling set-desired-capacity"*': "hold"}})
+    first = backups.stack.start()
+    wait_until(backups.mark(".holding").exists, 60)
+    assert backups.stack.item(first)["BackupStatus"] == "Success"
+    backups.account.image.rename(backups.account.image.with_name("mended"))
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(start, backups)
+        time.sleep(2)
+        assert not answer.done(), answer.result()
+        backups.mark(".go").touch()
+        assert "BeginRun" in answer.result()["actions"]
+    second = backups.stack.item("lock")["Run"]
+    backups.stack.wait_until_idle(120)
+    record = backups.stack.item(second)
+    assert (record["BackupStatus"], record["InstanceId"]) == ("Success", backups.instances()[-1])
+    assert record["InstanceId"] != backups.stack.item(first)["InstanceId"]
+    wait_until(lambda: len(backups.inbox.messages()), 30)
+    backups.expect_the_next_run_to_work()
 
 
 def test_a_file_system_that_is_gone_for_good(backups, stop_in_the_copy):

@@ -1,0 +1,309 @@
+"""What the acceptance deletes is its own, whatever happened before; and what it says of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from admin.acceptance import __main__ as command
+from admin.acceptance import report
+from admin.acceptance.account import TAG, Account, Journal
+from admin.acceptance.kept import KINDS, Kept
+from admin.acceptance.rows import ROWS, Found, Row, chosen
+from admin.command import AdminError, Given
+from tests.cloudformation import aws_environment
+from tests.stubs import Checked
+
+NAME = "efs-acceptance-01234567"
+REGION = "eu-west-1"
+OWN = [{"Key": TAG, "Value": NAME}]
+
+
+def given(**values: str) -> Given:
+    return Given({"GIVEN": " ".join(values), **values})
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    aws_environment(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    with mock_aws():
+        yield
+
+
+def make_file_system() -> str:
+    return str(boto3.client("efs").create_file_system(CreationToken="x")["FileSystemId"])
+
+
+def make_table() -> str:
+    boto3.client("dynamodb").create_table(
+        TableName="table",
+        KeySchema=[{"AttributeName": "BackupId", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "BackupId", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return "table"
+
+
+def make_bucket() -> str:
+    """With two versions of an object and one that is deleted."""
+    s3 = boto3.client("s3")
+    s3.create_bucket(
+        Bucket="my-log-bucket", CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+    versions = {"Status": "Enabled"}
+    s3.put_bucket_versioning(Bucket="my-log-bucket", VersioningConfiguration=versions)  # type: ignore[arg-type]
+    for body in (b"one", b"two"):
+        s3.put_object(Bucket="my-log-bucket", Key="a", Body=body)
+    s3.delete_object(Bucket="my-log-bucket", Key="a")
+    return "my-log-bucket"
+
+
+def make_log_group() -> str:
+    logs = boto3.client("logs")
+    for name in ("group", "group-of-another"):
+        logs.create_log_group(logGroupName=name)
+    return "group"
+
+
+MAKERS: dict[str, Callable[[], str]] = dict(
+    zip(KINDS, (make_file_system, make_table, make_bucket, make_log_group), strict=True)
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_kept_is_tagged_and_deleted(kind: str) -> None:
+    kept = Kept(kind, MAKERS[kind](), boto3.client)
+    assert kept.exists()
+    assert not kept.has_tag(TAG, NAME)
+    kept.tag("mine", "before")
+    kept.tag(TAG, NAME)
+    kept.tag(TAG, NAME)
+    assert kept.tags() == {"mine": "before", TAG: NAME}
+    kept.delete()
+    assert not kept.exists()
+
+
+class Stacks:
+    """CloudFormation, with stacks that leave everything behind."""
+
+    meta = SimpleNamespace(region_name=REGION)
+
+    def __init__(self, **tags: list[dict[str, str]]) -> None:
+        self.tags = tags
+        self.resources: dict[str, list[tuple[str, str]]] = {}
+        self.deleted: list[str] = []
+
+    def described(self, name: str) -> dict[str, Any]:
+        return {"StackName": name, "StackStatus": "CREATE_COMPLETE", "Tags": self.tags[name]}
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:
+        if StackName not in self.tags:
+            error = {"Error": {"Code": "ValidationError", "Message": "it does not exist"}}
+            raise ClientError(error, "DescribeStacks")
+        return {"Stacks": [self.described(StackName)]}
+
+    def delete_stack(self, StackName: str) -> None:
+        self.deleted.append(StackName)
+        del self.tags[StackName]
+
+    def get_paginator(self, operation: str) -> Any:
+        def paginate(StackName: str = "") -> Any:
+            if operation == "describe_stacks":
+                return [{"Stacks": [self.described(name) for name in self.tags]}]
+            found = [
+                {"ResourceType": k, "PhysicalResourceId": i, "ResourceStatus": "CREATE_COMPLETE"}
+                for k, i in self.resources.get(StackName, [])
+            ]
+            return [{"StackResourceSummaries": found}]
+
+        return SimpleNamespace(paginate=paginate)
+
+    def get_waiter(self, what: str) -> Any:
+        return SimpleNamespace(wait=lambda **_: None)
+
+
+class Here:
+    """An account with these stacks, and all that is said about it."""
+
+    def __init__(self, stacks: Stacks) -> None:
+        self.stacks, self.said = stacks, []
+        self.journal = Journal.read(NAME, REGION)
+
+    said: list[str]
+
+    def clients(self, service: str, **_: Any) -> Any:
+        if service == "cloudformation":
+            return Checked(self.stacks, service)
+        return boto3.client(service)  # type: ignore[call-overload]
+
+    @property
+    def account(self) -> Account:
+        return Account(self.clients, NAME, self.journal, self.said.append)
+
+
+def exist(*identities: tuple[str, str]) -> list[bool]:
+    return [Kept(kind, identity, boto3.client).exists() for kind, identity in identities]
+
+
+def test_own_stacks_are_deleted_with_what_they_leave_and_nothing_else() -> None:
+    own = [(kind, MAKERS[kind]()) for kind in KINDS]
+    other = ("AWS::EFS::FileSystem", boto3.client("efs").create_file_system()["FileSystemId"])
+    theirs = [{"Key": TAG, "Value": "efs-acceptance-76543210"}]
+    stacks = Stacks(**{NAME: OWN, f"{NAME}-source": OWN, "production": [], "theirs": theirs})
+    stacks.resources = {NAME: own, "production": [other]}
+    assert Here(stacks).account.remove_all() == []
+    assert stacks.deleted == [f"{NAME}-source", NAME], "the client has the group of the other"
+    assert exist(*own, other) == [False] * 4 + [True]
+
+
+def test_a_stack_without_the_tag_is_left_alone_whatever_its_name() -> None:
+    resource = ("AWS::EFS::FileSystem", make_file_system())
+    stacks = Stacks(**{NAME: []})
+    stacks.resources = {NAME: [resource]}
+    here = Here(stacks)
+    here.account.note(NAME)
+    assert here.account.remove_all() == [NAME]
+    assert stacks.deleted == []
+    assert exist(resource) == [True]
+    assert any("is left alone" in line for line in here.said)
+
+
+def test_what_a_crash_left_between_a_stack_and_its_resources() -> None:
+    tagged, bare = make_file_system(), boto3.client("efs").create_file_system()["FileSystemId"]
+    Kept(KINDS[0], tagged, boto3.client).tag(TAG, NAME)
+    here = Here(Stacks())
+    here.account.note(NAME)
+    here.journal.kept = [[KINDS[0], tagged], [KINDS[0], bare], [KINDS[0], "fs-01234567"]]
+    here.journal.write()
+    again = Here(Stacks())
+    assert again.account.remove_all() == [bare]
+    assert exist((KINDS[0], tagged), (KINDS[0], bare)) == [False, True]
+    assert json.loads(again.journal.path.read_text())["kept"] == [[KINDS[0], bare]]
+
+
+def test_it_is_noted_before_it_is_deleted() -> None:
+    resource = ("AWS::EFS::FileSystem", make_file_system())
+    stacks = Stacks(**{NAME: OWN})
+    stacks.resources = {NAME: [resource]}
+    here = Here(stacks)
+    here.account.note(NAME)
+
+    def killed(StackName: str) -> None:
+        raise KeyboardInterrupt
+
+    stacks.delete_stack = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        here.account.remove_all()
+    assert Journal.read(NAME, REGION).kept == [list(resource)]
+    assert Journal.read(NAME, REGION).stacks == [NAME]
+
+
+def test_a_stack_of_another_name_is_not_noted() -> None:
+    with pytest.raises(AssertionError):
+        Here(Stacks()).account.note("production")
+
+
+def test_a_journal_of_another_region_is_not_taken_for_this_one() -> None:
+    Journal.read(NAME, REGION).write()
+    with pytest.raises(AdminError, match="REGION=eu-west-1"):
+        Journal.read(NAME, "us-east-1")
+
+
+def test_only_what_is_chosen_is_tried() -> None:
+    assert {row.letter for row in chosen("")} == {r.letter for r in ROWS if r.by_default}
+    assert [row.letter for row in chosen("d, c")] == ["c", "d"]
+    assert list(chosen("all")) == list(ROWS)
+    with pytest.raises(AdminError, match="f: a restore whose instance ends early"):
+        list(chosen("c,f"))
+    with pytest.raises(AdminError, match="z: is no row"):
+        list(chosen("z"))
+
+
+ROW = Row("x", "A row", "nothing", lambda scene: Found(True, "it"))
+
+
+def test_the_report_is_a_table_in_which_names_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "report.md"
+    found = Found(False, "a|b\n\x1b[2J", "s3://logs/a")
+    report.write(path, NAME, REGION, [(ROW, found)])
+    (line,) = [line for line in path.read_text().splitlines() if line.startswith("| x")]
+    assert line == "| x | A row | nothing | a\\|b  [2J | OTHERWISE | s3://logs/a |"
+
+
+VALUES = {"REGION": REGION, "VPC": "vpc-1", "SUBNETS": "subnet-1,subnet-2", "EMAIL": "a@b.c"}
+
+
+@pytest.fixture
+def removed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the runs of which all was removed."""
+    names: list[str] = []
+    monkeypatch.setattr(Account, "remove_all", lambda account: names.append(account.name) or [])
+    return names
+
+
+def rows(monkeypatch: pytest.MonkeyPatch, *checks: Callable[[Any], Found]) -> None:
+    tried = [Row(letter, "title", "expected", c) for letter, c in zip("xyz", checks, strict=False)]
+    monkeypatch.setattr(command, "chosen", lambda only: tried)
+
+
+def raise_(error: BaseException) -> Callable[[Any], Found]:
+    def check(scene: Any) -> Found:
+        raise error
+
+    return check
+
+
+def test_a_row_that_fails_keeps_no_other_from_being_tried(
+    monkeypatch: pytest.MonkeyPatch, removed: list[str]
+) -> None:
+    good = Found(True, "as it should be")
+    rows(monkeypatch, raise_(AdminError("no such luck")), lambda scene: good)
+    assert command.main(given(**VALUES, YES="yes")) == 1
+    (name,) = removed
+    text = Path("acceptance", name, "report.md").read_text()
+    assert "it could not be tried: no such luck | OTHERWISE" in text
+    assert "as it should be | as expected" in text
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), KeyError("a fault of the program")])
+def test_whatever_ends_it_everything_is_removed(
+    monkeypatch: pytest.MonkeyPatch, removed: list[str], error: BaseException
+) -> None:
+    rows(monkeypatch, lambda scene: Found(True, "first"), raise_(error))
+    with pytest.raises(type(error)):
+        command.main(given(**VALUES, YES="yes"))
+    (name,) = removed
+    assert "first" in Path("acceptance", name, "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"YES": "no"}, "YES=yes"),
+        ({"SUBNETS": "subnet-1"}, "SUBNETS are two"),
+        ({"VPC": ""}, "VPC is missing"),
+        ({"ONLY": "q"}, "q: is no row"),
+        ({"CLEAN": "production"}, "CLEAN is 'production'"),
+        ({"CLEANUP": "x"}, "Unknown: CLEANUP"),
+    ],
+)
+def test_nothing_begins_without_what_it_takes(
+    removed: list[str], values: dict[str, str], said: str
+) -> None:
+    with pytest.raises(AdminError, match=said):
+        command.main(given(**{**VALUES, **values}))
+    assert removed == []
+
+
+def test_what_a_crash_left_is_removed_by_name(removed: list[str]) -> None:
+    assert command.main(given(REGION=REGION, CLEAN=NAME)) == 0
+    assert removed == [NAME]
