@@ -28,6 +28,7 @@ tick() {
   [[ ! -t 2 ]] || pause=1
   while sleep "$pause" &>/dev/null && kill -0 $$ 2>/dev/null; do
     line=$(tail -n 1 -- "$LOG" 2>/dev/null || :)
+    line=${line%$'\r'} # apt-get gives dpkg a terminal
     line=${line##*$'\r'}
     printf -v line '%5d s  %s' $((SECONDS - began)) "${line//[^[:print:]]/}"
     if ((pause == 1)); then
