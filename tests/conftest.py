@@ -1,7 +1,19 @@
 """What all tests share."""
 
+import os
+import tempfile
+from pathlib import Path
+
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+# What tests leave stays in this folder, where `make clean` finds it.
+if "TMPDIR" not in os.environ:
+    _temporary = Path(__file__).resolve().parents[1] / ".cache/tmp"
+    _temporary.mkdir(parents=True, exist_ok=True)
+    os.environ["TMPDIR"] = str(_temporary)
+    tempfile.tempdir = None  # pytest has asked for the default already
+os.environ.setdefault("STATE_DIR", f"{tempfile.gettempdir()}/ministack-state")
 
 # Tests that share something of which there is one: the demo, a machine with NFS, a build.
 ONE_AT_A_TIME = ("tests/local/test_demo.py", "tests/nfs/", "tests/tools/")

@@ -11,6 +11,7 @@ set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 VENV=.venv
+LOG=.cache/setup.log
 DEBIAN_PACKAGES=(bubblewrap ca-certificates curl openssl rsync util-linux)
 REQUIREMENTS=(requirements.txt)
 
@@ -19,6 +20,41 @@ say() { printf '%s\n' "$*" >&2; }
 refuse() {
   say "$@"
   exit 2
+}
+
+# Shows in the background how a step gets on, until this process ends or the step does.
+tick() {
+  local began=$SECONDS line pause=4
+  [[ ! -t 2 ]] || pause=1
+  while sleep "$pause" &>/dev/null && kill -0 $$ 2>/dev/null; do
+    line=$(tail -n 1 -- "$LOG" 2>/dev/null || :)
+    line=${line%$'\r'} # apt-get gives dpkg a terminal
+    line=${line##*$'\r'}
+    printf -v line '%5d s  %s' $((SECONDS - began)) "${line//[^[:print:]]/}"
+    if ((pause == 1)); then
+      printf '\r\e[K%s' "${line:0:78}" >&2
+    else
+      say "${line:0:78}"
+    fi
+  done
+}
+
+# step TITLE COMMAND...: runs a command whose output is for the log, and shown when it fails. What
+# takes longer than a few seconds shows its last line: on a terminal one that is written over.
+step() {
+  local ticker status=0
+  say "$1"
+  shift
+  mkdir -p "${LOG%/*}"
+  : >"$LOG"
+  tick &
+  ticker=$!
+  "$@" >"$LOG" 2>&1 || status=$?
+  kill "$ticker" || :
+  wait "$ticker" 2>/dev/null || :
+  [[ ! -t 2 ]] || printf '\r\e[K' >&2
+  ((status == 0)) || cat -- "$LOG" >&2
+  return "$status"
 }
 
 # A compiler, and what boots a machine for the NFS tests. Ubuntu does not have the latter, nor do
@@ -65,10 +101,11 @@ install_packages() {
         "sudo sh -c 'apt-get update && ${install[*]}'"$'\n'
     fi
     sudo=(sudo)
+    sudo true # may ask for the password, which it could not while a step is shown
   fi
-  say "Installing Debian packages: ${missing[*]}"
-  "${sudo[@]}" apt-get update --quiet=2 || say "apt-get update failed; trying with the package lists at hand."
-  "${sudo[@]}" "${install[@]}" --quiet=2
+  step "Updating the lists of Debian packages (seconds)" "${sudo[@]}" apt-get update ||
+    say "apt-get update failed; trying with the package lists at hand."
+  step "Installing Debian packages (up to two minutes): ${missing[*]}" "${sudo[@]}" "${install[@]}"
 }
 
 # A venv that an interrupted run left half made, that another Python made or that was moved here
@@ -88,14 +125,14 @@ make_venv() {
     rm -rf "$VENV"
     mkdir -p "$VENV"
     touch "$VENV/.incomplete"
-    "$python" -m venv "$VENV"
+    step "Making $VENV (10 seconds)" "$python" -m venv "$VENV"
   fi
   for file in "${REQUIREMENTS[@]}"; do
     [[ -e $VENV/$file ]] && continue
-    say "Installing Python packages: $file"
     touch "$VENV/.incomplete"
-    "$VENV/bin/python" -I -m pip install --quiet --no-input --disable-pip-version-check \
-      --require-hashes --requirement "$file"
+    step "Installing Python packages (up to a minute): $file" \
+      "$VENV/bin/python" -I -m pip install --no-input --disable-pip-version-check \
+      --progress-bar off --require-hashes --requirement "$file"
     cp "$file" "$VENV/$file"
     rm "$VENV/.incomplete"
   done

@@ -12,6 +12,9 @@ SETUP = Path("tools/setup.sh").resolve()
 PYTHON = f"{sys.base_exec_prefix}/bin/python3"
 # Stands in for pip, which takes seconds: refuses a requirement without a hash.
 PIP = "import sys; sys.exit('==' in open(sys.argv[-1]).read() if 'install' in sys.argv else 0)"
+TOOLS = (
+    "bash", "cat", "chmod", "cmp", "cp", "dirname", "env", "mkdir", "rm", "sleep", "tail", "touch",
+)  # fmt: skip
 COMMAND = (
     "apt-get update && env DEBIAN_FRONTEND=noninteractive"
     " apt-get install --yes --no-install-recommends"
@@ -38,7 +41,7 @@ class Machine:
         for name in ("", "-demo", "-dev", "-scan", "-lock"):
             (self.root / f"requirements{name}.txt").write_text("# nothing\n")
         self.venv = self.root / ".venv"
-        for name in ("bash", "chmod", "cmp", "cp", "dirname", "env", "mkdir", "rm", "touch"):
+        for name in TOOLS:
             (self.bin / name).symlink_to(program(name))
         self.python()
         self.packages(missing=[])
@@ -133,8 +136,20 @@ class TestPackages:
 
     def test_fails_when_apt_fails(self, machine: Machine) -> None:
         machine.packages(missing=["rsync"])
-        machine.stand_in("apt-get", "exit 100")
-        assert machine.run(root=True).returncode not in (0, 2)
+        machine.stand_in("apt-get", "echo why; exit 100")
+        result = machine.run(root=True)
+        assert result.returncode not in (0, 2)
+        assert "why\n" in result.stderr
+
+    def test_is_never_silent_for_long(self, machine: Machine) -> None:
+        machine.packages(missing=["rsync"])
+        machine.stand_in("apt-get", 'printf "one\rtwo\a %0300d\r\n" 0; [[ $1 == update ]] || sleep 5')
+        result = machine.run(root=True)
+        assert result.returncode == 0, result.stderr
+        *_, title, progress, venv, _, _, _ = result.stderr.splitlines()
+        assert title.endswith(": rsync")
+        assert progress == f"{'    4 s  two 000':0<78}"
+        assert venv.startswith("Making .venv")
 
     def test_the_demo_needs_no_linters(self, machine: Machine) -> None:
         machine.packages(missing=["shellcheck", "shfmt"])
