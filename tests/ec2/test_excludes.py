@@ -17,6 +17,7 @@ import pytest
 from engine.tree.patterns import Patterns, split
 
 from .conftest import Backup, Tree, check_digests, end_tree, exchange, read_tree
+from .test_catalogs import really_in, told_by
 from .test_history import UNPRIVILEGED
 from .test_interruptions import a_running_job, slow_rsync, wait_for
 from .test_restore import Restore, visible
@@ -449,6 +450,8 @@ def test_a_history_of_trees_and_patterns(backup: Backup, seed: int) -> None:
         found = read_tree(backup.snapshot(0))
         assert found.pop(b".") == read_tree(source)[b"."]
         assert found == expected
+        catalog = backup.list_of(backup.snapshot(0), "catalog")
+        assert told_by(catalog) == really_in(backup.snapshot(0))
         history.append((expected, patterns))
     assert backup.verify().exit_code == 0
     before = read_tree(source)

@@ -276,20 +276,17 @@ def note_of(
     result: BackupResult,
 ) -> Run:
     before = previous.run or Run(0)
-    changes = result.number_of_changes
-    replaced = result.number_of_files_linked + changes
-    was_spare = beginning.was_spare
-    source = source_identity(trees.source)
+    replaced = result.number_of_files_linked + result.number_of_changes
     return Run(
         started,
         result.number_of_files,
-        changes,
-        differed=replaced if was_spare else before.differed,
+        result.number_of_changes,
+        differed=replaced if beginning.was_spare else before.differed,
         verified_to=before.verified_to,
-        source=source,
+        source=source_identity(trees.source),
         is_partial=result.outcome == PARTIAL,
         apart=before.apart + 1 if before.apart else 0,
-        differed_over=before.apart if was_spare else before.differed_over,
+        differed_over=before.apart if beginning.was_spare else before.differed_over,
         excludes="\n".join(options.exclude),
         excludes_caches=options.exclude_caches,
     )
