@@ -31,8 +31,10 @@ def project(tmp_path_factory):
         shutil.copytree(sandbox.REPOSITORY / room, project / room)
     for file in FILES:
         shutil.copy(sandbox.REPOSITORY / file, project)
-    for made in (".venv", ".cache"):
-        (project / made).symlink_to(sandbox.REPOSITORY / made)
+    (project / ".venv").symlink_to(sandbox.REPOSITORY / ".venv")
+    (project / ".cache").mkdir()
+    for made in (sandbox.REPOSITORY / ".cache").glob("packages-*"):
+        (project / ".cache" / made.name).symlink_to(made)
     return project
 
 
