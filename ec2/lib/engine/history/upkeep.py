@@ -26,6 +26,7 @@ from engine.history.catalog import (
 )
 from engine.history.members import Member, to_json, with_sizes
 from engine.history.writing import Lists, Unlisted, write_from_previous, write_from_tree
+from engine.snapshots.catalog import Run
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.keeping import snapshots_in
 from engine.tree.pool import Pool
@@ -98,6 +99,13 @@ class Before(NamedTuple):
 
     catalog: Path | None
     sharing: Path | None
+
+    @classmethod
+    def of(cls, folder: SnapshotFolder, newest: Path | None, run: Run | None) -> Before:
+        """None also if the snapshot may have been changed since."""
+        if not newest or not run or not run.started:
+            return cls(None, None)
+        return cls(folder.catalog.list_of(newest, "catalog"), folder.sharing_of(newest))
 
 
 def write_newest(
