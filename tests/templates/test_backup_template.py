@@ -272,3 +272,12 @@ def test_the_orchestrator_knows_every_setting(resources: dict[str, Any]) -> None
     given = set(resources["Orchestrator"]["Properties"]["Environment"]["Variables"])
     source = (ROOT / "src" / "orchestrator" / "settings.py").read_text()
     assert given == set(re.findall(r'env, "([a-z_0-9]+)"', source))
+
+
+def test_logs_expire_and_catalogs_do_not() -> None:
+    bucket = load(BACKUP)["Resources"]["EFSLogBucket"]["Properties"]
+    rules = bucket["LifecycleConfiguration"]["Rules"]
+    expiring = tuple(rule.get("Prefix", "") for rule in rules if "ExpirationInDays" in rule)
+    for prefix in ("ec2-logs/", "efs-backup-log/", "ssm-logs/", "efs-restore-logs/"):
+        assert prefix.startswith(expiring), prefix
+    assert not "catalog/".startswith(expiring)

@@ -88,7 +88,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         context = Context(what_is_known, options.excludes)
         pool = stack.enter_context(Pool(PROCESSES, stop, work, context))
         restores = restores_in(trees.source)
-        before = previous.lists_in(folder)
+        before = Before.of(folder, previous.path, previous.run)
         parts = Parts(roots.inside(folder.parts).path, started, trees.margin)
         large = LargeFiles(trees, parts, stop, LARGE)
         changed = make_snapshot(
@@ -126,12 +126,6 @@ class Previous(NamedTuple):
     def of(cls, folder: SnapshotFolder) -> Previous:
         newest = folder.newest()
         return cls(newest, folder.run_of(newest) if newest else None)
-
-    def lists_in(self, folder: SnapshotFolder) -> Before:
-        """None also if the snapshot may have been changed since."""
-        if not self.path or not self.run or not self.run.started:
-            return Before(None, None)
-        return Before(folder.catalog.list_of(self.path, "catalog"), folder.sharing_of(self.path))
 
 
 class Roots(NamedTuple):

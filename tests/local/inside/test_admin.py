@@ -1,5 +1,6 @@
 """The commands of an administrator, as make runs them."""
 
+import json
 import os
 import re
 import shlex
@@ -30,8 +31,10 @@ def project(tmp_path_factory):
         shutil.copytree(sandbox.REPOSITORY / room, project / room)
     for file in FILES:
         shutil.copy(sandbox.REPOSITORY / file, project)
-    for made in (".venv", ".cache"):
-        (project / made).symlink_to(sandbox.REPOSITORY / made)
+    (project / ".venv").symlink_to(sandbox.REPOSITORY / ".venv")
+    (project / ".cache").mkdir()
+    for made in (sandbox.REPOSITORY / ".cache").glob("packages-*"):
+        (project / ".cache" / made.name).symlink_to(made)
     return project
 
 
@@ -227,6 +230,20 @@ def test_a_snapshot_is_held_by_the_next_backup(backed_up, deployed, make):
     assert not held.exists()
     kept = sorted(path.name for path in (backup / LABEL).glob("[!.]*"))
     assert kept == ["daily.0", "daily.1", "daily.2"]
+
+
+def test_questions_are_answered_from_the_log_bucket(backed_up, deployed, make, refused):
+    _, backup = deployed
+    found = make("find", STACK="office", NAME="fil?")
+    assert "/docs/file" in found
+    assert re.search(r"make restore STACK=office DATE=20\S+Z SUBDIR=/docs/file\n", found)
+    snapshots = json.loads(make("snapshots", STACK="office", FORMAT="json"))
+    there = sorted(path.name for path in (backup / LABEL).glob("[!.]*"))
+    assert [each["name"] for each in snapshots] == there
+    assert all(each["complete"] and each["frees"] is not None for each in snapshots)
+    oldest, newest = snapshots[-1]["name"], snapshots[0]["made"]
+    assert make("diff", STACK="office", FROM=oldest, TO=newest).startswith(f"{oldest} (made 20")
+    assert "the nearest: daily.0" in refused("diff", STACK="office", FROM="2099-01-01", TO=oldest)
 
 
 @pytest.fixture

@@ -73,9 +73,16 @@ def runs(stack, inbox, wait_until):
     for number in range(LARGE_FILES):
         (stack.source / f"large.{number}").unlink()
     (stack.source / "file").write_text("content")
+    catalogs = {"Bucket": stack.resources["EFSLogBucket"], "Prefix": "catalog/"}
+    s3 = stack.account.client("s3")
+    expired = "catalog/efs-backup/files/2019-04-14T000000Z-0.tsv.gz"
+    s3.put_object(Bucket=catalogs["Bucket"], Key=expired)
     stack.start()
     stack.wait_until_idle(60)
     assert inbox.wait().message["BackupStatus"] == "Success"
+    names = [each["Key"] for each in s3.list_objects_v2(**catalogs)["Contents"]]
+    assert "catalog/efs-backup/snapshots.json" in names
+    assert expired not in names
     stack.account.fire(stack.resources["CheckEvent"])
     age = {"Namespace": "EFSBackup", "MetricName": "SnapshotAge"}
     wait_until(lambda: stack.account.client("cloudwatch").list_metrics(**age)["Metrics"])

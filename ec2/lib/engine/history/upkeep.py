@@ -26,6 +26,7 @@ from engine.history.catalog import (
 )
 from engine.history.members import Member, to_json, with_sizes
 from engine.history.writing import Lists, Unlisted, write_from_previous, write_from_tree
+from engine.snapshots.catalog import Run
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.keeping import snapshots_in
 from engine.tree.pool import Pool
@@ -99,6 +100,13 @@ class Before(NamedTuple):
     catalog: Path | None
     sharing: Path | None
 
+    @classmethod
+    def of(cls, folder: SnapshotFolder, newest: Path | None, run: Run | None) -> Before:
+        """None also if the snapshot may have been changed since."""
+        if not newest or not run or not run.started:
+            return cls(None, None)
+        return cls(folder.catalog.list_of(newest, "catalog"), folder.sharing_of(newest))
+
 
 def write_newest(
     folder: SnapshotFolder,
@@ -149,11 +157,13 @@ def complete(folder: SnapshotFolder, tools: Tools, why: Mapping[str, str], resul
     own = [each for each in members if each.chain == folder.interval]
     with failing("what is missing of the catalogs", result):
         remove_damaged(folder, own)
+        is_whole = False
         for _ in range(2):  # what turns out to be damaged is written anew
-            for member in own:
-                write_missing(folder, member, tools, result)
-            for newer, member in zip([None, *own], own):
-                link(folder, member, newer, tools, result)
+            if not is_whole:
+                for member in own:
+                    write_missing(folder, member, tools, result)
+                done = [link(folder, *pair, tools, result) for pair in zip([None, *own], own)]
+                is_whole = all(done)
     with failing("the list of snapshots", result):
         found = with_sizes(members, InFolder(folder))
         write_atomically(folder.listed, to_json(found))
@@ -207,22 +217,26 @@ def without_stop(what: str, result: Told) -> Iterator[None]:
 
 
 def link(
-    folder: SnapshotFolder, member: Member, newer: Member | None, tools: Tools, result: Told
-) -> None:
-    """Note how the next newer one differs, unless that is noted."""
+    folder: SnapshotFolder, newer: Member | None, member: Member, tools: Tools, result: Told
+) -> bool:
+    """Note how the next newer one differs, unless that is noted. Returns whether it is."""
     target = place_of(folder, member, "changes")
     found = link_of(target) if target.exists() else None
     expected = (member.id, newer.id if newer else "")
+    if found and found[:2] == expected:
+        return True
     older = place_of(folder, member, "catalog")
     other = place_of(folder, newer, "catalog") if newer else None
-    if (found and found[:2] == expected) or not older.exists() or (other and not other.exists()):
-        return
+    if not older.exists() or (other and not other.exists()):
+        return False
     if tools.stop.received:
         raise Stopped("stopped")
     with without_stop(f"what changed after {member.name}", result):
         known = found and found.snapshot == member.id
         totals = Totals(found.files, found.bytes) if found and known else totals_of(older)
         write_changes(target, *expected, older, other, totals)
+        return True
+    return False
 
 
 def export(folder: SnapshotFolder, target: Path, result: Told) -> None:
