@@ -31,6 +31,8 @@ class Row:
     launches: int = 0
     """Instances that are launched for it: what takes time, and costs."""
     by_default: bool = True
+    needs_snapshot: bool = False
+    """One more instance is launched where no row before has made one."""
     not_local: str = ""
     """Why an emulator cannot answer it."""
 
@@ -126,8 +128,7 @@ def remount(scene: Scene) -> None:
 
 
 def protection(scene: Scene) -> Found:
-    if not scene.tree or scene.table.run(scene.back_up().backup_id).status != "Success":
-        return Found(False, "the backup before it failed")
+    scene.need_snapshot()
     _ = scene.backup_mounted
     before = can_write(scene)
     scene.account.update(scene.stack, ProtectSnapshots="Yes")
@@ -172,8 +173,7 @@ def removed(scene: Scene) -> Found:
 
 
 def restores(scene: Scene) -> Found:
-    if not list(scene.table.items()) or not scene.back_up():
-        return Found(False, "no backup")
+    scene.need_snapshot()
     before = scene.tool("digest", SOURCE)
     scene.run(f"rm {SOURCE}/docs/file; rm -r {SOURCE}/empty; echo new >{SOURCE}/new")
     damaged = scene.tool("digest", SOURCE)
@@ -252,11 +252,11 @@ ROWS = (
         "Incomplete, and what the command said is in the log bucket", stopped, 1),
     Row("a", "Who can write under ProtectSnapshots",
         "before, whoever connects; then only the backup, while a client still reads",
-        protection, 2),
+        protection, 1, needs_snapshot=True),
     Row("e", "The policy is removed with its parameter",
         "the backup file system has no policy (a replica is not tried)", removed),
     Row("m", "Restores: a file, everything, undo",
-        "Success, Success, Undone; the source is again what was backed up", restores, 4),
+        "Success, Success, Undone; the source is again what was backed up", restores, 3, needs_snapshot=True),
     Row("j", "What is metered", "a figure that make cost can be compared with", metered,
         not_local=NO_CLOUD),
     Row("g", "A killed instance is replaced (MaxSize 1), and (h) its lock runs out",

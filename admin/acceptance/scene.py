@@ -19,7 +19,7 @@ from admin.acceptance.account import Account
 from admin.command import AdminError, Given
 from admin.restoration import Restoration
 from admin.stack import Stack
-from admin.status import Run, RunTable
+from admin.status import Run, RunTable, runs_of
 from tools import publish
 
 HERE = Path(__file__).parent
@@ -211,6 +211,13 @@ class Scene:
     def back_up(self) -> Run:
         self.account.say("Backing up")
         return self.ended(self.start())
+
+    def need_snapshot(self) -> None:
+        """Raises AdminError when there is none, and none can be made."""
+        if any(run.status == "Success" for run in runs_of(self.table.items())):
+            return
+        if (run := self.back_up()).status != "Success":
+            raise AdminError(f"The backup before it: {run.status}: {run.message}")
 
     def restore(self, **asked: str) -> dict[str, Any]:
         """What a restore notified, once its stack is gone."""
