@@ -216,6 +216,31 @@ def replaced(scene: Scene) -> Found:
     )
 
 
+def restore_replaced(scene: Scene) -> Found:
+    """Its instance is ended from outside as soon as it is there."""
+    scene.need_snapshot()
+    scene.run(f"mv {SOURCE}/docs {SOURCE}/docs-were-here")
+    ended: list[str] = []
+
+    def instance(stack: str) -> str:
+        group = {"Name": "tag:aws:cloudformation:stack-name", "Values": [stack]}
+        alive = {"Name": "instance-state-name", "Values": ["running"]}
+        found = scene.client("ec2").describe_instances(Filters=[group, alive])["Reservations"]
+        return next((i["InstanceId"] for r in found for i in r["Instances"]), "")
+
+    def end_it(stack: str) -> None:
+        ended.append(scene.until("the instance of the restore", 15, lambda: instance(stack)))
+        scene.client("ec2").terminate_instances(InstanceIds=ended)
+
+    message = scene.restore(end_it, SUBDIR="/docs/")
+    back = scene.run(f"ls {SOURCE}/docs")
+    return Found(
+        message["Status"] == "Success" and "file" in back,
+        f"{ended[0]} was terminated; {message['Status']}: {message['Message']}",
+        f"s3://{scene.stack.outputs['LogBucket']}/efs-restore-logs/",
+    )
+
+
 def metered(scene: Scene) -> Found:
     efs, now = scene.stack.outputs["BackupEFS"], datetime.now(UTC)
     found = scene.client("cloudwatch").get_metric_statistics(
@@ -260,12 +285,14 @@ ROWS = (
         restores, 3, needs_snapshot=True),
     Row("j", "What is metered", "a figure that make cost can be compared with", metered,
         not_local=NO_CLOUD),
+    Row("f", "The instance of a restore ends early",
+        "another one takes its place: Success", restore_replaced, 2, by_default=False,
+        needs_snapshot=True, not_local="an instance here has no tag of its stack"),
     Row("g", "A killed instance is replaced (MaxSize 1), and (h) its lock runs out",
         "Success by another instance, which waited for the lock", replaced, 2, by_default=False,
         not_local="a lock here ends with its process, and the disk of an instance is the host's"),
 )  # fmt: skip
 NOT_HERE = {
-    "f": "a restore whose instance ends early: end the instance of a make restore by hand",
     "h": "is a part of g",
     "i": "cold storage stays cold: takes two visits a day apart; see docs/acceptance.md",
 }

@@ -219,8 +219,10 @@ class Scene:
         if (run := self.back_up()).status != "Success":
             raise AdminError(f"The backup before it: {run.status}: {run.message}")
 
-    def restore(self, **asked: str) -> dict[str, Any]:
-        """What a restore notified, once its stack is gone."""
+    def restore(
+        self, meanwhile: Callable[[str], object] = lambda stack: None, **asked: str
+    ) -> dict[str, Any]:
+        """What a restore notified, once its stack is gone. meanwhile: gets the stack's name."""
         self.restores += 1
         name = f"{self.account.name}-restore-{self.restores}"
         self.account.say(f"Restoring: {asked or 'everything'}")
@@ -234,6 +236,7 @@ class Scene:
         )
         self.account.note(name)
         restoration.begin(url, parameters)
+        meanwhile(name)
         restoration.wait(self.out)
         message = restoration.notification()
         self.account.remove(name)
