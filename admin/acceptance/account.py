@@ -23,6 +23,7 @@ from admin.stack import Stack
 
 TAG = "efs-backup-acceptance"
 NAME = re.compile(r"efs-acceptance-[0-9a-f]{8}")
+MADE = re.compile("(CREATE|UPDATE|ROLLBACK)_.*IN_PROGRESS")
 FOLDER = Path("acceptance")
 
 
@@ -152,7 +153,8 @@ class Account:
             self.journal.write()
             for kind, identity in self.journal.kept:
                 bucket = Kept(kind, identity, self.clients)
-                if kind == "AWS::S3::Bucket" and bucket.has_tag(TAG, self.name):
+                is_bucket = kind == "AWS::S3::Bucket" and bucket.exists()
+                if is_bucket and bucket.has_tag(TAG, self.name):
                     bucket.empty()
             self.say(f"Deleting the stack {stack}")
             client = self.clients("cloudformation")
@@ -170,9 +172,7 @@ class Account:
         """What is being made would not be in the list yet, and could stay behind unnoticed."""
         for _ in range(3600 // self.delay):
             stack = Stack.find(self.clients, name)
-            if stack is None or not re.fullmatch(
-                r"(CREATE|UPDATE|ROLL).*_IN_PROGRESS", stack.status
-            ):
+            if stack is None or not MADE.fullmatch(stack.status):
                 return
             self.say(f"Waiting for {name}: {stack.status}")
             self.pause(self.delay)

@@ -222,11 +222,16 @@ def restore_replaced(scene: Scene) -> Found:
     scene.run(f"mv {SOURCE}/docs {SOURCE}/docs-were-here")
     ended: list[str] = []
 
-    def instance(stack: str) -> str:
-        group = {"Name": "tag:aws:cloudformation:stack-name", "Values": [stack]}
-        alive = {"Name": "instance-state-name", "Values": ["running"]}
-        found = scene.client("ec2").describe_instances(Filters=[group, alive])["Reservations"]
-        return next((i["InstanceId"] for r in found for i in r["Instances"]), "")
+    def instance(name: str) -> str:
+        try:
+            stack = Stack.find(scene.account.clients, name)
+            group = stack.resource("RestoreAutoScalingGroup") if stack else ""
+        except (ClientError, KeyError):
+            return ""  # not yet
+        found = scene.client("autoscaling").describe_auto_scaling_groups(
+            AutoScalingGroupNames=[group]
+        )["AutoScalingGroups"]
+        return next((i["InstanceId"] for g in found for i in g["Instances"]), "")
 
     def end_it(stack: str) -> None:
         ended.append(scene.until("the instance of the restore", 15, lambda: instance(stack)))
@@ -287,7 +292,7 @@ ROWS = (
         not_local=NO_CLOUD),
     Row("f", "The instance of a restore ends early",
         "another one takes its place: Success", restore_replaced, 2, by_default=False,
-        needs_snapshot=True, not_local="an instance here has no tag of its stack"),
+        needs_snapshot=True),
     Row("g", "A killed instance is replaced (MaxSize 1), and (h) its lock runs out",
         "Success by another instance, which waited for the lock", replaced, 2, by_default=False,
         not_local="a lock here ends with its process, and the disk of an instance is the host's"),
