@@ -123,7 +123,7 @@ lint: setup ## run ruff, mypy, shellcheck, shfmt, cfn-lint and yamllint
 	$(BIN)/mypy --python-version 3.10 ec2 # the oldest that it knows; an instance has 3.9
 	shellcheck $(SHELL_FILES)
 	shfmt -d -i 2 -ci $(SHELL_FILES)
-	for template in templates/*.template; do \
+	for template in templates/*.template admin/acceptance/*.template; do \
 	  sed 's/%%[A-Z0-9_]*%%/placeholder/g' "$$template" | $(BIN)/cfn-lint --regions $(LINTED_REGIONS) || exit; \
 	done
 	$(BIN)/yamllint --strict .

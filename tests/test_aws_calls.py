@@ -55,8 +55,9 @@ def takes(operation: Any, call: ast.Call) -> bool:
 
 
 CALLS = [(path, name, call) for path in PROGRAMS for name, call in calls(path)]
-# Variables of make, properties of a custom resource, and what waits or pages for a given name.
-OTHERS = {"command", "update", "paginate", "wait"}
+# Variables of make, properties of a custom resource, what waits or pages for a given name, and
+# methods of the acceptance.
+OTHERS = {"command", "update", "paginate", "wait", "create", "restore"}
 
 
 @pytest.mark.parametrize(

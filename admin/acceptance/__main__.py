@@ -1,7 +1,7 @@
 """Tries in the user's own account what no emulator can tell, and removes all that it made.
 
     make acceptance REGION=eu-west-1 VPC=vpc-… SUBNETS=subnet-…,subnet-… EMAIL=you@example.com
-                    [ONLY=a,c or all] [YES=yes] [KEEP=yes]
+                    [ONLY=a,c or all] [YES=yes]
     make acceptance REGION=eu-west-1 CLEAN=efs-acceptance-01234567
 
 Exit code 0: all that was tried is as expected; 1: something is not, could not be tried, or could
@@ -83,7 +83,8 @@ def pace(connect: Clients) -> int:
 
 def announce(connect: Clients, name: str, region: str, rows: Iterable[Row]) -> None:
     rows = list(rows)
-    launches = sum(row.launches for row in rows)
+    needs = any(row.needs_snapshot for row in rows) and not any(row.letter == "k" for row in rows)
+    launches = sum(row.launches for row in rows) + needs
     minutes = AROUND_MINUTES + launches * LAUNCH_MINUTES
     dollars = AROUND_DOLLARS + launches * LAUNCH_MINUTES / 60 * INSTANCE_DOLLARS
     account = connect("sts").get_caller_identity()["Account"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from admin.stack import Stack
 
 TAG = "efs-backup-acceptance"
 NAME = re.compile(r"efs-acceptance-[0-9a-f]{8}")
+MADE = re.compile("(CREATE|UPDATE|ROLLBACK)_.*IN_PROGRESS")
 FOLDER = Path("acceptance")
 
 
@@ -60,6 +62,7 @@ class Account:
     say: Callable[[str], None]
     delay: int = 10
     """Seconds from one look at a stack to the next."""
+    pause: Callable[[float], None] = time.sleep
 
     @property
     def tags(self) -> list[dict[str, str]]:
@@ -140,14 +143,19 @@ class Account:
     def remove(self, stack: str) -> None:
         """A stack, and what it leaves behind, which is noted first."""
         if self.is_own(stack):
+            self._settle(stack)
             for kept in self._resources(stack):
+                if not kept.exists():
+                    continue
                 kept.tag(TAG, self.name)
                 if [kept.kind, kept.identity] not in self.journal.kept:
                     self.journal.kept.append([kept.kind, kept.identity])
             self.journal.write()
-            for kept in self._resources(stack):
-                if kept.kind == "AWS::S3::Bucket" and kept.has_tag(TAG, self.name):
-                    kept.empty()
+            for kind, identity in self.journal.kept:
+                bucket = Kept(kind, identity, self.clients)
+                is_bucket = kind == "AWS::S3::Bucket" and bucket.exists()
+                if is_bucket and bucket.has_tag(TAG, self.name):
+                    bucket.empty()
             self.say(f"Deleting the stack {stack}")
             client = self.clients("cloudformation")
             client.delete_stack(StackName=stack)
@@ -159,6 +167,15 @@ class Account:
         self._remove_kept()
         self.journal.stacks.remove(stack)
         self.journal.write()
+
+    def _settle(self, name: str) -> None:
+        """What is being made would not be in the list yet, and could stay behind unnoticed."""
+        for _ in range(3600 // self.delay):
+            stack = Stack.find(self.clients, name)
+            if stack is None or not MADE.fullmatch(stack.status):
+                return
+            self.say(f"Waiting for {name}: {stack.status}")
+            self.pause(self.delay)
 
     def _remove_kept(self) -> None:
         for kind, identity in list(self.journal.kept):

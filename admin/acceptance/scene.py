@@ -19,7 +19,7 @@ from admin.acceptance.account import Account
 from admin.command import AdminError, Given
 from admin.restoration import Restoration
 from admin.stack import Stack
-from admin.status import Run, RunTable
+from admin.status import Run, RunTable, runs_of
 from tools import publish
 
 HERE = Path(__file__).parent
@@ -212,8 +212,17 @@ class Scene:
         self.account.say("Backing up")
         return self.ended(self.start())
 
-    def restore(self, **asked: str) -> dict[str, Any]:
-        """What a restore notified, once its stack is gone."""
+    def need_snapshot(self) -> None:
+        """Raises AdminError when there is none, and none can be made."""
+        if any(run.status == "Success" for run in runs_of(self.table.items())):
+            return
+        if (run := self.back_up()).status != "Success":
+            raise AdminError(f"The backup before it: {run.status}: {run.message}")
+
+    def restore(
+        self, meanwhile: Callable[[str], object] = lambda stack: None, **asked: str
+    ) -> dict[str, Any]:
+        """What a restore notified, once its stack is gone. meanwhile: gets the stack's name."""
         self.restores += 1
         name = f"{self.account.name}-restore-{self.restores}"
         self.account.say(f"Restoring: {asked or 'everything'}")
@@ -227,6 +236,7 @@ class Scene:
         )
         self.account.note(name)
         restoration.begin(url, parameters)
+        meanwhile(name)
         restoration.wait(self.out)
         message = restoration.notification()
         self.account.remove(name)

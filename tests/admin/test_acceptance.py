@@ -101,9 +101,10 @@ class Stacks:
         self.tags = tags
         self.resources: dict[str, list[tuple[str, str]]] = {}
         self.deleted: list[str] = []
+        self.state = lambda: "CREATE_COMPLETE"
 
     def described(self, name: str) -> dict[str, Any]:
-        return {"StackName": name, "StackStatus": "CREATE_COMPLETE", "Tags": self.tags[name]}
+        return {"StackName": name, "StackStatus": self.state(), "Tags": self.tags[name]}
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:
         if StackName not in self.tags:
@@ -207,6 +208,25 @@ def test_it_is_noted_before_it_is_deleted() -> None:
     assert Journal.read(NAME, REGION).stacks == [NAME]
 
 
+def test_what_is_still_being_made_is_waited_for() -> None:
+    """Interrupted while a stack is created: its list is not complete yet."""
+    resource = ("AWS::EFS::FileSystem", make_file_system())
+    stacks = Stacks(**{NAME: OWN})
+    states = ["CREATE_IN_PROGRESS"] * 3
+    stacks.state = lambda: states[0] if states else "CREATE_COMPLETE"
+
+    def time_passes(seconds: float) -> None:
+        states.pop()
+        if not states:
+            stacks.resources = {NAME: [resource]}
+
+    here = Here(stacks)
+    account = Account(here.clients, NAME, here.journal, here.said.append, pause=time_passes)
+    assert account.remove_all() == []
+    assert states == []
+    assert exist(resource) == [False]
+
+
 def test_a_stack_of_another_name_is_not_noted() -> None:
     with pytest.raises(AssertionError):
         Here(Stacks()).account.note("production")
@@ -222,8 +242,8 @@ def test_only_what_is_chosen_is_tried() -> None:
     assert {row.letter for row in chosen("")} == {r.letter for r in ROWS if r.by_default}
     assert [row.letter for row in chosen("d, c")] == ["c", "d"]
     assert list(chosen("all")) == list(ROWS)
-    with pytest.raises(AdminError, match="f: a restore whose instance ends early"):
-        list(chosen("c,f"))
+    with pytest.raises(AdminError, match="i: cold storage stays cold"):
+        list(chosen("c,i"))
     with pytest.raises(AdminError, match="z: is no row"):
         list(chosen("z"))
 
