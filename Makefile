@@ -18,7 +18,14 @@ LINTED_REGIONS := us-east-1 eu-west-1 cn-north-1 us-gov-west-1 eusc-de-east-1 ap
 help: ## explain the targets
 	@awk -F ':.*## ' \
 	  '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	   /^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	   /^[a-z-]+:.*## / { \
+	     line = sprintf("  make %-11s", $$1); n = split($$2, words, " "); \
+	     for (i = 1; i <= n; i++) { \
+	       if (length(line " " words[i]) > 80) { print line; line = sprintf("%18s", "") } \
+	       line = line " " words[i] \
+	     } \
+	     print line \
+	   }' $(MAKEFILE_LIST)
 
 setup: ## install all that is needed: Debian packages, .venv
 	@tools/setup.sh

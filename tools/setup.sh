@@ -97,8 +97,7 @@ install_packages() {
     apt-get install --yes --no-install-recommends "${missing[@]}")
   if ((EUID != 0)); then
     if ! sudo -n true 2>/dev/null && ! { [[ -t 0 ]] && command -v sudo >/dev/null; }; then
-      refuse $'Debian packages are missing. Run this, then try again:\n\n' \
-        "sudo sh -c 'apt-get update && ${install[*]}'"$'\n'
+      refuse $'Debian packages are missing. Run this, then try again:\n\n'"sudo sh -c 'apt-get update && ${install[*]}'"$'\n'
     fi
     sudo=(sudo)
     sudo true # may ask for the password, which it could not while a step is shown

@@ -29,6 +29,7 @@ def test_help_is_the_default_and_explains_every_target(project: Path) -> None:
     output = make(project)
     for target in phony.split()[1:]:
         assert f"make {target} " in output
+    assert max(map(len, output.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
