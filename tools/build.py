@@ -86,13 +86,15 @@ def write_templates(source: Path, target: Path, placeholders: Mapping[str, str])
 
 
 def released(template: str) -> str:
-    """Without the comments that are for this repository alone: a template of more than 51,200 bytes
-    cannot be given to CloudFormation without a bucket.
+    """Without the comments that are for who changes the resources: a template of more than 51,200
+    bytes cannot be given to CloudFormation without a bucket. Those on what users choose stay.
 
-    >>> released("a: 1\n  # checkov:skip=CKV_AWS_1:why\n# --- Part ---\n# Why.\nb: 2\n")
-    'a: 1\n# Why.\nb: 2\n'
+    >>> released("# Why.\\na: 1\\n# checkov:X\\n# --- Part\\nResources:\\n  # How.\\n  b: 2\\n")
+    '# Why.\\na: 1\\nResources:\\n  b: 2\\n'
     """
-    return re.sub(r"(?m)^ *# (checkov:|---).*\n", "", template)
+    choices, heading, resources = template.partition("\nResources:\n")
+    choices = re.sub(r"(?m)^ *# (checkov:|---).*\n", "", choices + "\n")[:-1]
+    return choices + heading + re.sub(r"(?m)^ *# .*\n", "", resources)
 
 
 def filled(text: str, placeholders: Mapping[str, str]) -> str:

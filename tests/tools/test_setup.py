@@ -143,7 +143,9 @@ class TestPackages:
 
     def test_is_never_silent_for_long(self, machine: Machine) -> None:
         machine.packages(missing=["rsync"])
-        machine.stand_in("apt-get", 'printf "one\rtwo\a %0300d\r\n" 0; [[ $1 == update ]] || sleep 5')
+        machine.stand_in(
+            "apt-get", 'printf "one\rtwo\a %0300d\r\n" 0; [[ $1 == update ]] || sleep 5'
+        )
         result = machine.run(root=True)
         assert result.returncode == 0, result.stderr
         *_, title, progress, venv, _, _, _ = result.stderr.splitlines()
