@@ -6,10 +6,14 @@
  *                                    part, after N others
  *   FAULT_FIFO=file                  who opens a file of its name to read it finds a FIFO there,
  *                                    which somebody has just put in the place of that file
+ *   FAULT_TWICE=inode, FAULT_UNSEEN=inode   it comes twice in a listing, or not at all
+ *   FAULT_CLOCK=seconds              the clock of this machine has jumped by that once a directory
+ *                                    was read
  *   FAULT_SYNC=file                  files that get another name before they are on storage are
  *                                    named in that file: what a power cut would leave is anything
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static int fails(const char *path) {
@@ -145,4 +150,43 @@ int openat(int directory, const char *path, int flags, ...) {
   va_end(rest);
   exchange(directory, path, flags);
   return next(directory, path, flags, mode);
+}
+
+static int is_in(const char *variable, const struct dirent64 *entry) {
+  const char *inode = getenv(variable);
+  return inode != NULL && entry != NULL && entry->d_ino == strtoul(inode, NULL, 10);
+}
+
+static int has_read;
+
+struct dirent64 *readdir64(DIR *directory) {
+  static struct dirent64 *(*next)(DIR *);
+  static __thread struct dirent64 again;
+  static __thread DIR *once_more;
+  if (next == NULL)
+    *(void **)&next = dlsym(RTLD_NEXT, "readdir64");
+  has_read = 1;
+  if (once_more == directory) {
+    once_more = NULL;
+    return &again;
+  }
+  struct dirent64 *entry = next(directory);
+  if (is_in("FAULT_UNSEEN", entry))
+    entry = next(directory);
+  if (is_in("FAULT_TWICE", entry)) {
+    memcpy(&again, entry, entry->d_reclen);
+    once_more = directory;
+  }
+  return entry;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+  static int (*next)(clockid_t, struct timespec *);
+  const char *seconds = getenv("FAULT_CLOCK");
+  if (next == NULL)
+    *(void **)&next = dlsym(RTLD_NEXT, "clock_gettime");
+  int result = next(clock, now);
+  if (result == 0 && clock == CLOCK_REALTIME && seconds != NULL && has_read)
+    now->tv_sec += atol(seconds);
+  return result;
 }

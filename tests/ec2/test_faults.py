@@ -227,6 +227,72 @@ def test_the_clock_was_wrong_when_the_last_run_was_made(published: Backup, days:
     works(published)
 
 
+@pytest.mark.parametrize("days", [-400, -1, 1, 400])
+def test_the_clock_jumps_during_a_run(
+    published: Backup, faults: str, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """All is exact, also a change of which only the ctime tells, and the runs after it."""
+    with monkeypatch.context() as patch:
+        patch.setenv("LD_PRELOAD", faults)
+        patch.setenv("FAULT_CLOCK", str(days * 86400))
+        fill(published.source, 10, "changed")
+        outcome = published.must_publish()
+    assert read_tree(published.snapshot(0)) == read_tree(published.source)
+    made = json.loads(published.about(published.snapshot(0)).read_text())["made"]
+    assert abs(made - time.time() - days * 86400) < 60, "it did not jump"
+    assert outcome.result["warnings"] == []
+    path = next(published.source.rglob("f3"))
+    info = path.stat()
+    path.write_text("CHANGED 3"[: info.st_size].ljust(info.st_size))
+    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+    for _ in range(2):
+        works(published)
+
+
+class TestListing:
+    """Directories that change while they are read: names come twice, or not at all."""
+
+    @pytest.fixture
+    def wide(self, published: Backup, faults: str, monkeypatch: pytest.MonkeyPatch) -> Backup:
+        fill(published.source, 10, "changed")
+        (published.source / "deep/er").mkdir(parents=True)
+        (published.source / "deep/er/file").write_text("text")
+        monkeypatch.setenv("LD_PRELOAD", faults)
+        return published
+
+    @pytest.mark.parametrize("name", ["f3", "deep", "er"])
+    def test_a_name_comes_twice(
+        self, wide: Backup, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.setenv("FAULT_TWICE", inode_of(wide, name))
+        for _ in range(3):  # new, unchanged, and from the spare
+            result = wide.must_publish().result
+            assert read_tree(wide.snapshot(0)) == read_tree(wide.source)
+            assert result["number_of_files"] == len(files_of(wide.source))
+
+    @pytest.mark.parametrize("name", ["f3", "deep", "er"])
+    def test_a_name_does_not_come(
+        self, wide: Backup, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        """It is as if it had been removed: nothing else is, and it is back with the next run."""
+        works(wide)
+        with monkeypatch.context() as patch:
+            patch.setenv("FAULT_UNSEEN", inode_of(wide, name))
+            wide.must_publish()
+        now, source = read_tree(wide.snapshot(0)), read_tree(wide.source)
+        lost = {path for path in source if name.encode() in path.split(b"/")}
+        assert now == {path: entry for path, entry in source.items() if path not in lost}
+        works(wide)
+
+
+def inode_of(backup: Backup, name: str) -> str:
+    return str(next(backup.source.rglob(name)).stat().st_ino)
+
+
+def files_of(tree: Path) -> list[Path]:
+    return [path for path in tree.rglob("*") if path.is_symlink() or not path.is_dir()]
+
+
 def test_a_lock_that_a_process_holds_ends_with_it(published: Backup) -> None:
     """What a machine that was killed leaves is the kernel's to clear, not a file to remove."""
     lock = published.target / published.label / ".lock"
