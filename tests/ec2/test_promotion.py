@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.snapshots.catalog import Run
+from engine.snapshots.about import Run
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.keeping import retain, snapshots_in
 from engine.snapshots.readers import Readers
@@ -150,8 +150,8 @@ def a_folder(home: Path) -> SnapshotFolder:
         tree = folder.path / name
         tree.mkdir()
         (tree / "which").write_text(name)
-        folder.catalog.begin(tree, Run(1, files=1))
-        folder.catalog.note(tree, made=BEGIN + day * DAY)
+        folder.register.begin(tree, Run(1, files=1))
+        folder.register.note(tree, made=BEGIN + day * DAY)
     return folder
 
 

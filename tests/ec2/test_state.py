@@ -11,8 +11,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from engine.snapshots.catalog import About, Run, claims, recognised, witnesses
+from engine.snapshots.about import About, Run
 from engine.snapshots.folder import SnapshotFolder
+from engine.snapshots.recognition import claims, recognised, witnesses
 
 from .conftest import DAMAGES, Backup, read_tree
 

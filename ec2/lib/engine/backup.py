@@ -22,7 +22,7 @@ from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.parts import LARGE, Parts
 from engine.copying.rsync import Copying
 from engine.history.upkeep import Before, Tools, complete, export, write_newest
-from engine.snapshots.catalog import Run, source_identity
+from engine.snapshots.about import Run, source_identity
 from engine.snapshots.folder import Beginning, SnapshotFolder
 from engine.snapshots.holds import hold_previous, is_upheaval, obey_all
 from engine.snapshots.keeping import retain, told

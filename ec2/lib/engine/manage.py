@@ -95,7 +95,7 @@ def locate(path: Path, request: Request) -> tuple[SnapshotFolder, Snapshot]:
     """The snapshot, and the folder as it is for the runs that made it."""
     folder = SnapshotFolder(path, INTERVALS[0])
     snapshot = find_snapshot(folder, request.snapshot)
-    about = folder.catalog.of(snapshot.path)
+    about = folder.register.of(snapshot.path)
     interval, _, _ = snapshot.path.name.partition(".")
     made_in = about.interval if about else interval if interval in INTERVALS else INTERVALS[0]
     return SnapshotFolder(path, made_in), snapshot

@@ -19,7 +19,7 @@ from engine.command.execution import execute
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import Messages
-from engine.snapshots.catalog import source_identity
+from engine.snapshots.about import source_identity
 from engine.snapshots.choice import Snapshot, opened_snapshot
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.removal import RemoveEmpty, remove_trees

@@ -26,7 +26,7 @@ from engine.history.catalog import (
 )
 from engine.history.members import Member, to_json, with_sizes
 from engine.history.writing import Lists, Unlisted, write_from_previous, write_from_tree
-from engine.snapshots.catalog import Run
+from engine.snapshots.about import Run
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.keeping import snapshots_in
 from engine.tree.pool import Pool
@@ -86,7 +86,7 @@ def members_of(folder: SnapshotFolder, why: Mapping[str, str]) -> list[Member]:
     """All that are published: of each chain the newest first. why: they are kept, by name."""
     found: list[tuple[str, float, Member]] = []
     for each in snapshots_in(folder):
-        about = folder.catalog.of(folder.path / each.name)
+        about = folder.register.of(folder.path / each.name)
         identifier, chain = (about.id, about.interval) if about else ("", "")
         reason = why.get(each.name, "")
         member = Member(identifier, each.name, each.made, chain, each.is_partial, why=reason)
@@ -105,7 +105,7 @@ class Before(NamedTuple):
         """None also if the snapshot may have been changed since."""
         if not newest or not run or not run.started:
             return cls(None, None)
-        return cls(folder.catalog.list_of(newest, "catalog"), folder.sharing_of(newest))
+        return cls(folder.register.list_of(newest, "catalog"), folder.sharing_of(newest))
 
 
 def write_newest(
@@ -122,7 +122,7 @@ def write_newest(
     what ``notes`` have; or, if there is none, written later as of any other snapshot.
     """
     newest = folder.snapshot(0)
-    target = folder.catalog.list_of(newest, "catalog")
+    target = folder.register.list_of(newest, "catalog")
     if target is None or previous.catalog is None or not previous.catalog.is_file():
         return
     lists = Lists(folder.digests_of(newest), folder.sharing_of(newest))
@@ -173,7 +173,7 @@ def remove_damaged(folder: SnapshotFolder, members: Sequence[Member]) -> None:
     """Of many or large ones a part in each run, each when its turn comes."""
     if not members:
         return
-    newest = folder.catalog.of(folder.path / members[0].name)
+    newest = folder.register.of(folder.path / members[0].name)
     turn = newest.sequence % len(members) if newest else 0
     left = CHECKED_BYTES
     for member in [*members[turn:], *members[:turn]]:

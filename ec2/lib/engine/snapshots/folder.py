@@ -12,7 +12,7 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
     FOLDER/.daily.about.ID   what is known of a snapshot; .daily.digests.ID.gz,
                              .daily.sharing.ID.gz and .daily.directories.ID.gz are its lists of
                              digests, of paths that share an inode, and of the directories that the
-                             source had; see catalog.py, also for what binds them to it
+                             source had; see register.py, also for what binds them to it
                              .daily.catalog.ID.gz names its files, and .daily.changes.ID.gz how the
                              next newer one differs, see history/
     FOLDER/.daily.snapshots  all that there are, as the last run has left them
@@ -40,8 +40,10 @@ from typing import NamedTuple
 from engine.command.files import locked, sync_directory
 from engine.command.outcome import Refused, Stopped
 from engine.command.process import TICK_SECONDS, StopSignals
-from engine.snapshots.catalog import Catalog, Run, witnesses
+from engine.snapshots.about import Run
 from engine.snapshots.readers import Readers, readers_file
+from engine.snapshots.recognition import witnesses
+from engine.snapshots.register import Register
 from engine.snapshots.retention import HELD, INTERVALS
 
 log = logging.getLogger(__name__)
@@ -91,7 +93,7 @@ class SnapshotFolder:
         self.listed = path / f".{interval}.snapshots"
         self.parts = path / f".{interval}.parts"
         self._complete = path / f".{interval}.complete"
-        self._catalog = Catalog(path, interval)
+        self._register = Register(path, interval)
         self._is_loaded = False
 
     def snapshot(self, number: int) -> Path:
@@ -104,7 +106,7 @@ class SnapshotFolder:
         latest, held = max(known, default=(0, None))
         if not numbered or not held:
             return numbered or held
-        about = self.catalog.of(numbered)
+        about = self.register.of(numbered)
         return held if about and about.sequence < latest else numbered
 
     def held(self) -> list[Path]:
@@ -159,9 +161,9 @@ class SnapshotFolder:
         pass for one that was begun long ago.
         """
         if self.stage.is_dir():
-            about = self.catalog.of(self.stage)
+            about = self.register.of(self.stage)
             if not about:
-                self.catalog.begin(self.stage, Run(started))
+                self.register.begin(self.stage, Run(started))
             return Beginning(unfinished=about.run if about else None)
         runs = [self.run_of(path) or Run(0) for _, path in self.numbered()]
         if self.spare.is_dir() and readers.have(self.spare):
@@ -173,7 +175,7 @@ class SnapshotFolder:
         self.notes.unlink(missing_ok=True)
         was_spare = self.spare.is_dir()
         self.spare.mkdir(mode=0o700, exist_ok=True)
-        self.catalog.begin(self.spare, Run(started))
+        self.register.begin(self.spare, Run(started))
         self.spare.rename(self.stage)
         return Beginning(was_spare=was_spare)
 
@@ -186,19 +188,19 @@ class SnapshotFolder:
     def run_of(self, snapshot: Path) -> Run | None:
         """The run that made it; None for version 1.5. One of which nothing is known proves nothing:
         it seems to be of a time before everything."""
-        about = self.catalog.of(snapshot)
+        about = self.register.of(snapshot)
         return about.run if about else Run(0)
 
     def note_run(self, tree: Path, run: Run) -> None:
-        self.catalog.note(tree, run=run)
+        self.register.note(tree, run=run)
 
     @property
-    def catalog(self) -> Catalog:
+    def register(self) -> Register:
         """What is known of the snapshots that there are."""
         if not self._is_loaded:
-            self._catalog.load(self.trees())
+            self._register.load(self.trees())
             self._is_loaded = True
-        return self._catalog
+        return self._register
 
     def recover(self) -> list[str]:
         """Put right what killed runs, copying and accidents left here; return what to tell.
@@ -209,19 +211,19 @@ class SnapshotFolder:
         self._clear()
         self.finish_publishing()
         if is_new:
-            self._catalog.adopt([path for _, path in self.numbered()])
+            self._register.adopt([path for _, path in self.numbered()])
         snapshots = self.trees()
-        recognised = self._catalog.load(snapshots)
+        recognised = self._register.load(snapshots)
         self._is_loaded = True
-        self._catalog.distrust(snapshots)
-        self._catalog.bind()
+        self._register.distrust(snapshots)
+        self._register.bind()
         if recognised:
             log.info(
                 "the snapshots were copied here: %d of %d were recognised by what is in them",
                 recognised,
                 len(snapshots),
             )
-        return self._catalog.problems
+        return self._register.problems
 
     def _clear(self) -> None:
         """What is of another kind than a run would make is in the way."""
@@ -248,12 +250,12 @@ class SnapshotFolder:
         one is killed among them.
         """
         newest = self.newest()
-        before = self.catalog.of(newest) if newest else None
+        before = self.register.of(newest) if newest else None
         if before and not run.changes:
             found = before.witnesses
         else:
             found = witnesses(self.stage, newest, changed)
-        self.catalog.note(self.stage, run=run, made=now, witnesses=found)
+        self.register.note(self.stage, run=run, made=now, witnesses=found)
         self.stage.rename(self._complete)
         self.finish_publishing()
         sync_directory(self.path)
@@ -284,7 +286,7 @@ class SnapshotFolder:
         found = []
         latest, before = math.inf, ""
         for path in self.trees():
-            about = self.catalog.of(path)
+            about = self.register.of(path)
             made = about.made if about else None
             interval, _, _ = path.name.partition(".")
             latest = latest if interval == before and f"{interval}." != HELD else math.inf
@@ -324,13 +326,13 @@ class SnapshotFolder:
     def _note_distance(self, spare: Path) -> None:
         newest = self.newest()
         run = self.run_of(newest) if newest else None
-        if newest and run and self.catalog.of(newest):
+        if newest and run and self.register.of(newest):
             since = self.order(newest) - self.order(spare) if self.order(spare) else 0
             self.note_run(newest, replace(run, apart=max(0, since)))
 
     def order(self, snapshot: Path) -> int:
         """Higher for one of our runs that was made later; 0 if that is not known."""
-        about = self.catalog.of(snapshot)
+        about = self.register.of(snapshot)
         return about.sequence if about and about.interval == self.interval else 0
 
     def is_partial(self, snapshot: Path) -> bool:
@@ -339,22 +341,22 @@ class SnapshotFolder:
 
     def digests_of(self, tree: Path) -> Path | None:
         """Where its list is, if there is one; None if nothing is known of ``tree``."""
-        return self.catalog.list_of(tree, "digests")
+        return self.register.list_of(tree, "digests")
 
     def sharing_of(self, tree: Path) -> Path | None:
         """Likewise, of the snapshot's paths that share an inode with others of it."""
-        return self.catalog.list_of(tree, "sharing")
+        return self.register.list_of(tree, "sharing")
 
     def directories_of(self, tree: Path) -> Path | None:
         """Likewise, of the source's directories, see :mod:`engine.stage.memory`."""
-        return self.catalog.list_of(tree, "directories")
+        return self.register.list_of(tree, "directories")
 
     def forget(self, readers: Readers) -> None:
         """Remove what was known of snapshots that are gone, and the notes for the newest."""
         snapshots = self.trees()
         expired = [path for _, path in self._numbered(f".{self.interval}.expired")]
         snapshots += [path for path in expired if readers.have(path)]
-        self.catalog.forget(snapshots, self.discard)
+        self.register.forget(snapshots, self.discard)
         self.notes.unlink(missing_ok=True)
 
     def leftovers(self, readers: Readers) -> list[Path]:

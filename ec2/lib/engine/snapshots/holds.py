@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from engine.command.outcome import Refused
-from engine.snapshots.catalog import Run
+from engine.snapshots.about import Run
 from engine.snapshots.choice import Snapshot, Wanted, find_snapshot, hold_name, wanted
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.keeping import move, snapshots_in
@@ -152,10 +152,10 @@ def remove(folder: SnapshotFolder, which: Wanted, readers: Readers) -> str:
     check_removable(folder, snapshot)
     if readers.have(snapshot.path):
         raise Refused(f"{snapshot} is being restored or verified; remove it later", "snapshot")
-    about = folder.catalog.of(snapshot.path)
+    about = folder.register.of(snapshot.path)
     folder.discard(snapshot.path)
     if about:
-        folder.catalog.drop(about, folder.discard)
+        folder.register.drop(about, folder.discard)
     return f"{snapshot} is removed"
 
 

@@ -24,7 +24,7 @@ def snapshots_in(folder: SnapshotFolder) -> list[Snapshot]:
 
 
 def _described(folder: SnapshotFolder, path: Path, made: float) -> Snapshot:
-    about = folder.catalog.of(path)
+    about = folder.register.of(path)
     is_partial = folder.is_partial(path)
     order = folder.order(path)
     if path.name.startswith(HELD):

@@ -21,7 +21,7 @@ from engine.command.text import Messages, shown, shown_path
 from engine.copying.digests import CARRIED, CONTINUED, LINKED, VOID, Notes
 from engine.copying.lists import Lists, fits
 from engine.copying.rsync import WAIT_SECONDS, Copying
-from engine.snapshots.catalog import CANDIDATES
+from engine.snapshots.recognition import CANDIDATES
 from engine.stage.failures import CHANGES, Again, Carry, Examine
 from engine.stage.finish import Finish
 from engine.stage.large import LargeFiles

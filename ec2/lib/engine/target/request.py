@@ -120,7 +120,7 @@ def excludes_of(folder: SnapshotFolder, tree: Path, mode: str, result: RestoreRe
     run = folder.run_of(tree)
     if mode == "NewDirectory" or run is None:
         return Excludes()
-    if mode == "Mirror" and not folder.catalog.of(tree) and any(folder.path.glob(".*.about.*")):
+    if mode == "Mirror" and not folder.register.of(tree) and any(folder.path.glob(".*.about.*")):
         result.warn(
             "nothing is known of the snapshot: what its backup excluded, if anything, is set aside"
         )

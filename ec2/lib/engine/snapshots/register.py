@@ -17,103 +17,24 @@ paths at which a snapshot differs from the one before it. See docs/adr/0011.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import secrets
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from engine.command.files import read_state, write_atomically
+from engine.snapshots.about import About, Damaged, Run, inode_of, parse
+from engine.snapshots.recognition import holds, recognised
 from engine.snapshots.retention import INTERVALS
-from engine.tree.descent import opened
 
-SECOND = 10**9  # ns
-LATEST = 253402300800  # the year 10000, which no calendar of ours has
-WITNESSES = 3
-CANDIDATES = 50  # changed paths among which witnesses are looked for
 IF_NEWEST = "If that is the newest, this run compares every file by content"
 LISTS = ("digests", "sharing", "directories", "catalog", "changes")
-LONGEST_PATH = 1000  # of a witness, in characters
 
 
-class Damaged(Exception):
-    """A small file that does not hold what was written to it."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What the next runs have to know of the one that made a snapshot.
-
-    started: by the clock of the backup file system, in ns. files: how many there are in it.
-    changes: how many it has, or has no longer, other than the snapshot before. differed: how many
-    files of the spare had to be replaced, when a stage was last made of one. differed_over: by how
-    many runs that was older than the newest snapshot. apart: by how many the spare is now; 0 if
-    that is not known. verified_to: where the next verification begins, see
-    :class:`engine.stage.reading_back.Window`. source: see :func:`source_identity`. is_partial: it
-    has older versions of some files, or lacks some. is_upheaval: many were changed or removed.
-    excludes: the patterns of what was left out, a line each. excludes_caches: whether what is in
-    caches was, too.
-    """
-
-    started: int
-    files: int = 0
-    changes: int = 0
-    differed: int = 0
-    verified_to: int = 0
-    source: int = 0
-    is_partial: bool = False
-    apart: int = 0
-    differed_over: int = 0
-    is_upheaval: bool = False
-    excludes: str = ""
-    excludes_caches: bool = False
-
-    def has_excludes_of(self, other: Run) -> bool:
-        one, two = ((run.excludes, run.excludes_caches) for run in (self, other))
-        return one == two
-
-
-def source_identity(top: int) -> int:
-    """What tells the directory that is open as ``top`` from other ones, as far as that can be told:
-    a number from those of its file system and of itself. Not 0."""
-    system = os.fstatvfs(top).f_fsid & 0xFFFFFFFF
-    return (system << 64 | os.fstat(top).st_ino) + 1
-
-
-class Witness(NamedTuple):
-    """What a snapshot has at ``path``, by what every copy keeps; zeros if it has nothing there."""
-
-    path: str
-    mode: int = 0
-    size: int = 0
-    mtime_ns: int = 0
-
-    def is_like(self, other: Witness) -> bool:
-        """Some copies have no fractions of seconds."""
-        second = other.mtime_ns // SECOND * SECOND
-        return self[:3] == other[:3] and self.mtime_ns in (other.mtime_ns, second)
-
-
-@dataclass(frozen=True)
-class About:
-    """sequence: higher for a later snapshot. run: None if version 1.5 made it. made: seconds since
-    1970; None while it is a stage. interval: of the runs among which it was made."""
-
-    id: str
-    sequence: int
-    inode: int
-    origin: tuple[int, int]
-    run: Run | None
-    made: float | None = None
-    witnesses: list[Witness] = field(default_factory=list)
-    interval: str = ""
-
-
-class Catalog:
+class Register:
     """What is known of the snapshots in ``folder``, for the runs of one interval.
 
     problems: what was found to be damaged, for people.
@@ -259,127 +180,3 @@ class Catalog:
                     f"{str(path)!r} is damaged ({said}): nothing is known of the snapshot to which "
                     f"it belonged. {IF_NEWEST}"
                 )
-
-
-def inode_of(tree: Path) -> int:
-    return tree.stat().st_ino
-
-
-def parse(identifier: str, text: bytes) -> About:
-    """Raises :class:`Damaged`. Fields that this version does not know are passed over."""
-    try:
-        found = json.loads(text)
-        made, run = found["made"], found["run"]
-        if made is not None and not 0 <= made < LATEST:
-            raise ValueError(f"{made!r} is no time")
-        return About(
-            identifier,
-            int(found["sequence"]),
-            int(found["inode"]),
-            (int(found["origin"][0]), int(found["origin"][1])),
-            None if run is None else run_from(run),
-            None if made is None else float(made),
-            [Witness(str(path), *map(int, numbers)) for path, *numbers in found["witnesses"]],
-        )
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError) as error:
-        raise Damaged(str(error) or type(error).__name__) from error
-
-
-def run_from(found: dict[str, Any]) -> Run:
-    values = {each.name: found[each.name] for each in fields(Run) if each.name in found}
-    for each in fields(Run):
-        if type(values.get(each.name, each.default)).__name__ != each.type:
-            raise TypeError(f"{each.name} is not of type {each.type}")
-    return Run(**values)
-
-
-def witnesses(tree: Path, before: Path | None, changed: Iterable[str]) -> list[Witness]:
-    """A few of the paths ``changed`` at which ``tree`` visibly differs from ``before``."""
-    differing = (
-        there
-        for path in itertools.islice(changed, CANDIDATES)
-        if len(path) <= LONGEST_PATH
-        for there in [witness(tree, path)]
-        if before is None or there != witness(before, path)
-    )
-    return [*itertools.islice(differing, WITNESSES)]
-
-
-def witness(tree: Path, path: str) -> Witness:
-    folder, name = os.path.split(path)
-    top = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        with opened(top, folder) as directory:
-            info = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            return Witness(path, info.st_mode, info.st_size, info.st_mtime_ns)
-    except (FileNotFoundError, NotADirectoryError):
-        return Witness(path)
-    finally:
-        os.close(top)
-
-
-def holds(tree: Path, expected: Iterable[Witness]) -> bool:
-    """Whether ``tree`` has what all of its witnesses say."""
-    try:
-        return all(witness(tree, each.path).is_like(each) for each in expected)
-    except OSError:
-        return False
-
-
-class Alike(NamedTuple):
-    """Snapshots, newest first, of which all hold the same witnesses, and only their order tells."""
-
-    witnesses: list[Witness]
-    abouts: list[About]
-
-    def of(self, trees: Sequence[Path]) -> list[About]:
-        """What is known of which of ``trees``, which hold the witnesses. They may be fewer if that
-        makes no difference: if nothing had changed between any of the snapshots."""
-        are_same = all(about.witnesses == self.witnesses for about in self.abouts)
-        if len(trees) > len(self.abouts) or (len(trees) < len(self.abouts) and not are_same):
-            return []
-        return [replace(about, inode=inode_of(tree)) for tree, about in zip(trees, self.abouts)]
-
-
-def recognised(trees: Sequence[Path], abouts: Sequence[About]) -> list[About]:
-    """What is known of which tree, by what is in them; both newest first.
-
-    A tree is a snapshot if it holds its witnesses and not those of the next one. A snapshot that
-    has none shows no difference to the one before it: it has older versions of all that changed, or
-    only the content is another. Where there are more trees than snapshots that they can be, nothing
-    is claimed: some are others.
-    """
-    groups: list[Alike] = []  # oldest first
-    for about in reversed(abouts):
-        if groups and about.witnesses in ([], groups[-1].witnesses):
-            groups[-1].abouts.insert(0, about)
-        elif about.witnesses:
-            groups.append(Alike(about.witnesses, [about]))
-    fits = [_fitting(tree, groups) for tree in trees]
-    claimed_by = claims(fits, [len(group.abouts) for group in groups])
-    claimed = (
-        [tree for tree, group in zip(trees, claimed_by) if group == n] for n in range(len(groups))
-    )
-    return [about for group, those in zip(groups, claimed) for about in group.of(those)]
-
-
-def _fitting(tree: Path, groups: Sequence[Alike]) -> set[int]:
-    held = [holds(tree, group.witnesses) for group in groups]
-    return {
-        number
-        for number, is_held in enumerate(held)
-        if is_held and True not in held[number + 1 : number + 2]
-    }
-
-
-def claims(fits: Sequence[set[int]], sizes: Sequence[int]) -> list[int | None]:
-    """The one group that each tree fits. What fits several is none of those of which each has a
-    tree already that is nothing else."""
-    left = [*fits]
-    while True:
-        certain = Counter(group for groups in left if len(groups) == 1 for group in groups)
-        full = {group for group, number in certain.items() if number == sizes[group]}
-        fewer = [groups - full if len(groups) > 1 else groups for groups in left]
-        if fewer == left:
-            return [min(groups) if len(groups) == 1 else None for groups in left]
-        left = fewer
