@@ -23,7 +23,7 @@ from engine.copying.parts import LARGE, Parts
 from engine.copying.rsync import Copying
 from engine.history.upkeep import Before, Tools, complete, export, write_newest
 from engine.snapshots.about import Run, source_identity
-from engine.snapshots.folder import Beginning, SnapshotFolder
+from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.holds import hold_previous, is_upheaval, obey_all
 from engine.snapshots.keeping import retain, told
 from engine.snapshots.readers import Readers
@@ -70,49 +70,239 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     check_something_is_left(options)
     if options.requests:
         obey_all(options.requests, folder, result)
-    started = folder.now()
     with contextlib.ExitStack() as stack:
-        readers = stack.enter_context(Readers(folder.readers))
-        beginning = folder.begin_stage(started, readers)
-        walls = stack.enter_context(Walls(work.parent))
-        roots = open_roots(options, walls)
-        if walls.warning:
-            result.warn(walls.warning)
-        # What is opened before the workers are forked, they have too.
-        top = descriptor(roots.inside(folder.path).path, stack)
-        previous = Previous.of(folder)
-        trees = open_trees(options, folder, previous, roots, started, beginning, stack)
-        notes = Notes(folder.notes)
-        directories = folder.directories_of(previous.path) if previous.path else None
-        what_is_known = known(directories, notes, bool(beginning.unfinished), work)
-        context = Context(what_is_known, options.excludes)
-        pool = stack.enter_context(Pool(PROCESSES, stop, work, context))
-        restores = restores_in(trees.source)
-        before = Before.of(folder, previous.path, previous.run)
-        parts = Parts(roots.inside(folder.parts).path, started, trees.margin)
-        large = LargeFiles(trees, parts, stop, LARGE)
-        changed = make_snapshot(
-            options, folder, previous, roots, trees, notes, large, pool, work, stop, result
-        )
-        warn_of_restores(restores, restores_in(trees.source), result)
-        note = note_of(options, started, beginning, previous, trees, result)
-        note = hold_before_upheaval(options, folder, previous, note, changed, result)
-        publish(folder, note, changed, stop, result)
-        parts.tidy()
+        backup = Backup(options, folder, work, stop, result, stack)
+        restores = restores_in(backup.trees.source)
+        changed = backup.copy()
+        warn_of_restores(restores, restores_in(backup.trees.source), result)
+        note = backup.hold_before_upheaval(backup.note(), changed)
+        backup.publish(note, changed)
         if options.log_dir:
             keep_log(work / CHANGES_FILE, options.log_dir, result)
-        are_sound = not options.verify_percent or verify_share(
-            options, folder, trees, note, pool, result
-        )
-        tools = Tools(pool, top, work, stop)
-        write_newest(folder, before, notes, trees.stage, tools, result)
-        expire(options, folder, readers, tools, result)
+        are_sound = not options.verify_percent or backup.read_back(note)
+        backup.expire()
         if not are_sound:
             raise Failed(
                 "verification",
                 f"{result.snapshot!r} is published, but files in it cannot be read or are not what "
                 "the source has",
             )
+
+
+class Backup:
+    """One run in a folder that is locked: what it works on, and its steps in their order.
+
+    What is opened here, before the workers are forked, they have too; ``stack`` closes it.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        folder: SnapshotFolder,
+        work: Path,
+        stop: StopSignals,
+        result: BackupResult,
+        stack: contextlib.ExitStack,
+    ) -> None:
+        self.options, self.folder = options, folder
+        self.work, self.stop, self.result = work, stop, result
+        self.started = folder.now()
+        self.readers = stack.enter_context(Readers(folder.readers))
+        self.beginning = folder.begin_stage(self.started, self.readers)
+        walls = stack.enter_context(Walls(work.parent))
+        self.roots = open_roots(options, walls)
+        if walls.warning:
+            result.warn(walls.warning)
+        top = descriptor(self.roots.inside(folder.path).path, stack)
+        self.previous = previous = Previous.of(folder)
+        self.trees = self._open_trees(stack)
+        self.notes = Notes(folder.notes)
+        directories = folder.directories_of(previous.path) if previous.path else None
+        what_is_known = known(directories, self.notes, bool(self.beginning.unfinished), work)
+        context = Context(what_is_known, options.excludes)
+        self.pool = stack.enter_context(Pool(PROCESSES, stop, work, context))
+        self.tools = Tools(self.pool, top, work, stop)
+        self.before = Before.of(folder, previous.path, previous.run)
+        parts = self.roots.inside(folder.parts).path
+        self.parts = Parts(parts, self.started, self.trees.margin)
+
+    def _open_trees(self, stack: contextlib.ExitStack) -> Trees:
+        folder, inside = self.folder, self.roots.inside
+        margin = self.options.clock_skew * 10**9
+        newest, run = self.previous
+        unfinished = self.beginning.unfinished
+        return Trees(
+            source=descriptor(self.roots.source.path, stack),
+            previous=descriptor(inside(newest).path, stack) if newest else None,
+            stage=descriptor(inside(folder.stage).path, stack),
+            trash=descriptor(inside(folder.make_trash()).path, stack),
+            changed_since=changed_since(run.started, self.started, margin) if run else 0,
+            started=self.started,
+            resumed=unfinished.started if unfinished else None,
+            margin=margin,
+        )
+
+    def copy(self) -> list[str]:
+        """Fill the stage with a complete copy of the source, or raise with nothing published.
+
+        Returns some of the paths that changed.
+        """
+        options, folder, result = self.options, self.folder, self.result
+        stage = self.roots.inside(folder.stage)
+        copying = Copying(
+            self.roots.source, stage, RSYNC_OPTIONS, self.work, options.jobs, self.notes, True
+        )
+        files = self.previous.run.files or None if self.previous.run else None
+        sharing = folder.sharing_of(folder.stage)
+        assert sharing  # begun with the stage
+        filling = Filling(
+            self.trees,
+            self.pool,
+            copying,
+            LargeFiles(self.trees, self.parts, self.stop, LARGE),
+            self.notes,
+            self.work,
+            options.jobs,
+            result.progress,
+            files,
+            sharing,
+            options.max_failed_percent,
+        )
+        try:
+            result.begin("copy")
+            filling.copy_files(self.stop, suspects_in(folder.suspects))
+            if not filling.errors and not copying.tally.errors:
+                result.begin("directories")
+                filling.finish_directories()
+                self._write_lists()
+        finally:
+            result.add(filling, copying.tally)
+        if result.errors:
+            raise Failed("files", "some files could not be copied, so nothing was published")
+        result.take_failures(filling)
+        result.take_excluded(options.exclude, filling)
+        return filling.changed
+
+    def _write_lists(self) -> None:
+        """What the next runs, verifications and restores have to know of the stage."""
+        folder, newest = self.folder, self.previous.path
+        digests = folder.digests_of(newest) if newest else None
+        target = folder.digests_of(folder.stage)
+        directories = folder.directories_of(folder.stage)
+        assert target  # begun with the stage
+        assert directories
+        try:
+            make_list(target, digests, self.notes, self.pool, self.trees.stage, self.work)
+        except DamagedList as error:
+            self.result.warn(f"files that did not change have no digest any more: {error}")
+            make_list(target, None, self.notes, self.pool, self.trees.stage, self.work)
+        write_directories(directories, self.notes, self.work)
+
+    def note(self) -> Run:
+        """What the next runs have to know of this one."""
+        before, result = self.previous.run or Run(0), self.result
+        replaced = result.number_of_files_linked + result.number_of_changes
+        was_spare = self.beginning.was_spare
+        return Run(
+            self.started,
+            result.number_of_files,
+            result.number_of_changes,
+            differed=replaced if was_spare else before.differed,
+            verified_to=before.verified_to,
+            source=source_identity(self.trees.source),
+            is_partial=result.outcome == PARTIAL,
+            apart=before.apart + 1 if before.apart else 0,
+            differed_over=before.apart if was_spare else before.differed_over,
+            excludes="\n".join(self.options.exclude),
+            excludes_caches=self.options.exclude_caches,
+        )
+
+    def hold_before_upheaval(self, note: Run, changed: list[str]) -> Run:
+        """Keep the snapshot before most of the files were changed or removed, as by malware or by
+        mistake, until somebody releases it. Of several such runs in a row, that before the first.
+        """
+        (newest, before), result = self.previous, self.result
+        gone = result.number_of_files_changed + result.number_of_files_removed
+        if before and note.has_excludes_of(before):  # nobody asked for fewer files
+            gone += result.number_of_files_newly_excluded
+        percent = self.options.hold_on_change_percent
+        if not newest or not before or not is_upheaval(gone, before, percent):
+            return note
+        if not before.is_upheaval:
+            result.held = hold_previous(self.folder, newest, note.started)
+            result.warn(
+                f"{gone} of {before.files} files were changed or removed since the snapshot "
+                f"before: that is held as {result.held} until it is released"
+            )
+            result.mass_change = [result.warnings[-1], *map(shown_path, changed[:EXAMPLES])]
+        return replace(note, is_upheaval=True)
+
+    def publish(self, note: Run, changed: list[str]) -> None:
+        folder, stop = self.folder, self.stop
+        self.result.begin("publish")
+        if stop.run(["sync", "--file-system", str(folder.path)], Path(os.devnull), signal.SIGTERM):
+            if stop.received:
+                raise Stopped(STOPPED)
+            raise Failed("system", f"{str(folder.path)!r} could not be synced to storage")
+        self.result.snapshot = str(folder.publish(note, time.time(), changed))
+        folder.suspects.unlink(missing_ok=True)  # they have been copied anew
+        log.info("published %s", self.result.snapshot)
+        self.parts.tidy()
+
+    def read_back(self, note: Run) -> bool:
+        """Read back a share of the snapshot, which is published by now: being stopped is a warning.
+
+        What is not as it should be is copied anew by the next run. Returns whether there is
+        nothing.
+        """
+        folder, result, percent = self.folder, self.result, self.options.verify_percent
+        result.begin("verify")
+        window = Window(note.verified_to, percent)
+        expected = note.files * percent // 100
+
+        def on_tick(counts: Counter[str]) -> None:
+            result.progress.update(sum(counts.values()), expected)
+
+        try:
+            since = note.started - self.trees.margin
+            found = verify(self.trees, window, since, self.pool, on_tick)
+            suspects = b"".join(os.fsencode(path) + b"\0" for path in found.mismatched)
+            write_atomically(folder.suspects, suspects)
+            folder.note_run(folder.snapshot(0), replace(note, verified_to=window.end))
+        except (OSError, EngineError) as error:
+            reason = "stopped" if isinstance(error, Stopped) else str(error)
+            result.warn(f"the verification was not finished, and begins again next time: {reason}")
+            return True
+        result.number_of_files_verified = found.counts["verified"]
+        result.number_of_files_changed_since = found.counts["changed since"]
+        result.number_of_files_mismatched = found.counts["mismatched"]
+        result.errors += found.errors.lines()
+        return not found.errors
+
+    def expire(self) -> None:
+        """The new snapshot is safe by now: what goes wrong here is a warning, and is tried again.
+
+        Removing can take hours, so a signal ends it; what is left is hidden.
+        """
+        folder, tools, result, options = self.folder, self.tools, self.result, self.options
+        write_newest(folder, self.before, self.notes, self.trees.stage, tools, result)
+        result.begin("expire")
+        try:
+            fates = retain(folder, options.policy, options.spare, self.readers)
+            result.take_fates(fates)
+            result.snapshots = told(folder, fates)
+            folder.forget(self.readers)
+            complete(folder, tools, {fate.becomes: fate.why for fate in fates}, result)
+            if options.catalogs:
+                export(folder, options.catalogs, result)
+            leftovers = [path.name for path in folder.leftovers(self.readers)]
+            errors = remove_trees(tools.pool, tools.top, leftovers)
+        except Stopped:
+            errors = ["stopped"]
+        except (OSError, EngineError) as error:
+            errors = [str(error)]
+        if errors:
+            result.warn(f"expired snapshots are left for the next run: {errors[0]}")
 
 
 class Previous(NamedTuple):
@@ -154,94 +344,9 @@ def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:
     return number
 
 
-def open_trees(
-    options: Options,
-    folder: SnapshotFolder,
-    previous: Previous,
-    roots: Roots,
-    started: int,
-    beginning: Beginning,
-    stack: contextlib.ExitStack,
-) -> Trees:
-    margin = options.clock_skew * 10**9
-    newest, run = previous
-    return Trees(
-        source=descriptor(roots.source.path, stack),
-        previous=descriptor(roots.inside(newest).path, stack) if newest else None,
-        stage=descriptor(roots.inside(folder.stage).path, stack),
-        trash=descriptor(roots.inside(folder.make_trash()).path, stack),
-        changed_since=changed_since(run.started, started, margin) if run else 0,
-        started=started,
-        resumed=beginning.unfinished.started if beginning.unfinished else None,
-        margin=margin,
-    )
-
-
 def changed_since(last: int, now: int, margin: int) -> int:
     """A clock that was set back since the last run proves nothing of any file."""
     return last - margin if last <= now else 0
-
-
-def make_snapshot(
-    options: Options,
-    folder: SnapshotFolder,
-    previous: Previous,
-    roots: Roots,
-    trees: Trees,
-    notes: Notes,
-    large: LargeFiles,
-    pool: Pool,
-    work: Path,
-    stop: StopSignals,
-    result: BackupResult,
-) -> list[str]:
-    """Fill the stage with a complete copy of the source, or raise with nothing published.
-
-    Returns some of the paths that changed.
-    """
-    newest, run = previous
-    stage = roots.inside(folder.stage)
-    copying = Copying(roots.source, stage, RSYNC_OPTIONS, work, options.jobs, notes, True)
-    files = run.files or None if run else None
-    sharing = folder.sharing_of(folder.stage)
-    assert sharing  # begun with the stage
-    filling = Filling(
-        trees,
-        pool,
-        copying,
-        large,
-        notes,
-        work,
-        options.jobs,
-        result.progress,
-        files,
-        sharing,
-        options.max_failed_percent,
-    )
-    try:
-        result.begin("copy")
-        filling.copy_files(stop, suspects_in(folder.suspects))
-        if not filling.errors and not copying.tally.errors:
-            result.begin("directories")
-            filling.finish_directories()
-            digests = folder.digests_of(newest) if newest else None
-            target = folder.digests_of(folder.stage)
-            assert target  # begun with the stage
-            try:
-                make_list(target, digests, notes, pool, trees.stage, work)
-            except DamagedList as error:
-                result.warn(f"files that did not change have no digest any more: {error}")
-                make_list(target, None, notes, pool, trees.stage, work)
-            directories = folder.directories_of(folder.stage)
-            assert directories
-            write_directories(directories, notes, work)
-    finally:
-        result.add(filling, copying.tally)
-    if result.errors:
-        raise Failed("files", "some files could not be copied, so nothing was published")
-    result.take_failures(filling)
-    result.take_excluded(options.exclude, filling)
-    return filling.changed
 
 
 def warn_of_restores(before: dict[str, bool], after: dict[str, bool], result: BackupResult) -> None:
@@ -259,135 +364,6 @@ def suspects_in(path: Path) -> list[str]:
     if not path.exists():
         return []
     return [os.fsdecode(name) for name in nul_separated(path) if is_inner_path(name)]
-
-
-def note_of(
-    options: Options,
-    started: int,
-    beginning: Beginning,
-    previous: Previous,
-    trees: Trees,
-    result: BackupResult,
-) -> Run:
-    before = previous.run or Run(0)
-    replaced = result.number_of_files_linked + result.number_of_changes
-    return Run(
-        started,
-        result.number_of_files,
-        result.number_of_changes,
-        differed=replaced if beginning.was_spare else before.differed,
-        verified_to=before.verified_to,
-        source=source_identity(trees.source),
-        is_partial=result.outcome == PARTIAL,
-        apart=before.apart + 1 if before.apart else 0,
-        differed_over=before.apart if beginning.was_spare else before.differed_over,
-        excludes="\n".join(options.exclude),
-        excludes_caches=options.exclude_caches,
-    )
-
-
-def hold_before_upheaval(
-    options: Options,
-    folder: SnapshotFolder,
-    previous: Previous,
-    note: Run,
-    changed: list[str],
-    result: BackupResult,
-) -> Run:
-    """Keep the snapshot before most of the files were changed or removed, as by malware or by
-    mistake, until somebody releases it. Of several such runs in a row, that before the first."""
-    newest, before = previous
-    gone = result.number_of_files_changed + result.number_of_files_removed
-    if before and note.has_excludes_of(before):  # nobody asked for fewer files
-        gone += result.number_of_files_newly_excluded
-    if not newest or not before or not is_upheaval(gone, before, options.hold_on_change_percent):
-        return note
-    if not before.is_upheaval:
-        result.held = hold_previous(folder, newest, note.started)
-        result.warn(
-            f"{gone} of {before.files} files were changed or removed since the snapshot before: "
-            f"that is held as {result.held} until it is released"
-        )
-        result.mass_change = [result.warnings[-1], *map(shown_path, changed[:EXAMPLES])]
-    return replace(note, is_upheaval=True)
-
-
-def publish(
-    folder: SnapshotFolder, run: Run, changed: list[str], stop: StopSignals, result: BackupResult
-) -> None:
-    result.begin("publish")
-    if stop.run(["sync", "--file-system", str(folder.path)], Path(os.devnull), signal.SIGTERM):
-        if stop.received:
-            raise Stopped(STOPPED)
-        raise Failed("system", f"{str(folder.path)!r} could not be synced to storage")
-    result.snapshot = str(folder.publish(run, time.time(), changed))
-    folder.suspects.unlink(missing_ok=True)  # they have been copied anew
-    log.info("published %s", result.snapshot)
-
-
-def verify_share(
-    options: Options,
-    folder: SnapshotFolder,
-    trees: Trees,
-    note: Run,
-    pool: Pool,
-    result: BackupResult,
-) -> bool:
-    """Read back a share of the snapshot, which is published by now: being stopped is a warning.
-
-    What is not as it should be is copied anew by the next run. Returns whether there is nothing.
-    """
-    result.begin("verify")
-    window = Window(note.verified_to, options.verify_percent)
-    expected = note.files * options.verify_percent // 100
-
-    def on_tick(counts: Counter[str]) -> None:
-        result.progress.update(sum(counts.values()), expected)
-
-    try:
-        found = verify(trees, window, note.started - trees.margin, pool, on_tick)
-        suspects = b"".join(os.fsencode(path) + b"\0" for path in found.mismatched)
-        write_atomically(folder.suspects, suspects)
-        folder.note_run(folder.snapshot(0), replace(note, verified_to=window.end))
-    except (OSError, EngineError) as error:
-        reason = "stopped" if isinstance(error, Stopped) else str(error)
-        result.warn(f"the verification was not finished, and begins again next time: {reason}")
-        return True
-    result.number_of_files_verified = found.counts["verified"]
-    result.number_of_files_changed_since = found.counts["changed since"]
-    result.number_of_files_mismatched = found.counts["mismatched"]
-    result.errors += found.errors.lines()
-    return not found.errors
-
-
-def expire(
-    options: Options,
-    folder: SnapshotFolder,
-    readers: Readers,
-    tools: Tools,
-    result: BackupResult,
-) -> None:
-    """The new snapshot is safe by now: what goes wrong here is a warning, and is tried again.
-
-    Removing can take hours, so a signal ends it; what is left is hidden.
-    """
-    result.begin("expire")
-    try:
-        fates = retain(folder, options.policy, options.spare, readers)
-        result.take_fates(fates)
-        result.snapshots = told(folder, fates)
-        folder.forget(readers)
-        complete(folder, tools, {fate.becomes: fate.why for fate in fates}, result)
-        if options.catalogs:
-            export(folder, options.catalogs, result)
-        leftovers = [path.name for path in folder.leftovers(readers)]
-        errors = remove_trees(tools.pool, tools.top, leftovers)
-    except Stopped:
-        errors = ["stopped"]
-    except (OSError, EngineError) as error:
-        errors = [str(error)]
-    if errors:
-        result.warn(f"expired snapshots are left for the next run: {errors[0]}")
 
 
 if __name__ == "__main__":
