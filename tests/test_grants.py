@@ -121,7 +121,7 @@ def test_one_that_is_not_granted_would_be_found() -> None:
     template = TEMPLATES[BACKUP.name]
     role = granted(template, "EC2Role")
     assert allows(role, {"s3:PutObject", "kms:GenerateDataKey"})
-    assert not allows(role, {"s3:DeleteObject"})
+    assert not allows(role, {"s3:DeleteBucket"})
     assert list(of_text(template, 'aws s3 cp "$1" "s3://b/$2" 2>&1\naws s3 cp s3://b/x .')) == [
         {"s3:PutObject"},
         {"s3:GetObject"},

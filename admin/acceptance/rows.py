@@ -239,9 +239,12 @@ def restore_replaced(scene: Scene) -> Found:
 
     message = scene.restore(end_it, SUBDIR="/docs/")
     back = scene.run(f"ls {SOURCE}/docs")
+    others = sorted(scene.restorers - {*ended})
+    good = message["Status"] == "Success" and "file" in back
     return Found(
-        message["Status"] == "Success" and "file" in back,
-        f"{ended[0]} was terminated; {message['Status']}: {message['Message']}",
+        (good if others else None),
+        f"{ended[0]} was terminated; {', '.join(others) or 'no other one was seen'}:"
+        f" {message['Status']}: {message['Message']}",
         f"s3://{scene.stack.outputs['LogBucket']}/efs-restore-logs/",
     )
 

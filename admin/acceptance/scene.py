@@ -43,6 +43,8 @@ class Scene:
     pause: Callable[[float], None] = time.sleep
     emulated: bool = False
     restores: int = field(default=0, init=False)
+    restorers: set[str] = field(default_factory=set, init=False)
+    """The instances of the last restore."""
 
     def client(self, service: str) -> Any:
         return self.account.clients(service)
@@ -238,6 +240,7 @@ class Scene:
         restoration.begin(url, parameters)
         meanwhile(name)
         restoration.wait(self.out)
+        self.restorers = restoration.instances
         message = restoration.notification()
         self.account.remove(name)
         return message
