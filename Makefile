@@ -103,7 +103,7 @@ undo: ## undo a restore: STACK=name ID=20261120T021503Z-1f0a, optionally DRYRUN=
 ##@ Developing
 test: ## run all tests; those of the local account use sudo
 	@cores=$$(nproc); echo "All tests: about $$((6 + 50 / cores)) minutes on this machine's processors ($$cores)." \
-	  "They need root or sudo, and 3 GB in this folder. What is missing is installed first."
+	  "They need root or sudo, and 2 GB in this folder. What is missing is installed first."
 	@tools/setup.sh
 	@$(BIN)/python -m pytest -n auto --ignore tests/local/test_demo.py
 	@$(BIN)/python -m pytest tests/local/test_demo.py # there is one demo at a time

@@ -12,7 +12,7 @@ TRY=$(
   cat <<'END'
 set -e
 make demo
-make lint
+make setup
 .venv/bin/python -m pytest -q --collect-only >.cache/tests || { tail -n 40 .cache/tests; exit 1; }
 .venv/bin/python -m pytest -q -n auto tests/docs tests/tools/test_{makefile,requirements,setup}.py \
   tests/templates/test_policies.py tests/local/test_{emulator_contract,sandbox}.py \
