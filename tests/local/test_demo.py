@@ -18,9 +18,19 @@ HOME = sandbox.STATE / "demo"
 
 
 def demo(*arguments):
-    return subprocess.run(
-        [*DEMO, *map(str, arguments)], cwd=sandbox.REPOSITORY, capture_output=True, text=True
-    )
+    """With a terminal at which nobody answers: what asks there waits for ever."""
+    ends = os.openpty()
+    try:
+        return subprocess.run(
+            [*DEMO, *map(str, arguments)],
+            cwd=sandbox.REPOSITORY,
+            stdin=ends[1],
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 def nothing_is_left(seconds=5):
