@@ -43,7 +43,7 @@ tick() {
 # takes longer than a few seconds shows its last line: on a terminal one that is written over.
 step() {
   local ticker status=0
-  say "$1"
+  fold -s -w 79 <<<"$1" >&2
   shift
   mkdir -p "${LOG%/*}"
   : >"$LOG"

@@ -13,7 +13,8 @@ PYTHON = f"{sys.base_exec_prefix}/bin/python3"
 # Stands in for pip, which takes seconds: refuses a requirement without a hash.
 PIP = "import sys; sys.exit('==' in open(sys.argv[-1]).read() if 'install' in sys.argv else 0)"
 TOOLS = (
-    "bash", "cat", "chmod", "cmp", "cp", "dirname", "env", "mkdir", "rm", "sleep", "tail", "touch",
+    "bash", "cat", "chmod", "cmp", "cp", "dirname", "env", "fold", "mkdir", "rm", "sleep", "tail",
+    "touch",
 )  # fmt: skip
 COMMAND = (
     "apt-get update && env DEBIAN_FRONTEND=noninteractive"
