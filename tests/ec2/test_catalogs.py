@@ -13,6 +13,7 @@ import shlex
 import shutil
 import stat
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -418,3 +419,23 @@ def test_the_table_fits_eighty_columns() -> None:
     lines = [*table([member, member], BEGIN + 4000 * DAY)]
     assert max(map(len, lines)) <= 80
     assert "123,456,789" in lines[2]
+
+
+def test_times_that_no_calendar_has() -> None:
+    """Anybody can give them to a file, where the file system takes them."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as home:
+        backup = Backup(Path(home))
+        times = {f"{sign}{bits}": sign * 2**bits for bits in (34, 40, 55, 62) for sign in (1, -1)}
+        for name, seconds in times.items():
+            (backup.source / name).write_text(name)
+            os.utime(backup.source / name, (0, seconds))
+        (backup.source / "zz").write_text("usual")
+        backup.must_publish()
+        (backup.source / "zz").write_text("changed")
+        os.utime(backup.source / "-140", (0, -(2**41)))
+        outcome = backup.must_publish()
+        assert outcome.result["warnings"] == []
+        assert [*told_by(catalog_of(backup, 0))] == sorted(map(os.fsencode, [*times, "zz"]))
+        for action, words in (("find", ["*"]), ("diff", ["daily.1", "daily.0"])):
+            done = ask(backup, action, *words)
+            assert (done.returncode, done.stderr) == (0, "")

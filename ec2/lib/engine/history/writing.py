@@ -36,6 +36,9 @@ KINDS = {
     stat.S_IFBLK: "b",
 }
 NOTHING = "-"
+# Anybody can give a file a time that needs more digits than programs for tables, or calendars, take.
+LATEST = (1 << 63) - 1
+EARLIEST = -LATEST
 
 Item = TypeVar("Item")
 Found = tuple[bytes, Optional[Version]]  # a path, and what is there, if anything
@@ -59,9 +62,8 @@ def record_of(path: str, info: os.stat_result | None) -> bytes:
     else:
         kind = KINDS.get(stat.S_IFMT(info.st_mode), NOTHING)
         mode = stat.S_IMODE(info.st_mode)
-        numbers = (
-            kind, info.st_size, info.st_mtime_ns, mode, info.st_uid, info.st_gid, info.st_ino
-        )  # fmt: skip
+        mtime = min(max(info.st_mtime_ns, EARLIEST), LATEST)
+        numbers = (kind, info.st_size, mtime, mode, info.st_uid, info.st_gid, info.st_ino)
     return (FORMAT % numbers).encode() + os.fsencode(path) + b"\0"
 
 
