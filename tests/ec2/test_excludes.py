@@ -281,6 +281,25 @@ def test_what_is_new_and_would_be_excluded_is_left_alone(restore: Restore) -> No
     assert not (top / "d/new").exists()
 
 
+@pytest.mark.parametrize("path", ["/", "/d/", "/d/deep/"])
+def test_what_is_at_any_depth_in_a_cache_of_now_is_left_alone(restore: Restore, path: str) -> None:
+    """Though the snapshot, which is older than the tag, has the directories."""
+    top = restore.target
+    write(restore.backup.source, "d/deep/er/file", "d/deep/one")
+    restore.backup.must_publish(exclude_caches="")
+    write(top, "d/CACHEDIR.TAG", text=SIGNATURE)
+    write(top, "d/new", "d/deep/new", "d/deep/er/new", "d/deep/new too/file")
+    (top / "d/deep/one").unlink()
+    write(top, "d/deep/one/new")
+    before = paths(top / "d")
+    outcome = restore.run(path=path, mode="Mirror")
+    assert outcome.result["errors"][0].startswith("'d/deep/one' is a directory with what was")
+    assert paths(top / "d") == before
+    (top / "d/CACHEDIR.TAG").unlink()
+    restore.must_restore(path=path, mode="Mirror")
+    assert not (top / "d/deep/er/new").exists()
+
+
 def test_a_directory_that_only_the_live_tree_has_stays_for_what_was_excluded(
     restore: Restore,
 ) -> None:

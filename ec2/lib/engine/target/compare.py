@@ -82,6 +82,7 @@ class Compare(NamedTuple):
     """Compare one directory that both sides have."""
 
     path: str
+    is_in_cache: bool = False
 
     def perform(self, worker: Worker) -> Found:
         found = Found()
@@ -108,7 +109,9 @@ class Compare(NamedTuple):
         then = was if names is not None else attributes(os.fstat(saved))
         record = Record(self.path, info.st_ino, was, then)
         is_top = self.path == TOP
-        sieve = Sieve(sides.excludes, self.path)
+        sieve = Sieve(sides.excludes, self.path, self.is_in_cache)
+        if names is not None and sides.excludes.caches:  # the listings need not have its tag
+            sieve.is_cache |= is_tag(saved) or is_tag(live)
         both = (sieve.watching(each, listed(each, names)) for each in (saved, live))
         pairs = side_by_side(worker.work, *both)
         for number, (name, (before, now)) in enumerate(pairs, start=1):
@@ -117,7 +120,7 @@ class Compare(NamedTuple):
             if now and is_top and is_reserved(name, now):
                 now = None
             if before:
-                self._pair(name, before, now, record, found, (saved, live), worker)
+                self._pair(name, before, now, record, found, (saved, live), sieve.is_cache, worker)
             elif now and sides.removing and not sieve.is_cache:
                 remove(name, now, record, found, worker)
             if number % AT_ONCE == 0:
@@ -135,13 +138,14 @@ class Compare(NamedTuple):
         record: Record,
         found: Found,
         directories: tuple[int, int],
+        is_in_cache: bool,
         worker: Worker,
     ) -> None:
         sides: Sides = worker.context
         path = join(self.path, name)
         is_tree = stat.S_ISDIR(before.mode)
         if now and is_tree and stat.S_ISDIR(now.mode):
-            found.tasks.append(Compare(path))
+            found.tasks.append(Compare(path, is_in_cache))
             return
         if now and not is_inside(path, sides.asked):
             found.skipped.append(
@@ -152,7 +156,7 @@ class Compare(NamedTuple):
             found.counts["unchanged"] += 1
             self._look_closer(path, before, now, found, sides)
             return
-        if now and keeps_excluded(path, now, worker):
+        if now and keeps_excluded(path, now, worker, is_in_cache):
             found.skipped.append(
                 f"{shown_path(path)} is a directory with what was excluded from the backup, so it "
                 "stays; move it away, and restore again"
@@ -202,12 +206,12 @@ def remove(name: str, now: File, record: Record, found: Found, worker: Worker) -
     leaves("removed", path, now, found)
 
 
-def keeps_excluded(path: str, now: File, worker: Worker) -> bool:
+def keeps_excluded(path: str, now: File, worker: Worker, is_in_cache: bool = False) -> bool:
     """Whether a live entry is a directory that has to stay for what is in it."""
     sides: Sides = worker.context
     if not sides.excludes or not stat.S_ISDIR(now.mode):
         return False
-    is_itself = bool(sides.excludes.reasons(path, now.mode))
+    is_itself = is_in_cache or bool(sides.excludes.reasons(path, now.mode))
     return is_itself or holds_excluded(sides.excludes, sides.live, path, worker)
 
 

@@ -111,12 +111,12 @@ def _holding(excludes: Excludes, top: int, path: str, worker: Worker) -> Iterato
 
 
 class Sieve:
-    """What is left out of one directory."""
+    """What is left out of one directory. is_cache: also if it lies in a cache."""
 
-    def __init__(self, excludes: Excludes, path: str) -> None:
+    def __init__(self, excludes: Excludes, path: str, is_cache: bool = False) -> None:
         self._excludes = excludes
         self._path = path
-        self.is_cache = False
+        self.is_cache = is_cache
         self._is_asked = bool(excludes)
 
     def watching(
