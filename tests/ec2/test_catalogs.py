@@ -6,6 +6,7 @@ import base64
 import contextlib
 import gzip
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -19,10 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine.command.outcome import Refused
 from engine.history.catalog import Version, entries, escaped, unescaped
-from engine.history.members import Member
-from engine.history.search import Pattern, Range, matcher
+from engine.history.compare import compare
+from engine.history.members import Member, with_sizes
+from engine.history.search import Pattern, Question, Range, matcher, search
 from engine.history.shown import names, table
+from engine.history.upkeep import InFolder, members_of
+from engine.snapshots.folder import SnapshotFolder
 
 from .conftest import DAMAGES, EC2, Backup, inside
 
@@ -274,6 +279,46 @@ def test_what_is_damaged_is_named_or_done_without_and_written_anew(
     assert answer(week, "find", "*")["versions"] == expected["versions"]
 
 
+# Whole to gzip, and nothing that this version writes.
+STRANGE: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "other fields": lambda lines: [line + b"\tmore" for line in lines],
+    "fewer fields": lambda lines: [line.rpartition(b"\t")[0] for line in lines],
+    "no numbers": lambda lines: [line.replace(b"0", b"x") for line in lines],
+    "not in order": lambda lines: lines[::-1],
+    "no lines": lambda lines: [b"", b"", b""],
+    "not UTF-8": lambda lines: [line.replace(b"\t", b"\t\xff") for line in lines],
+    "without an end": lambda lines: [bytes(1 << 26)],
+}
+
+
+def test_what_no_run_writes_is_damaged_and_nothing_worse(week: Backup) -> None:
+    members = members_of(SnapshotFolder(week.target / week.label, "daily"), {})
+    catalogs = InFolder(SnapshotFolder(week.target / week.label, "daily"))
+    kept = {path: path.read_bytes() for n in range(4) for path in both(week, n)}
+    expected = search(members, catalogs, Question([Pattern.glob("*")]))
+    for which, (name, strange) in itertools.product((0, 1), STRANGE.items()):
+        for path, content in kept.items():
+            path.write_bytes(content)
+        for number in range(4):
+            path = both(week, number)[which]
+            first, *lines = gzip.decompress(kept[path]).splitlines()
+            lines = [first, *(strange(lines) if lines else [])]
+            path.unlink()
+            path.write_bytes(gzip.compress(b"".join(each + b"\n" for each in lines), 1))
+        found = search(members, catalogs, Question([Pattern.glob("*")]))
+        if which or not found.lost:
+            assert found == expected, name
+        with contextlib.suppress(Refused):
+            compare(members[3], members[0], members, catalogs)
+        assert len(with_sizes(members, catalogs)) == 4
+    (week.source / "changing").write_text("again")
+    assert week.run().exit_code == 0
+
+
+def both(backup: Backup, number: int) -> tuple[Path, Path]:
+    return catalog_of(backup, number), changes_of(backup, number)
+
+
 def test_the_newest_is_searched_again_after_the_next_run(week: Backup) -> None:
     catalog_of(week, 0).unlink()
     found = answer(week, "find", "*")
@@ -347,6 +392,7 @@ def test_bad_input_is_named(week: Backup) -> None:
         (("diff", "2026-01-06T04:00", "daily.0"), "daily.2 (made 2026-01-06T02:00:00Z), daily.1"),
         (("find",), "give what to find"),
         (("find", "x", "--page", "0"), "must be a whole number"),
+        (("find", "[z-a]"), "'[z-a]' is no set of letters"),
     ):
         done = ask(week, *words)
         assert done.returncode == 2

@@ -29,10 +29,14 @@ BLOCK = 1 << 18
 LINES_AT_ONCE = 1000  # written
 LONGEST_HEADER = 1000
 ALIKE = 16  # lines that are compared at once
+LONGEST_LINE = 1 << 22  # a path can have 255,000 bytes, and each be escaped
 
 ODD = re.compile(rb"[\x00-\x1f\x7f-\xff\\]")
 TO_ESCAPE = re.compile("[\x00-\x1f\x7f\\\\\udc80-\udcff]")
 ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
+FIELDS = re.compile(
+    rb"[a-z]([\t ])[0-9]+\1-?[0-9]+\1(?:[0-9a-f]{32})?\1[0-7]+\1[0-9]+\1[0-9]+\1[0-9]*"
+)
 
 # A path, and what older and newer snapshot have there, as fields.
 Difference = tuple[bytes, Optional[bytes], Optional[bytes]]
@@ -142,6 +146,8 @@ def blocks(path: Path, header: bytes | None = HEADER) -> Iterator[bytes]:
                 rest = block[end:]
             else:
                 rest += block
+            if len(rest) > LONGEST_LINE:
+                raise ValueError("a line is too long")
         if rest:
             raise EOFError("its last line is not whole")
 
@@ -187,14 +193,21 @@ def older_in(rest: bytes) -> bytes | None:
 
 
 def _fields(text: bytes) -> bytes | None:
-    return None if text == ABSENT else text.replace(b" ", b"\t")
+    return None if text == ABSENT else checked(text).replace(b" ", b"\t")
+
+
+def checked(fields: bytes) -> bytes:
+    """Raises ValueError for what no run writes."""
+    if not FIELDS.fullmatch(fields):
+        raise ValueError(f"{fields[:100]!r} is not what a run writes")
+    return fields
 
 
 def link_of(path: Path | None) -> Link | None:
     """What the first line says; None if there is no such file, or another one."""
     if path is None:
         return None
-    with contextlib.suppress(OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, RecursionError):
         with opened_gzip(path) as file:
             found = json.loads(file.readline(LONGEST_HEADER))
         return Link(
@@ -295,7 +308,7 @@ def differences(older: Path, newer: Path) -> Iterator[Difference]:
             old, new = one.line(), other.line()
         if old is None and new is None:
             return
-        path, old, new = _first(old, new)
+        path, old, new = _first(_parted(old, older), _parted(new, newer))
         if old is not None:
             one.advance()
         if new is not None:
@@ -304,12 +317,18 @@ def differences(older: Path, newer: Path) -> Iterator[Difference]:
             yield path, old, new
 
 
-def _first(old: bytes | None, new: bytes | None) -> Difference:
+def _first(
+    old: tuple[bytes, bytes | None] | None, new: tuple[bytes, bytes | None] | None
+) -> Difference:
     """The fields of both lines, or of that which comes first."""
-    one, other = (None if line is None else path_in(line) for line in (old, new))
-    path = min(each for each in (one, other) if each is not None)
-    return path, _after(old) if one == path else None, _after(new) if other == path else None
+    path = min(each[0] for each in (old, new) if each)
+    one, other = (each[1] if each and each[0] == path else None for each in (old, new))
+    return path, one, other
 
 
-def _after(line: bytes | None) -> bytes | None:
-    return None if line is None else line[line.index(b"\t") + 1 :]
+def _parted(line: bytes | None, source: Path) -> tuple[bytes, bytes | None] | None:
+    """Path and fields."""
+    if line is None:
+        return None
+    with failing(source):
+        return path_in(line), checked(line[line.index(b"\t") + 1 :])

@@ -16,10 +16,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, Optional
 
+from engine.command.outcome import Refused
 from engine.history.catalog import (
     DamagedCatalog,
     Version,
     blocks,
+    checked,
     failing,
     older_in,
     unescaped,
@@ -79,7 +81,12 @@ def _translated_one(part: str) -> str:
     inner = part[1:-1]
     negated = inner[:1] in ("!", "^") and len(inner) > 1
     letters = re.sub(r"([\\\[\]^&~|])", r"\\\1", inner[negated:])
-    return f"(?!/)[{'^' if negated else ''}{letters}]"
+    regex = f"(?!/)[{'^' if negated else ''}{letters}]"
+    try:
+        re.compile(regex)
+    except re.error as error:
+        raise Refused(f"the pattern's {part!r} is no set of letters: {error.msg}") from error
+    return regex
 
 
 WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
@@ -189,12 +196,18 @@ def hits_in(
     matches: Callable[[bytes], bool],
 ) -> Iterator[Hit]:
     """Of a whole catalog the fields; of changes what the older snapshot has."""
+    last = b""
     for line in candidates(source, needle):
         name, _, rest = line.partition(b"\t")
         if b"\\" in name:
             name = unescaped(name)
         if matches(name):
-            yield name, number, rest if source.is_whole else older_in(rest)
+            with failing(source.path):
+                if name <= last:
+                    raise ValueError(f"{line[:100]!r} is not in order")
+                fields = checked(rest) if source.is_whole else older_in(rest)
+            yield name, number, fields
+            last = name
 
 
 def candidates(source: Source, needle: re.Pattern[bytes] | None) -> Iterator[bytes]:

@@ -149,6 +149,9 @@ def failing(what: str, result: Told) -> Iterator[None]:
         log.info("%s is written anew: %s", what, error)
     except (OSError, EngineError, Unlisted) as error:
         result.warn(f"{what} is left for the next run: {error}")
+    except Exception as error:  # whatever it is, the rest of the run is worth more
+        log.exception("unforeseen")
+        result.warn(f"{what} is left for the next run: {type(error).__name__}: {error}")
 
 
 def complete(folder: SnapshotFolder, tools: Tools, why: Mapping[str, str], result: Told) -> None:
