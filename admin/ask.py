@@ -13,6 +13,7 @@ Exit code 0: answered; 1: not, and why.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 import time
@@ -39,10 +40,10 @@ def main(given: Given) -> int:
     given.only("STACK", "REGION", *TAKES[action])
     stack = given.required("STACK", "efs-backup")
     is_json, page = is_for_programs(given), page_of(given)
-    answer = ACTIONS[action](given, page, is_json)
-    connect = clients(given.get("REGION"))
-    catalogs = InBucket.of(connect, Stack.backup(connect, stack))
     try:
+        answer = ACTIONS[action](given, page, is_json)
+        connect = clients(given.get("REGION"))
+        catalogs = InBucket.of(connect, Stack.backup(connect, stack))
         found = answer(catalogs, catalogs.members())
     except EngineError as error:
         raise AdminError(str(error)) from error
@@ -65,7 +66,7 @@ def is_for_programs(given: Given) -> bool:
 
 def page_of(given: Given) -> int:
     text = given.get("PAGE") or "1"
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 10**9):
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", text, re.ASCII):
         raise AdminError(f"PAGE is {text!r}; it must be a number from 1 on")
     return int(text)
 

@@ -216,6 +216,8 @@ def test_pages(answer: Any) -> None:
         ("find", {}, "Give what to find"),
         ("find", {"NAME": "a", "FILE": "/b"}, "Give what to find"),
         ("find", {"NAME": "a", "PAGE": "0"}, "PAGE is '0'"),
+        ("find", {"NAME": "a", "PAGE": "9" * 5000}, "PAGE is '9999"),
+        ("find", {"NAME": "[z-a]"}, "no set of letters"),
         ("find", {"NAME": "a", "FORMAT": "xml"}, "FORMAT is 'xml'"),
         ("find", {"NAME": "a", "TO": "b"}, "Unknown: TO"),
         ("diff", {"FROM": "daily.0"}, "TO is missing"),
@@ -228,7 +230,15 @@ def test_bad_input(answer: Any, action: str, variables: dict[str, str], said: st
         answer(action, **variables)
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b'{"snapshots": [{"id": 1}]}', b"[" * 100_000])
+MADE = f'"made": {MEMBERS[0].made}'.encode()
+NO_TIMES = [
+    to_json(MEMBERS).encode().replace(MADE, b'"made": ' + made) for made in (b"1e99", b"-1", b"NaN")
+]
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b'{"snapshots": [{"id": 1}]}', b"[" * 100_000, *NO_TIMES]
+)
 def test_a_list_that_is_damaged(answer: Any, bucket: Bucket, text: bytes) -> None:
     bucket.objects[f"catalog/files/{LIST}"] = text
     with pytest.raises(AdminError, match=r"damaged.*The next backup writes it anew"):

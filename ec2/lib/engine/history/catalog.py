@@ -207,7 +207,9 @@ def link_of(path: Path | None) -> Link | None:
     """What the first line says; None if there is no such file, or another one."""
     if path is None:
         return None
-    with contextlib.suppress(OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, RecursionError):
+    with contextlib.suppress(
+        OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, RecursionError
+    ):
         with opened_gzip(path) as file:
             found = json.loads(file.readline(LONGEST_HEADER))
         return Link(

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from engine.command.outcome import Refused
 from engine.command.text import spoken
 from engine.history.catalog import DamagedCatalog, Link, Version, changes, link_of
+from engine.snapshots.catalog import LATEST
 from engine.snapshots.retention import HELD
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\dZ)?)?", re.ASCII)
@@ -80,6 +81,8 @@ def _member(found: dict[str, Any]) -> Member:
         raise TypeError("a name is no text")
     if not all(each is None or isinstance(each, int) for each in numbers):
         raise TypeError("a number is none")
+    if not 0 <= member.made < LATEST:
+        raise ValueError(f"{member.made!r} is no time")
     return replace(member, made=float(member.made), is_partial=bool(member.is_partial))
 
 

@@ -36,7 +36,7 @@ KINDS = {
     stat.S_IFBLK: "b",
 }
 NOTHING = "-"
-# Anybody can give a file a time that needs more digits than programs for tables, or calendars, take.
+# Anybody can give a file a time with more digits than programs for tables, or calendars, take.
 LATEST = (1 << 63) - 1
 EARLIEST = -LATEST
 
