@@ -393,6 +393,8 @@ def test_bad_input_is_named(week: Backup) -> None:
         (("find",), "give what to find"),
         (("find", "x", "--page", "0"), "must be a whole number"),
         (("find", "[z-a]"), "'[z-a]' is no set of letters"),
+        (("find", "--file", "/a/../b"), "write the path from the top"),
+        (("diff", "daily.1", "daily.0", "--in", "../a"), "write the path from the top"),
     ):
         done = ask(week, *words)
         assert done.returncode == 2
@@ -438,6 +440,7 @@ def test_a_path_is_taken_literally() -> None:
     matches = matcher([Pattern.path("/a/[x]*")])
     assert matches(b"a/[x]*")
     assert matches(b"a/[x]*/below")
+    assert matcher([Pattern.path("a//b/")])(b"a/b")
     assert not matches(b"a/x1")
 
 

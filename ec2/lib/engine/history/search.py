@@ -59,7 +59,10 @@ class Pattern:
     @classmethod
     def path(cls, text: str) -> Pattern:
         """One path from the top, in which nothing has a meaning, and what is below it."""
-        stripped = text.strip("/")
+        parts = [part for part in text.split("/") if part]
+        if {".", ".."} & {*parts}:
+            raise Refused(f"{text!r} has '.' or '..' in it; write the path from the top, as /a/b")
+        stripped = "/".join(parts)
         regex = f"{re.escape(stripped)}(?:/.*)?" if stripped else ".*"
         return cls(regex, longest_plain(stripped))
 
