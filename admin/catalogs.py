@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from admin.command import AdminError, Clients
 from admin.stack import Stack
 
 CACHE = Path(".cache/catalogs")
+NEW_SECONDS = 3600
 
 
 class InBucket:
@@ -90,11 +93,13 @@ class InBucket:
         return self._cache / hashlib.sha256(f"{key} {self._tags[key]}".encode()).hexdigest()
 
     def _tidy(self) -> None:
-        """Of what is there no more, nothing is kept here."""
+        """Of what is there no more, nothing is kept here, but for what another question may be
+        fetching in this moment, or have fetched."""
         known = {self._place(key) for key in self._tags}
         for path in self._cache.iterdir():
-            if path not in known:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if path not in known and time.time() - path.stat().st_mtime > NEW_SECONDS:
+                    path.unlink()
 
 
 def prefix_of(client: Any, bucket: str, label: str) -> str:

@@ -3,6 +3,7 @@
 import datetime
 import gzip
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
@@ -145,9 +146,16 @@ def test_what_the_bucket_has_no_more_is_not_kept(
     answer("find", NAME="*.txt")
     kept = [*tmp_path.glob(".cache/catalogs/*/*")]
     assert all(len(path.name) == 64 for path in kept)
+    being_fetched = kept[0].with_name("of another question.1234")
+    being_fetched.touch()
+    for path in kept:
+        os.utime(path, (0, 0))
     bucket.objects = {f"catalog/files/{LIST}": to_json([]).encode()}
     assert "No snapshot was searched" in answer("find", NAME="*.txt")
-    assert len([*tmp_path.glob(".cache/catalogs/*/*")]) == 1
+    left = {*tmp_path.glob(".cache/catalogs/*/*")}
+    assert being_fetched in left
+    assert len(left) == 2
+    assert not left & {*kept}
 
 
 @pytest.mark.parametrize("content", [b"", b"no gzip", b"gone", gzip.compress(b"no catalog\n")])

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from engine.command.outcome import Refused
 from engine.command.text import spoken
 from engine.history.catalog import DamagedCatalog, Link, Version, changes, link_of
-from engine.snapshots.catalog import LATEST
+from engine.snapshots.about import LATEST
 from engine.snapshots.retention import HELD
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\dZ)?)?", re.ASCII)
