@@ -200,16 +200,16 @@ def hits_in(
 ) -> Iterator[Hit]:
     """Of a whole catalog the fields; of changes what the older snapshot has."""
     last = b""
-    for line in candidates(source, needle):
-        name, _, rest = line.partition(b"\t")
-        if b"\\" in name:
-            name = unescaped(name)
-        if matches(name):
-            with failing(source.path):
-                if name <= last:
-                    raise ValueError(f"{line[:100]!r} is not in order")
-                fields = checked(rest) if source.is_whole else older_in(rest)
-            yield name, number, fields
+    with failing(source.path):
+        for line in candidates(source, needle):
+            name, _, rest = line.partition(b"\t")
+            if b"\\" in name:
+                name = unescaped(name)
+            if not matches(name):
+                continue
+            if name <= last:
+                raise ValueError(f"{line[:100]!r} is not in order")
+            yield name, number, checked(rest) if source.is_whole else older_in(rest)
             last = name
 
 
