@@ -60,7 +60,7 @@ acceptance: ## try in your account what no emulator can tell, and remove it agai
 	@$(BIN)/python -m admin.acceptance
 
 ##@ Operating a stack
-status: ## the last runs, and the progress of the one that is running: STACK=name
+status: ## the last runs, the newest that failed as a whole, and the progress of a running one: STACK=name, STACK=all, optionally RUN=id
 	@tools/setup.sh admin
 	@$(BIN)/python -m admin.status
 

@@ -21,8 +21,8 @@ from typing import Any
 
 from admin.backup_now import ONCE, has_begun, invoke
 from admin.command import AdminError, Given, clients, confirmed, run, same_stack, say
+from admin.runs import Attributes, RunTable, runs_of
 from admin.stack import Stack
-from admin.status import Attributes, RunTable, runs_of
 
 KEY = {"BackupId": {"S": "requests"}}
 HELD = "held."

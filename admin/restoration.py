@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from admin.command import AdminError, Clients, printable
+from admin.runs import moment, spoken
 from admin.stack import UNUSABLE, Stack
-from admin.status import moment, spoken
 
 LOGS = "efs-restore-logs/"
 POLL_SECONDS = 2

@@ -24,8 +24,8 @@ from rich.console import Console
 
 from admin.command import AdminError, Clients, Given, clients, confirmed, console, printable, run
 from admin.restoration import Restoration
+from admin.runs import Run, RunTable, runs_of
 from admin.stack import Stack
-from admin.status import Run, RunTable, runs_of
 from admin.template import Template
 from tools.publish import object_url
 

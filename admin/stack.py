@@ -14,6 +14,8 @@ from admin.template import Template
 
 # What the backup template has always had, since version 1.
 RESOURCES = {"Orchestrator", "EFSDynamoDB", "EFSAutoScalingGroup", "DstEFS"}
+# Outputs that only the backup template has, since version 1, too.
+OUTPUTS = {"BackupEFS", "SourceEFS", "LogBucket"}
 # A stack in such a state has never been whole, or is no more.
 UNUSABLE = {
     "CREATE_FAILED",
@@ -46,6 +48,19 @@ class Stack:
             if "does not exist" in error.response["Error"]["Message"]:
                 return None
             raise
+        return cls._from(found, client)
+
+    @classmethod
+    def backups(cls, clients: Clients) -> list[Stack]:
+        """All backup stacks of the region that have ever been whole, by name."""
+        client = clients("cloudformation")
+        pages = client.get_paginator("describe_stacks").paginate()
+        stacks = [cls._from(found, client) for page in pages for found in page["Stacks"]]
+        ours = [stack for stack in stacks if stack.outputs.keys() >= OUTPUTS]
+        return sorted((s for s in ours if s.status not in UNUSABLE), key=lambda stack: stack.name)
+
+    @classmethod
+    def _from(cls, found: Mapping[str, Any], client: Any) -> Stack:
         return cls(
             found["StackName"],
             client.meta.region_name,

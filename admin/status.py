@@ -1,7 +1,10 @@
 """Shows the last runs of a backup stack: make status STACK=name [RUNS=10] [WATCH=no]
 
-While a run is running, its progress is shown until it ends; WATCH=no shows everything once, as is
-done where there is no terminal. Exit code 1: the newest run has not ended well.
+Of those, the newest that did not end well is shown as a whole. RUN=… shows any run as a whole, by
+its id or by when it started; STACK=all the last run of each backup stack of the region. While a run
+is running, its progress is shown until it ends; WATCH=no shows everything once, as is done where
+there is no terminal. Exit code 1: the newest run, or the one that was asked for, has not ended
+well.
 """
 
 from __future__ import annotations
@@ -9,162 +12,92 @@ from __future__ import annotations
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise, takewhile
-from typing import Any
+from itertools import takewhile
 
-from boto3.dynamodb.types import TypeDeserializer
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from admin import command
-from admin.command import AdminError, Clients, Given, clients, console, printable, same_stack
+from admin import command, overview
+from admin.command import AdminError, Given, clients, console, same_stack
+from admin.run_details import Links, Whole, chosen, newest_failed
+from admin.runs import (
+    STYLES,
+    Attributes,
+    Run,
+    RunTable,
+    newest_complete,
+    runs_of,
+    spoken,
+    table_of,
+)
 from admin.stack import Stack
 
-NEWEST_SNAPSHOT = "newest-snapshot"
 POLL_SECONDS = 5
 MESSAGE_LENGTH = 100
+MESSAGE_WIDTH = 110
 UNFINISHED = "unfinished"
-STYLES = {"Success": "green", "Running": "cyan", "Partial": "yellow", "Incomplete": "yellow"}
-
-Attributes = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run's item in the table; version 1.5's have the same attributes, but no status at first."""
-
-    attributes: Attributes
-
-    @property
-    def backup_id(self) -> str:
-        return str(self.attributes["BackupId"])
-
-    @property
-    def status(self) -> str:
-        return str(self.attributes.get("BackupStatus", "Unknown"))
-
-    @property
-    def running(self) -> bool:
-        return self.status == "Running"
-
-    @property
-    def failed(self) -> bool:
-        return self.status not in ("Running", "Success")
-
-    @property
-    def started(self) -> datetime | None:
-        return moment(self.attributes.get("BackupStartTime"))
-
-    @property
-    def stopped(self) -> datetime | None:
-        return moment(self.attributes.get("BackupStopTime"))
-
-    def duration(self, now: datetime) -> timedelta | None:
-        end = now if self.running else self.stopped
-        return end - self.started if end and self.started else None
-
-    @property
-    def window(self) -> timedelta:
-        return timedelta(minutes=int(self.attributes.get("BackupWindow", 0)))
-
-    @property
-    def message(self) -> str:
-        return printable(str(self.attributes.get("Message", "")))
-
-    def number(self, name: str) -> int | None:
-        """An attribute that counts something, if the run has come so far as to count it."""
-        try:
-            return int(self.attributes[name])
-        except (KeyError, ValueError):
-            return None
-
-
-@dataclass(frozen=True)
-class RunTable:
-    """The DynamoDB table of a stack."""
-
-    client: Any
-    name: str
-
-    def items(self) -> Iterator[Attributes]:
-        for page in self.client.get_paginator("scan").paginate(TableName=self.name):
-            yield from map(plain, page["Items"])
-
-    def run(self, backup_id: str) -> Run:
-        answer = self.client.get_item(TableName=self.name, Key={"BackupId": {"S": backup_id}})
-        if "Item" not in answer:
-            raise AdminError(f"The record of the run {backup_id} was removed from {self.name}")
-        return Run(plain(answer["Item"]))
-
-
-def plain(item: Mapping[str, Any]) -> Attributes:
-    deserialize = TypeDeserializer().deserialize
-    return {name: deserialize(value) for name, value in item.items()}
-
-
-def runs_of(items: Iterable[Attributes]) -> list[Run]:
-    """The runs among the items, the newest first."""
-    runs = [Run(item) for item in items if "BackupStartTime" in item]
-    oldest = datetime.min.replace(tzinfo=UTC)
-    return sorted(runs, key=lambda run: run.started or oldest, reverse=True)
-
-
-def moment(text: Any) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)  # version 1.5 leaves the Z out
+ALL = "all"
 
 
 def main(given: Given) -> int:
-    given.only("STACK", "REGION", "RUNS", "WATCH")
+    given.only("STACK", "REGION", "RUN", "RUNS", "WATCH")
     name = given.required("STACK", "efs-backup")
     count = given.get("RUNS") or "10"
     if not count.isascii() or not count.isdigit():
         raise AdminError(f"RUNS is {count!r}; it must be a number")
-    table = table_of(clients(given.get("REGION")), name)
+    connect = clients(given.get("REGION"))
     out = console()
     watch = given.yes("WATCH", default=out.is_terminal)
+    if name == ALL:
+        return overview.show_all(out, connect, datetime.now(UTC))
+    stack = Stack.backup(connect, name)
+    table = table_of(connect, stack)
     items = list(table.items())
-    runs = runs_of(items)
-    now = datetime.now(UTC)
-    if not runs:
+    if not (runs := runs_of(items)):
         out.print(
             f"{name} has made no backup yet. To start one: make backup-now {same_stack(given)}"
         )
         return 0
+    whole = Whole(out, Links.of(connect, stack), same_stack(given))
+    if wanted := given.get("RUN"):
+        run = chosen(runs, wanted)
+        whole.show(f"A run of {name}", run, datetime.now(UTC), with_rest=True)
+        return int(run.failed)
+    now = datetime.now(UTC)
     show(out, f"The last backups of {name}", runs[: int(count)], now)
     for sentence in (newest_snapshot(items, runs, now), partial_since(runs, now), undone(items)):
         if sentence:
             out.print(sentence)
-    newest = runs[0]
+    if failed := newest_failed(runs[: int(count)]):
+        whole.show(failed.title, failed.run, now)
+    return int(follow(whole, table, runs[0], watch).failed)
+
+
+def follow(whole: Whole, table: RunTable, newest: Run, watch: bool) -> Run:
+    """Shows how far the newest run is, if it is running; until it ends, if it is watched."""
     if newest.running and watch:
-        newest = watch_run(out, table, newest)
-        show(out, "It has ended", [newest], datetime.now(UTC))
+        newest = watch_run(whole.out, table, newest)
+        now = datetime.now(UTC)
+        show(whole.out, "It has ended", [newest], now)
+        if newest.failed:
+            whole.show("It did not end well", newest, now)
     elif newest.running:
-        out.print(str(Position.of(newest, now)))
-    return int(newest.failed)
-
-
-def table_of(connect: Clients, stack: str) -> RunTable:
-    return RunTable(connect("dynamodb"), Stack.backup(connect, stack).resource("EFSDynamoDB"))
+        whole.out.print(str(Position.of(newest, datetime.now(UTC))))
+    return newest
 
 
 def newest_snapshot(items: Iterable[Attributes], runs: Iterable[Run], now: datetime) -> str:
-    """A sentence about the age of the last complete one. Version 1.5 keeps no note of it."""
-    noted = (i["Time"] for i in items if i["BackupId"] == NEWEST_SNAPSHOT and i.get("Run"))
-    ends = [datetime.fromtimestamp(int(time), UTC) for time in noted]
-    ends += [run.stopped for run in runs if run.status == "Success" and run.stopped]
-    if not ends:
+    """A sentence about the age of the last complete one."""
+    made = newest_complete(items, runs)
+    if made is None:
         return "No complete snapshot yet."
-    return f"The newest complete snapshot is {spoken(now - max(ends))} old."
+    return f"The newest complete snapshot is {spoken(now - made)} old."
 
 
 def partial_since(runs: Iterable[Run], now: datetime) -> str:
@@ -200,9 +133,13 @@ def show(out: Console, title: str, runs: Iterable[Run], now: datetime) -> None:
         table.add_column(heading, no_wrap=True)
     for heading in ("Took", "Files", "Transferred", "Bytes"):
         table.add_column(heading, no_wrap=True, justify="right")
-    table.add_column("Message")
+    # On a narrow terminal there is no room for whole words of it.
+    with_message = out.width >= MESSAGE_WIDTH
+    if with_message:
+        table.add_column("Message")
     for run in runs:
-        table.add_row(*row(run, now))
+        cells = row(run, now)
+        table.add_row(*(cells if with_message else cells[:-1]))
     out.print(table)
 
 
@@ -217,18 +154,6 @@ def row(run: Run, now: datetime) -> list[Text]:
         Text("" if size is None else decimal(size)),
         Text(textwrap.shorten(run.message, MESSAGE_LENGTH, placeholder=" …")),
     ]
-
-
-def spoken(duration: timedelta) -> str:
-    """A duration in its two largest units: 3 d 4 h, 12 min 30 s."""
-    seconds = max(0, round(duration.total_seconds()))
-    for (unit, size), (smaller, part) in pairwise(
-        (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    ):
-        if seconds >= size:
-            rest = seconds % size // part
-            return f"{seconds // size} {unit}" + (f" {rest} {smaller}" if rest else "")
-    return f"{seconds} s"
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from admin import backup_now, restore
 from admin.acceptance.account import Account
 from admin.command import AdminError, Given
 from admin.restoration import Restoration
+from admin.runs import Run, RunTable, runs_of
 from admin.stack import Stack
-from admin.status import Run, RunTable, runs_of
 from tools import publish
 
 HERE = Path(__file__).parent

@@ -8,7 +8,7 @@ import pytest
 
 from admin import manage
 from admin.command import AdminError, Given
-from admin.status import RunTable
+from admin.runs import RunTable
 from tests.stubs import Checked
 
 SNAPSHOTS = [

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from admin import status
 from admin.command import AdminError
-from admin.status import Position, Run
+from admin.runs import Run, RunTable, runs_of, spoken
+from admin.status import Position
 from tests.cloudformation import aws_environment
 
 NOW = datetime(2026, 3, 4, 5, 30, tzinfo=UTC)
@@ -92,7 +93,7 @@ def test_a_message_is_cut_and_harmless() -> None:
 
 
 def test_the_newest_comes_first_and_what_is_no_run_not_at_all() -> None:
-    runs = status.runs_of([V15, *NO_RUNS, RUNNING, V15_RUNNING, SUCCESS])
+    runs = runs_of([V15, *NO_RUNS, RUNNING, V15_RUNNING, SUCCESS])
     assert [run.backup_id for run in runs] == ["c", "b", "a", "0"]
 
 
@@ -111,7 +112,7 @@ def test_the_newest_comes_first_and_what_is_no_run_not_at_all() -> None:
     ],
 )
 def test_the_age_of_the_newest_snapshot(items: list[dict[str, Any]], said: str) -> None:
-    assert status.newest_snapshot(items, status.runs_of(items), NOW) == said
+    assert status.newest_snapshot(items, runs_of(items), NOW) == said
 
 
 NEWER = "The newest of all is partial: it is 1 h old, and 1,200 file(s) could not be copied."
@@ -129,7 +130,7 @@ NEWER = "The newest of all is partial: it is 1 h old, and 1,200 file(s) could no
     ],
 )
 def test_a_partial_snapshot_that_is_newer(items: list[dict[str, Any]], said: str) -> None:
-    assert status.partial_since(status.runs_of(items), NOW) == said
+    assert status.partial_since(runs_of(items), NOW) == said
 
 
 def test_a_partial_run_has_not_ended_well() -> None:
@@ -158,7 +159,7 @@ def test_what_aws_refused_when_runs_ended_is_said() -> None:
     ],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert status.spoken(timedelta(seconds=seconds)) == text
+    assert spoken(timedelta(seconds=seconds)) == text
 
 
 @pytest.mark.parametrize(
@@ -195,32 +196,32 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Any:
             AttributeDefinitions=[{"AttributeName": "BackupId", "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         )
-        yield status.RunTable(client, "table")
+        yield RunTable(client, "table")
 
 
-def put(table: status.RunTable, record: dict[str, Any]) -> None:
+def put(table: RunTable, record: dict[str, Any]) -> None:
     serialize = TypeSerializer().serialize
     item = {name: serialize(value) for name, value in record.items()}
     table.client.put_item(TableName=table.name, Item=item)
 
 
-def watched(table: status.RunTable, pause: Callable[[float], None]) -> Run:
+def watched(table: RunTable, pause: Callable[[float], None]) -> Run:
     return status.watch_run(Console(file=StringIO()), table, Run(RUNNING), pause)
 
 
-def test_it_is_watched_until_it_ends(table: status.RunTable) -> None:
+def test_it_is_watched_until_it_ends(table: RunTable) -> None:
     progress = {"Phase": "copy", "Done": 1, "Total": 4, "Unit": "parts"}
     states = [{**RUNNING, "Progress": progress}, {**RUNNING, "BackupStatus": "fpsync failed"}]
     last = watched(table, lambda seconds: put(table, states.pop(0)))
     assert (last.status, last.failed, states) == ("fpsync failed", True, [])
 
 
-def test_a_record_that_is_removed_meanwhile(table: status.RunTable) -> None:
+def test_a_record_that_is_removed_meanwhile(table: RunTable) -> None:
     with pytest.raises(AdminError, match="run c was removed from table"):
         watched(table, lambda seconds: None)
 
 
-def test_all_items_are_read(table: status.RunTable) -> None:
+def test_all_items_are_read(table: RunTable) -> None:
     for number in range(20):  # 20 times 100 KB are two pages
         put(table, {**SUCCESS, "BackupId": f"{number}", "Message": "m" * 100_000})
-    assert len(status.runs_of(table.items())) == 20
+    assert len(runs_of(table.items())) == 20
