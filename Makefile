@@ -12,7 +12,7 @@ GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_ca
 # One of each kind: the first, one of the usual, China, GovCloud, Europe's sovereign cloud, a new one.
 LINTED_REGIONS := us-east-1 eu-west-1 cn-north-1 us-gov-west-1 eusc-de-east-1 ap-southeast-6
 
-.PHONY: help setup demo build publish preflight deploy acceptance status backup-now snapshots find diff hold release remove restore undo cost test test-nfs test-faults coverage bench lint scan lock clean
+.PHONY: help setup demo build publish preflight deploy acceptance status logs backup-now snapshots find diff hold release remove restore undo cost test test-nfs test-faults coverage bench lint scan lock clean
 
 ##@ Getting started
 help: ## explain the targets
@@ -63,6 +63,10 @@ acceptance: ## try in your account what no emulator can tell, and remove it agai
 status: ## the last runs, the newest that failed as a whole, and the progress of a running one: STACK=name, STACK=all, optionally RUN=id
 	@tools/setup.sh admin
 	@$(BIN)/python -m admin.status
+
+logs: ## show the logs of a run: STACK=name, optionally RUN=id TO=a/directory
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.logs
 
 backup-now: ## start a backup: STACK=name
 	@tools/setup.sh admin

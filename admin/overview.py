@@ -52,7 +52,7 @@ class Line:
             Text(self.stack.outputs["SourceEFS"]),
             Text(f"{begun:%Y-%m-%d %H:%M}" if begun else ""),
             Text(status, STYLES.get(status, "" if self.newest is None else "red")),
-            Text(spoken(now - self.complete) if self.complete else "none"),
+            Text(f"{spoken(now - self.complete)} old" if self.complete else "none"),
         ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from itertools import takewhile
 from urllib.parse import quote
 
@@ -160,6 +161,10 @@ def head(run: Run, now: datetime) -> str:
 def attribute(name: str, value: object, width: int) -> Iterator[str]:
     """Nothing for what is not there."""
     if value in (None, "", [], {}):
+        return
+    line = f"{INDENT}{printable(name)}: {value}"
+    if isinstance(value, str | int | Decimal) and cell_len(line) <= width and line.isprintable():
+        yield line
         return
     yield f"{INDENT}{printable(name)}:"
     for text in texts(value):

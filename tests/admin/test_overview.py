@@ -68,7 +68,7 @@ def test_each_backup_stack_is_a_row_and_no_other(capsys: Any) -> None:
     assert shown(aws, capsys) == (
         0,
         [
-            ["a", "SourceEFS-of-a", "2026-03-04 05:00", "Running", "1 d 1 h"],
+            ["a", "SourceEFS-of-a", "2026-03-04 05:00", "Running", "1 d 1 h old"],
             ["b", "SourceEFS-of-b", "", "no run yet", "none"],
         ],
         "",

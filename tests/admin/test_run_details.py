@@ -83,7 +83,7 @@ def test_of_version_15_there_is_what_it_wrote() -> None:
 
 def test_the_rest_is_shown_when_asked_for() -> None:
     assert "CreateHardlinksStartTime" not in "".join(lines(FAILED))
-    assert "  CreateHardlinksStartTime:" in lines(FAILED, with_rest=True)
+    assert "  CreateHardlinksStartTime: 2026-03-03T02:10:00Z" in lines(FAILED, with_rest=True)
 
 
 @pytest.mark.parametrize(
