@@ -12,7 +12,7 @@ GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_ca
 # One of each kind: the first, one of the usual, China, GovCloud, Europe's sovereign cloud, a new one.
 LINTED_REGIONS := us-east-1 eu-west-1 cn-north-1 us-gov-west-1 eusc-de-east-1 ap-southeast-6
 
-.PHONY: help setup demo build publish preflight deploy acceptance status logs backup-now snapshots find diff hold release remove restore undo cost test test-nfs test-faults coverage bench lint scan lock clean
+.PHONY: help setup demo build publish preflight deploy acceptance status logs backup-now stop snapshots find diff hold release remove restore undo cost test test-nfs test-faults coverage bench lint scan lock clean
 
 ##@ Getting started
 help: ## explain the targets
@@ -71,6 +71,10 @@ logs: ## show the logs of a run: STACK=name, optionally RUN=id TO=a/directory
 backup-now: ## start a backup: STACK=name
 	@tools/setup.sh admin
 	@$(BIN)/python -m admin.backup_now
+
+stop: ## stop the backup that is running, as its window's end does: STACK=name
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.stop
 
 snapshots: ## each snapshot, what removing it would free, why it is kept: STACK=name, optionally FORMAT=json
 	@tools/setup.sh admin

@@ -1,19 +1,23 @@
 """Starts a backup, as the schedule does: make backup-now STACK=name
 
-Exit code 0: the backup has begun; 1: it has not, and the answer says why.
+Exit code 0: the backup has begun; 1: it has not, and why, such as another that is running.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import HTTPClientError
 
 from admin.command import AdminError, Given, clients, run, same_stack, say
+from admin.runs import Active, table_of
 from admin.stack import Stack
+from admin.status import Position
 
 START = {"mode": "backup", "action": "start"}
 # Asked twice, the orchestrator could start twice. It takes 300 seconds at most.
@@ -25,30 +29,56 @@ def main(given: Given) -> int:
     name = given.required("STACK", "efs-backup")
     connect = clients(given.get("REGION"))
     stack = Stack.backup(connect, name)
+    table = table_of(connect, stack)
+    # Asked all the same, the orchestrator would notify everybody that it has refused.
+    if busy := what_runs(table.active(), datetime.now(UTC)):
+        return refused(busy, given)
     answer = invoke(connect("lambda", config=ONCE), stack.resource("Orchestrator"), name)
-    begun = has_begun(answer)
-    say(f"{'Started' if begun else 'Not started'}: {answer['reason']}.")
-    if begun:
-        print(f"To see how it gets on: make status {same_stack(given)}")
-    return 0 if begun else 1
+    if not has_begun(answer):
+        busy = what_runs(table.active(), datetime.now(UTC))
+        return refused(busy or f"{answer['reason']}.", given)
+    say(f"Started: {answer['reason']}.")
+    print(f"To see how it gets on: make status {same_stack(given)}")
+    return 0
 
 
-def invoke(function: Any, function_name: str, stack: str) -> dict[str, Any]:
-    """What the orchestrator answers to a start. Raises AdminError when it failed."""
+def refused(why: str, given: Given) -> int:
+    say(f"Not started: {why}")
+    say(f"To watch it: make status {same_stack(given)}; to stop it: make stop {same_stack(given)}")
+    return 1
+
+
+def what_runs(active: Active | None, now: datetime) -> str:
+    """What keeps another backup from starting: what runs, since when, and how far it is. Empty if
+    nothing does, as after the end of a window."""
+    if active is None or now >= active.until:
+        return ""
+    run = active.run
+    since = f"{run.started:%Y-%m-%d %H:%M} UTC" if run.started else "an unknown time"
+    return (
+        f"the backup {run.backup_id} has been running since {since}, and may run until"
+        f" {active.until:%Y-%m-%d %H:%M} UTC. {Position.of(run, now)}"
+    )
+
+
+def invoke(
+    function: Any, function_name: str, stack: str, event: Mapping[str, str] = START
+) -> dict[str, Any]:
+    """What the orchestrator answers. Raises AdminError when it failed."""
     try:
-        response = function.invoke(FunctionName=function_name, Payload=json.dumps(START))
+        response = function.invoke(FunctionName=function_name, Payload=json.dumps(event))
     except HTTPClientError as error:
         raise AdminError(
-            f"The orchestrator did not answer ({error}). Whether it has begun, and how it goes on:"
-            f" make status STACK={stack}"
+            f"The orchestrator did not answer ({error}). Whether it has done it, and how it goes"
+            f" on: make status STACK={stack}"
         ) from error
     answer = json.loads(response["Payload"].read() or "null")
     if "FunctionError" in response:
         raise AdminError(f"The orchestrator failed: {answer.get('errorMessage', answer)}")
     if not isinstance(answer, dict) or not {"actions", "reason"} <= answer.keys():
         raise AdminError(
-            f"The orchestrator answered {answer!r}, which is not this version's way. Whether a"
-            f" backup has begun: make status STACK={stack}"
+            f"The orchestrator answered {answer!r}, which is not this version's way. What"
+            f" has come of it: make status STACK={stack}"
         )
     return answer
 

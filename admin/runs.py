@@ -13,6 +13,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from admin.command import AdminError, Clients, printable
 from admin.stack import Stack
 
+LOCK = "lock"
 NEWEST_SNAPSHOT = "newest-snapshot"
 STYLES = {"Success": "green", "Running": "cyan", "Partial": "yellow", "Incomplete": "yellow"}
 
@@ -70,6 +71,14 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Active:
+    """The run that holds the lock, and when its window ends."""
+
+    run: Run
+    until: datetime
+
+
+@dataclass(frozen=True)
 class RunTable:
     """The DynamoDB table of a stack."""
 
@@ -81,10 +90,23 @@ class RunTable:
             yield from map(plain, page["Items"])
 
     def run(self, backup_id: str) -> Run:
-        answer = self.client.get_item(TableName=self.name, Key={"BackupId": {"S": backup_id}})
-        if "Item" not in answer:
+        if (item := self._item(backup_id)) is None:
             raise AdminError(f"The record of the run {backup_id} was removed from {self.name}")
-        return Run(plain(answer["Item"]))
+        return Run(item)
+
+    def active(self) -> Active | None:
+        """The run that is under way. Of version 1.5's nobody knows."""
+        lock = self._item(LOCK)
+        record = self._item(str(lock["Run"])) if lock else None
+        if not lock or not record or not Run(record).running:
+            return None
+        return Active(Run(record), datetime.fromtimestamp(int(lock["Until"]), UTC))
+
+    def _item(self, key: str) -> Attributes | None:
+        answer = self.client.get_item(
+            TableName=self.name, Key={"BackupId": {"S": key}}, ConsistentRead=True
+        )
+        return plain(answer["Item"]) if "Item" in answer else None
 
 
 def plain(item: Mapping[str, Any]) -> Attributes:

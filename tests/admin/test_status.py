@@ -12,7 +12,8 @@ from moto import mock_aws
 from rich.console import Console
 
 from admin import status
-from admin.command import AdminError
+from admin.command import AdminError, Given
+from admin.run_details import Links
 from admin.runs import Run, RunTable, runs_of, spoken
 from admin.status import Position
 from tests.cloudformation import aws_environment
@@ -225,3 +226,52 @@ def test_all_items_are_read(table: RunTable) -> None:
     for number in range(20):  # 20 times 100 KB are two pages
         put(table, {**SUCCESS, "BackupId": f"{number}", "Message": "m" * 100_000})
     assert len(runs_of(table.items())) == 20
+
+
+@pytest.fixture
+def make_status(table: RunTable, monkeypatch: pytest.MonkeyPatch) -> Any:
+    links = Links("console", "eu-west-1", "logs", "group")
+    monkeypatch.setattr(status, "clients", lambda region: None)
+    monkeypatch.setattr(status.Stack, "backup", lambda connect, name: None)
+    monkeypatch.setattr(status.Links, "of", lambda connect, stack: links)
+    monkeypatch.setattr(status, "table_of", lambda connect, stack: table)
+    monkeypatch.setattr(status.overview, "show_all", lambda out, connect, now: 7)
+
+    def command(**given: str) -> int:
+        given = {"STACK": "s", **given}
+        return status.main(Given({"GIVEN": " ".join(given), **given}))
+
+    return command
+
+
+WHY = "why " * 100 + "at last."
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "title", "run"),
+    [
+        ({}, 0, "The newest run that did not end well (1 since then ended well)", "u"),
+        ({"RUN": "u"}, 1, "A run of s", "u"),
+        ({"RUN": "2026-03-03"}, 0, "A run of s", "b"),
+        ({"RUNS": "1"}, 0, "", ""),
+        ({"STACK": "all"}, 7, "", ""),
+    ],
+)
+def test_a_run_is_shown_as_a_whole(
+    table: RunTable,
+    make_status: Any,
+    capsys: Any,
+    given: dict[str, str],
+    code: int,
+    title: str,
+    run: str,
+) -> None:
+    began = {"BackupStartTime": "2026-03-02T02:00:00Z", "BackupStopTime": "2026-03-02T02:00:09Z"}
+    put(table, SUCCESS)
+    put(table, {**SUCCESS, **began, "BackupId": "u", "BackupStatus": "Unknown", "Message": WHY})
+    assert make_status(**given) == code
+    out = capsys.readouterr().out
+    assert (title in out.splitlines()) == bool(title)
+    assert ("make logs" in out) == bool(run)
+    assert out.endswith(f"make logs STACK=s RUN={run}\n") or not run
+    assert (WHY in " ".join(out.split())) == (run == "u")
