@@ -217,6 +217,16 @@ def test_a_backup_is_started_and_watched(backed_up, deployed, make):
     assert re.search(r"The newest complete snapshot is \d+ (s|min)", make("status", STACK="office"))
 
 
+def test_a_run_and_its_logs_are_shown(backed_up, make, tmp_path):
+    assert re.search(r"office +│ fs-\w+ +│ .*│ Success +│", make("status", STACK="all"))
+    run = re.search(r"  (\S+): Success, started 20", make("status", STACK="office", RUN="20"))[1]
+    assert "==> ec2-logs/" in make("logs", STACK="office", RUN=run)
+    make("logs", STACK="office", TO=tmp_path / "logs")
+    found = {path.name for path in (tmp_path / "logs").glob(f"*/*-{run}/*")}
+    assert found >= {"cloud-init-output.log", "rsync.log"}
+    assert "No backup of office is running" in make("stop", STACK="office")
+
+
 def test_a_snapshot_is_held_by_the_next_backup(backed_up, deployed, make):
     _, backup = deployed
     held = backup / LABEL / "held.kept"
