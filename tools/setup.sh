@@ -152,7 +152,7 @@ main() {
       ;;
     all)
       add_rig
-      DEBIAN_PACKAGES+=(e2fsprogs procps shellcheck shfmt)
+      DEBIAN_PACKAGES+=(e2fsprogs locales procps shellcheck shfmt)
       REQUIREMENTS+=(requirements-demo.txt requirements-dev.txt)
       ;;
     *) refuse "usage: tools/setup.sh [admin | demo | bench | scan | lock]" ;;
