@@ -304,10 +304,13 @@ def test_a_large_directory_and_a_deep_one(backup: Backup) -> None:
     backup.must_publish(retain="1", no_spare="")
     assert sorted(path.name for path in (backup.target / backup.label).glob(".daily.*")) == [
         backup.about(backup.snapshot(0)).name,
+        backup.list_of(backup.snapshot(0), "catalog").name,
+        backup.list_of(backup.snapshot(0), "changes").name,
         backup.digests().name,
         backup.list_of(backup.snapshot(0), "directories").name,
         ".daily.origin",
         backup.list_of(backup.snapshot(0), "sharing").name,
+        ".daily.snapshots",
     ]
 
 

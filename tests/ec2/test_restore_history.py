@@ -19,7 +19,7 @@ from tests.changes import Changes
 
 from .conftest import Backup, Tree, end_tree, read_tree
 from .test_history import new_seed
-from .test_restore import Restore, visible, visible_groups
+from .test_restore import Restore, visible, visible_groups, was_killed_at_once
 
 Groups = set[frozenset[str]]
 
@@ -163,16 +163,10 @@ def test_killed_at_any_moment_and_undone_with_kills(
             undo_killed(restore, changes.random)
         restore.undo()
         undone = State(restore.target)
-        if any_was_killed_at_once(restore.target):
+        if was_killed_at_once(restore.target):
             undone.tree[b"."] = before.tree[b"."]
         assert undone.differences(before) == []
         forget_restores(restore.target)
-
-
-def any_was_killed_at_once(target: Path) -> bool:
-    """In the moment between making its directory and giving the directory above its time again,
-    which nothing can make one."""
-    return any(not (own / "journal").exists() for own in target.glob(".efs-restore-*.undo"))
 
 
 def undo_killed(restore: Restore, source: random.Random) -> None:
