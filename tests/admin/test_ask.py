@@ -158,7 +158,11 @@ def test_what_the_bucket_has_no_more_is_not_kept(
     assert not left & {*kept}
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", b"gone", gzip.compress(b"no catalog\n")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no gzip", b"gone", gzip.compress(b"no catalog\n")],
+    ids=["empty", "no gzip", "gone", "no catalog"],
+)
 def test_a_damaged_one_is_named_and_the_others_are_searched(
     answer: Any, bucket: Bucket, content: bytes
 ) -> None:
