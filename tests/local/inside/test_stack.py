@@ -36,14 +36,18 @@ def test_metrics_are_limited_to_the_namespace(local_account, stack):
         cloudwatch.put_metric_data(Namespace="EFSBackups", MetricData=data)
 
 
-def test_logs_expire(local_account, stack):
+def test_logs_expire_and_catalogs_do_not(local_account, stack):
     bucket = stack.resources["EFSLogBucket"]
     found = local_account.client("s3").get_bucket_lifecycle_configuration(Bucket=bucket)
-    (rule,) = found["Rules"]
-    assert rule["Status"] == "Enabled"
-    assert rule["Expiration"]["Days"] == 365
-    assert rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
-    assert rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 7
+    assert {rule["Status"] for rule in found["Rules"]} == {"Enabled"}
+    *of_logs, of_all = sorted(found["Rules"], key=lambda rule: "Expiration" not in rule)
+    assert {rule["Expiration"]["Days"] for rule in of_logs} == {365}
+    prefixes = tuple(rule.get("Prefix") or rule["Filter"]["Prefix"] for rule in of_logs)
+    for logs in ("ec2-logs/", "efs-backup-log/", "ssm-logs/"):
+        assert logs.startswith(prefixes)
+    assert not "catalog/".startswith(prefixes)
+    assert of_all["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
+    assert of_all["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 7
 
 
 def test_the_backup_moves_to_cheap_storage(local_account, stack):
