@@ -22,6 +22,7 @@ from engine.history.compare import compare
 from engine.history.members import Member, chosen, from_json, unambiguous, with_sizes
 from engine.history.search import PER_PAGE, Pattern, Question, search
 from engine.history.upkeep import InFolder, members_of
+from engine.snapshots.choice import check_folder
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.retention import INTERVALS
 
@@ -77,11 +78,7 @@ def opened(options: argparse.Namespace) -> tuple[SnapshotFolder, list[Member]]:
     """The folder, and its snapshots with what the last runs have said of them."""
     backup = arguments.readable_directory("--backup", options.backup)
     path = backup / options.folder
-    if not path.is_dir():
-        folders = sorted(each.name for each in backup.iterdir() if each.is_dir())
-        raise Refused(
-            f"the backup has no folder {options.folder!r}; it has: {', '.join(folders) or 'none'}"
-        )
+    check_folder(path)
     folder = SnapshotFolder(path, INTERVALS[0])
     return folder, members_of(folder, reasons(path))
 

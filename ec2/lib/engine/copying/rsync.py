@@ -150,7 +150,7 @@ class Copying:
         self.submitted = self.done = 0
 
     def add(self, names: Path, *options: str, base: str = TOP) -> None:
-        """Have what the file ``names`` lists (see :func:`written`) copied.
+        """Have what the file ``names`` lists (see :func:`write_groups`) copied.
 
         base: the directory from which the names go, as rsync takes none above PATH_MAX. The list is
         removed afterwards.

@@ -82,15 +82,19 @@ class Snapshot:
         return f"{self.path.name} (made {self.date})"
 
 
-def find_snapshot(folder: SnapshotFolder, wanted: Wanted) -> Snapshot:
-    """The one that is meant. By its date, one of the folder's interval is preferred."""
-    if not folder.path.is_dir():
-        folders = sorted(path.name for path in folder.path.parent.iterdir() if path.is_dir())
+def check_folder(path: Path) -> None:
+    """Raises :class:`Refused` if the backup has no such folder."""
+    if not path.is_dir():
+        folders = sorted(each.name for each in path.parent.iterdir() if each.is_dir())
         raise Refused(
-            f"the backup has no folder {folder.path.name!r}; "
-            f"it has: {', '.join(folders) or 'none'}",
+            f"the backup has no folder {path.name!r}; it has: {', '.join(folders) or 'none'}",
             "snapshot",
         )
+
+
+def find_snapshot(folder: SnapshotFolder, wanted: Wanted) -> Snapshot:
+    """The one that is meant. By its date, one of the folder's interval is preferred."""
+    check_folder(folder.path)
     known = [Snapshot(folder.path / name, made) for name, made in folder.dated()]
     there = ", ".join(map(str, known)) or "none"
     if not isinstance(wanted, tuple):
