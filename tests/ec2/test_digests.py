@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from engine.copying.digests import CONTINUED, LINKED, VOID, Notes, known, line_of, merged, read_list
 from engine.copying.tally import printed_digests
+from engine.target.contents import with_digests
 
 from .conftest import Backup
 
@@ -128,3 +129,14 @@ def test_a_damaged_list_is_not_passed_on(backup: Backup, length: int) -> None:
     assert outcome.exit_code == 0
     assert any("have no digest any more" in line for line in outcome.result["warnings"])
     assert backup.verify().exit_code == 0
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", [b"\xff", b"\xff\xfe", b"\xff" * 255])
+def test_names_that_come_after_all_of_a_list(tmp_path: Path, name: bytes) -> None:
+    """Or of none at all, as where a snapshot has none."""
+    paths = [b"a", name]
+    assert [*with_digests(paths, None)] == [(b"a", None), (name, None)]
+    short = tmp_path / "list.gz"
+    short.write_bytes(gzip.compress(b"0" * 32 + b"  ./a\n"))
+    assert [*with_digests(paths, short)] == [(b"a", b"0" * 32), (name, None)]

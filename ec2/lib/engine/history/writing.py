@@ -17,13 +17,14 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Generic, NamedTuple, Optional, TypeVar
+from typing import IO, NamedTuple, Optional
 
 from engine.command.files import nul_separated, opened_gzip, sort_records
 from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, read_list
 from engine.history.catalog import Version, blocks, entries, escaped, write_catalog
 from engine.tree.descent import GONE, chunks, info_of, join, opened
+from engine.tree.listings import Beside
 from engine.tree.pool import Pool, Task, Worker
 
 LISTED_AT_ONCE = 1000  # entries of a directory that may have millions
@@ -40,7 +41,6 @@ NOTHING = "-"
 LATEST = (1 << 63) - 1
 EARLIEST = -LATEST
 
-Item = TypeVar("Item")
 Found = tuple[bytes, Optional[Version]]  # a path, and what is there, if anything
 
 
@@ -161,19 +161,6 @@ def looked_at(pool: Pool, tasks: Iterable[Task], work: Path) -> Path:
         pool.run(tasks, lambda looked: take(file, looked))
     sort_records(target, "--stable", f"--key=1.{START + 1}")
     return target
-
-
-class Beside(Generic[Item]):
-    """What a sorted list has at paths that are asked for in the same order."""
-
-    def __init__(self, found: Iterator[tuple[bytes, Item]]) -> None:
-        self._found = found
-        self._next = next(found, None)
-
-    def at(self, path: bytes) -> Item | None:
-        while self._next and self._next[0] < path:
-            self._next = next(self._found, None)
-        return self._next[1] if self._next and self._next[0] == path else None
 
 
 def digests_in(path: Path | None) -> Iterator[tuple[bytes, str]]:

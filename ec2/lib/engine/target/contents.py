@@ -11,6 +11,7 @@ from typing import NamedTuple
 from engine.copying.digests import DamagedList, Digested, DigestFiles, read_list
 from engine.tree.content import same_content
 from engine.tree.descent import GONE, opened
+from engine.tree.listings import Beside
 from engine.tree.pool import Task, Worker
 
 log = logging.getLogger(__name__)
@@ -69,12 +70,9 @@ def with_digests(
 ) -> Iterator[tuple[bytes, bytes | None]]:
     """The paths, in the order of their bytes, each with its digest if the list has one. The list is
     read no further than need be."""
-    lines = readable(digests)
-    line = None
+    known = Beside(readable(digests))
     for path in paths:
-        while line is None or line[0] < path:
-            line = next(lines, (b"\xff", None))
-        yield path, line[1] if line[0] == path else None
+        yield path, known.at(path)
 
 
 def readable(digests: Path | None) -> Iterator[tuple[bytes, bytes | None]]:

@@ -15,10 +15,11 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Generic, TypeVar
 
 from engine.tree.descent import chunks
 
+Item = TypeVar("Item")
 Listed = tuple[str, Any]  # a name, and what a listing has under it
 
 WIDE = 4_000  # entries of one listing: all threads of a worker may have so many in memory
@@ -83,3 +84,19 @@ def _part(file: IO[bytes], begin: int, end: int) -> Iterator[Listed]:
         block = pickle.load(file)
         begin = file.tell()
         yield from block
+
+
+class Beside(Generic[Item]):
+    """What a list in the order of paths has at those that are asked for in the same order. It is
+    read no further than need be."""
+
+    def __init__(self, found: Iterator[tuple[bytes, Item]]) -> None:
+        self._found = found
+        self._next: tuple[bytes, Item] | None = None
+        self._is_at_end = False
+
+    def at(self, path: bytes) -> Item | None:
+        while not self._is_at_end and (self._next is None or self._next[0] < path):
+            self._next = next(self._found, None)
+            self._is_at_end = self._next is None
+        return self._next[1] if self._next and self._next[0] == path else None
