@@ -1,19 +1,34 @@
 """What all tests share."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+REPOSITORY = Path(__file__).resolve().parents[1]
+
 # What tests leave stays in this folder, where `make clean` finds it.
 if "TMPDIR" not in os.environ:
-    _temporary = Path(__file__).resolve().parents[1] / ".cache/tmp"
+    _temporary = REPOSITORY / ".cache/tmp"
     _temporary.mkdir(parents=True, exist_ok=True)
     os.environ["TMPDIR"] = str(_temporary)
     tempfile.tempdir = None  # pytest has asked for the default already
 os.environ.setdefault("STATE_DIR", f"{tempfile.gettempdir()}/ministack-state")
+
+# A version manager's python3 is a script that looks for this one, at each of some thousand starts.
+os.environ["PATH"] = f"{sys.base_prefix}/bin:{os.environ['PATH']}"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compiles once what tests start again and again and what writes no bytecode itself."""
+    if not hasattr(session.config, "workerinput"):
+        folders = [REPOSITORY / name for name in ("ec2/lib", "src", "local", "admin", "tools")]
+        subprocess.run(["python3", "-m", "compileall", "-q", *folders], check=True)
+
 
 # Tests that share something of which there is one: the demo, a machine with NFS, a build.
 ONE_AT_A_TIME = ("tests/local/test_demo.py", "tests/nfs/", "tests/tools/")
