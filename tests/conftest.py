@@ -32,6 +32,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 # Tests that share something of which there is one: the demo, a machine with NFS, a build.
 ONE_AT_A_TIME = ("tests/local/test_demo.py", "tests/nfs/", "tests/tools/")
+# Minutes each. They begin, with those groups: at the end each process has something short to do.
+LONG = "tests/local/test_inside.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """More than processors: tests with instances or with NFS wait for much of their time."""
+    return len(os.sched_getaffinity(0)) * 3 // 2
 
 
 class Scheduling(LoadScopeScheduling):

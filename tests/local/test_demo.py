@@ -33,7 +33,7 @@ def demo(*arguments):
             os.close(end)
 
 
-def nothing_is_left(seconds=5):
+def nothing_is_left(seconds=30):
     """Whether all that a demo runs ends soon: the kernel needs a moment for it."""
     deadline = time.monotonic() + seconds
     while left() and time.monotonic() < deadline:
@@ -101,6 +101,7 @@ def read_until(terminal, text, seconds=60):
     return shown
 
 
+@pytest.mark.timeout(600)
 def test_three_backups_of_a_directory_of_the_users_own(small):
     done = demo("--source", small)
     assert done.returncode == 0, done.stdout + done.stderr
