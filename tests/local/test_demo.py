@@ -1,5 +1,6 @@
 """The demo as its user sees it."""
 
+import contextlib
 import fcntl
 import os
 import select
@@ -42,21 +43,22 @@ def nothing_is_left(seconds=30):
 
 
 def left():
-    """The command lines of this demo's processes; those of other accounts do not matter."""
+    """The command lines of this demo's processes; those of other accounts do not matter, nor those
+    of a demo of another copy of the project."""
+    here = os.fsencode(sandbox.REPOSITORY)
     marks = (os.fsencode(HOME), b"-m\0local.demo\0", b"\0local.sandbox\0local.demo\0")
-    commands = map(command_line, Path("/proc").glob("[0-9]*"))
-    return [command for command in commands if any(mark in command for mark in marks)]
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_bytes()
+            is_of_here = here in command or os.fsencode((process / "cwd").readlink()) == here
+            if is_of_here and any(mark in command for mark in marks):
+                found.append(command)
+    return found
 
 
 def made_by_demos():
     return sorted(path for path in sandbox.STATE.iterdir() if not path.name.startswith("test-"))
-
-
-def command_line(process):
-    try:
-        return (process / "cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 @pytest.fixture
