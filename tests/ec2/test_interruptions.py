@@ -179,25 +179,6 @@ def test_a_file_that_vanishes_is_a_warning(slow: Backup) -> None:
     assert read_tree(slow.snapshot(0)) == read_tree(slow.source)
 
 
-@pytest.mark.parametrize("code", [1, 11, 12, 20, 30, 35, 137, 143])
-def test_a_failed_job_is_no_success(
-    backup: Backup, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
-    fill(backup.source, 10)
-    backup.must_publish()
-    before = read_tree(backup.snapshot(0))
-    fill(backup.source, 10, "changed")
-    body = f'case "$*" in *--files-from*) "$REAL" "$@"; exit {code} ;; esac\nexec "$REAL" "$@"'
-    for name, value in slow_rsync(backup.home / "shim", body).items():
-        monkeypatch.setenv(name, value)
-    outcome = backup.run()
-    assert outcome.exit_code == 1
-    assert outcome.result["cause"] == "files"
-    assert any(str(code) in error for error in outcome.result["errors"])
-    assert backup.names() == ["daily.0"]
-    assert read_tree(backup.snapshot(0)) == before
-
-
 def test_a_walk_that_dies_is_no_success(
     backup: Backup, faults: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
