@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from xdist.scheduler import LoadScopeScheduling
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -29,6 +32,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):
         folders = [REPOSITORY / name for name in ("ec2/lib", "src", "local", "admin", "tools")]
         subprocess.run(["python3", "-m", "compileall", "-q", *folders], check=True)
+
+
+_load_file = JSONFileLoader.load_file
+
+
+@cache
+def _load_once(path: str) -> Any:
+    return _load_file(JSONFileLoader(), path)
+
+
+# moto gives each test a session of its own, which would parse the models of all services anew.
+JSONFileLoader.load_file = lambda _, path: _load_once(path)
 
 
 # Tests that share something of which there is one: the demo, a machine with NFS, a build.
