@@ -142,6 +142,7 @@ lint: setup ## run ruff, mypy, shellcheck, shfmt, cfn-lint and yamllint
 	  sed 's/%%[A-Z0-9_]*%%/placeholder/g' "$$template" | $(BIN)/cfn-lint --regions $(LINTED_REGIONS) || exit; \
 	done
 	$(BIN)/yamllint --strict .
+	PYTHONPATH=src:ec2/lib:. $(BIN)/lint-imports --no-logo --no-cache
 
 scan: ## let checkov look at the templates; it weighs 290 MB
 	@tools/setup.sh scan
