@@ -24,8 +24,11 @@ from typing import NamedTuple
 
 SEPARATOR = "|"  # between patterns that are written as one text
 WILDCARDS = re.compile(rb"[*?[]")
-STAR, STARS = b"*", b"**"
+STAR, STARS, FOLDERS = b"*", b"**", b"**/"
 ANY_BUT_SLASH = b"[^/]"
+# What stands for nothing or for whole names, each with the slash after it, only follows a slash.
+SHORTEST = {STARS: b".*?", FOLDERS: b"(?:.*?/)??"}
+LONGEST = {STARS: b".*", FOLDERS: b"(?:.*/)?"}
 # Who matches all of these excludes everything.
 PROBES = ("a", ".b", "\udcff 0")
 
@@ -128,11 +131,11 @@ def parsed(text: str, numbers: Iterator[int]) -> Rule:
     pattern = pattern.removesuffix(b"/")
     tokens = [*_tokens(pattern.removeprefix(b"/"))]
     is_of_name = b"/" not in pattern and STARS not in tokens
-    body = _whole(tokens, numbers)
     if not is_of_name and pattern.startswith(b"/"):
-        body = b"/" + body
+        tokens = [b"/", *tokens]
     elif not is_of_name and not pattern.startswith(STARS):
-        body = b".*/" + body
+        tokens = [b"/", FOLDERS, *tokens]
+    body = whole(tokens, numbers)
     # "a/***" matches the slash after the directory, too.
     end = b"" if pattern.endswith(b"***") else b"/"
     return Rule(is_of_name, None if is_for_directories else body + rb"\Z", body + end + rb"\Z")
@@ -228,32 +231,33 @@ def _one_of(wanted: set[int]) -> bytes:
     )
 
 
-def _whole(tokens: Sequence[bytes], numbers: Iterator[int]) -> bytes:
-    """A regular expression, to be matched up to the end of a text."""
-    first, *others = _cut(tokens, STARS)
+def whole(tokens: Iterable[bytes], numbers: Iterator[int]) -> bytes:
+    """A regular expression, to be matched up to the end of a text. ``numbers`` name its groups."""
+    (_, first), *others = _cut(tokens, STARS, FOLDERS)
     if not others:
         return _part(first, numbers, is_last=True)
-    *middle, last = others
+    *middle, (star, last) = others
     found = [_part(first, numbers)]
-    found += (_once(b".*?" + _part(part, numbers), numbers) for part in middle)
-    return b"".join([*found, b".*", _part(last, numbers, is_last=True)])
+    found += (_once(SHORTEST[each] + _part(part, numbers), numbers) for each, part in middle)
+    return b"".join([*found, LONGEST[star], _part(last, numbers, is_last=True)])
 
 
 def _part(tokens: Sequence[bytes], numbers: Iterator[int], is_last: bool = False) -> bytes:
     """Likewise, of what is between double stars."""
-    first, *others = (b"".join(part) for part in _cut(tokens, STAR))
+    first, *others = (b"".join(part) for _, part in _cut(tokens, STAR))
     last = [ANY_BUT_SLASH + b"*" + others.pop()] if is_last and others else []
     middle = (_once(ANY_BUT_SLASH + b"*?" + part, numbers) for part in others)
     return b"".join([first, *middle, *last])
 
 
-def _cut(tokens: Iterable[bytes], at: bytes) -> list[list[bytes]]:
-    parts: list[list[bytes]] = [[]]
+def _cut(tokens: Iterable[bytes], *stars: bytes) -> list[tuple[bytes, list[bytes]]]:
+    """In parts, each with the star before it; the first has none."""
+    parts: list[tuple[bytes, list[bytes]]] = [(b"", [])]
     for token in tokens:
-        if token == at:
-            parts.append([])
+        if token in stars:
+            parts.append((token, []))
         else:
-            parts[-1].append(token)
+            parts[-1][1].append(token)
     return parts
 
 
