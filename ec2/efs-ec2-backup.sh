@@ -86,13 +86,15 @@ forget_requests() {
 # Exit statuses of the engine are no errors of this script: its result says what happened.
 # An instance that was killed keeps its lock on the folder until its lease on NFS ends.
 make_snapshot() {
-  local engine
+  local engine caches=()
   [[ ! -e $STATE/stop ]] || return 0
   fetch_requests
+  [[ $EXCLUDE_CACHES != Yes ]] || caches=(--exclude-caches)
   "$HERE/efs-backup-fpsync.sh" --source /mnt/source --backup /mnt/backup --folder "$FOLDER_LABEL" \
     --interval "$INTERVAL_TAG" --retain "$RETAIN" --retain-weekly "$RETAIN_WEEKLY" --retain-monthly "$RETAIN_MONTHLY" \
     --hold-on-change-percent "$HOLD_ON_CHANGE_PERCENT" --verify-percent "$VERIFY_PERCENT" \
-    --max-failed-percent "$MAX_FAILED_PERCENT" --exclude-patterns="$EXCLUDE_PATTERNS" --lock-wait 180 \
+    --restore-test-percent "$RESTORE_TEST_PERCENT" --max-failed-percent "$MAX_FAILED_PERCENT" \
+    --exclude-patterns="$EXCLUDE_PATTERNS" "${caches[@]}" --lock-wait 180 \
     --log-dir "$LOGS" --result "$RESULT" --progress "$PROGRESS" --catalogs "$STATE/catalog" "${REQUESTS[@]}" &
   engine=$!
   printf '%s\n' "$engine" >"$STATE/engine.pid"

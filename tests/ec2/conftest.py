@@ -28,6 +28,7 @@ BOOKKEEPING = (
     ".readers",
     ".daily.spare",
     ".daily.snapshots",
+    ".daily.tests",
 )
 LISTS = ("digests", "sharing", "directories", "catalog", "changes")
 

@@ -13,15 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.command.execution import execute, keep_log
+from engine.command.execution import execute, keep_log, write_result
 from engine.command.files import is_empty, nul_separated, write_atomically
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.parts import LARGE, Parts
-from engine.copying.rsync import Copying
-from engine.history.upkeep import Before, Tools, complete, export, write_newest
+from engine.copying.rsync import RSYNC_LOG, Copying
+from engine.history.members import Member
+from engine.history.upkeep import Before, Tools, complete, export, failing, write_newest
 from engine.snapshots.about import Run, source_identity
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.holds import hold_previous, is_upheaval, obey_all
@@ -35,10 +36,12 @@ from engine.stage.reading_back import Window, verify
 from engine.stage.report import Context, Trees
 from engine.stage.request import Options, check, check_something_is_left, parse
 from engine.stage.result import PARTIAL, BackupResult
+from engine.stage.roots import open_roots
 from engine.target.safety import restores_in
+from engine.target.trial import Trial, take_turns
 from engine.tree.descent import is_inner_path
 from engine.tree.pool import PROCESSES, STOPPED, Pool
-from engine.tree.walls import Root, Walls, opened_path
+from engine.tree.walls import Root, Walls
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +90,8 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
                 f"{result.snapshot!r} is published, but files in it cannot be read or are not what "
                 "the source has",
             )
+        if options.restore_test_percent:
+            backup.test_restores()
 
 
 class Backup:
@@ -110,12 +115,16 @@ class Backup:
         self.readers = stack.enter_context(Readers(folder.readers))
         self.beginning = folder.begin_stage(self.started, self.readers)
         walls = stack.enter_context(Walls(work.parent))
+        self.walls = walls
         self.roots = open_roots(options, walls)
         if walls.warning:
             result.warn(walls.warning)
         top = descriptor(self.roots.inside(folder.path).path, stack)
         self.previous = previous = Previous.of(folder)
         self.trees = self._open_trees(stack)
+        self.disk = work / "restored"
+        self.disk.mkdir()
+        self.on_disk = descriptor(self.disk, stack)
         self.notes = Notes(folder.notes)
         directories = folder.directories_of(previous.path) if previous.path else None
         what_is_known = known(directories, self.notes, bool(self.beginning.unfinished), work)
@@ -304,6 +313,30 @@ class Backup:
         if errors:
             result.warn(f"expired snapshots are left for the next run: {errors[0]}")
 
+    def test_restores(self) -> None:
+        """Restore some files of the snapshots to this machine's disk. What has been done by now is
+        worth more: the result has it, should something kill this run here."""
+        options, result = self.options, self.result
+        result.begin("restore test")
+        killed = [*result.warnings, "the restore test did not come to its end"]
+        write_result(options.result, replace(result, warnings=killed))
+
+        def saved(member: Member) -> Root:
+            return self.roots.inside(self.folder.path / member.name)
+
+        def on_tick(counts: Counter[str]) -> None:
+            result.progress.update(counts["restored"] + counts["read"], bytes=counts["bytes"])
+
+        work = self.work / "trial"
+        with failing("the restore test", result):
+            work.mkdir()
+            root = self.walls.around(self.on_disk, Root(self.disk, self.disk))
+            tools = self.tools._replace(work=work)
+            trial = Trial(tools, saved, self.on_disk, root, options.jobs, on_tick)
+            take_turns(self.folder, options.restore_test_percent, trial, tools, result)
+        if (work / RSYNC_LOG).exists():
+            (work / RSYNC_LOG).replace(self.work / "restore-test.log")
+
 
 class Previous(NamedTuple):
     """The newest snapshot when a run begins, and the run that made it; None if there is none, and
@@ -316,26 +349,6 @@ class Previous(NamedTuple):
     def of(cls, folder: SnapshotFolder) -> Previous:
         newest = folder.newest()
         return cls(newest, folder.run_of(newest) if newest else None)
-
-
-class Roots(NamedTuple):
-    """The walled tops of both file systems."""
-
-    source: Root
-    backup: Root
-
-    def inside(self, path: Path) -> Root:
-        """A directory of the backup."""
-        place = self.backup.path / path.relative_to(self.backup.name)
-        return replace(self.backup, path=place, name=path)
-
-
-def open_roots(options: Options, walls: Walls) -> Roots:
-    with opened_path(options.source) as source, opened_path(options.backup) as backup:
-        return Roots(
-            walls.around(source, Root(options.source, options.source), read_only=True),
-            walls.around(backup, Root(options.backup, options.backup)),
-        )
 
 
 def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:

@@ -39,6 +39,7 @@ class Options(CommonOptions):
     spare: bool
     clock_skew: int
     verify_percent: int
+    restore_test_percent: int
     max_failed_percent: int
     lock_wait: int
 
@@ -115,6 +116,13 @@ def parse(words: list[str]) -> Options:
         default=0,
         metavar="P",
         help="read back P %% of the files and compare them with the source (0)",
+    )
+    add(
+        "--restore-test-percent",
+        type=arguments.percent,
+        default=0,
+        metavar="P",
+        help="restore P %% of the files of all snapshots to this machine's disk for a test (0)",
     )
     add(
         "--max-failed-percent",
