@@ -70,7 +70,8 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     for problem in folder.recover():
         result.warn(problem)
     check_source_not_lost(options, folder)
-    check_something_is_left(options)
+    for warning in check_something_is_left(options):
+        result.warn(warning)
     if options.requests:
         obey_all(options.requests, folder, result)
     with contextlib.ExitStack() as stack:

@@ -154,10 +154,15 @@ def check(options: Options) -> Options:
     return options
 
 
-def check_something_is_left(options: Options) -> None:
-    """Patterns that leave out all of the source were not meant."""
+def check_something_is_left(options: Options) -> list[str]:
+    """Patterns that leave out all of the source were not meant. Returns warnings of those that
+    leave out so much that they may not have been, either."""
     with opened_path(options.source) as source:
         if options.excludes.leave_nothing(source):
             raise Refused(
                 f"all that is in the source {str(options.source)!r} is excluded; change that"
             )
+    return [
+        f"the pattern {text!r} excludes every directory: only files at the top are backed up"
+        for text in options.excludes.patterns.of_every_directory
+    ]

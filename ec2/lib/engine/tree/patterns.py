@@ -29,7 +29,7 @@ ANY_BUT_SLASH = b"[^/]"
 # What stands for nothing or for whole names, each with the slash after it, only follows a slash.
 SHORTEST = {STARS: b".*?", FOLDERS: b"(?:.*?/)??"}
 LONGEST = {STARS: b".*", FOLDERS: b"(?:.*/)?"}
-# Who matches all of these excludes everything.
+# Who matches all of these excludes everything, or every directory.
 PROBES = ("a", ".b", "\udcff 0")
 
 CLASSES = {
@@ -96,6 +96,11 @@ class Patterns:
             if pattern and pattern.match(texts[rule.is_of_name])
         ]
 
+    @property
+    def of_every_directory(self) -> list[str]:
+        """Those that leave out all directories."""
+        return [text for text in self.texts if _match_all(text, are_directories=True)]
+
     def covering(self, path: str) -> str:
         """The first pattern that leaves out ``path`` or a directory above it; empty if none does.
         ``path`` may be that of a directory."""
@@ -117,10 +122,14 @@ def split(text: str) -> list[str]:
 
 def checked(text: str) -> str:
     """``text`` if it can be used. Raises :class:`BadPattern`."""
-    patterns = Patterns([text])
-    if all(patterns.matching(probe, False) for probe in PROBES):
+    if _match_all(text, are_directories=False):
         raise BadPattern("excludes everything")
     return text
+
+
+def _match_all(text: str, are_directories: bool) -> bool:
+    patterns = Patterns([text])
+    return all(patterns.matching(probe, are_directories) for probe in PROBES)
 
 
 def parsed(text: str, numbers: Iterator[int]) -> Rule:
