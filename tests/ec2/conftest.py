@@ -29,6 +29,7 @@ BOOKKEEPING = (
     ".daily.spare",
     ".daily.snapshots",
     ".daily.tests",
+    ".daily.untold",
 )
 LISTS = ("digests", "sharing", "directories", "catalog", "changes")
 

@@ -181,6 +181,30 @@ def test_caches_are_left_out_and_restores_tested_as_the_parameters_say(
     assert "efs-backup-log/restore-test.log" in instance.logs
 
 
+def test_a_mass_change_is_said_until_it_is_in_the_record_or_was_sent(
+    instance: BackupInstance,
+) -> None:
+    untold = instance.root / "mnt/backup/efs-backup/.daily.untold"
+
+    def boot(text: str, fails: str = "") -> None:
+        for number in range(1000 if text else 0):
+            (instance.root / f"mnt/source/{number}").write_text(text)
+        shutil.rmtree(instance.root / "run/efs-backup", ignore_errors=True)
+        instance.boot(fails)
+
+    boot("first")
+    assert not untold.exists()
+    boot("another", fails="update-item --cli-input-json|sns publish")
+    assert untold.exists()
+    boot("")
+    said = json.dumps(instance.record["MassChange"])
+    assert "an earlier backup could not tell: 1000 of 1001 files" in said
+    assert not untold.exists()
+    boot("a third", fails="update-item --cli-input-json")
+    assert "MassChange" in (instance.root / "run/efs-backup/message.json").read_text()
+    assert not untold.exists()
+
+
 def test_a_kernel_that_cannot_be_set_changes_nothing(instance: BackupInstance) -> None:
     (instance.root / "proc/sys/fs/protected_hardlinks").mkdir()
     instance.boot()

@@ -25,7 +25,7 @@ from engine.history.members import Member
 from engine.history.upkeep import Before, Tools, complete, export, failing, write_newest
 from engine.snapshots.about import Run, source_identity
 from engine.snapshots.folder import SnapshotFolder
-from engine.snapshots.holds import hold_previous, is_upheaval, obey_all
+from engine.snapshots.holds import hold_previous, is_upheaval, name_of_hold, obey_all, untold
 from engine.snapshots.keeping import retain, told
 from engine.snapshots.readers import Readers
 from engine.snapshots.removal import remove_trees
@@ -72,6 +72,9 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     check_source_not_lost(options, folder)
     for warning in check_something_is_left(options):
         result.warn(warning)
+    result.mass_change = untold(folder)
+    for line in result.mass_change[:1]:
+        result.warn(line)
     if options.requests:
         obey_all(options.requests, folder, result)
     with contextlib.ExitStack() as stack:
@@ -93,6 +96,8 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
             )
         if options.restore_test_percent:
             backup.test_restores()
+        if not options.result:  # it was said here
+            folder.untold.unlink(missing_ok=True)
 
 
 class Backup:
@@ -239,12 +244,13 @@ class Backup:
         if not newest or not before or not is_upheaval(gone, before, percent):
             return note
         if not before.is_upheaval:
-            result.held = hold_previous(self.folder, newest, note.started)
+            result.held = name_of_hold(newest, note.started)
             result.warn(
                 f"{gone} of {before.files} files were changed or removed since the snapshot "
                 f"before: that is held as {result.held} until it is released"
             )
             result.mass_change = [result.warnings[-1], *map(shown_path, changed[:EXAMPLES])]
+            hold_previous(self.folder, newest, result.held, result.mass_change)
         return replace(note, is_upheaval=True)
 
     def publish(self, note: Run, changed: list[str]) -> None:
