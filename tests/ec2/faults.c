@@ -9,7 +9,7 @@
  *   FAULT_TWICE=inode, FAULT_UNSEEN=inode   it comes twice in a listing, or not at all
  *   FAULT_CLOCK=seconds              the clock of this machine has jumped by that once a directory
  *                                    was read
- *   FAULT_FREE=N                     a file system has only N bytes free
+ *   FAULT_FREE=file                  file systems have as many bytes free as that file says
  *   FAULT_SYNC=file                  files that get another name before they are on storage are
  *                                    named in that file: what a power cut would leave is anything
  */
@@ -92,12 +92,16 @@ int open64(const char *path, int flags, ...) {
 
 int fstatvfs64(int descriptor, struct statvfs64 *info) {
   static int (*next)(int, struct statvfs64 *);
-  const char *bytes = getenv("FAULT_FREE");
+  const char *told = getenv("FAULT_FREE");
+  unsigned long bytes = 0;
   if (next == NULL)
     *(void **)&next = dlsym(RTLD_NEXT, "fstatvfs64");
   int result = next(descriptor, info);
-  if (result == 0 && bytes != NULL)
-    info->f_bavail = strtoul(bytes, NULL, 10) / info->f_frsize;
+  FILE *file = told == NULL ? NULL : fopen(told, "r");
+  if (result == 0 && file != NULL && fscanf(file, "%lu", &bytes) == 1)
+    info->f_bavail = bytes / info->f_frsize;
+  if (file != NULL)
+    fclose(file);
   return result;
 }
 

@@ -210,13 +210,29 @@ def test_what_is_too_large_for_the_disk_is_read(
     (backup.source / "small").write_text("small")
     backup.must_publish()
     monkeypatch.setenv("LD_PRELOAD", faults)
-    monkeypatch.setenv("FAULT_FREE", str(4 << 20))  # bytes; half of them are used
+    (backup.home / "free").write_text(str(4 << 20))  # bytes; half of them are used
+    monkeypatch.setenv("FAULT_FREE", str(backup.home / "free"))
     result = backup.must_publish(restore_test_percent="100").result
     assert counted(result) == {"restored": 1, "read": 1}
     flip(backup.snapshot(1) / "large")
     result = backup.run(restore_test_percent="100").result
     assert counted(result) == {"restored": 1, "failed": 1}
     assert "'large' is not what was backed up" in result["not_restorable"][1]
+
+
+def test_a_disk_that_runs_full_says_nothing_of_the_snapshots(
+    three: Backup, faults: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = three.home / "free"
+    free.write_text(str(1 << 30))
+    shim = slow_rsync(three.home / "shim", f'echo 0 >"{free}"; exit 11')
+    monkeypatch.setenv("PATH", shim["PATH"])
+    monkeypatch.setenv("LD_PRELOAD", faults)
+    monkeypatch.setenv("FAULT_FREE", str(free))
+    result = three.must_publish(restore_test_percent="100").result
+    (warning,) = result["warnings"]
+    assert warning.endswith("is left for the next run: the disk of this machine is full")
+    assert (counted(result), result["not_restorable"]) == ({}, [])
 
 
 def test_snapshots_of_version_1_5_are_restored_without_a_digest(backup: Backup) -> None:

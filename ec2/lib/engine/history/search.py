@@ -35,6 +35,7 @@ PER_PAGE = 20  # files
 # The number of a source, and what its snapshot has: fields, or None.
 Event = tuple[int, Optional[bytes]]
 Hit = tuple[bytes, int, Optional[bytes]]
+Matches = Callable[[bytes], bool]
 
 
 class Pattern:
@@ -44,21 +45,26 @@ class Pattern:
     the end of the path. What is below a directory that matches such a path does, too.
     """
 
-    def __init__(self, regex: str, letters: bytes, is_of_name: bool = False) -> None:
+    def __init__(
+        self, regex: str, letters: bytes, is_of_name: bool = False, is_of_all: bool = False
+    ) -> None:
         self.letters = letters  # in the line of each path that matches
+        self.is_of_all = is_of_all
         self._match = re.compile(regex, re.DOTALL).fullmatch
         self._is_of_name = is_of_name
 
     @classmethod
     def glob(cls, text: str) -> Pattern:
         stripped = text.strip("/")
+        if stripped in ("", "*", "**"):
+            return cls("", b"", is_of_all=True)
         tokens = [*_tokens(stripped)]
         letters = longest_plain(stripped)
         if "/" not in text and STARS not in tokens:
             return cls(_expression(tokens), letters, is_of_name=True)
         start = [b"/"] if text.startswith("/") else [b"/", FOLDERS]
-        below = "(?:/.*)?" if "/" in text and stripped else ""
-        return cls(_expression([*start, *(tokens or [STARS])]) + below, letters)
+        below = "(?:/.*)?" if "/" in text else ""
+        return cls(_expression([*start, *tokens]) + below, letters)
 
     @classmethod
     def path(cls, text: str) -> Pattern:
@@ -67,10 +73,12 @@ class Pattern:
         if {".", ".."} & {*parts}:
             raise Refused(f"{text!r} has '.' or '..' in it; write the path from the top, as /a/b")
         stripped = "/".join(parts)
-        regex = f"/{re.escape(stripped)}(?:/.*)?" if stripped else ".*"
-        return cls(regex, longest_plain(stripped))
+        regex = f"/{re.escape(stripped)}(?:/.*)?"
+        return cls(regex, longest_plain(stripped), is_of_all=not stripped)
 
     def matches(self, path: bytes) -> bool:
+        if self.is_of_all:
+            return True
         text = path[path.rfind(b"/") + 1 :] if self._is_of_name else b"/" + path
         return self._match(os.fsdecode(text)) is not None
 
@@ -119,7 +127,10 @@ def longest_plain(text: str) -> bytes:
     return max(PLAIN.findall(without), key=len, default="").encode()
 
 
-def matcher(patterns: Sequence[Pattern]) -> Callable[[bytes], bool]:
+def matcher(patterns: Sequence[Pattern]) -> Matches | None:
+    """None if all paths match."""
+    if any(pattern.is_of_all for pattern in patterns):
+        return None
     if len(patterns) == 1:
         return patterns[0].matches
     return lambda path: any(pattern.matches(path) for pattern in patterns)
@@ -187,16 +198,22 @@ def _searched(those: list[Source], lost: list[Member], question: Question) -> An
     wholes = [number for number, source in enumerate(those) if source.is_whole]
     asked = question.patterns
     for path, group in grouped(those, matcher(asked), needle_of(asked)):
-        is_shown = first <= answer.files < first + question.per_page
-        if len(wholes) == len(group) == 1 and group[0][0] == wholes[0] and not is_shown:
-            answer.files += 1  # it has never changed
-            answer.versions += 1
+        if not first <= answer.files < first + question.per_page:
+            count = counted(group)
+            answer.files += count > 0
+            answer.versions += count
         elif held := versions(group, wholes, len(those)):
             answer.files += 1
             answer.versions += len(held)
-            if is_shown:
-                answer.found.append(described(path, held, those))
+            answer.found.append(described(path, held, those))
     return answer
+
+
+def counted(events: Sequence[Event]) -> int:
+    """How many versions there are: most paths have one, and most others two."""
+    if len(events) == 1:
+        return events[0][1] is not None
+    return len({content_of(fields) for _, fields in events if fields is not None})
 
 
 def needle_of(patterns: Iterable[Pattern]) -> re.Pattern[bytes] | None:
@@ -206,21 +223,33 @@ def needle_of(patterns: Iterable[Pattern]) -> re.Pattern[bytes] | None:
 
 
 def grouped(
-    those: Sequence[Source],
-    matches: Callable[[bytes], bool],
-    needle: re.Pattern[bytes] | None = None,
+    those: Sequence[Source], matches: Matches | None, needle: re.Pattern[bytes] | None = None
 ) -> Iterator[tuple[bytes, list[Event]]]:
-    """Each path that matches, in order, and what the sources say of it."""
-    hits = heapq.merge(*(hits_in(n, each, needle, matches) for n, each in enumerate(those)))
-    for path, group in itertools.groupby(hits, itemgetter(0)):
-        yield path, [(number, fields) for _, number, fields in group]
+    """Each path that matches, in order, and what the sources say of it. matches: None if all do.
+
+    The first source is the newest catalog, which has most of them: so it is merged by itself.
+    """
+    if not those:
+        return
+    newest, *others = (hits_in(n, each, needle, matches) for n, each in enumerate(those))
+    groups = itertools.groupby(heapq.merge(*others), itemgetter(0))
+    group = next(groups, None)
+    for name, number, fields in newest:
+        while group and group[0] < name:
+            yield group[0], [hit[1:] for hit in group[1]]
+            group = next(groups, None)
+        if group and group[0] == name:
+            yield name, [(number, fields), *(hit[1:] for hit in group[1])]
+            group = next(groups, None)
+        else:
+            yield name, [(number, fields)]
+    while group:
+        yield group[0], [hit[1:] for hit in group[1]]
+        group = next(groups, None)
 
 
 def hits_in(
-    number: int,
-    source: Source,
-    needle: re.Pattern[bytes] | None,
-    matches: Callable[[bytes], bool],
+    number: int, source: Source, needle: re.Pattern[bytes] | None, matches: Matches | None
 ) -> Iterator[Hit]:
     """Of a whole catalog the fields; of changes what the older snapshot has."""
     last = b""
@@ -229,7 +258,7 @@ def hits_in(
             name, _, rest = line.partition(b"\t")
             if b"\\" in name:
                 name = unescaped(name)
-            if not matches(name):
+            if matches and not matches(name):
                 continue
             if name <= last:
                 raise ValueError(f"{line[:100]!r} is not in order")
