@@ -157,8 +157,8 @@ def not_restorable(record: Record, settings: Settings) -> tuple[Notify, ...]:
         "The backup was made; older snapshots have files that cannot be restored as they were "
         "backed up. See which snapshots have other versions of them: make find "
         f"STACK={settings.stack} FILE=/PATH. If the source has one as it was, touch it there, and "
-        "the next backup copies it anew. If there are many, check whole snapshots with "
-        "efs-verify.sh.",
+        "the next backup copies it anew. If there are many, check whole "
+        "snapshots, as docs/verification.md says.",
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from engine.target.rotation import PARTS, Rotation, part_of, read_rotation
+from engine.trial.rotation import PARTS, Rotation, part_of, read_rotation
 
 from .conftest import DAMAGES, Backup, end_tree, read_tree
 from .test_interruptions import slow_rsync

@@ -38,10 +38,10 @@ from engine.stage.request import Options, check, check_something_is_left, parse
 from engine.stage.result import PARTIAL, BackupResult
 from engine.stage.roots import open_roots
 from engine.target.safety import restores_in
-from engine.target.trial import Trial, take_turns
 from engine.tree.descent import is_inner_path
 from engine.tree.pool import PROCESSES, STOPPED, Pool
 from engine.tree.walls import Root, Walls
+from engine.trial.restoring import Trial, take_turns
 
 log = logging.getLogger(__name__)
 

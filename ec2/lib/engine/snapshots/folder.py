@@ -17,7 +17,7 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
                              next newer one differs, see history/
     FOLDER/.daily.snapshots  all that there are, as the last run has left them
     FOLDER/.daily.suspects   paths of files that the last run found not to be what the source has
-    FOLDER/.daily.tests      when which files were restored for a test, see target/rotation.py
+    FOLDER/.daily.tests      when which files were restored for a test, see trial/rotation.py
     FOLDER/.daily.untold     a mass change of which nobody has been told yet, see holds.py
     FOLDER/.daily.notes      what is known of the digests of the files in the stage
     FOLDER/.daily.parts      copies of large files that are continued by the next run

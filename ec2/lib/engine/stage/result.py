@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.command.execution import Result
 from engine.command.outcome import Refused
+from engine.command.text import Messages
 from engine.copying.tally import Tally
 from engine.snapshots.retention import Fate
 from engine.stage.filling import Filling
 from engine.stage.judging import Change
-from engine.target.trial import Trial
 from engine.tree.excluding import counter
 
 PARTIAL = "partial"
@@ -29,7 +30,7 @@ class BackupResult(Result):
     promoted or have expired, and why. snapshots: all that there are, and why they are kept. held:
     the one before, as so many files were changed or removed; mass_change: how many, and some of
     them. requests: what became of what was asked for, by identifier. test_restored to failed:
-    see :mod:`engine.target.trial`. restore_test_age: in how many seconds each file was tested.
+    see :mod:`engine.trial.restoring`. restore_test_age: in how many seconds each file was tested.
     """
 
     snapshot: str = ""
@@ -112,15 +113,14 @@ class BackupResult(Result):
             self.message = f"{self.number_of_files_failed} files could not be copied"
             self.errors += [*filling.lasting.lines(), *filling.messages]
 
-    def take_trial(self, trial: Trial, age: int) -> None:
-        counts = trial.counts
+    def take_trial(self, counts: Counter[str], failures: Messages, age: int) -> None:
         for name in ("restored", "read", "failed", "without_digest"):
             setattr(self, f"number_of_files_test_{name}", counts[name])
         self.size_test_restored = counts["bytes"]
         self.restore_test_age = age
         if counts["failed"]:
             self.warn(f"{counts['failed']} files of the snapshots could not be restored for a test")
-            self.not_restorable = [self.warnings[-1], *trial.failures.lines()]
+            self.not_restorable = [self.warnings[-1], *failures.lines()]
 
     def take_excluded(self, patterns: Sequence[str], filling: Filling) -> None:
         """Raises :class:`Refused` if nothing is left."""
