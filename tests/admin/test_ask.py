@@ -38,19 +38,18 @@ class Bucket:
         assert name == "list_objects_v2"
         return self
 
-    def paginate(self, Bucket: str, Prefix: str) -> list[dict[str, Any]]:
+    def paginate(self, Bucket: str, Prefix: str, Delimiter: str = "") -> list[dict[str, Any]]:
         assert Bucket == "logs"
+        if Delimiter:
+            assert (Prefix, Delimiter) == ("catalog/", "/")
+            found = {f"catalog/{key.split('/')[1]}/" for key in self.objects}
+            return [{}, {"CommonPrefixes": [{"Prefix": each} for each in found]}]
         time = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
         keys = sorted(key for key in self.objects if key.startswith(Prefix))
         return [{"Contents": [self._entry(key, time)]} for key in keys] + [{}]
 
     def _entry(self, key: str, time: datetime.datetime) -> dict[str, Any]:
         return {"Key": key, "ETag": str(hash(self.objects[key])), "LastModified": time}
-
-    def list_objects_v2(self, Bucket: str, Prefix: str, Delimiter: str) -> dict[str, Any]:
-        assert (Prefix, Delimiter) == ("catalog/", "/")
-        found = {f"catalog/{key.split('/')[1]}/" for key in self.objects}
-        return {"CommonPrefixes": [{"Prefix": each} for each in found]}
 
     def download_file(self, bucket: str, key: str, path: str) -> None:
         self.downloads.append(key.partition("/")[2].partition("/")[2])
