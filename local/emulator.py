@@ -450,6 +450,10 @@ def _hook_autoscaling(scaling: AutoScaling) -> None:
     ):
         actions[action] = partial(_answer_lifecycle_action, service, action, act)
     actions[TERMINATE] = partial(_answer_termination, service, scaling.end)
+    of_instances = _ministack("services.ec2")._ACTION_MAP
+    of_instances["TerminateInstances"] = partial(
+        _power_off, scaling, of_instances["TerminateInstances"]
+    )
     for action in ("SetDesiredCapacity", "UpdateAutoScalingGroup"):
         actions[action] = partial(_answer_capacity_change, service, actions[action])
 
@@ -472,6 +476,15 @@ def _answer_termination(service: Any, end: Callable[[str], None], parameters: Re
     except ValidationError as error:
         return service._error("ValidationError", str(error))
     return service._xml(200, f"{TERMINATE}Response", f"<{TERMINATE}Result/>")
+
+
+def _power_off(scaling: AutoScaling, terminate: Any, parameters: Record) -> Any:
+    """Without a word to its group, which finds it dead and replaces it."""
+    for name, (instance_id, *_) in parameters.items():
+        machine = scaling.machine(instance_id) if name.startswith("InstanceId.") else None
+        if isinstance(machine, Machine):
+            machine.instance.terminate()
+    return terminate(parameters)
 
 
 def _answer_capacity_change(service: Any, answer: Any, parameters: Record) -> Any:
