@@ -60,8 +60,8 @@ def replaced(scene: Scene) -> Found:
     with scene.large_file():
         run = scene.runs.start()
         stage = f"find {BACKUP}/{FOLDER} -path '*stage*' -name '*{LARGE}*'"
-        scene.until("the copy", 20, lambda: scene.run(f"{stage} 2>/dev/null || true"))
         first = scene.runs.instance(run)
+        scene.until("the copy", 20, lambda: scene.run(f"{stage} 2>/dev/null || true"))
         killed = datetime.now(UTC)
         scene.client("ec2").terminate_instances(InstanceIds=[first])
     ended = scene.runs.ended(run, 55)

@@ -53,14 +53,14 @@ ROWS = (
     Row("u", "A stack of version 1.5's shape is updated",
         "Success; its snapshot is what it was, and file system, bucket and topic are kept",
         backups.upgraded, 1),
-    Row("f", "The instance of a restore ends early",
-        "another one takes its place: Success", restores.replaced, 2, by_default=False,
-        needs_snapshot=True),
     Row("g", "An instance that is killed while it copies is replaced (MaxSize 1)",
         "Success by another instance", backups.replaced, 2, by_default=False),
     Row("h", "The lock of the killed instance of row g runs out",
         "the second one got it within the three minutes that it waits", backups.lock,
         by_default=False, not_local="a lock here ends with its process"),
+    Row("f", "The instance of a restore ends early",
+        "another one takes its place: Success", restores.replaced, 2, by_default=False,
+        needs_snapshot=True),
 )  # fmt: skip
 
 
