@@ -100,12 +100,17 @@ class InBucket:
 
 
 def prefix_of(client: Any, bucket: str, label: str) -> str:
-    """CloudFormation tells question marks for what is not ASCII; the instance knows better."""
+    """CloudFormation tells question marks for what is not ASCII; the instance knows better. Of
+    several labels that would look alike, it is the one of the last backup."""
     own = f"catalog/{label}/"
     if "?" not in label:
         return own
-    names = listing.folders(client, bucket, "catalog/")
-    return next((name for name in names if is_like(own, name)), own)
+    names = [name for name in listing.folders(client, bucket, "catalog/") if is_like(own, name)]
+
+    def written(name: str) -> list[Any]:
+        return [o["LastModified"] for o in listing.objects(client, bucket, name + LIST)]
+
+    return max(names, key=written, default=own)
 
 
 def is_like(told: str, name: str) -> bool:
