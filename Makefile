@@ -144,6 +144,7 @@ lint: setup ## run ruff, mypy, shellcheck, shfmt, cfn-lint and yamllint
 	@# What one would not write today is version 1.5's; wrong it may not be.
 	$(BIN)/cfn-lint --ignore-checks W --regions $(LINTED_REGIONS) -- admin/acceptance/v15.template
 	$(BIN)/yamllint --strict .
+	PYTHONPATH=src:ec2/lib:. $(BIN)/lint-imports --no-logo --no-cache
 
 scan: ## let checkov look at the templates; it weighs 290 MB
 	@tools/setup.sh scan
