@@ -14,9 +14,6 @@ from admin.command import AdminError
 from admin.runs import Run, RunTable, runs_of
 from admin.stack import Stack
 
-ENTRY = ("FlexibleTimeWindow", "Target", "ActionAfterCompletion", "ScheduleExpressionTimezone")
-"""What stays of an entry of EventBridge Scheduler whose time is changed: nothing else would."""
-
 
 @dataclass(frozen=True)
 class Runs:
@@ -50,15 +47,14 @@ class Runs:
         return str(lock["Run"]["S"])
 
     def end_window(self, run: str, soon: timedelta) -> None:
-        """Brings the entry forward that stops the run: the service itself does the rest."""
+        """Brings the entry forward that stops the run: the service itself does the rest. What an
+        update does not say, would not stay."""
         scheduler = self.account.clients("scheduler")
-        named = {"Name": run, "GroupName": self.stack.resource("ScheduleGroup")}
-        entry = scheduler.get_schedule(**named)
-        scheduler.update_schedule(
-            **named,
-            ScheduleExpression=f"at({datetime.now(UTC) + soon:%Y-%m-%dT%H:%M:%S})",
-            **{name: entry[name] for name in ENTRY if name in entry},
-        )
+        group = self.stack.resource("ScheduleGroup")
+        entry = scheduler.get_schedule(Name=run, GroupName=group)
+        taken = scheduler.meta.service_model.operation_model("UpdateSchedule").input_shape.members
+        changed = {"ScheduleExpression": f"at({datetime.now(UTC) + soon:%Y-%m-%dT%H:%M:%S})"}
+        scheduler.update_schedule(**{n: v for n, v in entry.items() if n in taken} | changed)
 
     def instance(self, run: str) -> str:
         """That which works on the run; empty if none has said so and the run is over."""

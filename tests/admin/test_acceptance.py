@@ -14,12 +14,14 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from admin import logs
 from admin.acceptance import __main__ as command
-from admin.acceptance import report
+from admin.acceptance import backups, report
 from admin.acceptance.account import TAG, Account, Journal
 from admin.acceptance.found import Found
 from admin.acceptance.kept import KINDS, Kept
 from admin.acceptance.rows import COLD, ROWS, Row, chosen
+from admin.acceptance.runs import Runs
 from admin.command import AdminError, Given
 from admin.runs import Run
 from tests.cloudformation import aws_environment
@@ -385,6 +387,70 @@ def test_nothing_begins_without_what_it_takes(
     with pytest.raises(AdminError, match=said):
         command.main(given(**{**VALUES, **values}))
     assert removed == []
+
+
+def test_the_end_of_a_window_is_brought_forward_and_nothing_else_of_it_is_changed() -> None:
+    scheduler = boto3.client("scheduler")
+    scheduler.create_schedule_group(Name="group")
+    target = {"Arn": "arn:aws:lambda:x", "RoleArn": "arn:aws:iam:y", "Input": '{"action": "stop"}'}
+    scheduler.create_schedule(
+        Name="run",
+        GroupName="group",
+        ScheduleExpression="at(2099-01-01T00:00:00)",
+        ScheduleExpressionTimezone="UTC",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        ActionAfterCompletion="DELETE",
+        Target=target,
+    )
+    before = scheduler.get_schedule(Name="run", GroupName="group")
+    stack = SimpleNamespace(resource=lambda name: {"ScheduleGroup": "group"}[name])
+    account = SimpleNamespace(clients=connect)
+    runs = Runs(account, stack, lambda *_: None)  # type: ignore[arg-type]
+    runs.end_window("run", timedelta(minutes=1))
+    after = scheduler.get_schedule(Name="run", GroupName="group")
+    due = datetime.strptime(after.pop("ScheduleExpression"), "at(%Y-%m-%dT%H:%M:%S)")
+    assert timedelta() < due.replace(tzinfo=UTC) - datetime.now(UTC) <= timedelta(minutes=1)
+    for name in ("ScheduleExpression", "LastModificationDate", "ResponseMetadata"):
+        before.pop(name, None)
+        after.pop(name, None)
+    assert after == before
+
+
+def test_what_an_instance_says_of_the_lock_is_quoted_with_when_it_had_it() -> None:
+    log = "1  mounted\n2  another run is working; waiting for its lock\n3  copying\n4  published\n"
+    texts = {"a/cloud-init-output.log": log, "b/rsync.log": "", "b/changes.txt.gz": "no text"}
+    bucket = SimpleNamespace(
+        logs_of=lambda run: [logs.Log(key, 1) for key in texts],
+        end_of=lambda found: texts[found.key],
+    )
+    found = list(backups.of_lock(bucket, None))  # type: ignore[arg-type]
+    assert found == ["2  another run is working; waiting for its lock", "3  copying"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "answered"),
+    [
+        ("The Launch Configuration creation operation is not available in your account.", False),
+        ("another reason", True),
+    ],
+)
+def test_an_account_in_which_version_15_cannot_be_is_no_fault(reason: str, answered: bool) -> None:
+    def create(*_: Any, TemplateBody: str) -> None:
+        assert f"    {REGION}: " + "{InstanceSize" in TemplateBody
+        raise AdminError(f"The stack: {reason}")
+
+    scene = SimpleNamespace(
+        tree=True,
+        region=REGION,
+        network={},
+        account=SimpleNamespace(name=NAME, create=create),
+        source=SimpleNamespace(outputs={"FileSystem": "fs-1"}),
+    )
+    if answered:
+        with pytest.raises(AdminError, match=reason):
+            backups.upgraded(scene)  # type: ignore[arg-type]
+    else:
+        assert backups.upgraded(scene).as_expected is None  # type: ignore[arg-type]
 
 
 class Visited:
