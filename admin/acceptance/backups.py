@@ -66,10 +66,12 @@ def replaced(scene: Scene) -> Found:
         scene.client("ec2").terminate_instances(InstanceIds=[first])
     ended = scene.runs.ended(run, 55)
     second = str(ended.attributes.get("InstanceId", ""))
+    if second == first:
+        return Found(None, "the run was over before its instance was killed", f"the run {run}")
     took = (ended.stopped or killed) - killed
     scene.killed = ended
     return Found(
-        ended.status == "Success" and second not in ("", first),
+        ended.status == "Success" and second != "",
         f"{ended.status}; {first} was terminated, {second} ended the run after {took}",
         f"the run {run}",
     )
