@@ -8,7 +8,7 @@ from pathlib import Path
 
 from admin import listing, logs
 from admin.acceptance.found import Found
-from admin.acceptance.scene import BACKUP, FOLDER, LARGE, SOURCE, Scene
+from admin.acceptance.scene import BACKUP, FOLDER, SOURCE, Scene
 from admin.command import AdminError
 from admin.runs import Run
 from admin.stack import Stack
@@ -55,13 +55,12 @@ def stopped(scene: Scene) -> Found:
 
 
 def replaced(scene: Scene) -> Found:
-    """Killed while it copies: without a word, and with the lock."""
+    """Killed while it works: without a word, and with the lock."""
     _ = scene.backup_mounted
     with scene.large_file():
         run = scene.runs.start()
-        stage = f"find {BACKUP}/{FOLDER} -path '*stage*' -name '*{LARGE}*'"
         first = scene.runs.instance(run)
-        scene.until("the copy", 20, lambda: scene.run(f"{stage} 2>/dev/null || true"))
+        scene.until("the lock of the snapshots, or the end", 20, lambda: working(scene, run))
         killed = datetime.now(UTC)
         scene.client("ec2").terminate_instances(InstanceIds=[first])
     ended = scene.runs.ended(run, 55)
@@ -75,6 +74,12 @@ def replaced(scene: Scene) -> Found:
         f"{ended.status}; {first} was terminated, {second} ended the run after {took}",
         f"the run {run}",
     )
+
+
+def working(scene: Scene, run: str) -> bool:
+    """Whether its instance has the lock, or the run is over."""
+    held = scene.tool("locked", f"{BACKUP}/{FOLDER}/.lock")
+    return bool(held) or not scene.runs.table.run(run).running
 
 
 def lock(scene: Scene) -> Found:

@@ -53,7 +53,7 @@ ROWS = (
     Row("u", "A stack of version 1.5's shape is updated",
         "Success; its snapshot is what it was, and file system, bucket and topic are kept",
         backups.upgraded, 1),
-    Row("g", "An instance that is killed while it copies is replaced (MaxSize 1)",
+    Row("g", "An instance that is killed while it works is replaced (MaxSize 1)",
         "Success by another instance", backups.replaced, 2, by_default=False),
     Row("h", "The lock of the killed instance of row g runs out",
         "the second one got it within the three minutes that it waits", backups.lock,

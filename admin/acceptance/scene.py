@@ -198,7 +198,7 @@ class Scene:
         """In the source, for as long as it takes to catch an instance that copies it."""
         path = shlex.quote(f"{SOURCE}/{LARGE}")
         _ = self.tree
-        self.run(f"truncate -s 4G {path}" if self.emulated else f"head -c 8G /dev/urandom >{path}")
+        self.run(f"truncate -s 1G {path}" if self.emulated else f"head -c 8G /dev/urandom >{path}")
         try:
             yield
         finally:
