@@ -22,9 +22,9 @@ from admin.acceptance.account import NAME, TAG, Account, Journal
 from admin.acceptance.found import Found, shown
 from admin.acceptance.rows import COLD, Row, chosen
 from admin.acceptance.scene import Scene
-from admin.command import AdminError, Clients, Given, answer, clients, console, run, say
+from admin.command import AdminError, Clients, Given, answer, clients, console, say
+from admin.program import YES, Command, Option
 
-GIVEN = ("REGION", "VPC", "SUBNETS", "EMAIL", "ONLY", "REPLICA", "YES", "AGAIN", "CLEAN")
 # By computation; nobody has measured it. Boot, a small run, the end of the instance, each time.
 LAUNCH_MINUTES, AROUND_MINUTES = 6, 40
 # An hour of the instance that backs up, and what all else costs: storage, keys, logs, the client.
@@ -35,7 +35,6 @@ LOCAL = ("127.0.0.1", "localhost")
 
 
 def main(given: Given) -> int:
-    given.only(*GIVEN)
     connect = clients(given.get("REGION"))
     region = connect("cloudformation").meta.region_name
     if name := given.get("CLEAN"):
@@ -174,5 +173,20 @@ def cleaning(account: Account) -> str:
     return f"make acceptance REGION={account.journal.region} CLEAN={account.name}"
 
 
-if __name__ == "__main__":
-    sys.exit(run(main, "Interrupted"))
+COMMAND = Command(
+    "acceptance",
+    main,
+    "try in your account what no emulator can tell, and remove it again",
+    (
+        Option("REGION", "eu-west-1", "where"),
+        Option("VPC", "vpc-…", "in which network"),
+        Option("SUBNETS", "subnet-…,subnet-…", "two of its subnets"),
+        Option("EMAIL", "you@example.com", "who gets the notifications"),
+        Option("ONLY", "a,c", "some of what it tries, or all"),
+        Option("REPLICA", "eu-central-1", "in which region a replica is tried"),
+        YES,
+        Option("AGAIN", "name", "the second visit of ONLY=i, a day later"),
+        Option("CLEAN", "name", "remove what an earlier one has left"),
+    ),
+    stack=False,
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 from admin.acceptance.found import Found
 from admin.acceptance.scene import SOURCE, Scene
-from admin.cost import load_prices
+from admin.cost.model import load_prices
 
 
 def metered(scene: Scene) -> Found:
