@@ -60,6 +60,15 @@ release: ## let a held snapshot expire as others do: STACK=name NAME=before-migr
 remove: ## remove one snapshot for ever: STACK=name SNAPSHOT=2026-11-20, optionally NOW=yes
 restore: ## restore a snapshot: STACK=name DRYRUN=yes, optionally DATE=2026-11-20T02:00 SUBDIR=/a/file MODE=Mirror
 undo: ## undo a restore: STACK=name ID=20261120T021503Z-1f0a, optionally DRYRUN=yes
+# The value of a variable may be the name of a file, which anybody chooses who can write to the source:
+# in the environment of a recipe, make carries out what $(shell …) in it says. MAKEFLAGS has it as it
+# was typed. And after a target, a word is one, too: `make restore YES=1 DRYRUN` would restore first.
+ifneq ($(filter $(ADMIN),$(MAKECMDGOALS)),)
+  ifneq ($(words $(MAKECMDGOALS)),1)
+    $(error One command at a time, and each value as NAME=value without blanks around the equals sign: $(MAKECMDGOALS))
+  endif
+  $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(eval unexport $(name))))
+endif
 $(ADMIN):
 	@tools/setup.sh admin
 	@$(BIN)/python -m admin --from-make $@

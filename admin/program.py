@@ -68,6 +68,7 @@ class Command:
             help=self.summary,
             description=f"{self.summary[0].upper()}{self.summary[1:]}.",
             epilog="Any parameter of the template: NAME=VALUE" if self.parameters else None,
+            allow_abbrev=False,
         )
         if self.stack:
             parser.add_argument("STACK", help="the name of the backup stack")
@@ -112,7 +113,11 @@ def parsed(commands: Sequence[Command], words: Sequence[str] | None) -> tuple[Co
         for name in command.takes
         if (value := found[name]) is not None
     }
-    return command, Given({**values, **{match[1]: match[2] for match in parameters if match}})
+    for name, value in (match.groups() for match in parameters if match):
+        if name in values:
+            parser.error(f"{NAME} {command.name} is given {name} twice")
+        values[name] = value
+    return command, Given(values)
 
 
 def of_make(environment: Mapping[str, str]) -> Given:

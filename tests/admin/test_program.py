@@ -1,6 +1,7 @@
 """efs2efs: each command, what it takes, and the same from make."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,7 @@ def test_parameters_of_a_template_come_between_options() -> None:
         ("look s A=1", "efs2efs look does not take A=1"),
         ("look s --rum x", "efs2efs look does not take --rum x"),
         ("look s --dry-run perhaps", "does not take perhaps"),
+        ("look s --dry", "efs2efs look does not take --dry"),
         ("", "required: COMMAND"),
     ],
 )
@@ -52,6 +54,58 @@ def test_what_a_command_does_not_take(
         given(words)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", ["look s STACK=t", "look s --dry-run DRYRUN=no", "look s A=1 A=2"]
+)
+def test_what_is_given_twice_is_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        given(words, made_up(parameters=True))
+    assert "twice" in capsys.readouterr().err
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """The project's programs, with a Python that tells what it is called with."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    for name in ("Makefile", "efs2efs"):
+        shutil.copy(name, tmp_path)
+    for name, script in {
+        "tools/setup.sh": "exit 0",
+        ".venv/bin/python": f'echo "$@: $MAKEFLAGS"; exec {sys.executable} -c "import platform"',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def make(top: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", "-C", top, *words], capture_output=True, text=True)
+
+
+def test_make_carries_out_nothing_that_the_name_of_a_file_says(elsewhere: Path) -> None:
+    done = make(elsewhere, "find", "STACK=s", f"FILE=/a/$(shell touch {elsewhere}/owned)")
+    assert "--from-make find" in done.stdout
+    assert "FILE=/a/$$(shell" in done.stdout
+    assert not (elsewhere / "owned").exists()
+
+
+@pytest.mark.parametrize("words", ["restore STACK=s YES=1 DRYRUN", "restore DRYRUN= yes"])
+def test_make_carries_out_nothing_when_a_word_is_too_many(elsewhere: Path, words: str) -> None:
+    done = make(elsewhere, *words.split())
+    assert done.returncode == 2
+    assert "restore" not in done.stdout
+    assert "NAME=value" in done.stderr
+
+
+def test_the_program_imports_nothing_from_where_it_is_called(
+    elsewhere: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    here = tmp_path_factory.mktemp("hostile")
+    (here / "platform.py").write_text("raise SystemExit('owned')")
+    assert subprocess.run([elsewhere / "efs2efs", "status"], cwd=here).returncode == 0
 
 
 def test_make_may_not_give_anything_else() -> None:
