@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from engine.trial.rotation import PARTS, Rotation, part_of, read_rotation
 
-from .conftest import DAMAGES, Backup, end_tree, read_tree
+from .conftest import DAMAGES, Backup, end_tree, inside, read_tree
 from .test_interruptions import slow_rsync
 from .test_verify import flip
 
@@ -101,7 +102,7 @@ def test_what_is_not_what_was_backed_up_is_told_and_the_backup_is_good_all_the_s
     told = [line.partition(" (made ")[::2] for line in lines]
     assert {name for name, _ in told} == {"daily.4"}
     assert any(rest.endswith("'changing' is not what was backed up") for _, rest in told)
-    assert any(rest.endswith("'lost' could not be restored") for _, rest in told)
+    assert any(rest.endswith("'lost' could not be read") for _, rest in told)
     # Neither counts as tested, and all others do.
     rotation = json.loads(state(three).read_text())
     bad = {part_of(b"changing"), part_of(b"lost")}
@@ -235,6 +236,19 @@ def test_a_disk_that_runs_full_says_nothing_of_the_snapshots(
     assert (counted(result), result["not_restorable"]) == ({}, [])
 
 
+def test_what_kills_the_copying_says_nothing_of_the_snapshots(
+    three: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the kernel does when there is no memory left."""
+    three.must_publish()
+    shim = slow_rsync(three.home / "shim", "kill -9 $$")
+    monkeypatch.setenv("PATH", shim["PATH"])
+    result = three.must_publish(restore_test_percent="100").result
+    (warning,) = result["warnings"]
+    assert "files that can be read could not be restored: rsync job" in warning
+    assert ("failed" in counted(result), result["not_restorable"]) == (False, [])
+
+
 def test_snapshots_of_version_1_5_are_restored_without_a_digest(backup: Backup) -> None:
     tree = backup.target / backup.label / "daily.0"
     tree.mkdir(parents=True)
@@ -266,6 +280,24 @@ def test_a_stop_ends_the_test_at_once_and_the_backup_is_good(
     monkeypatch.setenv("TMPDIR", str(three.home / "scratch"))
     done = three.run(restore_test_percent="100")
     assert counted(done.result) == {"restored": 44}
+
+
+def test_a_stop_leaves_nothing_behind_however_deep_it_is(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with inside(backup.source, *["d"] * 995):
+        Path("file").write_text("content")
+    backup.must_publish()
+    shim = slow_rsync(backup.home / "shim", f"touch {backup.home}/started; exec sleep 60")
+    monkeypatch.setenv("PATH", shim["PATH"])
+    process = backup.start(restore_test_percent="100")
+    wait_for(lambda: (backup.home / "started").exists())
+    process.send_signal(signal.SIGTERM)
+    done = backup.finish(process)
+    left = [*(backup.home / "scratch").iterdir()]
+    for name in ("source", "backup", "scratch"):  # pytest cannot remove what is so deep
+        subprocess.run(["rm", "-rf", backup.home / name], check=True)
+    assert (done.exit_code, done.result["outcome"], left) == (0, "published", [])
 
 
 def test_a_run_that_is_killed_in_a_test_has_reported_and_does_not_hit_upon_it_again(

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -118,11 +119,21 @@ def execute(
     try:
         carry_out(run, options, Path(work), stop, result)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        remove(work)
     result.progress.end()
     for line in result.summary():
         print(in_lines(line), file=sys.stderr)
     return result.exit_code
+
+
+def remove(work: str) -> None:
+    """By a program, as there may be a tree in it that is too deep for what Python has for this."""
+    with contextlib.suppress(OSError):
+        subprocess.run(
+            ["rm", "-rf", "--one-file-system", "--", work],
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a terminal's Ctrl-C is not for it
+        )
 
 
 def set_up_text() -> None:

@@ -80,6 +80,7 @@ class Trial:
     def _restore(self, batch: Batch, tree: Member) -> None:
         tools = self._tools
         fetch = Fetch(batch, self._new, self._new, tools.pool, tools.work)
+        reason = "the copying did not say why"
 
         def tick(files: int, size: int) -> None:
             self._on_tick(self.counts + Counter(restored=files, bytes=size))
@@ -90,12 +91,22 @@ class Trial:
             info = os.fstatvfs(self._new)
             if self._free() < batch.size or (info.f_files and not info.f_favail):
                 raise Failed("space", "the disk of this machine is full") from error
-            self.failures.add(f"{tree}: {line}" for line in fetch.errors or [str(error)])
+            reason = fetch.errors[0] if fetch.errors else str(error)
         restored = dict(fetch.digests())
         for file in batch.files:
-            self._judge(file, restored.get(file.path), "restored", tree)
+            if file.path in restored:
+                self._judge(file, restored[file.path], "restored", tree)
         if errors := self._remove():
             raise Failed("system", f"what was restored could not be removed: {errors[0]}")
+        self._find_fault([file for file in batch.files if file.path not in restored], tree, reason)
+
+    def _find_fault(self, files: Sequence[File], tree: Member, reason: str) -> None:
+        """Of those that were not restored: what can be read is as it was. This machine could not
+        restore it then, as when something kills its processes."""
+        failed = self.counts["failed"]
+        self._read(files, tree)
+        if self.counts["failed"] - failed < len(files):
+            raise Failed("system", f"files that can be read could not be restored: {reason}")
 
     def _remove(self) -> list[str]:
         folders = []
