@@ -24,8 +24,9 @@ from engine.command.outcome import EngineError
 from engine.history import compare, search, shown
 from engine.history.members import Member, chosen, unambiguous
 
-from admin.catalogs import InBucket
+from admin.catalogs import catalogs_of
 from admin.command import AdminError, Given, clients, run, same_stack, say
+from admin.in_bucket import InBucket
 from admin.stack import Stack
 
 TAKES = {
@@ -43,7 +44,7 @@ def main(given: Given) -> int:
     try:
         answer = ACTIONS[action](given, page, is_json)
         connect = clients(given.get("REGION"))
-        catalogs = InBucket.of(connect, Stack.backup(connect, stack))
+        catalogs = catalogs_of(connect, Stack.backup(connect, stack))
         found = answer(catalogs, catalogs.members())
     except EngineError as error:
         raise AdminError(str(error)) from error

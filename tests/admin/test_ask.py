@@ -15,7 +15,6 @@ from engine.history.members import Member, to_json
 from engine.history.upkeep import LIST, catalog_key, changes_key
 
 from admin import ask, catalogs
-from admin.catalogs import InBucket
 from admin.command import AdminError, Given
 
 DAY = 86400
@@ -45,7 +44,9 @@ class Bucket:
         return [{"Contents": [self._entry(key, time)]} for key in keys] + [{}]
 
     def _entry(self, key: str, time: datetime.datetime) -> dict[str, Any]:
-        return {"Key": key, "ETag": str(hash(self.objects[key])), "LastModified": time}
+        content = self.objects[key]
+        tag = str(hash(content))
+        return {"Key": key, "ETag": tag, "LastModified": time, "Size": len(content)}
 
     def list_objects_v2(self, Bucket: str, Prefix: str, Delimiter: str) -> dict[str, Any]:
         assert (Prefix, Delimiter) == ("catalog/", "/")
@@ -274,4 +275,4 @@ def test_a_stack_of_an_older_release() -> None:
         outputs: ClassVar = {}
 
     with pytest.raises(AdminError, match="make deploy"):
-        InBucket.of(lambda service: None, Old)  # type: ignore[arg-type]
+        catalogs.catalogs_of(lambda service: None, Old)  # type: ignore[arg-type]

@@ -107,10 +107,21 @@ def matcher(patterns: Sequence[Pattern]) -> Callable[[bytes], bool]:
     return lambda path: match(os.fsdecode(path)) is not None
 
 
+class OutOfTime(Exception):
+    """Nobody waits any longer."""
+
+
+def no_hurry() -> None:
+    pass
+
+
 class Question(NamedTuple):
+    """pace: called again and again while catalogs are read; ends it by raising OutOfTime."""
+
     patterns: Sequence[Pattern]
     page: int = 1
     per_page: int = PER_PAGE
+    pace: Callable[[], None] = no_hurry
 
 
 class Range(NamedTuple):
@@ -143,13 +154,15 @@ class File:
 
 @dataclass
 class Answer:
-    """files and versions: how many match; found: those of the page."""
+    """files and versions: how many match; found: those of the page. is_cut: time was up before all
+    was read, and there may be more."""
 
     files: int = 0
     versions: int = 0
     found: list[File] = field(default_factory=list)
     searched: list[Member] = field(default_factory=list)
     lost: list[Member] = field(default_factory=list)
+    is_cut: bool = False
 
 
 def search(members: Sequence[Member], catalogs: Catalogs, question: Question) -> Answer:
@@ -157,17 +170,21 @@ def search(members: Sequence[Member], catalogs: Catalogs, question: Question) ->
     damaged: set[Path] = set()
     while True:
         those, lost = sources(members, catalogs, damaged)
+        answer = Answer(searched=[source.member for source in those], lost=lost)
         try:
-            return _searched(those, lost, question)
+            _fill(answer, those, question)
+        except OutOfTime:
+            answer.is_cut = True
         except DamagedCatalog as error:
             damaged.add(error.path)
+            continue
+        return answer
 
 
-def _searched(those: list[Source], lost: list[Member], question: Question) -> Answer:
-    answer = Answer(searched=[source.member for source in those], lost=lost)
+def _fill(answer: Answer, those: list[Source], question: Question) -> None:
     first = (question.page - 1) * question.per_page
     wholes = [number for number, source in enumerate(those) if source.is_whole]
-    for path, group in grouped(those, question.patterns):
+    for path, group in grouped(those, question.patterns, question.pace):
         is_shown = first <= answer.files < first + question.per_page
         if len(wholes) == len(group) == 1 and group[0][0] == wholes[0] and not is_shown:
             answer.files += 1  # it has never changed
@@ -177,17 +194,16 @@ def _searched(those: list[Source], lost: list[Member], question: Question) -> An
             answer.versions += len(held)
             if is_shown:
                 answer.found.append(described(path, held, those))
-    return answer
 
 
 def grouped(
-    those: Sequence[Source], patterns: Sequence[Pattern]
+    those: Sequence[Source], patterns: Sequence[Pattern], pace: Callable[[], None] = no_hurry
 ) -> Iterator[tuple[bytes, list[Event]]]:
     """Each path that matches, in order, and what the sources say of it."""
     matches = matcher(patterns)
     letters = [pattern.letters for pattern in patterns]
     needle = re.compile(b"|".join(map(re.escape, letters))) if all(letters) else None
-    hits = heapq.merge(*(hits_in(n, each, needle, matches) for n, each in enumerate(those)))
+    hits = heapq.merge(*(hits_in(n, each, needle, matches, pace) for n, each in enumerate(those)))
     for path, group in itertools.groupby(hits, itemgetter(0)):
         yield path, [(number, fields) for _, number, fields in group]
 
@@ -197,11 +213,12 @@ def hits_in(
     source: Source,
     needle: re.Pattern[bytes] | None,
     matches: Callable[[bytes], bool],
+    pace: Callable[[], None],
 ) -> Iterator[Hit]:
     """Of a whole catalog the fields; of changes what the older snapshot has."""
     last = b""
     with failing(source.path):
-        for line in candidates(source, needle):
+        for line in candidates(source, needle, pace):
             name, _, rest = line.partition(b"\t")
             if b"\\" in name:
                 name = unescaped(name)
@@ -213,9 +230,12 @@ def hits_in(
             last = name
 
 
-def candidates(source: Source, needle: re.Pattern[bytes] | None) -> Iterator[bytes]:
+def candidates(
+    source: Source, needle: re.Pattern[bytes] | None, pace: Callable[[], None]
+) -> Iterator[bytes]:
     """Lines that may match."""
     for block in blocks(source.path) if source.is_whole else blocks(source.path, None):
+        pace()
         if needle is None:
             yield from block[:-1].split(b"\n")
             continue
