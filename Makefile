@@ -112,7 +112,7 @@ undo: ## undo a restore: STACK=name ID=20261120T021503Z-1f0a, optionally DRYRUN=
 test: ## run all tests; those of the local account use sudo
 	@cores=$$(nproc); echo "All tests take about $$((6 + 50 / cores)) minutes on the $$cores processors here, with root"
 	@echo "or sudo, and 2 GB in this folder. What is missing is installed first."
-	@tools/setup.sh
+	@tools/setup.sh page
 	@$(BIN)/python -m pytest -n auto --ignore tests/local/test_demo.py
 	@$(BIN)/python -m pytest tests/local/test_demo.py # there is one demo at a time
 

@@ -15,8 +15,14 @@ if "TMPDIR" not in os.environ:
     tempfile.tempdir = None  # pytest has asked for the default already
 os.environ.setdefault("STATE_DIR", f"{tempfile.gettempdir()}/ministack-state")
 
-# Tests that share something of which there is one: the demo, a machine with NFS, a build.
-ONE_AT_A_TIME = ("tests/local/test_demo.py", "tests/nfs/", "tests/tools/")
+# Tests that share something of which there is one: the demo, a browser, a machine with
+# NFS, a build.
+ONE_AT_A_TIME = (
+    "tests/console_page/test_browser.py",
+    "tests/local/test_demo.py",
+    "tests/nfs/",
+    "tests/tools/",
+)
 
 
 class Scheduling(LoadScopeScheduling):

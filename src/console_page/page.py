@@ -20,7 +20,7 @@ from console_page.settings import Settings
 from console_page.style import CSS
 
 RUNS = 10
-NARROW = 700  # pixels, below which a row is a block
+NARROW = 1000  # pixels, below which a row is a block
 KINDS = {"Success": "good", "Running": "busy", "Partial": "fair", "Incomplete": "fair"}
 
 
@@ -89,10 +89,11 @@ def head(settings: Settings, known: Known, now: datetime) -> Element:
     last = known.runs[0] if known.runs else None
     newest = known.newest
     fresh = f"{spoken(now - newest)} old" if newest else "none yet"
+    spent = cost(known, now)
     facts = [
         fact("Last backup", status(last) if last else "none yet"),
         fact("Newest complete snapshot", fresh),
-        fact("Cost", cost(known, now)),
+        fact("Cost", spent[0]),
     ]
     start = button(
         "Back up now",
@@ -107,23 +108,25 @@ def head(settings: Settings, known: Known, now: datetime) -> Element:
         position = Position.of(last, now)
         bar = {"max": str(position.total), "value": str(position.done)} if position.total else {}
         running = [tag("p", tag("progress", **bar), " ", str(position), class_="running")]
-    return tag("div", tag("div", facts, tag("div", start), class_="facts"), running)
+    top = tag("div", facts, tag("div", start), class_="facts")
+    return tag("div", top, tag("p", spent[1], class_="what-to-do"), running)
 
 
 def fact(title: str, value: Content) -> Element:
     return tag("div", tag("span", title, class_="label"), tag("strong", value))
 
 
-def cost(known: Known, now: datetime) -> Element:
+def cost(known: Known, now: datetime) -> tuple[str, str]:
+    """In short, and of what that is the sum."""
     found = monthly(known.file_system, known.runs, now)
     storage = "unknown" if found.storage is None else f"${found.storage:,.2f}"
-    parts = (
-        f"storage {storage}, instance ${found.instance:,.2f} for the backups of the last month,"
-        f" key, alarm, metrics and dashboard ${found.rest:,.2f}; list prices of {found.region},"
-        " without requests, tax and discounts"
+    at_least = "at least" if found.storage is None else "about"
+    return (
+        f"{at_least} ${found.total:,.2f} a month",
+        f"Storage {storage}, instance ${found.instance:,.2f} for the backups of the last month,"
+        f" key, alarm, metrics and dashboard ${found.rest:,.2f}: list prices of {found.region},"
+        " without requests, tax and discounts.",
     )
-    at_least = "at least " if found.storage is None else "about "
-    return tag("span", f"{at_least}${found.total:,.2f} a month", title=parts)
 
 
 def search_box(request: Request) -> Element:
@@ -164,7 +167,7 @@ def snapshots(
     to_hold = known.to_hold
     rows: list[list[Content]] = [
         [
-            tag("span", member.name, title=f"{member}. {member.why}"),
+            tag("div", member.name, title=f"{member}. {member.why}", class_="words"),
             shown.minute(member),
             shown.age(now.timestamp() - member.made),
             shown.UNKNOWN if member.files is None else f"{member.files:,}",
@@ -241,7 +244,7 @@ def run_row(run: Run, now: datetime) -> list[Content]:
         "" if files is None else f"{files:,}",
         "" if transferred is None else f"{transferred:,}",
         "" if size is None else shown.amount(size),
-        said,
+        tag("div", said, class_="words"),
     ]
 
 

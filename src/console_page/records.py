@@ -61,10 +61,14 @@ class Run:
 
     def number(self, name: str) -> int | None:
         """An attribute that counts something, if the run has come so far as to count it."""
-        try:
-            return int(self.attributes[name])
-        except (KeyError, TypeError, ValueError):
-            return None
+        return number(self.attributes.get(name))
+
+
+def number(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def plain(item: Mapping[str, Any]) -> Attributes:
@@ -122,7 +126,7 @@ class Position:
         progress = run.attributes.get("Progress")
         if not isinstance(progress, Mapping) or not progress:
             return cls(f"under way; {elapsed}", past.total_seconds(), run.window.total_seconds())
-        done, total = (int(progress.get(name, 0)) for name in ("Done", "Total"))
+        done, total = (number(progress.get(name)) or 0 for name in ("Done", "Total"))
         of = f" of {total:,}" if total else ""
         count = f", {done:,}{of} {progress.get('Unit', '')}" if done or total else ""
         return cls(f"{progress.get('Phase', '')}{count}; {elapsed}", done, total or None)

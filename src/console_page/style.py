@@ -8,8 +8,8 @@ CSS = """
 .efs-backup h3 { font-size: 14px; margin: 12px 0 2px; font-family: monospace; }
 .efs-backup table { border-collapse: collapse; width: 100%; }
 .efs-backup th, .efs-backup td { text-align: left; vertical-align: top; padding: 4px 10px 4px 0;
-  border-bottom: 1px solid #d5dbdb; background: none; color: inherit; overflow-wrap: anywhere; }
-.efs-backup th { white-space: nowrap; }
+  border-bottom: 1px solid #d5dbdb; background: none; color: inherit; white-space: nowrap; }
+.efs-backup .words { white-space: normal; overflow-wrap: anywhere; }
 .efs-backup.dark th, .efs-backup.dark td, .efs-backup.dark .block { border-color: #414d5c; }
 .efs-backup a { color: #0972d3; }
 .efs-backup.dark a { color: #539fe5; }
@@ -19,7 +19,7 @@ CSS = """
 .efs-backup .facts { display: flex; flex-wrap: wrap; gap: 8px 32px; align-items: center; }
 .efs-backup .label { display: block; font-size: 12px; color: #545b64; }
 .efs-backup.dark .label, .efs-backup.dark .what-to-do { color: #aab7b8; }
-.efs-backup .what-to-do { color: #545b64; font-size: 13px; }
+.efs-backup .what-to-do { margin: 2px 0; color: #545b64; font-size: 13px; }
 .efs-backup .find { margin: 14px 0 4px; }
 .efs-backup .find input { width: 240px; max-width: 60%; padding: 3px 6px; font: inherit;
   color: inherit; background: inherit; border: 1px solid #687078; border-radius: 4px; }
@@ -35,6 +35,6 @@ CSS = """
 .efs-backup .problem { padding: 4px 8px; }
 .efs-backup progress { width: 160px; }
 .efs-backup .block { border-bottom: 1px solid #d5dbdb; padding: 8px 0; display: grid;
-  grid-template-columns: 1fr 1fr; gap: 4px 12px; }
+  grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 4px 12px; }
 .efs-backup .block strong { font-weight: normal; }
 """
