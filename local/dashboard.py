@@ -31,7 +31,7 @@ class Dashboard:
         """endpoint: the ARN of the widget's function."""
         self.token = token or secrets.token_urlsafe(16)
         self._call = call
-        self._endpoint = endpoint
+        self.endpoint = endpoint
 
     @property
     def path(self) -> str:
@@ -39,7 +39,7 @@ class Dashboard:
 
     def html(self, nonce: str, first: Any = None) -> str:
         """first: an answer to begin with; without one it is asked for."""
-        values = {"endpoint": self._endpoint, "first": first}
+        values = {"endpoint": self.endpoint, "first": first}
         text = json.dumps(values).replace("<", "\\u003c")
         return SHELL.read_text().replace("{{nonce}}", nonce).replace("{{values}}", text)
 
