@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.history.upkeep import LIST
+
+from admin import listing
 from admin.command import AdminError, Clients
 from admin.in_bucket import InBucket
 from admin.stack import Stack
@@ -21,13 +24,17 @@ def catalogs_of(connect: Clients, stack: Stack) -> InBucket:
 
 
 def prefix_of(client: Any, bucket: str, label: str) -> str:
-    """CloudFormation tells question marks for what is not ASCII; the instance knows better."""
+    """CloudFormation tells question marks for what is not ASCII; the instance knows better. Of
+    several labels that would look alike, it is the one of the last backup."""
     own = f"catalog/{label}/"
     if "?" not in label:
         return own
-    found = client.list_objects_v2(Bucket=bucket, Prefix="catalog/", Delimiter="/")
-    names = [each["Prefix"] for each in found.get("CommonPrefixes", [])]
-    return next((name for name in names if is_like(own, name)), own)
+    names = [name for name in listing.folders(client, bucket, "catalog/") if is_like(own, name)]
+
+    def written(name: str) -> list[Any]:
+        return [o["LastModified"] for o in listing.objects(client, bucket, name + LIST)]
+
+    return max(names, key=written, default=own)
 
 
 def is_like(told: str, name: str) -> bool:

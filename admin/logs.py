@@ -8,7 +8,6 @@ only that it is there. Exit code 1: there are none.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,8 +16,9 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from admin import command
+from admin import listing
 from admin.command import AdminError, Given, clients, printable, same_stack, say
+from admin.program import REGION, Command, Option
 from admin.run_details import chosen
 from admin.runs import Run, runs_of, table_of
 from admin.stack import Stack
@@ -53,19 +53,13 @@ class Bucket:
     def _folders(self, folder: str, run: Run) -> Iterator[str]:
         """A run has several when its instance was replaced. A record may name one of its own."""
         after = folder + since(run.started)
-        request = {"Bucket": self.name, "Prefix": folder, "Delimiter": "/", "StartAfter": after}
-        for page in self.client.get_paginator("list_objects_v2").paginate(**request):
-            for found in page.get("CommonPrefixes", []):
-                if found["Prefix"].endswith(f"-{run.backup_id}/"):
-                    yield found["Prefix"]
+        for found in listing.folders(self.client, self.name, folder, after):
+            if found.endswith(f"-{run.backup_id}/"):
+                yield found
 
     def _below(self, prefix: str) -> Iterator[Log]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.name, Prefix=prefix
-        )
-        for page in pages:
-            for found in page.get("Contents", []):
-                yield Log(found["Key"], found["Size"])
+        for found in listing.objects(self.client, self.name, prefix):
+            yield Log(found["Key"], found["Size"])
 
     def end_of(self, log: Log) -> str:
         """As much of its end as is shown, from the beginning of a line."""
@@ -102,7 +96,6 @@ def safe_parts(key: str) -> list[str]:
 
 
 def main(given: Given) -> int:
-    given.only("STACK", "REGION", "RUN", "TO")
     name = given.required("STACK", "efs-backup")
     connect = clients(given.get("REGION"))
     stack = Stack.backup(connect, name)
@@ -153,5 +146,13 @@ def show_all(bucket: Bucket, logs: list[Log]) -> None:
         say(bucket.end_of(log).removesuffix("\n"))
 
 
-if __name__ == "__main__":
-    sys.exit(command.run(main))
+COMMAND = Command(
+    "logs",
+    main,
+    "show the logs of a run",
+    (
+        REGION,
+        Option("RUN", "id", "which: its id, or when it started; without it, the newest"),
+        Option("TO", "directory", "write them there as files, whole"),
+    ),
+)

@@ -17,10 +17,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from admin.backup_now import ONCE, has_begun, invoke
-from admin.command import AdminError, Given, clients, confirmed, run, same_stack, say
+from admin.command import AdminError, Given, clients, confirmed, same_stack, say
+from admin.program import REGION, YES, Command, Option
 from admin.runs import Attributes, RunTable, runs_of
 from admin.stack import Stack
 
@@ -47,9 +49,7 @@ class Snapshot:
         return f"{self.name} (made {self.made})"
 
 
-def main(given: Given) -> int:
-    action = sys.argv[1]
-    given.only(*TAKES[action], "STACK", "REGION", "NOW", "YES")
+def main(action: str, given: Given) -> int:
     name = given.required("STACK", "efs-backup")
     for variable in TAKES[action]:
         given.required(variable, EXAMPLES[variable])
@@ -166,5 +166,27 @@ REQUESTS = {"hold": hold, "release": release, "remove": remove}
 TAKES = {"hold": ("SNAPSHOT", "NAME"), "release": ("NAME",), "remove": ("SNAPSHOT",)}
 EXAMPLES = {"SNAPSHOT": "daily.3", "NAME": "before-migration"}
 
-if __name__ == "__main__":
-    sys.exit(run(main))
+
+NOW = Option("NOW", "", "start a backup, which does it first of all")
+SNAPSHOT = Option("SNAPSHOT", "daily.3", "which: its name or its date")
+NAME_OF_HOLD = Option("NAME", "before-migration", "what it is called as long as it is held")
+COMMANDS = (
+    Command(
+        "hold",
+        partial(main, "hold"),
+        "keep a snapshot until it is released",
+        (REGION, SNAPSHOT, NAME_OF_HOLD, NOW),
+    ),
+    Command(
+        "release",
+        partial(main, "release"),
+        "let a held snapshot expire as others do",
+        (REGION, NAME_OF_HOLD, NOW),
+    ),
+    Command(
+        "remove",
+        partial(main, "remove"),
+        "remove one snapshot for ever",
+        (REGION, SNAPSHOT, NOW, YES),
+    ),
+)

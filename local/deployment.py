@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from admin import publish
 from local import api
 from local.account import REGION, Account
 from local.api import Record
-from tools import publish
 
 Progress = Callable[[str], None]
 
@@ -341,5 +341,5 @@ def _until(seconds: float, what: str) -> Iterator[None]:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         yield
-        time.sleep(0.3)
+        time.sleep(0.1)
     raise DeploymentError(f"expected {what} within {seconds:g} s")

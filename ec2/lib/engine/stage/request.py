@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from engine.command.execution import CommonOptions
 from engine.command.outcome import Refused
 from engine.snapshots.retention import INTERVALS, Policy
 from engine.tree.excluding import Excludes
-from engine.tree.patterns import Patterns
+from engine.tree.patterns import BadPattern, Patterns, checked, split
 from engine.tree.walls import opened_path
 
 DESCRIPTION = """\
@@ -39,6 +40,7 @@ class Options(CommonOptions):
     spare: bool
     clock_skew: int
     verify_percent: int
+    restore_test_percent: int
     max_failed_percent: int
     lock_wait: int
 
@@ -81,7 +83,7 @@ def parse(words: list[str]) -> Options:
     )
     add(
         "--exclude",
-        type=arguments.pattern,
+        type=pattern,
         action="append",
         default=[],
         metavar="PATTERN",
@@ -89,7 +91,7 @@ def parse(words: list[str]) -> Options:
     )
     add(
         "--exclude-patterns",
-        type=arguments.pattern_list,
+        type=pattern_list,
         action="extend",
         dest="exclude",
         metavar="'A | B'",
@@ -115,6 +117,13 @@ def parse(words: list[str]) -> Options:
         default=0,
         metavar="P",
         help="read back P %% of the files and compare them with the source (0)",
+    )
+    add(
+        "--restore-test-percent",
+        type=arguments.percent,
+        default=0,
+        metavar="P",
+        help="restore P %% of the files of all snapshots to this machine's disk for a test (0)",
     )
     add(
         "--max-failed-percent",
@@ -146,10 +155,26 @@ def check(options: Options) -> Options:
     return options
 
 
-def check_something_is_left(options: Options) -> None:
-    """Patterns that leave out all of the source were not meant."""
+def check_something_is_left(options: Options) -> list[str]:
+    """Patterns that leave out all of the source were not meant. Returns warnings of those that
+    leave out so much that they may not have been, either."""
     with opened_path(options.source) as source:
         if options.excludes.leave_nothing(source):
             raise Refused(
                 f"all that is in the source {str(options.source)!r} is excluded; change that"
             )
+    return [
+        f"the pattern {text!r} excludes every directory: only files at the top are backed up"
+        for text in options.excludes.patterns.of_every_directory
+    ]
+
+
+def pattern(value: str) -> str:
+    try:
+        return checked(value)
+    except BadPattern as error:
+        raise argparse.ArgumentTypeError(f"the pattern {value!r} {error}") from None
+
+
+def pattern_list(value: str) -> list[str]:
+    return [pattern(part) for part in split(value)]
