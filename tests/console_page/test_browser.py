@@ -212,8 +212,8 @@ if SHOTS:
 
     def test_pictures(dashboard: Any, world: World) -> None:
         world.items[0] |= {
-            "Message": "The EFS backup was unsuccessful. fs-0a0a0a0a could not be mounted: timed out",
-            "WhatToDo": "Let NFS (TCP 2049) from the stack's security group into those of the source.",
+            "Message": "The EFS backup was unsuccessful. fs-0a0a0a0a could not be mounted",
+            "WhatToDo": "Let NFS from the stack's security group into that of the source.",
         }
         for name, width, theme in (
             ("light", 1200, "light"),
