@@ -120,8 +120,12 @@ def test_a_verification_is_stopped_at_once_in_the_middle_of_a_file(
     os.truncate(backup.snapshot(0) / "large", 100 << 30)  # a minute of reading
     options = ["--backup", backup.target, "--folder", backup.label, "--interval", "daily"]
     command = [EC2 / "efs-verify.sh", *options, "--number", "0", "--result", backup.result]
+    progress = backup.home / "progress.json"
+    command += ["--progress", progress]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
-    time.sleep(1.5)
+    while not progress.exists():
+        time.sleep(0.05)
+    time.sleep(0.5)
     begin = time.monotonic()
     os.killpg(process.pid, number)  # as a terminal does
     _, said = process.communicate(timeout=20)
