@@ -27,6 +27,7 @@ TITLES = {
     "catalog": "writing the catalog",
     "verify": "reading",
     "expire": "tidying up",
+    "restore test": "restoring as a test",
     "plan": "comparing",
     "fetch": "fetching",
     "swap": "putting in place",
