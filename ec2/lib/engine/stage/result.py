@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from engine.command.execution import Result
 from engine.command.outcome import Refused
-from engine.command.summary import Fact
+from engine.command.summary import NAMED, Fact
 from engine.command.text import Messages, plural, size
 from engine.copying.tally import Tally
 from engine.snapshots.retention import Fate
@@ -104,7 +104,11 @@ class BackupResult(Result):
         ]
         lists = {"Promoted": self._promoted(), "Asked for": list(self.requests.values())}
         facts = [fact for fact in facts if fact.text]
-        return facts + [Fact(title, f"{len(each)}", each) for title, each in lists.items() if each]
+        facts += [Fact(title, f"{len(each)}", each) for title, each in lists.items() if each]
+        if self.not_restorable:
+            failed = f"{self.number_of_files_test_failed:,}"
+            facts.append(Fact("Not restorable", failed, self.not_restorable[:NAMED]))
+        return facts
 
     def _changed(self) -> str:
         kinds = {name: name.replace("_", " ") for name in CHANGES.values()}
