@@ -86,15 +86,16 @@ def write_templates(source: Path, target: Path, placeholders: Mapping[str, str])
 
 
 def released(template: str) -> str:
-    """Without the comments that are for who changes the resources: a template of more than 51,200
-    bytes cannot be given to CloudFormation without a bucket. Those on what users choose stay.
+    """Without blank lines among the resources and the comments that are for who changes these: a
+    template of more than 51,200 bytes cannot be given to CloudFormation without a bucket. Those on
+    what users choose stay.
 
-    >>> released("# Why.\\na: 1\\n# checkov:X\\n# --- Part\\nResources:\\n  # How.\\n  b: 2\\n")
+    >>> released("# Why.\\na: 1\\n# checkov:X\\n# --- Part\\nResources:\\n  # How.\\n\\n  b: 2\\n")
     '# Why.\\na: 1\\nResources:\\n  b: 2\\n'
     """
     choices, heading, resources = template.partition("\nResources:\n")
     choices = re.sub(r"(?m)^ *# (checkov:|---).*\n", "", choices + "\n")[:-1]
-    return choices + heading + re.sub(r"(?m)^ *# .*\n", "", resources)
+    return choices + heading + re.sub(r"(?m)^( *# .*)?\n", "", resources)
 
 
 def filled(text: str, placeholders: Mapping[str, str]) -> str:

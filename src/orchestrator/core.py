@@ -321,7 +321,7 @@ def _note_snapshot(record: Record, now: datetime) -> tuple[NoteSnapshot, ...]:
 
 
 def _report(record: Record, settings: Settings) -> tuple[Notify, ...]:
-    special = messages.mass_change(record, settings)
+    special = messages.mass_change(record, settings) + messages.not_restorable(record, settings)
     if record.status == SUCCESS and not settings.notify_success:
         return special
     return (*special, messages.run_ended(record, settings))
@@ -342,6 +342,8 @@ def _run_metrics(record: Record) -> tuple[PublishMetrics, ...]:
         data.append(Datum("FilesTransferred", "Count", files))
     if (failed := record.number("NumberOfFilesFailed")) is not None:
         data.append(Datum("FilesFailed", "Count", failed))
+    if (untested := record.number("RestoreTestAge")) is not None:
+        data.append(Datum("RestoreTestAge", "Seconds", untested))
     if (size := record.number("TotalTransferredFileSize")) is not None:
         data.append(Datum("BytesTransferred", "Bytes", size))
     return (PublishMetrics(tuple(data), ended),)
