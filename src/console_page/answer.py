@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from engine.command.outcome import EngineError
+from engine.command.text import plural, size, spoken
 from engine.command.text import shown as shown_path
-from engine.command.text import size, spoken
 from engine.history import search, shown
 from engine.history.members import Member
 
@@ -46,8 +46,7 @@ def answer_of(request: Request, found: search.Answer, restore: Restore) -> Itera
     match = "matches" if found.files == 1 else "match"
     at_least = "At least " if found.is_cut else ""
     words = [
-        f"{at_least}{shown.plural(found.files, 'file')} {match},"
-        f" in {shown.plural(found.versions, 'version')}.",
+        f"{at_least}{plural(found.files, 'file')} {match}, in {plural(found.versions, 'version')}.",
         *shown.searched(found),
     ]
     yield tag("p", " ".join(words))

@@ -4,6 +4,7 @@ import datetime
 import gzip
 import json
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ from engine.history.upkeep import LIST, catalog_key, changes_key
 
 from admin import ask, catalogs
 from admin.command import AdminError, Given
+from tests.terminals import Terminal, check_width, drawn
 
 DAY = 86400
 BEGIN = 1_795_000_000  # 2026-11-18T11:06:40Z
@@ -216,6 +218,22 @@ def test_no_name_acts_on_the_terminal(answer: Any) -> None:
     text = answer("find", NAME="*2J")
     assert "\\xff\\x1b[2J" in text
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_breaks_no_word(
+    answer: Any, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in (("find", {"NAME": "file [34]*"}), ("diff", {"FROM": "daily.3", "TO": "daily.0"})):
+        action, variables = words
+        terminal = Terminal(columns)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", terminal.stream)
+            answer(action, **variables)
+        output = terminal.read()
+        drawn(output)
+        check_width(output, columns)
+        assert "/dir/file 4.txt" in output
 
 
 def test_pages(answer: Any) -> None:
