@@ -87,8 +87,8 @@ def main(given: Given) -> int:
         explain(connect, name)
         return 1
     show(Stack.backup(connect, name))
-    if stack is None:
-        print(f"Confirm the subscription that Amazon SNS sends to {parameters['Email']}.")
+    if stack is None and (email := parameters["Email"]):
+        print(f"Confirm the subscription that Amazon SNS sends to {email}.")
     print(f"A backup at once:  make backup-now {same_stack(given)}")
     print(f"The last backups:  make status {same_stack(given)}")
     return 0

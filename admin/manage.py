@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from admin.backup_now import ONCE, has_begun, invoke
+from admin.backup_now import start
 from admin.command import AdminError, Given, clients, confirmed, run, same_stack, say
-from admin.runs import Attributes, RunTable, runs_of
+from admin.runs import Attributes, RunTable, runs_of, table_of
 from admin.stack import Stack
 
 KEY = {"BackupId": {"S": "requests"}}
@@ -55,7 +55,7 @@ def main(given: Given) -> int:
         given.required(variable, EXAMPLES[variable])
     connect = clients(given.get("REGION"))
     stack = Stack.backup(connect, name)
-    table = RunTable(connect("dynamodb"), stack.resource("EFSDynamoDB"))
+    table = table_of(connect, stack)
     snapshots = known(table.items())
     request = REQUESTS[action](given, snapshots)
     if action == "remove":
@@ -72,9 +72,7 @@ def main(given: Given) -> int:
     if not given.yes("NOW"):
         print(f"To have it at once: make backup-now {same_stack(given)}")
         return 0
-    answer = invoke(connect("lambda", config=ONCE), stack.resource("Orchestrator"), name)
-    say(f"{'Started' if has_begun(answer) else 'Not started'}: {answer['reason']}.")
-    return 0 if has_begun(answer) else 1
+    return start(connect, stack, table, given)
 
 
 def is_terminal() -> bool:

@@ -86,15 +86,18 @@ def write_templates(source: Path, target: Path, placeholders: Mapping[str, str])
 
 
 def released(template: str) -> str:
-    """Without the comments that are for who changes the resources: a template of more than 51,200
-    bytes cannot be given to CloudFormation without a bucket. Those on what users choose stay.
+    """Without the comments that are for who changes the template, and with JSON on one line: one of
+    more than 51,200 bytes cannot be given to CloudFormation without a bucket. The comments on the
+    Mappings stay, which users edit.
 
-    >>> released("# Why.\\na: 1\\n# checkov:X\\n# --- Part\\nResources:\\n  # How.\\n  b: 2\\n")
-    '# Why.\\na: 1\\nResources:\\n  b: 2\\n'
+    >>> released("# Why.\\nMappings:\\n  # What.\\n  a: 1\\nResources:\\n  # How.\\n  b: 2\\n")
+    'Mappings:\\n  # What.\\n  a: 1\\nResources:\\n  b: 2\\n'
+    >>> released('a: |\\n  {"b": [\\n    {"c": 1},\\n    "d"]}\\n')
+    'a: |\\n  {"b": [{"c": 1},"d"]}\\n'
     """
-    choices, heading, resources = template.partition("\nResources:\n")
-    choices = re.sub(r"(?m)^ *# (checkov:|---).*\n", "", choices + "\n")[:-1]
-    return choices + heading + re.sub(r"(?m)^ *# .*\n", "", resources)
+    sections = re.split(r"(?m)^(?=\w+:)", template)
+    short = (s if s.startswith("Mappings:") else re.sub(r"(?m)^ *# .*\n", "", s) for s in sections)
+    return re.sub(r'(?<=[\[{,])\n *(?=[\[{"])', "", "".join(short))
 
 
 def filled(text: str, placeholders: Mapping[str, str]) -> str:

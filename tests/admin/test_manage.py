@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ def lines(snapshots: list[str]) -> dict[str, Any]:
 class Table:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.lock: dict[str, Any] | None = None
         self.items = [
             {"BackupId": {"S": "requests"}, "x": {"M": {}}},
             {"BackupId": {"S": "old"}, "BackupStartTime": {"S": "2026-11-19T02:00:00Z"},
@@ -44,6 +46,12 @@ class Table:
 
     def paginate(self, **_: Any) -> list[dict[str, Any]]:
         return [{"Items": self.items}]
+
+    def get_item(self, Key: Any, **_: Any) -> dict[str, Any]:
+        if Key == {"BackupId": {"S": "lock"}}:
+            return {"Item": self.lock} if self.lock else {}
+        return {"Item": {"BackupId": Key["BackupId"], "BackupStatus": {"S": "Running"},
+                         "BackupStartTime": {"S": "2026-11-20T02:00:11Z"}}}  # fmt: skip
 
     def update_item(self, **request: Any) -> None:
         assert request["Key"] == {"BackupId": {"S": "requests"}}
@@ -72,7 +80,7 @@ def function(table: Table, monkeypatch: pytest.MonkeyPatch) -> Function:
     function = Function()
     stubs = {"dynamodb": table, "lambda": function}
     services = {name: Checked(stub, name) for name, stub in stubs.items()}
-    stack = type("Stack", (), {"resource": lambda _, name: "table"})()
+    stack = type("Stack", (), {"name": "b", "resource": lambda _, name: "table"})()
     monkeypatch.setattr(manage, "clients", lambda region: lambda name, **_: services[name])
     monkeypatch.setattr(manage.Stack, "backup", lambda connect, name: stack)
     return function
@@ -148,6 +156,18 @@ def test_now_starts_a_backup(
 ) -> None:
     assert make(monkeypatch, "release", NAME="mine", NOW="yes") == 0
     assert (len(table.asked), function.calls) == (1, 1)
+
+
+def test_now_is_told_what_runs_and_nobody_is_notified(
+    table: Table, function: Function, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    until = int((datetime.now(UTC) + timedelta(hours=1)).timestamp())
+    table.lock = {"BackupId": {"S": "lock"}, "Run": {"S": "c"}, "Until": {"N": str(until)}}
+    assert make(monkeypatch, "release", NAME="mine", NOW="yes") == 1
+    assert (len(table.asked), function.calls) == (1, 0)
+    out = capsys.readouterr().out
+    assert "Asked for: release held.mine. The next backup does it first of all." in out
+    assert "Not started: the backup c has been running since 2026-11-20 02:00 UTC" in out
 
 
 def test_before_the_first_backup_nothing_is_known() -> None:

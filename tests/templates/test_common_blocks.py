@@ -155,7 +155,7 @@ class TestEachTemplate:
                 ["subnet-0a1b2c3d", "subnet-0a1b2c3d,subnet-4e5f6a7b", "subnet-0a, subnet-4e"],
                 ["", "subnet-", "vpc-0a1b2c3d", "subnet-0a1b2c3d;subnet-4e5f6a7b"],
             ),
-            ("Email", ["a@b.example", "x.y+z@sub.b.example"], ["", "a", "a@b", "a b@c.d", "@b.c"]),
+            ("Email", ["", "a@b.example", "x.y+z@sub.b.example"], ["a", "a@b", "a b@c.d", "@b.c"]),
         ],
     )
     def test_patterns(
