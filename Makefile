@@ -12,7 +12,7 @@ GENERATED := .venv .local .cache dist .dist-* .pytest_cache .mypy_cache .ruff_ca
 # One of each kind: the first, one of the usual, China, GovCloud, Europe's sovereign cloud, a new one.
 LINTED_REGIONS := us-east-1 eu-west-1 cn-north-1 us-gov-west-1 eusc-de-east-1 ap-southeast-6
 
-.PHONY: help setup demo build publish preflight deploy acceptance status logs backup-now stop snapshots find diff hold release remove restore undo cost test test-nfs test-faults coverage bench lint scan lock clean
+.PHONY: help setup demo build publish preflight deploy acceptance status logs backup-now stop snapshots find diff hold release remove verify restore undo cost test test-nfs test-faults coverage bench lint scan lock clean
 
 ##@ Getting started
 help: ## explain the targets
@@ -47,7 +47,7 @@ preflight: ## check the network before a deployment: SrcEFS=fs-… VpcId=vpc-…
 	@tools/setup.sh admin
 	@$(BIN)/python -m admin.preflight
 
-deploy: ## create or update a stack: STACK=name SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… Email=you@…
+deploy: ## create or update a stack: STACK=name SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… Email=you@…, optionally ALLOW_NFS=yes
 	@tools/setup.sh admin
 	@$(BIN)/python -m admin.deploy
 
@@ -99,6 +99,10 @@ release: ## let a held snapshot expire as others do: STACK=name NAME=before-migr
 remove: ## remove one snapshot for ever: STACK=name SNAPSHOT=2026-11-20, optionally NOW=yes
 	@tools/setup.sh admin
 	@$(BIN)/python -m admin.manage remove
+
+verify: ## re-check a snapshot through the next backup's instance: STACK=name SNAPSHOT=2026-11-20, optionally NOW=yes
+	@tools/setup.sh admin
+	@$(BIN)/python -m admin.manage verify
 
 restore: ## restore a snapshot: STACK=name DRYRUN=yes, optionally DATE=2026-11-20T02:00 SUBDIR=/a/file MODE=Mirror
 	@tools/setup.sh admin

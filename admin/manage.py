@@ -1,12 +1,14 @@
-"""Asks the next backup to hold, release or remove a snapshot: nobody needs to mount anything.
+"""Asks the next backup to hold, release, remove or verify a snapshot: nobody needs to mount it.
 
     make hold STACK=<backup stack> SNAPSHOT=daily.3 NAME=before-migration [NOW=yes]
     make release STACK=<backup stack> NAME=before-migration [NOW=yes]
     make remove STACK=<backup stack> SNAPSHOT=2026-11-20 [NOW=yes] [YES=1]
+    make verify STACK=<backup stack> SNAPSHOT=2026-11-20 [NOW=yes]
 
 What snapshots there are is known from the record of the last backup. The request names the one that
 is meant by its date, which no later backup changes. NOW=yes starts a backup, which obeys first of
-all. Exit code 0: it is asked for; 1: it is not, and why.
+all, and verifies when its own snapshot is made. Exit code 0: it is asked for, and has begun with
+NOW=yes; 1: it is not, and why.
 """
 
 from __future__ import annotations
@@ -68,7 +70,10 @@ def main(given: Given) -> int:
             is_terminal(),
         )
     ask(table, request)
-    say(f"Asked for: {' '.join(request.values())}. The next backup does it first of all.")
+    when = "when its own snapshot is made" if action == "verify" else "first of all"
+    say(f"Asked for: {' '.join(request.values())}. The next backup does it {when}.")
+    if action == "verify":
+        print(f"What it found: make status {same_stack(given)}, at Requests and Warnings")
     if not given.yes("NOW"):
         print(f"To have it at once: make backup-now {same_stack(given)}")
         return 0
@@ -147,6 +152,10 @@ def remove(given: Given, snapshots: Sequence[Snapshot]) -> dict[str, str]:
     return {"Action": "remove", "Snapshot": exact(snapshot, snapshots)}
 
 
+def verify(given: Given, snapshots: Sequence[Snapshot]) -> dict[str, str]:
+    return {"Action": "verify", "Snapshot": exact(chosen(given["SNAPSHOT"], snapshots), snapshots)}
+
+
 def ask(table: RunTable, request: dict[str, str]) -> None:
     """Each request has an attribute of its own, so that no writer overwrites another."""
     identifier = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
@@ -160,8 +169,13 @@ def ask(table: RunTable, request: dict[str, str]) -> None:
     )
 
 
-REQUESTS = {"hold": hold, "release": release, "remove": remove}
-TAKES = {"hold": ("SNAPSHOT", "NAME"), "release": ("NAME",), "remove": ("SNAPSHOT",)}
+REQUESTS = {"hold": hold, "release": release, "remove": remove, "verify": verify}
+TAKES = {
+    "hold": ("SNAPSHOT", "NAME"),
+    "release": ("NAME",),
+    "remove": ("SNAPSHOT",),
+    "verify": ("SNAPSHOT",),
+}
 EXAMPLES = {"SNAPSHOT": "daily.3", "NAME": "before-migration"}
 
 if __name__ == "__main__":

@@ -102,6 +102,8 @@ def make(monkeypatch: pytest.MonkeyPatch, action: str, **values: str) -> int:
         ("release", {"NAME": "mine"}, ["release", "held.mine"]),
         ("release", {"NAME": "held.mine"}, ["release", "held.mine"]),
         ("remove", {"SNAPSHOT": "weekly.0", "YES": "1"}, ["remove", "2026-11-02T02:00:00Z"]),
+        ("verify", {"SNAPSHOT": "daily.0"}, ["verify", "2026-11-20T02:00:11Z"]),
+        ("verify", {"SNAPSHOT": "mine"}, ["verify", "held.mine"]),
     ],
 )  # fmt: skip
 def test_it_names_the_date_whatever_was_given(
@@ -122,6 +124,8 @@ def test_it_names_the_date_whatever_was_given(
     [
         ("hold", {"SNAPSHOT": "daily.2"}, "NAME is missing"),
         ("hold", {"NAME": "x"}, "SNAPSHOT is missing"),
+        ("verify", {}, "SNAPSHOT is missing"),
+        ("verify", {"SNAPSHOT": "monthly.0"}, "cannot be told apart"),
         ("hold", {"SNAPSHOT": "daily.9", "NAME": "x"}, "no snapshot daily.9. There are: daily.0"),
         ("hold", {"SNAPSHOT": "2026-11-19", "NAME": "x"}, "means daily.1 .* and daily.2"),
         ("hold", {"SNAPSHOT": "2026", "NAME": "x"}, "no snapshot 2026"),

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.asked import verify_asked
 from engine.command.execution import execute, keep_log
 from engine.command.files import is_empty, nul_separated, write_atomically
 from engine.command.outcome import EngineError, Failed, Stopped
@@ -68,8 +69,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
         result.warn(problem)
     check_source_not_lost(options, folder)
     check_something_is_left(options)
-    if options.requests:
-        obey_all(options.requests, folder, result)
+    to_verify = obey_all(options.requests, folder, result) if options.requests else {}
     with contextlib.ExitStack() as stack:
         backup = Backup(options, folder, work, stop, result, stack)
         restores = restores_in(backup.trees.source)
@@ -87,6 +87,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
                 f"{result.snapshot!r} is published, but files in it cannot be read or are not what "
                 "the source has",
             )
+    verify_asked(to_verify, folder, work, stop, result)
 
 
 class Backup:
