@@ -15,9 +15,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from engine.command.outcome import EngineError
@@ -25,19 +25,12 @@ from engine.history import compare, search, shown
 from engine.history.members import Member, chosen, unambiguous
 
 from admin.catalogs import InBucket
-from admin.command import AdminError, Given, clients, run, same_stack, say
+from admin.command import AdminError, Given, clients, same_stack, say
+from admin.program import FORMAT, REGION, Command, Option
 from admin.stack import Stack
 
-TAKES = {
-    "find": ("NAME", "FILE", "PAGE", "FORMAT"),
-    "diff": ("FROM", "TO", "IN", "PAGE", "FORMAT"),
-    "snapshots": ("FORMAT",),
-}
 
-
-def main(given: Given) -> int:
-    action = sys.argv[1]
-    given.only("STACK", "REGION", *TAKES[action])
+def main(action: str, given: Given) -> int:
     stack = given.required("STACK", "efs-backup")
     is_json, page = is_for_programs(given), page_of(given)
     try:
@@ -124,5 +117,38 @@ ACTIONS: dict[str, Callable[[Given, int, bool], Answer]] = {
     "snapshots": snapshots,
 }
 
-if __name__ == "__main__":
-    sys.exit(run(main))
+
+PAGE = Option("PAGE", "2", "the lines that follow those of the page before")
+COMMANDS = (
+    Command(
+        "snapshots",
+        partial(main, "snapshots"),
+        "each snapshot, what removing it would free, why it is kept",
+        (REGION, FORMAT),
+    ),
+    Command(
+        "find",
+        partial(main, "find"),
+        "the versions of files, and which snapshots hold them",
+        (
+            REGION,
+            Option("NAME", "'report*.xlsx'", "a name, or a path with a slash, with *, ? and **"),
+            Option("FILE", "/a/b", "or a path as it is"),
+            PAGE,
+            FORMAT,
+        ),
+    ),
+    Command(
+        "diff",
+        partial(main, "diff"),
+        "what changed from one snapshot to another",
+        (
+            REGION,
+            Option("FROM", "daily.3", "the older one"),
+            Option("TO", "daily.0", "the newer one"),
+            Option("IN", "/a/", "in this directory alone"),
+            PAGE,
+            FORMAT,
+        ),
+    ),
+)

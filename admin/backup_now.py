@@ -6,7 +6,6 @@ Exit code 0: the backup has begun; 1: it has not, and why, such as another that 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,8 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import HTTPClientError
 
-from admin.command import AdminError, Clients, Given, clients, run, same_stack, say
+from admin.command import AdminError, Clients, Given, clients, same_stack, say
+from admin.program import REGION, Command
 from admin.runs import Active, RunTable, table_of
 from admin.stack import Stack
 from admin.status import Position
@@ -25,7 +25,6 @@ ONCE = Config(retries={"total_max_attempts": 1}, read_timeout=310)
 
 
 def main(given: Given) -> int:
-    given.only("STACK", "REGION")
     name = given.required("STACK", "efs-backup")
     connect = clients(given.get("REGION"))
     stack = Stack.backup(connect, name)
@@ -91,5 +90,4 @@ def has_begun(answer: dict[str, Any]) -> bool:
     return "BeginRun" in answer["actions"]
 
 
-if __name__ == "__main__":
-    sys.exit(run(main))
+COMMAND = Command("backup-now", main, "start a backup", (REGION,))

@@ -1,4 +1,4 @@
-"""The edge of each command: what the user gave to make, and errors as one plain sentence."""
+"""The edge of each command: what the user gave, and errors as one plain sentence."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class AdminError(Exception):
 
 
 class Given(Mapping[str, str]):
-    """The variables of make's command line, as they were typed."""
+    """What the user gave to a command, as it was typed."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._values = {name: environment[name] for name in environment.get("GIVEN", "").split()}
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
 
     def __getitem__(self, name: str) -> str:
         return self._values[name]
@@ -142,7 +142,7 @@ def say(text: object, file: TextIO | None = None) -> None:
     print(printable_lines(str(text)), file=file)
 
 
-def run(main: Callable[[Given], int], interrupted: str = "Interrupted") -> int:
+def run(main: Callable[[], int], interrupted: str = "Interrupted") -> int:
     """The exit code of a command: what main returns, or 1 after an error.
 
     interrupted: what to say at Ctrl-C, when something goes on without this command.
@@ -151,7 +151,7 @@ def run(main: Callable[[Given], int], interrupted: str = "Interrupted") -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        return main(Given(os.environ))
+        return main()
     except KeyboardInterrupt:
         say(f"\n{interrupted}", sys.stderr)
         return 130

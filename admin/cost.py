@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +17,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from admin.command import AdminError, Given, console, run
+from admin.command import AdminError, Given, console
+from admin.program import Command, Option
 
 KIB, GIB = 2**10, 2**30
 DAYS_PER_MONTH = 365 / 12
@@ -442,7 +442,6 @@ DEFAULTS = {"CHURN": "2", "RETAIN": "7", "INTERVAL": "daily", "IA": "1", "ARCHIV
 
 
 def parsed_case(given: Given) -> Case:
-    given.only("FILES", "GB", *DEFAULTS)
     values = {**DEFAULTS, **{name: value for name, value in given.items() if value}}
     interval, ia, archive = values["INTERVAL"], values["IA"], values["ARCHIVE"]
     if interval not in INTERVALS:
@@ -492,5 +491,19 @@ def main(given: Given) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(run(main))
+COMMAND = Command(
+    "cost",
+    main,
+    "what backups cost a month",
+    (
+        Option("FILES", "1000000", "how many files"),
+        Option("GB", "1024", "how much data"),
+        Option("CHURN", "2", "percent of the files that change from one backup to the next"),
+        Option("RETAIN", "7", "how many snapshots are kept"),
+        Option("INTERVAL", "daily", "or weekly, monthly"),
+        Option("IA", "1", "days until files are in Infrequent Access, or none"),
+        Option("ARCHIVE", "none", "days until they are in Archive, or none"),
+        Option("UPDATE", "docs/cost.md", "write the tables of a document anew instead"),
+    ),
+    stack=False,
+)

@@ -20,7 +20,7 @@ from typing import Any
 
 from rich.table import Table
 
-from admin import first_run
+from admin import first_run, publish
 from admin.change_set import ChangeSet
 from admin.command import (
     AdminError,
@@ -30,18 +30,23 @@ from admin.command import (
     clients,
     console,
     printable,
-    run,
     same_stack,
     say,
 )
 from admin.preflight.__main__ import of_stack, report
 from admin.preflight.checks import checked, closed_to_nfs, opening
 from admin.preflight.facts import Facts, Reader, Request, Unknown
+from admin.program import REGION, Command, Option
 from admin.stack import Stack
 from admin.template import Template
-from tools import build, publish
+from tools import build
 
-OPTIONS = ("STACK", "REGION", "BUCKET", "VERSION", "ALLOW_NFS")
+OPTIONS = (
+    REGION,
+    Option("BUCKET", "prefix", "publish to prefix-region instead of a bucket of the account's own"),
+    Option("VERSION", "v2.0.0", "what the release is called"),
+    Option("ALLOW_NFS", "", "let the instances reach the source, where they do not yet"),
+)
 TEMPLATE, _ = publish.TEMPLATES["Backup"]
 # The function is named like its stack, and AWS Lambda takes no longer name.
 LONGEST_NAME = 64
@@ -74,7 +79,8 @@ def main(given: Given) -> int:
     own_bucket = not given.get("BUCKET")
     prefix = given.get("BUCKET") or default_bucket(connect)
     version = given.get("VERSION") or build.source_version()
-    parameters = {key: value for key, value in given.items() if key not in OPTIONS}
+    own = ("STACK", *(option.name for option in OPTIONS))
+    parameters = {key: value for key, value in given.items() if key not in own}
 
     release = publish.Release.built(version, prefix)
     template = release.template(TEMPLATE)
@@ -212,5 +218,11 @@ def show(stack: Stack) -> None:
     console().print(table)
 
 
-if __name__ == "__main__":
-    sys.exit(run(main, "Interrupted. What CloudFormation has begun, it goes on with"))
+COMMAND = Command(
+    "deploy",
+    main,
+    "create or update a stack from the sources that are here",
+    OPTIONS,
+    parameters=True,
+    interrupted="Interrupted. What CloudFormation has begun, it goes on with",
+)

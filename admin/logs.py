@@ -8,7 +8,6 @@ only that it is there. Exit code 1: there are none.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,8 +16,8 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from admin import command
 from admin.command import AdminError, Given, clients, printable, same_stack, say
+from admin.program import REGION, Command, Option
 from admin.run_details import chosen
 from admin.runs import Run, runs_of, table_of
 from admin.stack import Stack
@@ -102,7 +101,6 @@ def safe_parts(key: str) -> list[str]:
 
 
 def main(given: Given) -> int:
-    given.only("STACK", "REGION", "RUN", "TO")
     name = given.required("STACK", "efs-backup")
     connect = clients(given.get("REGION"))
     stack = Stack.backup(connect, name)
@@ -153,5 +151,13 @@ def show_all(bucket: Bucket, logs: list[Log]) -> None:
         say(bucket.end_of(log).removesuffix("\n"))
 
 
-if __name__ == "__main__":
-    sys.exit(command.run(main))
+COMMAND = Command(
+    "logs",
+    main,
+    "show the logs of a run",
+    (
+        REGION,
+        Option("RUN", "id", "which: its id, or when it started; without it, the newest"),
+        Option("TO", "directory", "write them there as files, whole"),
+    ),
+)

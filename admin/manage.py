@@ -19,10 +19,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from admin.backup_now import start
-from admin.command import AdminError, Given, clients, confirmed, run, same_stack, say
+from admin.command import AdminError, Given, clients, confirmed, same_stack, say
+from admin.program import REGION, YES, Command, Option
 from admin.runs import Attributes, RunTable, runs_of, table_of
 from admin.stack import Stack
 
@@ -49,9 +51,7 @@ class Snapshot:
         return f"{self.name} (made {self.made})"
 
 
-def main(given: Given) -> int:
-    action = sys.argv[1]
-    given.only(*TAKES[action], "STACK", "REGION", "NOW", "YES")
+def main(action: str, given: Given) -> int:
     name = given.required("STACK", "efs-backup")
     for variable in TAKES[action]:
         given.required(variable, EXAMPLES[variable])
@@ -178,5 +178,33 @@ TAKES = {
 }
 EXAMPLES = {"SNAPSHOT": "daily.3", "NAME": "before-migration"}
 
-if __name__ == "__main__":
-    sys.exit(run(main))
+
+NOW = Option("NOW", "", "start a backup, which does it")
+SNAPSHOT = Option("SNAPSHOT", "daily.3", "which: its name or its date")
+NAME_OF_HOLD = Option("NAME", "before-migration", "what it is called as long as it is held")
+COMMANDS = (
+    Command(
+        "hold",
+        partial(main, "hold"),
+        "keep a snapshot until it is released",
+        (REGION, SNAPSHOT, NAME_OF_HOLD, NOW),
+    ),
+    Command(
+        "release",
+        partial(main, "release"),
+        "let a held snapshot expire as others do",
+        (REGION, NAME_OF_HOLD, NOW),
+    ),
+    Command(
+        "remove",
+        partial(main, "remove"),
+        "remove one snapshot for ever",
+        (REGION, SNAPSHOT, NOW, YES),
+    ),
+    Command(
+        "verify",
+        partial(main, "verify"),
+        "re-check a snapshot through the next backup's instance",
+        (REGION, SNAPSHOT, NOW),
+    ),
+)

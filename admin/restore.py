@@ -22,14 +22,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 from rich.console import Console
 
-from admin.command import AdminError, Clients, Given, clients, confirmed, console, printable, run
+from admin.command import AdminError, Clients, Given, clients, confirmed, console, printable
+from admin.program import REGION, YES, Command, Option
+from admin.publish import object_url
 from admin.restoration import Restoration
 from admin.runs import Run, RunTable, runs_of
 from admin.stack import Stack
 from admin.template import Template
-from tools.publish import object_url
 
-OPTIONS = ("STACK", "REGION", "YES", "WATCH", "KEEP")
 SHORT = {
     "NUMBER": "BackupNum",
     "DATE": "BackupDate",
@@ -42,6 +42,13 @@ SHORT = {
 
 TEMPLATE = "efs-to-efs-restore.template"
 GOOD = ("Success", "Planned", "Undone")
+
+WATCHED = (
+    REGION,
+    YES,
+    Option("WATCH", "", "show how it goes on, until it has ended"),
+    Option("KEEP", "", "keep the stack that does it, though it ended well"),
+)
 
 SHOWN = (
     "WhatToDo",
@@ -79,7 +86,7 @@ class Request:
         connect = clients(given.get("REGION"))
         stack = Stack.backup(connect, name)
         url, template = restore_template(connect("s3"), stack)
-        given.only(*OPTIONS, *short, *template.parameters)
+        given.only("STACK", *(option.name for option in WATCHED), *short, *template.parameters)
         settings = {n: v for n, v in stack.settings().items() if n in template.parameters}
         parameters = settings | parameters_for(stack, given, short)
         template.check(parameters)
@@ -179,7 +186,8 @@ def parameters_for(stack: Stack, given: Given, short: Mapping[str, str]) -> dict
         "RestoreMode": "Mirror",
         "DryRun": "No",
     }
-    wanted = {short.get(name, name): value for name, value in given.items() if name not in OPTIONS}
+    own = ("STACK", *(option.name for option in WATCHED))
+    wanted = {short.get(name, name): value for name, value in given.items() if name not in own}
     if "DRYRUN" in given:
         wanted["DryRun"] = "Yes" if given.yes("DRYRUN") else "No"
     check_intact({name: value for name, value in of_stack.items() if name not in wanted})
@@ -265,5 +273,19 @@ def report(out: Console, message: Mapping[str, Any]) -> bool:
     return good
 
 
-if __name__ == "__main__":
-    sys.exit(run(main, "Interrupted. A restore that has begun goes on, and notifies when it ends"))
+COMMAND = Command(
+    "restore",
+    main,
+    "restore a snapshot",
+    (
+        Option("DRYRUN", "", "say what would be done, and change nothing"),
+        Option("NUMBER", "0", "which snapshot: its number, 0 is the newest"),
+        Option("DATE", "2026-11-20", "or when it was made, with or without the time"),
+        Option("SNAPSHOT", "weekly.2", "or what it is called"),
+        Option("SUBDIR", "/a/file", "a file, or a directory as /a/, instead of everything"),
+        Option("MODE", "Mirror", "or Merge, NewDirectory"),
+        *WATCHED,
+    ),
+    parameters=True,
+    interrupted="Interrupted. A restore that has begun goes on, and notifies when it ends",
+)

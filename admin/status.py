@@ -9,7 +9,6 @@ well.
 
 from __future__ import annotations
 
-import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable
@@ -23,8 +22,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from admin import command, overview
+from admin import overview
 from admin.command import AdminError, Given, clients, console, same_stack
+from admin.program import REGION, Command, Option
 from admin.run_details import Links, Whole, chosen, newest_failed
 from admin.runs import (
     STYLES,
@@ -46,7 +46,6 @@ ALL = "all"
 
 
 def main(given: Given) -> int:
-    given.only("STACK", "REGION", "RUN", "RUNS", "WATCH")
     name = given.required("STACK", "efs-backup")
     count = given.get("RUNS") or "10"
     if not count.isascii() or not count.isdigit():
@@ -197,5 +196,15 @@ def watch_run(
     return run
 
 
-if __name__ == "__main__":
-    sys.exit(command.run(main, "Interrupted. The backup goes on"))
+COMMAND = Command(
+    "status",
+    main,
+    "the last runs, the newest that failed, and the progress of a running one; STACK may be all",
+    (
+        REGION,
+        Option("RUN", "id", "one run as a whole: its id, or when it started"),
+        Option("RUNS", "10", "how many"),
+        Option("WATCH", "", "show the progress of a running one until it ends"),
+    ),
+    interrupted="Interrupted. The backup goes on",
+)

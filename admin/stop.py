@@ -6,16 +6,14 @@ backup continues. Exit code 0: it stops, or nothing is running; 1: nobody knows,
 
 from __future__ import annotations
 
-import sys
-
 from admin.backup_now import ONCE, invoke
-from admin.command import Given, clients, run, same_stack, say
+from admin.command import Given, clients, same_stack, say
+from admin.program import REGION, Command
 from admin.runs import table_of
 from admin.stack import Stack
 
 
 def main(given: Given) -> int:
-    given.only("STACK", "REGION")
     name = given.required("STACK", "efs-backup")
     connect = clients(given.get("REGION"))
     stack = Stack.backup(connect, name)
@@ -39,5 +37,6 @@ def said(actions: list[str], reason: str) -> str:
     return f"It was over already: {reason}."
 
 
-if __name__ == "__main__":
-    sys.exit(run(main))
+COMMAND = Command(
+    "stop", main, "stop the backup that is running, as its window's end does", (REGION,)
+)

@@ -14,8 +14,9 @@ import sys
 
 from rich.console import Console
 
-from admin.command import Given, confirmed, console, run
-from admin.restore import GOOD, Request
+from admin.command import Given, confirmed, console
+from admin.program import Command, Option
+from admin.restore import GOOD, WATCHED, Request
 
 SHORT = {"ID": "UndoId", "DRYRUN": "DryRun"}
 
@@ -46,5 +47,15 @@ def describe(out: Console, request: Request) -> None:
     out.print(f"Undo:  the restore {parameters['UndoId']} in {place}{dry}", soft_wrap=True)
 
 
-if __name__ == "__main__":
-    sys.exit(run(main, "Interrupted. An undo that has begun goes on, and notifies when it ends"))
+COMMAND = Command(
+    "undo",
+    main,
+    "undo a restore",
+    (
+        Option("ID", "20261120T021503Z-1f0a", "what follows .efs-restore- in its directory's name"),
+        Option("DRYRUN", "", "say what would be put back, and change nothing"),
+        *WATCHED,
+    ),
+    parameters=True,
+    interrupted="Interrupted. An undo that has begun goes on, and notifies when it ends",
+)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from admin import publish
 from local import api
 from local.account import REGION, Account
 from local.api import Record
-from tools import publish
 
 Progress = Callable[[str], None]
 

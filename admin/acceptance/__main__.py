@@ -20,9 +20,9 @@ from admin.acceptance import report
 from admin.acceptance.account import FOLDER, NAME, TAG, Account, Journal
 from admin.acceptance.rows import Found, Row, chosen, shown
 from admin.acceptance.scene import Scene
-from admin.command import AdminError, Clients, Given, answer, clients, console, run, say
+from admin.command import AdminError, Clients, Given, answer, clients, console, say
+from admin.program import YES, Command, Option
 
-GIVEN = ("REGION", "VPC", "SUBNETS", "EMAIL", "ONLY", "YES", "CLEAN")
 # By computation; nobody has measured it. Boot, a small run, the end of the instance, each time.
 LAUNCH_MINUTES, AROUND_MINUTES = 6, 25
 # An hour of the instance that backs up, and what all else costs: storage, keys, logs, the client.
@@ -31,7 +31,6 @@ LOCAL = ("127.0.0.1", "localhost")
 
 
 def main(given: Given) -> int:
-    given.only(*GIVEN)
     connect = clients(given.get("REGION"))
     region = connect("cloudformation").meta.region_name
     if name := given.get("CLEAN"):
@@ -128,5 +127,18 @@ def remove(account: Account) -> list[str]:
     return left
 
 
-if __name__ == "__main__":
-    sys.exit(run(main, "Interrupted"))
+COMMAND = Command(
+    "acceptance",
+    main,
+    "try in your account what no emulator can tell, and remove it again",
+    (
+        Option("REGION", "eu-west-1", "where"),
+        Option("VPC", "vpc-…", "in which network"),
+        Option("SUBNETS", "subnet-…,subnet-…", "two of its subnets"),
+        Option("EMAIL", "you@example.com", "who gets the notifications"),
+        Option("ONLY", "a,c", "some of what it tries, or all"),
+        YES,
+        Option("CLEAN", "name", "remove what an earlier one has left"),
+    ),
+    stack=False,
+)

@@ -14,13 +14,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 from rich.console import Console
 
-from admin import backup_now, restore
+from admin import backup_now, publish, restore
 from admin.acceptance.account import Account
 from admin.command import AdminError, Given
 from admin.restoration import Restoration
 from admin.runs import Run, RunTable, runs_of
 from admin.stack import Stack
-from tools import publish
 
 HERE = Path(__file__).parent
 HOSTILE = HERE / "hostile.py"
@@ -229,7 +228,7 @@ class Scene:
         name = f"{self.account.name}-restore-{self.restores}"
         self.account.say(f"Restoring: {asked or 'everything'}")
         values = {"STACK": self.stack.name, **asked}
-        given = Given({"GIVEN": " ".join(values), **values})
+        given = Given(values)
         url, template = restore.restore_template(self.client("s3"), self.stack)
         settings = {n: v for n, v in self.stack.settings().items() if n in template.parameters}
         parameters = settings | restore.parameters_for(self.stack, given, restore.SHORT)

@@ -1,7 +1,6 @@
 """Exit code 0: nothing failed; 1: something did, or it could not begin."""
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,9 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from admin.command import AdminError, Given, clients, console, run
+from admin.command import AdminError, Given, clients, console
 from admin.preflight.checks import Result, Status, checked
 from admin.preflight.facts import Existing, Reader, Request
+from admin.program import REGION, Command, Option
 from admin.stack import Stack
 from admin.template import Template
 
@@ -115,5 +115,11 @@ def main(given: Given) -> int:
     return 1 if any(r.status is Status.FAILED for _, r in results) else 0
 
 
-if __name__ == "__main__":
-    sys.exit(run(main))
+COMMAND = Command(
+    "preflight",
+    main,
+    "check the network before a deployment, or that of a stack",
+    (REGION, Option("STACK", "efs-backup", "of this stack")),
+    stack=False,
+    parameters=True,
+)

@@ -28,7 +28,7 @@ OWN = [{"Key": TAG, "Value": NAME}]
 
 
 def given(**values: str) -> Given:
-    return Given({"GIVEN": " ".join(values), **values})
+    return Given(values)
 
 
 @pytest.fixture(autouse=True)
@@ -287,7 +287,7 @@ def test_a_row_that_fails_keeps_no_other_from_being_tried(
 ) -> None:
     good = Found(True, "as it should be")
     rows(monkeypatch, raise_(AdminError("no such luck")), lambda scene: good)
-    assert command.main(given(**VALUES, YES="yes")) == 1
+    assert command.COMMAND.carry_out(given(**VALUES, YES="yes")) == 1
     (name,) = removed
     text = Path("acceptance", name, "report.md").read_text()
     assert "it could not be tried: no such luck | OTHERWISE" in text
@@ -300,7 +300,7 @@ def test_whatever_ends_it_everything_is_removed(
 ) -> None:
     rows(monkeypatch, lambda scene: Found(True, "first"), raise_(error))
     with pytest.raises(type(error)):
-        command.main(given(**VALUES, YES="yes"))
+        command.COMMAND.carry_out(given(**VALUES, YES="yes"))
     (name,) = removed
     assert "first" in Path("acceptance", name, "report.md").read_text()
 
@@ -320,10 +320,10 @@ def test_nothing_begins_without_what_it_takes(
     removed: list[str], values: dict[str, str], said: str
 ) -> None:
     with pytest.raises(AdminError, match=said):
-        command.main(given(**{**VALUES, **values}))
+        command.COMMAND.carry_out(given(**{**VALUES, **values}))
     assert removed == []
 
 
 def test_what_a_crash_left_is_removed_by_name(removed: list[str]) -> None:
-    assert command.main(given(REGION=REGION, CLEAN=NAME)) == 0
+    assert command.COMMAND.carry_out(given(REGION=REGION, CLEAN=NAME)) == 0
     assert removed == [NAME]

@@ -4,7 +4,6 @@ import datetime
 import gzip
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -59,6 +58,7 @@ class Bucket:
         Path(path).write_bytes(self.objects[key])
 
 
+COMMANDS = {command.name: command for command in ask.COMMANDS}
 MEMBERS = [
     Member(
         f"{number:016x}",
@@ -116,8 +116,7 @@ def answer(
 
     def answer(action: str, **variables: str) -> str:
         variables = {"STACK": "s", **variables}
-        monkeypatch.setattr(sys, "argv", ["ask", action])
-        assert ask.main(Given({"GIVEN": " ".join(variables), **variables})) == 0
+        assert COMMANDS[action].carry_out(Given(variables)) == 0
         return capsys.readouterr().out
 
     return answer

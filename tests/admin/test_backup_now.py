@@ -159,7 +159,7 @@ def test_another_run_is_told_and_nobody_notified(
     monkeypatch.setattr(backup_now.Stack, "backup", lambda connect, name: stack)
     monkeypatch.setattr(backup_now, "table_of", lambda connect, stack: table(RUNNING, *held))
     monkeypatch.setattr(backup_now, "invoke", invoke)
-    assert backup_now.main(Given({"GIVEN": "STACK", "STACK": "s"})) == code
+    assert backup_now.main(Given({"STACK": "s"})) == code
     out = capsys.readouterr().out
     assert out.startswith(said)
     assert ("make stop STACK=s" in out) == bool(code)

@@ -22,8 +22,8 @@ def refused(code: str, message: str) -> exceptions.ClientError:
     return exceptions.ClientError(error, "DescribeStacks")
 
 
-def fail(error: BaseException) -> Callable[[Given], int]:
-    def main(given: Given) -> int:
+def fail(error: BaseException) -> Callable[[], int]:
+    def main() -> int:
         raise error
 
     return main
@@ -79,9 +79,7 @@ def test_only_rich_acts_on_the_terminal(terminal: bool) -> None:
 
 
 def test_a_locale_that_cannot_show_all_is_no_error() -> None:
-    code = (
-        "from admin.command import *; print(run(lambda given: say('gr\\xf6\\xdfe \\u2026') or 0))"
-    )
+    code = "from admin.command import *; print(run(lambda: say('gr\\xf6\\xdfe \\u2026') or 0))"
     environment = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
     assert done.stdout == b"gr\\xf6\\xdfe \\u2026\n0\n", done.stderr
@@ -92,20 +90,14 @@ def test_a_bug_is_not_hidden() -> None:
         run(fail(KeyError("bug")))
 
 
-def test_only_what_make_was_given_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = Given({"GIVEN": "STACK  Email", "STACK": "a", "Email": "b", "RETAIN": "of the shell"})
-    assert dict(given) == {"STACK": "a", "Email": "b"}
-    assert dict(Given({"STACK": "a"})) == {}
-
-
 def test_what_is_missing_is_named_with_an_example() -> None:
-    for environment in ({}, {"GIVEN": "STACK", "STACK": " "}):
+    for environment in ({}, {"STACK": " "}):
         with pytest.raises(AdminError, match=r"STACK is missing.*STACK=efs-backup"):
             Given(environment).required("STACK", "efs-backup")
 
 
 def test_what_is_unknown_is_named_with_what_there_is() -> None:
-    given = Given({"GIVEN": "STAK RUNS", "STAK": "a", "RUNS": "3"})
+    given = Given({"STAK": "a", "RUNS": "3"})
     with pytest.raises(AdminError, match=r"STAK.*takes: STACK, RUNS"):
         given.only("STACK", "RUNS")
 
@@ -114,12 +106,12 @@ def test_what_is_unknown_is_named_with_what_there_is() -> None:
     ("value", "expected"), [("Yes", True), ("1", True), ("no", False), ("0", False), ("", True)]
 )
 def test_yes_and_no(value: str, expected: bool) -> None:
-    assert Given({"GIVEN": "WATCH", "WATCH": value}).yes("WATCH", default=True) is expected
+    assert Given({"WATCH": value}).yes("WATCH", default=True) is expected
 
 
 def test_maybe() -> None:
     with pytest.raises(AdminError, match="YES is 'maybe'"):
-        Given({"GIVEN": "YES", "YES": "maybe"}).yes("YES")
+        Given({"YES": "maybe"}).yes("YES")
 
 
 def test_the_region_that_is_given_wins(monkeypatch: pytest.MonkeyPatch) -> None:

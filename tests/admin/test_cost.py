@@ -126,7 +126,7 @@ def test_a_restore_from_a_colder_class_costs_more(prices: Prices) -> None:
 
 
 def given(**values: str) -> Given:
-    return Given({"GIVEN": " ".join(values), **values})
+    return Given(values)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,6 @@ def test_where_nothing_is_closed_nothing_is_changed(network: Network, capsys: An
 
 
 def test_an_answer_that_is_neither_yes_nor_no_changes_nothing() -> None:
-    given = deploy.Given({"GIVEN": "STACK ALLOW_NFS", "STACK": "s", "ALLOW_NFS": "perhaps"})
+    given = deploy.Given({"STACK": "s", "ALLOW_NFS": "perhaps"})
     with pytest.raises(deploy.AdminError, match="ALLOW_NFS is 'perhaps'"):
         deploy.main(given)

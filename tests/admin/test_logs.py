@@ -62,7 +62,7 @@ def run(bucket: logs.Bucket, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def command(**given: str) -> int:
         given["STACK"] = "s"
-        return logs.main(Given({"GIVEN": " ".join(given), **given}))
+        return logs.main(Given(given))
 
     return command
 

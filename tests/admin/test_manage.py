@@ -1,7 +1,6 @@
 """What is asked of snapshots from outside, and what is refused before anything is asked."""
 
 import json
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -86,10 +85,9 @@ def function(table: Table, monkeypatch: pytest.MonkeyPatch) -> Function:
     return function
 
 
-def make(monkeypatch: pytest.MonkeyPatch, action: str, **values: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["manage", action])
-    values = {"STACK": "backup", **values}
-    return manage.main(Given({**values, "GIVEN": " ".join(values)}))
+def make(action: str, **values: str) -> int:
+    (command,) = (each for each in manage.COMMANDS if each.name == action)
+    return command.carry_out(Given({"STACK": "backup", **values}))
 
 
 @pytest.mark.parametrize(
@@ -109,12 +107,11 @@ def make(monkeypatch: pytest.MonkeyPatch, action: str, **values: str) -> int:
 def test_it_names_the_date_whatever_was_given(
     table: Table,
     function: Function,
-    monkeypatch: pytest.MonkeyPatch,
     action: str,
     values: dict[str, str],
     asked: list[str],
 ) -> None:
-    assert make(monkeypatch, action, **values) == 0
+    assert make(action, **values) == 0
     assert [[*each.values()] for each in table.asked] == [asked]
     assert function.calls == 0
 
@@ -145,20 +142,17 @@ def test_it_names_the_date_whatever_was_given(
 def test_what_makes_no_sense_is_refused_and_nothing_is_asked(
     table: Table,
     function: Function,
-    monkeypatch: pytest.MonkeyPatch,
     action: str,
     values: dict[str, str],
     said: str,
 ) -> None:
     with pytest.raises(AdminError, match=said):
-        make(monkeypatch, action, **values)
+        make(action, **values)
     assert table.asked == []
 
 
-def test_now_starts_a_backup(
-    table: Table, function: Function, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert make(monkeypatch, "release", NAME="mine", NOW="yes") == 0
+def test_now_starts_a_backup(table: Table, function: Function) -> None:
+    assert make("release", NAME="mine", NOW="yes") == 0
     assert (len(table.asked), function.calls) == (1, 1)
 
 

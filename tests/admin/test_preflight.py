@@ -564,7 +564,7 @@ def test_one_missing_permission_hides_only_what_depends_on_it(network: Network) 
 
 
 def given(**values: str) -> Given:
-    return Given({"GIVEN": " ".join(values), **values})
+    return Given(values)
 
 
 def test_the_command_says_what_failed_and_what_to_do(

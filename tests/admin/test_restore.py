@@ -48,7 +48,7 @@ STACK = Stack(
 
 
 def given(**values: str) -> Given:
-    return Given({"GIVEN": " ".join(values), **values})
+    return Given(values)
 
 
 def test_what_the_backup_stack_knows_is_not_asked_for() -> None:

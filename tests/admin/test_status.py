@@ -239,7 +239,7 @@ def make_status(table: RunTable, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def command(**given: str) -> int:
         given = {"STACK": "s", **given}
-        return status.main(Given({"GIVEN": " ".join(given), **given}))
+        return status.main(Given(given))
 
     return command
 

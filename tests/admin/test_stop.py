@@ -34,7 +34,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def run(monkeypatch: pytest.MonkeyPatch, active: Active | None) -> int:
     table = type("Table", (), {"active": lambda _: active})()
     monkeypatch.setattr(stop, "table_of", lambda connect, stack: table)
-    return stop.main(Given({"GIVEN": "STACK", "STACK": "s"}))
+    return stop.main(Given({"STACK": "s"}))
 
 
 def test_it_asks_what_the_windows_end_asks(

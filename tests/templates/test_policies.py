@@ -11,9 +11,9 @@ import parliament
 import pytest
 from botocore.stub import Stubber
 
+from admin.publish import Bucket
 from tests.cloudformation import aws_environment
 from tests.templates.reading import BACKUP, RESTORE, ROOT, Tree, load
-from tools.publish import Bucket
 
 HERE = {"AWS::Partition": "aws", "AWS::Region": "eu-west-1", "AWS::AccountId": "111122223333"}
 ARN = "arn:aws:{}:eu-west-1:111122223333:{}"

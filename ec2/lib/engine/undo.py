@@ -14,9 +14,10 @@ from engine.command.execution import Result, RunOptions, execute
 from engine.command.outcome import Failed, Refused, Stopped
 from engine.command.process import StopSignals
 from engine.target.request import resolved_prefix
-from engine.target.safety import SAFETY_PREFIX, target_lock
+from engine.target.safety import target_lock
 from engine.target.undo import Undo, UndoError, agreed, open_own, shown, summary
 from engine.tree.descent import names_in
+from engine.tree.reserved import SAFETY_PREFIX
 from engine.tree.walls import opened_path
 
 log = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from admin import publish
 from local import deployment, tree
 from tests.v15 import V15
-from tools import publish
 
 TEMPLATE = Path(__file__).parent / "v15.template"
 CUSTOM_RESOURCES = ("AMIInfo", "CreateUniqueID", "SendAnonymousMetrics")
@@ -299,10 +299,9 @@ class TestUpdate:
         assert "N" in items[new]["ExpireItem"]
 
     def test_the_status_lists_old_records_beside_the_new(self, v15, updated):
-        given = {"GIVEN": "STACK", "STACK": v15.name}
         done = subprocess.run(
-            [sys.executable, "-m", "admin.status"],
-            env={**os.environ, **v15.account.environment, **given},
+            [sys.executable, "-m", "admin", "status", v15.name],
+            env={**os.environ, **v15.account.environment},
             capture_output=True,
             text=True,
         )

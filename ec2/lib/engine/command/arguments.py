@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from engine.command.outcome import Refused
-from engine.tree import patterns
 
 INTERVALS = ("daily", "weekly", "monthly")
 LABEL_LIMIT = 100
@@ -73,17 +72,6 @@ def add_clock_skew(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how far the clocks of both file systems may be apart (60)",
     )
-
-
-def pattern(value: str) -> str:
-    try:
-        return patterns.checked(value)
-    except patterns.BadPattern as error:
-        raise argparse.ArgumentTypeError(f"the pattern {value!r} {error}") from None
-
-
-def pattern_list(value: str) -> list[str]:
-    return [pattern(part) for part in patterns.split(value)]
 
 
 def directory(value: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from engine.command.execution import CommonOptions
 from engine.command.outcome import Refused
 from engine.snapshots.retention import INTERVALS, Policy
 from engine.tree.excluding import Excludes
-from engine.tree.patterns import Patterns
+from engine.tree.patterns import BadPattern, Patterns, checked, split
 from engine.tree.walls import opened_path
 
 DESCRIPTION = """\
@@ -81,7 +82,7 @@ def parse(words: list[str]) -> Options:
     )
     add(
         "--exclude",
-        type=arguments.pattern,
+        type=pattern,
         action="append",
         default=[],
         metavar="PATTERN",
@@ -89,7 +90,7 @@ def parse(words: list[str]) -> Options:
     )
     add(
         "--exclude-patterns",
-        type=arguments.pattern_list,
+        type=pattern_list,
         action="extend",
         dest="exclude",
         metavar="'A | B'",
@@ -153,3 +154,14 @@ def check_something_is_left(options: Options) -> None:
             raise Refused(
                 f"all that is in the source {str(options.source)!r} is excluded; change that"
             )
+
+
+def pattern(value: str) -> str:
+    try:
+        return checked(value)
+    except BadPattern as error:
+        raise argparse.ArgumentTypeError(f"the pattern {value!r} {error}") from None
+
+
+def pattern_list(value: str) -> list[str]:
+    return [pattern(part) for part in split(value)]

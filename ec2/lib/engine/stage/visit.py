@@ -21,7 +21,6 @@ from engine.stage.report import (
     shared_name,
 )
 from engine.stage.settle import Entry, Folder, Settle
-from engine.target.safety import is_reserved
 from engine.tree.attributes import Directory
 from engine.tree.descent import (
     CHUNK,
@@ -37,6 +36,7 @@ from engine.tree.entries import DIRECTORY, File, attributes, file_of
 from engine.tree.excluding import Sieve
 from engine.tree.listings import side_by_side
 from engine.tree.pool import Worker
+from engine.tree.reserved import is_reserved
 
 Compared = tuple[str, Union[File, OSError, None], Optional[File], Optional[int]]
 """A name, and what source, previous snapshot and stage have under it."""

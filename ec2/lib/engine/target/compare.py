@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from engine.command.text import shown_path
 from engine.target.records import Record, Same, Wanted, is_inside
-from engine.target.safety import is_reserved
 from engine.target.sharing import SharingNames
 from engine.tree.attributes import Directory
 from engine.tree.content import same_content
@@ -23,6 +22,7 @@ from engine.tree.excluding import Excludes, Sieve, holding, holds_excluded, is_t
 from engine.tree.listings import side_by_side
 from engine.tree.pool import Worker
 from engine.tree.report import AT_ONCE, TaskReport
+from engine.tree.reserved import is_reserved
 
 NEVER = 1 << 63  # no inode changes that late
 CHANGES = ("created", "replaced", "removed")

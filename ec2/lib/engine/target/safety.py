@@ -18,18 +18,11 @@ from pathlib import Path
 
 from engine.command.outcome import Failed, Refused
 from engine.tree.descent import DIRECTORY_FLAGS, exists, names_in, opened
-from engine.tree.entries import File
+from engine.tree.reserved import SAFETY_PREFIX
 
-# All that a restore leaves in the target begins with this; no other restore or backup touches it.
-SAFETY_PREFIX = ".efs-restore-"
 LOCK = f"{SAFETY_PREFIX}lock"
 
 UNDO_SCRIPT = Path(__file__).with_name("undo.py")
-
-
-def is_reserved(name: str, entry: File) -> bool:
-    """Whether an entry of a restored directory is a restore's. A user's of such a name is not."""
-    return name.startswith(SAFETY_PREFIX) and entry.uid == os.geteuid()
 
 
 def restores_in(root: int) -> dict[str, bool]:

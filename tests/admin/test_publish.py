@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.iam.access_control import PermissionResult
 
+from admin import publish
 from admin.command import AdminError
 from tests.cloudformation import aws_environment
-from tools import publish
 
 REGIONS = ("eu-west-1", "us-east-1")
 FOLDER = "efs-to-efs-backup/v2.0.0"

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +20,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from botocore.exceptions import ClientError
+from consoles import console_host
 
-from admin.command import AdminError, Clients, Given, clients, run
+from admin.command import AdminError, Clients, Given, clients
+from admin.program import Command, Option
 from admin.template import Template
 from tools import build
-from tools.consoles import console_host
 
 TEMPLATES = {
     "Backup": ("efs-to-efs-backup.template", "efs-backup"),
@@ -280,14 +280,14 @@ def main(given: Given) -> int:
     prefix = given.required("BUCKET", "my-backups")
     regions = given.required("REGIONS", '"eu-west-1 us-east-1"').split()
     version = given.required("VERSION", "v2.0.0")
-    options = ("BUCKET", "REGIONS", "VERSION", "CREATE")
-    parameters = {name: value for name, value in given.items() if name not in options}
+    own = [option.name for option in OPTIONS]
+    parameters = {name: value for name, value in given.items() if name not in own}
     readme = build.ROOT / "README.md"
     with_block(readme.read_text(), "")
 
     release = Release.built(version, prefix)
     names = [name for kind, _ in TEMPLATES.values() for name in release.template(kind).parameters]
-    given.only(*options, *dict.fromkeys(names))
+    given.only(*own, *dict.fromkeys(names))
     buckets = buckets_of(clients(regions[0]), prefix, regions)
     publish(release, buckets, given.yes("CREATE"))
 
@@ -300,5 +300,17 @@ def main(given: Given) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(run(main))
+OPTIONS = (
+    Option("BUCKET", "prefix", "the buckets are called prefix-region"),
+    Option("REGIONS", "'eu-west-1 …'", "where there is one, or shall be"),
+    Option("VERSION", "v2.0.0", "what the release is called"),
+    Option("CREATE", "", "make the buckets that are missing"),
+)
+COMMAND = Command(
+    "publish",
+    main,
+    "build a release, upload it, and write launch links into the README",
+    OPTIONS,
+    stack=False,
+    parameters=True,
+)

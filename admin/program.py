@@ -1,0 +1,132 @@
+"""What a command is called, and takes, in `efs2efs` and in make.
+
+efs2efs status office --run 20261120-021503
+make status STACK=office RUN=20261120-021503
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import NamedTuple
+
+from admin.command import Given
+
+NAME = "efs2efs"
+PARAMETER = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(.*)", re.DOTALL)
+
+
+class Option(NamedTuple):
+    """name: as in make. metavar: what its value looks like; empty if it is yes or no."""
+
+    name: str
+    metavar: str
+    help: str
+
+    @property
+    def flag(self) -> str:
+        return {"DRYRUN": "--dry-run"}.get(self.name, f"--{self.name.lower().replace('_', '-')}")
+
+
+REGION = Option("REGION", "eu-west-1", "where the stack is, if not where your AWS session is")
+YES = Option("YES", "", "do not ask")
+FORMAT = Option("FORMAT", "json", "for programs; otherwise a table")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand, and make target.
+
+    stack: whether it is about one backup stack, which is its first argument. parameters: whether it
+    takes parameters of a template, too, as NAME=VALUE. interrupted: what to say at Ctrl-C.
+    """
+
+    name: str
+    main: Callable[[Given], int]
+    summary: str
+    options: tuple[Option, ...] = ()
+    stack: bool = True
+    parameters: bool = False
+    interrupted: str = "Interrupted"
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The names of what it takes, but for parameters of a template."""
+        return *(("STACK",) if self.stack else ()), *(option.name for option in self.options)
+
+    def carry_out(self, given: Given) -> int:
+        if not self.parameters:  # those that take parameters know which, of which template
+            given.only(*self.takes)
+        return self.main(given)
+
+    def add_to(self, commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+        parser = commands.add_parser(
+            self.name,
+            help=self.summary,
+            description=f"{self.summary[0].upper()}{self.summary[1:]}.",
+            epilog="Any parameter of the template: NAME=VALUE" if self.parameters else None,
+        )
+        if self.stack:
+            parser.add_argument("STACK", help="the name of the backup stack")
+        for option in self.options:
+            if option.metavar:
+                parser.add_argument(
+                    option.flag, dest=option.name, metavar=option.metavar, help=option.help
+                )
+            else:
+                parser.add_argument(
+                    option.flag,
+                    dest=option.name,
+                    action=argparse.BooleanOptionalAction,
+                    help=option.help,
+                )
+
+
+def parser_of(commands: Iterable[Command]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=NAME,
+        description="Deploy, operate and restore backups of Amazon EFS.",
+        epilog=f"{NAME} COMMAND --help tells what a command takes.",
+    )
+    found = parser.add_subparsers(dest="COMMAND", metavar="COMMAND", required=True)
+    for command in commands:
+        command.add_to(found)
+    return parser
+
+
+def parsed(commands: Sequence[Command], words: Sequence[str] | None) -> tuple[Command, Given]:
+    """The command that is meant, and what it is given. Ends the program if there is none."""
+    parser = parser_of(commands)
+    known, others = parser.parse_known_args(words)
+    found = vars(known)
+    (command,) = (each for each in commands if each.name == found["COMMAND"])
+    parameters = [PARAMETER.fullmatch(word) for word in others if command.parameters]
+    if unknown := [word for word, is_one in zip_longest(others, parameters) if not is_one]:
+        parser.error(f"{NAME} {command.name} does not take {' '.join(unknown)}")
+    yes_or_no = {True: "yes", False: "no"}
+    values = {
+        name: yes_or_no.get(value, value)
+        for name in command.takes
+        if (value := found[name]) is not None
+    }
+    return command, Given({**values, **{match[1]: match[2] for match in parameters if match}})
+
+
+def of_make(environment: Mapping[str, str]) -> Given:
+    """The variables of make's command line, as they were typed.
+
+    make passes them on in MAKEFLAGS: blanks and backslashes with a backslash before them, and each
+    dollar sign twice.
+    """
+    _, _, words = f" {environment.get('MAKEFLAGS', '')}".partition(" -- ")
+    return Given(dict(assignments(words)))
+
+
+def assignments(words: str) -> Iterator[tuple[str, str]]:
+    for word in re.findall(r"(?:[^\\ ]|\\.)+", words, re.DOTALL):
+        name, is_one, value = re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL).partition("=")
+        if is_one:
+            yield name.rstrip(":"), value.replace("$$", "$")

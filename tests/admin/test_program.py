@@ -1,0 +1,90 @@
+"""efs2efs: each command, what it takes, and the same from make."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from admin.__main__ import COMMANDS
+from admin.command import AdminError, Given
+from admin.program import Command, Option, of_make, parsed, parser_of
+
+MAKEFILE = Path("Makefile").read_text()
+
+
+def made_up(**values: object) -> Command:
+    options = (Option("RUN", "id", "which"), Option("DRYRUN", "", "change nothing"))
+    return Command("look", dict, "look at it", options, **values)  # type: ignore[arg-type]
+
+
+def given(words: str, command: Command | None = None) -> dict[str, str]:
+    return dict(parsed([command or made_up()], words.split())[1])
+
+
+def test_options_are_named_as_in_make() -> None:
+    assert given("look s --run a=b --dry-run") == {"STACK": "s", "RUN": "a=b", "DRYRUN": "yes"}
+    assert given("look --no-dry-run s") == {"STACK": "s", "DRYRUN": "no"}
+    assert given("look", made_up(stack=False)) == {}
+
+
+def test_parameters_of_a_template_come_between_options() -> None:
+    found = given("look s A=1=2 --run x Subnets=a,b", made_up(parameters=True))
+    assert found == {"STACK": "s", "RUN": "x", "A": "1=2", "Subnets": "a,b"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("look", "required: STACK"),
+        ("see s", "invalid choice: 'see'"),
+        ("look s A=1", "efs2efs look does not take A=1"),
+        ("look s --rum x", "efs2efs look does not take --rum x"),
+        ("look s --dry-run perhaps", "does not take perhaps"),
+        ("", "required: COMMAND"),
+    ],
+)
+def test_what_a_command_does_not_take(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        given(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_make_may_not_give_anything_else() -> None:
+    with pytest.raises(AdminError, match=r"Unknown: STAK\. This command takes: STACK, RUN, DRYRUN"):
+        made_up().carry_out(Given({"STAK": "s"}))
+
+
+def test_without_make_nothing_is_given() -> None:
+    assert dict(of_make({})) == {}
+    assert dict(of_make({"MAKEFLAGS": "-k -j2"})) == {}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_each_is_a_target_of_make_and_has_help(
+    command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (targets,) = re.findall("^ADMIN := (.*)$", MAKEFILE, re.MULTILINE)
+    assert command.name in targets.split()
+    assert re.search(rf"^{command.name}: ## \w", MAKEFILE, re.MULTILINE)
+    with pytest.raises(SystemExit):
+        parser_of(COMMANDS).parse_args([command.name, "--help"])
+    shown = capsys.readouterr().out
+    assert all(option.help.split()[0] in shown for option in command.options)
+
+
+def test_all_targets_are_commands() -> None:
+    (targets,) = re.findall("^ADMIN := (.*)$", MAKEFILE, re.MULTILINE)
+    assert sorted(targets.split()) == sorted(command.name for command in COMMANDS)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_shells_complete_the_commands(shell: str) -> None:
+    words = [sys.executable, "-m", "admin", "completion", shell]
+    script = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "backup-now" in script
+    assert "--dry-run" in script
