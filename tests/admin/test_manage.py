@@ -161,7 +161,7 @@ def test_now_is_told_what_runs_and_nobody_is_notified(
 ) -> None:
     until = int((datetime.now(UTC) + timedelta(hours=1)).timestamp())
     table.lock = {"BackupId": {"S": "lock"}, "Run": {"S": "c"}, "Until": {"N": str(until)}}
-    assert make(monkeypatch, "release", NAME="mine", NOW="yes") == 1
+    assert make("release", NAME="mine", NOW="yes") == 1
     assert (len(table.asked), function.calls) == (1, 0)
     out = capsys.readouterr().out
     assert "Asked for: release held.mine. The next backup does it first of all." in out
