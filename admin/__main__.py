@@ -11,7 +11,6 @@ import shtab
 from admin import (
     ask,
     backup_now,
-    cost,
     deploy,
     logs,
     manage,
@@ -23,13 +22,14 @@ from admin import (
 )
 from admin.acceptance import __main__ as acceptance
 from admin.command import run
+from admin.cost import estimate
 from admin.preflight import __main__ as preflight
 from admin.program import Command, of_make, parsed, parser_of
 
 COMMANDS: tuple[Command, ...] = (
     preflight.COMMAND,
     deploy.COMMAND,
-    cost.COMMAND,
+    estimate.COMMAND,
     acceptance.COMMAND,
     status.COMMAND,
     logs.COMMAND,

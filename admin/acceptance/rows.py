@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from admin.acceptance.scene import BACKUP, FOLDER, SOURCE, CommandFailed, Scene
 from admin.command import AdminError
-from admin.cost import load_prices
+from admin.cost.model import load_prices
 from admin.stack import Stack
 
 

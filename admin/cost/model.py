@@ -1,24 +1,14 @@
-"""What the backups of a file system cost a month, beside AWS Backup and version 1.5.
-
-    make cost FILES=1000000 GB=1024 CHURN=2 RETAIN=7
-    make cost UPDATE=docs/cost.md
-
-The model and its assumptions are explained in docs/cost.md, whose tables this program computes.
-"""
+"""The model, and its assumptions, which docs/cost.md explains. Pure, but for the list of prices."""
 
 from __future__ import annotations
 
 import math
-import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.table import Table
-
-from admin.command import AdminError, Given, console
-from admin.program import Command, Option
+PRICE_FILE = Path(__file__).with_name("prices.toml")
 
 KIB, GIB = 2**10, 2**30
 DAYS_PER_MONTH = 365 / 12
@@ -66,7 +56,6 @@ WALK = Engine(0.15, 0.35, 0.40, 0.10e-3)  # 0.9 requests: walk of three trees, R
 CURRENT = WALK
 
 Prices = Mapping[str, float]
-PRICE_FILE = Path(__file__).with_name("prices.toml")
 
 
 @dataclass(frozen=True)
@@ -310,200 +299,6 @@ def v15(prices: Prices, case: Case) -> Estimate:
     return Estimate(monthly, first, restore)
 
 
-# --- Tables -----------------------------------------------------------------------------------
-
-Rows = list[list[str]]
-
-
-def comparison(prices: Prices, case: Case) -> tuple[Rows, list[str]]:
-    """A table, its first row the heading, and what has to be said about it."""
-    columns = {
-        "Elastic": elastic(prices, case),
-        "Bursting": bursting(prices, case),
-        "AWS Backup": aws_backup(prices, case),
-        "AWS Backup, cold": aws_backup(prices, case, cold=True),
-        "v1.5": v15(prices, case),
-    }
-    estimates = list(columns.values())
-    lines = dict.fromkeys(line for e in estimates for line, cost in e.monthly.items() if cost)
-    rows = [["US dollars", *columns]]
-    rows += [[line, *(dollars(e.monthly.get(line)) for e in estimates)] for line in lines]
-    rows.append(["**Total a month**", *(f"**{dollars(e.total)}**" for e in estimates)])
-    rows.append(
-        ["Total, source not elastic", *(dollars(e.total_without_source) for e in estimates)]
-    )
-    rows.append(["First backup", *(dollars(e.first) for e in estimates)])
-    rows.append(["One full restore", *(dollars(e.restore) for e in estimates)])
-    return rows, [e.remark for e in estimates if e.remark]
-
-
-def dollars(amount: float | None) -> str:
-    return f"{amount:,.2f}" if amount else "-"
-
-
-def engines(prices: Prices, cases: Mapping[str, Case]) -> Rows:
-    """What the requests of each engine cost, on both file systems in elastic mode."""
-    names = {"v1.5's passes": V15, "fpsync --link-dest": FPSYNC, "walk of three trees": WALK}
-    rows = [["US dollars a month", "Requests for each file", *cases]]
-    for name, engine in names.items():
-        reads = engine.source_reads + engine.backup_reads
-        price = reads * prices["efs_read"] + engine.backup_writes * prices["efs_write"]
-        costs = [dollars(c.runs * requests_gb(c, price)) for c in cases.values()]
-        rows.append([name, f"{reads + engine.backup_writes:.2f}", *costs])
-    return rows
-
-
-def price_list() -> Rows:
-    file = tomllib.loads(PRICE_FILE.read_text())
-    rows = [["Price", "US dollars", "per", "Source"]]
-    for price in file["prices"].values():
-        rows.append([price["what"], f"{price['usd']:g}", price["unit"], price["source"]])
-    return rows
-
-
 def load_prices() -> Prices:
     file = tomllib.loads(PRICE_FILE.read_text())
     return {key: float(price["usd"]) for key, price in file["prices"].items()}
-
-
-EXAMPLES = {
-    "100 GB, 100,000 files": Case(files=100_000, gb=100),
-    "1 TB, 1 million files": Case(files=1_000_000, gb=1024),
-    "10 TB, 10 million files": Case(files=10_000_000, gb=10_240),
-}
-SMALL_FILES = Case(files=10_000_000, gb=100)
-
-
-def document_tables(prices: Prices) -> dict[str, str]:
-    """The tables of docs/cost.md by the name in their markers."""
-    tables = {"prices": markdown(price_list()), "engines": markdown(engines(prices, EXAMPLES))}
-    for name, case in {**EXAMPLES, "small files": SMALL_FILES}.items():
-        rows, remarks = comparison(prices, case)
-        tables[name] = "\n\n".join([markdown(rows), *remarks])
-    one = EXAMPLES["1 TB, 1 million files"]
-    tables["transitions"] = markdown(transitions(prices, one))
-    return tables
-
-
-def transitions(prices: Prices, case: Case) -> Rows:
-    """The same file system with other lifecycle policies, in elastic mode."""
-    never = math.inf
-    choices = {
-        "none": (never, never),
-        "IA after 1 day": (1, never),
-        "IA after 7 days": (7, never),
-        "IA after 30 days": (30, never),
-        "IA after 1 day, Archive after 90 days": (1, 90),
-        "IA after 1 day, Archive after 7 days": (1, 7),
-    }
-    rows = [["Transitions", "US dollars a month", "First backup", "One full restore"]]
-    for name, (ia, archive) in choices.items():
-        found = elastic(prices, replace(case, ia_days=ia, archive_days=archive))
-        rows.append([name, *map(dollars, (found.total, found.first, found.restore))])
-    return rows
-
-
-def markdown(rows: Rows) -> str:
-    heading, *body = rows
-    numeric = [all(re.fullmatch(r"[*\d,.-]+", row[n]) for row in body) for n in range(len(heading))]
-    rule = ["---:" if number else "---" for number in numeric]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [heading, rule, *body])
-
-
-def updated(text: str, tables: Mapping[str, str]) -> str:
-    """A document with its tables put between their markers. KeyError: an unknown table."""
-    marker = r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)"
-
-    def fill(match: re.Match[str]) -> str:
-        return f"{match[1]}{tables[match[2]]}\n{match[3]}"
-
-    return re.sub(marker, fill, text, flags=re.DOTALL)
-
-
-# --- Command line -----------------------------------------------------------------------------
-
-
-def number(name: str, text: str, low: float, high: float, whole: bool = False) -> float:
-    try:
-        value = float(text.replace(",", "").replace("_", ""))
-    except ValueError:
-        raise AdminError(f"{name}={text} is not a number") from None
-    if not low <= value <= high or (whole and value != int(value)):
-        kind = "a whole number" if whole else "a number"
-        raise AdminError(f"{name}={text} must be {kind} from {low:,g} to {high:,g}")
-    return value
-
-
-def days(name: str, text: str) -> float:
-    return math.inf if text.lower() == "none" else number(name, text, 1, 365, whole=True)
-
-
-DEFAULTS = {"CHURN": "2", "RETAIN": "7", "INTERVAL": "daily", "IA": "1", "ARCHIVE": "none"}
-
-
-def parsed_case(given: Given) -> Case:
-    values = {**DEFAULTS, **{name: value for name, value in given.items() if value}}
-    interval, ia, archive = values["INTERVAL"], values["IA"], values["ARCHIVE"]
-    if interval not in INTERVALS:
-        raise AdminError(f"INTERVAL={interval} must be daily, weekly or monthly")
-    ia_days, archive_days = days("IA", ia), days("ARCHIVE", archive)
-    if archive_days <= ia_days and not math.isinf(archive_days):
-        raise AdminError(f"ARCHIVE={archive} must be later than IA, which is {ia}")
-    files = given.required("FILES", "1000000 GB=1024 CHURN=2 RETAIN=7")
-    return Case(
-        files=int(number("FILES", files, 1, 1e12, whole=True)),
-        gb=number("GB", given.required("GB", "1024"), 0.001, 1e9),
-        churn=number("CHURN", values["CHURN"], 0, 100) / 100,
-        retain=int(number("RETAIN", values["RETAIN"], 1, 99_999, whole=True)),
-        interval=interval,
-        ia_days=ia_days,
-        archive_days=archive_days,
-    )
-
-
-def shown(case: Case, prices: Prices) -> Iterator[Table | str]:
-    """What is printed for a case."""
-    rows, remarks = comparison(prices, case)
-    heading, *body = rows
-    table = Table(
-        title=f"{case.files:,} files, {case.gb:,g} GB, {100 * case.churn:g} % churn, "
-        f"{case.retain} {case.interval} snapshots",
-        title_justify="left",
-        title_style="bold",
-    )
-    for n, cell in enumerate(heading):
-        table.add_column(cell, justify="left" if n == 0 else "right", no_wrap=n == 0)
-    for row in body:
-        table.add_row(*(cell.strip("*") for cell in row), style="bold" if "**" in row[0] else "")
-    yield table
-    yield from remarks
-    yield "An estimate, with the list prices in admin/prices.toml. docs/cost.md explains each line."
-
-
-def main(given: Given) -> int:
-    prices = load_prices()
-    if document := given.get("UPDATE"):
-        text = Path(document).read_text()
-        Path(document).write_text(updated(text, document_tables(prices)))
-        return 0
-    for part in shown(parsed_case(given), prices):
-        console().print(part)
-    return 0
-
-
-COMMAND = Command(
-    "cost",
-    main,
-    "what backups cost a month",
-    (
-        Option("FILES", "1000000", "how many files"),
-        Option("GB", "1024", "how much data"),
-        Option("CHURN", "2", "percent of the files that change from one backup to the next"),
-        Option("RETAIN", "7", "how many snapshots are kept"),
-        Option("INTERVAL", "daily", "or weekly, monthly"),
-        Option("IA", "1", "days until files are in Infrequent Access, or none"),
-        Option("ARCHIVE", "none", "days until they are in Archive, or none"),
-        Option("UPDATE", "docs/cost.md", "write the tables of a document anew instead"),
-    ),
-    stack=False,
-)

@@ -1,0 +1,105 @@
+"""What backups cost a month: make cost FILES=1000000 GB=1024 CHURN=2 RETAIN=7
+
+    make cost UPDATE=docs/cost.md
+
+The model is explained in docs/cost.md, whose tables this program computes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.table import Table
+
+from admin.command import AdminError, Given, console
+from admin.cost.model import INTERVALS, Case, Prices, load_prices
+from admin.cost.tables import comparison, document_tables, updated
+from admin.program import Command, Option
+
+
+def number(name: str, text: str, low: float, high: float, whole: bool = False) -> float:
+    try:
+        value = float(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        raise AdminError(f"{name}={text} is not a number") from None
+    if not low <= value <= high or (whole and value != int(value)):
+        kind = "a whole number" if whole else "a number"
+        raise AdminError(f"{name}={text} must be {kind} from {low:,g} to {high:,g}")
+    return value
+
+
+def days(name: str, text: str) -> float:
+    return math.inf if text.lower() == "none" else number(name, text, 1, 365, whole=True)
+
+
+DEFAULTS = {"CHURN": "2", "RETAIN": "7", "INTERVAL": "daily", "IA": "1", "ARCHIVE": "none"}
+
+
+def parsed_case(given: Given) -> Case:
+    values = {**DEFAULTS, **{name: value for name, value in given.items() if value}}
+    interval, ia, archive = values["INTERVAL"], values["IA"], values["ARCHIVE"]
+    if interval not in INTERVALS:
+        raise AdminError(f"INTERVAL={interval} must be daily, weekly or monthly")
+    ia_days, archive_days = days("IA", ia), days("ARCHIVE", archive)
+    if archive_days <= ia_days and not math.isinf(archive_days):
+        raise AdminError(f"ARCHIVE={archive} must be later than IA, which is {ia}")
+    files = given.required("FILES", "1000000 GB=1024 CHURN=2 RETAIN=7")
+    return Case(
+        files=int(number("FILES", files, 1, 1e12, whole=True)),
+        gb=number("GB", given.required("GB", "1024"), 0.001, 1e9),
+        churn=number("CHURN", values["CHURN"], 0, 100) / 100,
+        retain=int(number("RETAIN", values["RETAIN"], 1, 99_999, whole=True)),
+        interval=interval,
+        ia_days=ia_days,
+        archive_days=archive_days,
+    )
+
+
+def shown(case: Case, prices: Prices) -> Iterator[Table | str]:
+    """What is printed for a case."""
+    rows, remarks = comparison(prices, case)
+    heading, *body = rows
+    table = Table(
+        title=f"{case.files:,} files, {case.gb:,g} GB, {100 * case.churn:g} % churn, "
+        f"{case.retain} {case.interval} snapshots",
+        title_justify="left",
+        title_style="bold",
+    )
+    for n, cell in enumerate(heading):
+        table.add_column(cell, justify="left" if n == 0 else "right", no_wrap=n == 0)
+    for row in body:
+        table.add_row(*(cell.strip("*") for cell in row), style="bold" if "**" in row[0] else "")
+    yield table
+    yield from remarks
+    yield "An estimate, with list prices (admin/cost/prices.toml). docs/cost.md explains it."
+
+
+def main(given: Given) -> int:
+    prices = load_prices()
+    if document := given.get("UPDATE"):
+        text = Path(document).read_text()
+        Path(document).write_text(updated(text, document_tables(prices)))
+        return 0
+    for part in shown(parsed_case(given), prices):
+        console().print(part)
+    return 0
+
+
+COMMAND = Command(
+    "cost",
+    main,
+    "what backups cost a month",
+    (
+        Option("FILES", "1000000", "how many files"),
+        Option("GB", "1024", "how much data"),
+        Option("CHURN", "2", "percent of the files that change from one backup to the next"),
+        Option("RETAIN", "7", "how many snapshots are kept"),
+        Option("INTERVAL", "daily", "or weekly, monthly"),
+        Option("IA", "1", "days until files are in Infrequent Access, or none"),
+        Option("ARCHIVE", "none", "days until they are in Archive, or none"),
+        Option("UPDATE", "docs/cost.md", "write the tables of a document anew instead"),
+    ),
+    stack=False,
+)
