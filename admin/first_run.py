@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from admin import cost
 from admin.command import Clients
+from admin.cost import model
+from admin.cost.tables import dollars
 from admin.runs import Run, runs_of, table_of
 from admin.stack import Stack
 
@@ -18,11 +19,13 @@ def said(connect: Clients, stack: Stack) -> Iterator[str]:
     source = connect("efs").describe_file_systems(FileSystemId=stack.parameters["SrcEFS"])
     size = source["FileSystems"][0]["SizeInBytes"]["Value"]
     counted = files_of(runs_of(table_of(connect, stack).items()))
-    case = cost.Case(files=counted or max(1, size // TYPICAL_FILE), gb=max(size / cost.GIB, 0.001))
-    prices = cost.load_prices()
-    first = cost.bursting(prices, case).first
+    case = model.Case(
+        files=counted or max(1, size // TYPICAL_FILE), gb=max(size / model.GIB, 0.001)
+    )
+    prices = model.load_prices()
+    first = model.bursting(prices, case).first
     twice = case.gb * prices["efs_ia_bursting"]
-    took = cost.hours(case, cost.CURRENT, case.gb)
+    took = model.hours(case, model.CURRENT, case.gb)
     window = int(stack.parameters.get("BackupWindow", "180"))
     files = f"{case.files:,} files" if counted else "files whose number nobody knows"
     yield f"{stack.name} is of version 1.5, whose modification times have no fractions of seconds."
@@ -30,8 +33,8 @@ def said(connect: Clients, stack: Stack) -> Iterator[str]:
     yield f"  That takes some {took:,.1f} hours; the window is {window / 60:,.1f} hours"
     if took * 60 > window - 15:
         yield "    (a backup that its window ends is continued by the next one)."
-    yield f"  It costs some {cost.dollars(first)} if the source has elastic throughput,"
-    yield f"  and {cost.dollars(twice)} a month more while snapshots of version 1.5 are kept."
+    yield f"  It costs some {dollars(first)} if the source has elastic throughput,"
+    yield f"  and {dollars(twice)} a month more while snapshots of version 1.5 are kept."
     yield "An estimate with list prices: docs/upgrade.md, make cost."
 
 

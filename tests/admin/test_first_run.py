@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from admin import cost, first_run
+from admin import first_run
+from admin.cost import model
+from admin.cost.tables import dollars
 from admin.runs import RunTable
 from tests.stubs import Checked
 
-GB = cost.GIB
+GB = model.GIB
 
 
 class Account:
@@ -43,11 +45,11 @@ def test_it_is_as_a_first_backup_of_what_there_is(monkeypatch: pytest.MonkeyPatc
         run("failed", "2019-12-22T02:00:11"),
     )
     text = said(monkeypatch, Account(1024 * GB, *runs))
-    case = cost.Case(files=1_000_000, gb=1024)
-    prices = cost.load_prices()
+    case = model.Case(files=1_000_000, gb=1024)
+    prices = model.load_prices()
     assert "1,024.0 GB, 1,000,000 files" in text
-    assert f"costs some {cost.dollars(cost.bursting(prices, case).first)} " in text
-    assert f"{cost.dollars(1024 * prices['efs_ia_bursting'])} a month more" in text
+    assert f"costs some {dollars(model.bursting(prices, case).first)} " in text
+    assert f"{dollars(1024 * prices['efs_ia_bursting'])} a month more" in text
     assert "3.0 hours" in text
     assert "is continued by the next one" in text
     assert max(map(len, text.splitlines())) <= 80
