@@ -293,7 +293,7 @@ def test_events_are_put_as_the_source_that_is_ours_and_nothing_else(
     template: dict[str, Any],
 ) -> None:
     (put,) = (s for name, s in statements(template) if "events:PutEvents" in actions(s))
-    assert put["Condition"] == {"StringEquals": {"events:source": SOURCE}}
+    assert put["Condition"] == {"ForAllValues:StringEquals": {"events:source": SOURCE}}
     assert put["Resource"]["Fn::Sub"].endswith(":event-bus/default")
 
 
