@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from engine.history.members import Member, from_json
 from engine.history.upkeep import LIST, catalog_key, changes_key
 
+from admin import listing
 from admin.command import AdminError, Clients
 from admin.stack import Stack
 
@@ -45,12 +46,8 @@ class InBucket:
 
     def _listed(self) -> Iterator[tuple[str, str]]:
         """What there is, and what tells whether it has changed."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix
-        )
-        for page in pages:
-            for found in page.get("Contents", []):
-                yield found["Key"], f"{found['ETag']} {found['LastModified']}"
+        for found in listing.objects(self._client, self._bucket, self._prefix):
+            yield found["Key"], f"{found['ETag']} {found['LastModified']}"
 
     def members(self) -> list[Member]:
         """As the last backup has left them."""
@@ -103,13 +100,17 @@ class InBucket:
 
 
 def prefix_of(client: Any, bucket: str, label: str) -> str:
-    """CloudFormation tells question marks for what is not ASCII; the instance knows better."""
+    """CloudFormation tells question marks for what is not ASCII; the instance knows better. Of
+    several labels that would look alike, it is the one of the last backup."""
     own = f"catalog/{label}/"
     if "?" not in label:
         return own
-    found = client.list_objects_v2(Bucket=bucket, Prefix="catalog/", Delimiter="/")
-    names = [each["Prefix"] for each in found.get("CommonPrefixes", [])]
-    return next((name for name in names if is_like(own, name)), own)
+    names = [name for name in listing.folders(client, bucket, "catalog/") if is_like(own, name)]
+
+    def written(name: str) -> list[Any]:
+        return [o["LastModified"] for o in listing.objects(client, bucket, name + LIST)]
+
+    return max(names, key=written, default=own)
 
 
 def is_like(told: str, name: str) -> bool:

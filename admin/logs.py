@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.filesize import decimal
 
+from admin import listing
 from admin.command import AdminError, Given, clients, printable, same_stack, say
 from admin.program import REGION, Command, Option
 from admin.run_details import chosen
@@ -52,19 +53,13 @@ class Bucket:
     def _folders(self, folder: str, run: Run) -> Iterator[str]:
         """A run has several when its instance was replaced. A record may name one of its own."""
         after = folder + since(run.started)
-        request = {"Bucket": self.name, "Prefix": folder, "Delimiter": "/", "StartAfter": after}
-        for page in self.client.get_paginator("list_objects_v2").paginate(**request):
-            for found in page.get("CommonPrefixes", []):
-                if found["Prefix"].endswith(f"-{run.backup_id}/"):
-                    yield found["Prefix"]
+        for found in listing.folders(self.client, self.name, folder, after):
+            if found.endswith(f"-{run.backup_id}/"):
+                yield found
 
     def _below(self, prefix: str) -> Iterator[Log]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.name, Prefix=prefix
-        )
-        for page in pages:
-            for found in page.get("Contents", []):
-                yield Log(found["Key"], found["Size"])
+        for found in listing.objects(self.client, self.name, prefix):
+            yield Log(found["Key"], found["Size"])
 
     def end_of(self, log: Log) -> str:
         """As much of its end as is shown, from the beginning of a line."""

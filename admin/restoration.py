@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.filesize import decimal
 
+from admin import listing
 from admin.command import AdminError, Clients, printable
 from admin.runs import moment, spoken
 from admin.stack import UNUSABLE, Stack
@@ -124,13 +125,11 @@ class Restoration:
 
     def _keys(self) -> Iterator[str]:
         """Those of its instances. They begin with the time."""
-        pages = self.clients("s3").get_paginator("list_objects_v2")
         first = f"{LOGS}{self.began - EARLIER:%Y%m%d-%H%M%S}"
-        for page in pages.paginate(Bucket=self.bucket, Prefix=LOGS, StartAfter=first):
-            for found in page.get("Contents", []):
-                folder = found["Key"].rpartition("/")[0]
-                if folder.endswith(tuple(f"-{instance}" for instance in self.instances)):
-                    yield found["Key"]
+        for found in listing.objects(self.clients("s3"), self.bucket, LOGS, first):
+            folder = found["Key"].rpartition("/")[0]
+            if folder.endswith(tuple(f"-{instance}" for instance in self.instances)):
+                yield found["Key"]
 
     def remove(self, out: Console, message: Mapping[str, Any]) -> None:
         """The stack, once its topic has had time to deliver the message."""

@@ -19,10 +19,11 @@ from admin.stack import Stack
 
 INDENT = "  "
 # In the order in which a person asks; what else there is comes after it.
-TOLD = ("Message", "WhatToDo", "MassChange", "Errors", "Warnings", "Requests")
+TOLD = ("Message", "WhatToDo", "MassChange", "NotRestorable", "Errors", "Warnings", "Requests")
 HEADINGS = {
     "WhatToDo": "What to do",
     "MassChange": "Mass change",
+    "NotRestorable": "Could not be restored for a test",
     "Requests": "What was asked of snapshots",
 }
 # An instance that could not fetch its scripts, and version 1.5, did not say.
@@ -35,6 +36,7 @@ COUNTS = {
     "NumberOfFilesTransferred": "transferred",
     "NumberOfFilesFailed": "failed",
     "NumberOfFilesCarriedForward": "as they were in the snapshot before",
+    "NumberOfFilesTestRestored": "restored for a test",
 }
 # The head of what is shown has these in words.
 IN_HEAD = {"BackupId", "BackupStatus", "BackupStartTime", "BackupStopTime", "EC2Logs", *COUNTS}

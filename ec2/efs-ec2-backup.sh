@@ -86,13 +86,15 @@ forget_requests() {
 # Exit statuses of the engine are no errors of this script: its result says what happened.
 # An instance that was killed keeps its lock on the folder until its lease on NFS ends.
 make_snapshot() {
-  local engine
+  local engine caches=()
   [[ ! -e $STATE/stop ]] || return 0
   fetch_requests
+  [[ $EXCLUDE_CACHES != Yes ]] || caches=(--exclude-caches)
   "$HERE/efs-backup-fpsync.sh" --source /mnt/source --backup /mnt/backup --folder "$FOLDER_LABEL" \
     --interval "$INTERVAL_TAG" --retain "$RETAIN" --retain-weekly "$RETAIN_WEEKLY" --retain-monthly "$RETAIN_MONTHLY" \
     --hold-on-change-percent "$HOLD_ON_CHANGE_PERCENT" --verify-percent "$VERIFY_PERCENT" \
-    --max-failed-percent "$MAX_FAILED_PERCENT" --exclude-patterns="$EXCLUDE_PATTERNS" --lock-wait 180 \
+    --restore-test-percent "$RESTORE_TEST_PERCENT" --max-failed-percent "$MAX_FAILED_PERCENT" \
+    --exclude-patterns="$EXCLUDE_PATTERNS" "${caches[@]}" --lock-wait 180 \
     --log-dir "$LOGS" --result "$RESULT" --progress "$PROGRESS" --catalogs "$STATE/catalog" "${REQUESTS[@]}" &
   engine=$!
   printf '%s\n' "$engine" >"$STATE/engine.pid"
@@ -146,13 +148,22 @@ recorded() {
     --query '[Item.BackupStatus.S, Item.InstanceId.S]' --output text || printf 'None\tNone'
 }
 
+# Whoever reads the record, or the notification, is told of a mass change by now: until then each backup
+# says it again.
+note_told() {
+  ! grep -q '"MassChange"' "$STATE/$1" || rm -f -- "/mnt/backup/$FOLDER_LABEL/.$INTERVAL_TAG.untold"
+}
+
 # What the record does not say, the topic must: unless the run is over, and so notified, or another
 # instance goes on with it.
 report() {
   local state
   write_report
   if [[ -n $BACKUP_ID ]]; then
-    ! aws dynamodb update-item --cli-input-json "file://$STATE/update.json" || return 0
+    ! aws dynamodb update-item --cli-input-json "file://$STATE/update.json" || {
+      note_told update.json
+      return 0
+    }
     state=$(recorded)
     [[ $state == *$'\t'"$INSTANCE_ID" || $state == *$'\tNone' ]] || REPLACED=yes
     if [[ -n $REPLACED || $state != @(Running|None)$'\t'* ]]; then
@@ -161,7 +172,7 @@ report() {
     fi
   fi
   log 'the record could not be updated; sending the result as a notification'
-  notify 'EFS backup: the DynamoDB record could not be updated'
+  notify 'EFS backup: the DynamoDB record could not be updated' && note_told message.json
 }
 
 # The capacity is that of the run that holds the lock, or of the instance that goes on with this one. A

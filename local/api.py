@@ -1,6 +1,7 @@
 """Where the APIs of the account are, and how to call them."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,14 @@ def certificate(home: Path) -> Path:
     return home / "certificate.pem"
 
 
+@cache
 def client(
     service: str, region: str, certificate: Path, credentials: Credentials = ROOT_USER
 ) -> Any:
-    """A boto3 client. It is typed Any: its methods are made from a service model at run time."""
+    """A boto3 client. It is typed Any: its methods are made from a service model at run time.
+
+    Each is made once, which takes longer than a request and its connection.
+    """
     return boto3.client(
         service,
         endpoint_url=ENDPOINT,

@@ -341,5 +341,5 @@ def _until(seconds: float, what: str) -> Iterator[None]:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         yield
-        time.sleep(0.3)
+        time.sleep(0.1)
     raise DeploymentError(f"expected {what} within {seconds:g} s")

@@ -29,7 +29,7 @@ from botocore.exceptions import ClientError
 from local import api, imds, metrics, mount_targets, refusals
 from local.api import Credentials, Record
 from local.autoscaling import AutoScaling, ValidationError, validate_capacity
-from local.fleet import Fleet, Machine, owner
+from local.fleet import FILE_SYSTEMS, Fleet, Machine, owner
 
 RECONCILE_SECONDS = 0.2
 SCHEDULE_TICK_SECONDS = 1
@@ -106,7 +106,7 @@ def install(home: Path) -> None:
     fleet = Fleet(home, metadata, _open_session, _launch_configuration)
     scaling = AutoScaling(_groups, _lifecycle_hooks, fleet.launch, _publish)
     enforce = _ministack("core.iam_evaluator").enforce
-    mount_targets.serve(partial(_client_rights, metadata, enforce))
+    mount_targets.serve(partial(_client_rights, metadata, enforce, home / FILE_SYSTEMS))
     _hook_authorization(home / AUTHORIZATIONS)
     _hook_cloudformation()
     _hook_refusals()
@@ -255,6 +255,7 @@ def _open_session(account: str, role: str, session: str, credentials: Credential
 def _client_rights(
     metadata: imds.MetadataService,
     enforce: Any,
+    contents: Path,
     instance: str,
     file_system: str,
     iam: bool,
@@ -263,7 +264,10 @@ def _client_rights(
     """What an instance may do with a file system; `enforce` says what its role may do."""
     identity = metadata.identity(instance)
     with _ministack("core.responses").request_scope(identity.account, identity.region):
-        found = _ministack("services.efs")._file_systems[file_system]
+        found = _ministack("services.efs")._file_systems.get(file_system)
+        if not found or not found["NumberOfMountTargets"]:
+            raise mount_targets.Unresolved
+        (contents / file_system).mkdir(exist_ok=True)
         policy = found.get("FileSystemPolicy")
         key = identity.credentials().access_key
         arn = found["FileSystemArn"]
@@ -452,6 +456,10 @@ def _hook_autoscaling(scaling: AutoScaling) -> None:
     ):
         actions[action] = partial(_answer_lifecycle_action, service, action, act)
     actions[TERMINATE] = partial(_answer_termination, service, scaling.end)
+    of_instances = _ministack("services.ec2")._ACTION_MAP
+    of_instances["TerminateInstances"] = partial(
+        _power_off, scaling, of_instances["TerminateInstances"]
+    )
     for action in ("SetDesiredCapacity", "UpdateAutoScalingGroup"):
         actions[action] = partial(_answer_capacity_change, service, actions[action])
 
@@ -474,6 +482,15 @@ def _answer_termination(service: Any, end: Callable[[str], None], parameters: Re
     except ValidationError as error:
         return service._error("ValidationError", str(error))
     return service._xml(200, f"{TERMINATE}Response", f"<{TERMINATE}Result/>")
+
+
+def _power_off(scaling: AutoScaling, terminate: Any, parameters: Record) -> Any:
+    """Without a word to its group, which finds it dead and replaces it."""
+    for name, (instance_id, *_) in parameters.items():
+        machine = scaling.machine(instance_id) if name.startswith("InstanceId.") else None
+        if isinstance(machine, Machine):
+            machine.instance.terminate()
+    return terminate(parameters)
 
 
 def _answer_capacity_change(service: Any, answer: Any, parameters: Record) -> Any:

@@ -13,6 +13,8 @@ from local.api import Credentials, Record
 from local.instance import Instance
 
 IMAGE = "image"
+FILE_SYSTEMS = "efs"
+"""The contents of each file system that was ever mounted, in a directory of its name."""
 NO_CAPACITY = "no-capacity"
 
 OpenSession = Callable[[str, str, str, Credentials], None]
@@ -99,7 +101,7 @@ class Fleet:
             disk=self._home / "instances" / instance_id,
             image=self._home / IMAGE,
             user_data=base64.b64decode(data["UserData"]),
-            file_systems=self._file_systems(region),
+            file_systems=self._home / FILE_SYSTEMS,
             certificate=api.certificate(self._home),
             environment={
                 "AWS_ENDPOINT_URL": api.ENDPOINT,
@@ -146,14 +148,6 @@ class Fleet:
         )
         self._open_session(account, role, instance_id, credentials)
         return credentials
-
-    def _file_systems(self, region: str) -> Path:
-        """The contents of the file systems that can be mounted, each in a directory of its name."""
-        directory = self._home / "efs"
-        for found in self.client("efs", region).describe_file_systems()["FileSystems"]:
-            if found["NumberOfMountTargets"]:
-                (directory / found["FileSystemId"]).mkdir(exist_ok=True)
-        return directory
 
 
 def owner(group: Record) -> tuple[str, str]:

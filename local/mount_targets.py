@@ -28,6 +28,10 @@ ENFORCED = {
 }
 
 
+class Unresolved(Exception):
+    """There is no such file system, or it has no mount target."""
+
+
 class NotEnforced(Exception):
     """A policy rests on a condition that EFS does not enforce when a client mounts."""
 
@@ -85,7 +89,8 @@ Decide = Callable[[str, str, bool, bool], frozenset[str]]
 
 
 def serve(decide: Decide) -> None:
-    """Answers GET /INSTANCE/FILE-SYSTEM/OPTIONS with rw or ro, or says why it denies the mount."""
+    """Answers GET /INSTANCE/FILE-SYSTEM/OPTIONS with rw or ro, or says why it denies the mount.
+    What decides raises Unresolved where there is nothing to mount."""
     server = ThreadingHTTPServer(("127.0.0.1", PORT), _handler(decide))
     Thread(target=server.serve_forever, name="mount targets", daemon=True).start()
 
@@ -115,6 +120,8 @@ def _judged(
 ) -> tuple[int, str]:
     try:
         rights = decide(instance, file_system, iam, tls)
+    except Unresolved:
+        return 404, file_system
     except NotEnforced as error:
         return 403, f"access denied by server while mounting {file_system}: {error}"
     # Without root access EFS takes root for somebody else; nothing here can, so that is a denial.

@@ -1,22 +1,65 @@
 """What all tests share."""
 
 import os
+import subprocess
+import sys
 import tempfile
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from xdist.scheduler import LoadScopeScheduling
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 # What tests leave stays in this folder, where `make clean` finds it.
 if "TMPDIR" not in os.environ:
-    _temporary = Path(__file__).resolve().parents[1] / ".cache/tmp"
+    _temporary = REPOSITORY / ".cache/tmp"
     _temporary.mkdir(parents=True, exist_ok=True)
     os.environ["TMPDIR"] = str(_temporary)
     tempfile.tempdir = None  # pytest has asked for the default already
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # they take most of the time in each region
 os.environ.setdefault("STATE_DIR", f"{tempfile.gettempdir()}/ministack-state")
+
+# A version manager's python3 is a script that looks for this one, at each of some thousand starts.
+os.environ["PATH"] = f"{sys.base_prefix}/bin:{os.environ['PATH']}"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compiles once what tests start again and again and what writes no bytecode itself."""
+    if not hasattr(session.config, "workerinput"):
+        folders = [REPOSITORY / name for name in ("ec2/lib", "src", "local", "admin", "tools")]
+        subprocess.run(["python3", "-m", "compileall", "-q", *folders], check=True)
+
+
+_load_file = JSONFileLoader.load_file
+
+
+@cache
+def _load_once(path: str) -> Any:
+    return _load_file(JSONFileLoader(), path)
+
+
+# moto gives each test a session of its own, which would parse the models of all services anew.
+JSONFileLoader.load_file = lambda _, path: _load_once(path)
+
 
 # Tests that share something of which there is one: the demo, a machine with NFS, a build.
 ONE_AT_A_TIME = ("tests/local/test_demo.py", "tests/nfs/", "tests/tools/")
+# Minutes each. They begin, with those groups: at the end each process has something short to do.
+LONG = "tests/local/test_inside.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """More than processors: tests with instances or with NFS wait for much of their time."""
+    return len(os.sched_getaffinity(0)) * 3 // 2
 
 
 class Scheduling(LoadScopeScheduling):

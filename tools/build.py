@@ -86,9 +86,9 @@ def write_templates(source: Path, target: Path, placeholders: Mapping[str, str])
 
 
 def released(template: str) -> str:
-    """Without the comments that are for who changes the template, and with JSON on one line: one of
-    more than 51,200 bytes cannot be given to CloudFormation without a bucket. The comments on the
-    Mappings stay, which users edit.
+    """Without the comments that are for who changes the template, blank lines, and lines within
+    JSON: one of more than 51,200 bytes cannot be given to CloudFormation without a bucket. The
+    comments on the Mappings stay, which users edit.
 
     >>> released("# Why.\\nMappings:\\n  # What.\\n  a: 1\\nResources:\\n  # How.\\n  b: 2\\n")
     'Mappings:\\n  # What.\\n  a: 1\\nResources:\\n  b: 2\\n'
@@ -96,7 +96,9 @@ def released(template: str) -> str:
     'a: |\\n  {"b": [{"c": 1},"d"]}\\n'
     """
     sections = re.split(r"(?m)^(?=\w+:)", template)
-    short = (s if s.startswith("Mappings:") else re.sub(r"(?m)^ *# .*\n", "", s) for s in sections)
+    short = (
+        s if s.startswith("Mappings:") else re.sub(r"(?m)^( *# .*)?\n", "", s) for s in sections
+    )
     return re.sub(r'(?<=[\[{,])\n *(?=[\[{"])', "", "".join(short))
 
 

@@ -1,7 +1,8 @@
 """Tries in the user's own account what no emulator can tell, and removes all that it made.
 
     make acceptance REGION=eu-west-1 VPC=vpc-… SUBNETS=subnet-…,subnet-… EMAIL=you@example.com
-                    [ONLY=a,c or all] [YES=yes]
+                    [ONLY=a,c or all] [REPLICA=eu-central-1] [YES=yes]
+    make acceptance REGION=eu-west-1 AGAIN=efs-acceptance-01234567   the second visit of ONLY=i
     make acceptance REGION=eu-west-1 CLEAN=efs-acceptance-01234567
 
 Exit code 0: all that was tried is as expected; 1: something is not, could not be tried, or could
@@ -17,16 +18,19 @@ from collections.abc import Iterable
 from botocore.exceptions import BotoCoreError, ClientError
 
 from admin.acceptance import report
-from admin.acceptance.account import FOLDER, NAME, TAG, Account, Journal
-from admin.acceptance.rows import Found, Row, chosen, shown
+from admin.acceptance.account import NAME, TAG, Account, Journal
+from admin.acceptance.found import Found, shown
+from admin.acceptance.rows import COLD, Row, chosen
 from admin.acceptance.scene import Scene
 from admin.command import AdminError, Clients, Given, answer, clients, console, say
 from admin.program import YES, Command, Option
 
 # By computation; nobody has measured it. Boot, a small run, the end of the instance, each time.
-LAUNCH_MINUTES, AROUND_MINUTES = 6, 25
+LAUNCH_MINUTES, AROUND_MINUTES = 6, 40
 # An hour of the instance that backs up, and what all else costs: storage, keys, logs, the client.
 INSTANCE_DOLLARS, AROUND_DOLLARS = 0.17, 0.15
+# The client, and what the backup keeps.
+DAY_DOLLARS = 0.30
 LOCAL = ("127.0.0.1", "localhost")
 
 
@@ -34,7 +38,9 @@ def main(given: Given) -> int:
     connect = clients(given.get("REGION"))
     region = connect("cloudformation").meta.region_name
     if name := given.get("CLEAN"):
-        return clean(connect, name, region)
+        return int(bool(remove(account_of(connect, named("CLEAN", name), region))))
+    if name := given.get("AGAIN"):
+        return second_visit(connect, named("AGAIN", name), region)
     network = {
         "VpcId": given.required("VPC", "vpc-0a1b2c3d"),
         "Subnets": given.required("SUBNETS", "subnet-0a1b2c3d,subnet-4e5f6a7b").replace(" ", ""),
@@ -44,20 +50,53 @@ def main(given: Given) -> int:
         raise AdminError("SUBNETS are two, in different Availability Zones, with a comma between")
     rows = list(chosen(given.get("ONLY", "")))
     name = f"efs-acceptance-{secrets.token_hex(4)}"
-    out = console()
-    announce(connect, name, region, rows)
-    confirm(given, out.is_terminal and sys.stdin.isatty())
-    account = Account(connect, name, Journal.read(name, region), say, delay=pace(connect))
-    scene = Scene(account, network, out, emulated=is_local(connect))
-    found: list[tuple[Row, Found]] = []
+    account = account_of(connect, name, region)
+    scene = Scene(account, network, console(), emulated=is_local(connect))
+    scene.replica = given.get("REPLICA", "")
+    announce(scene, rows)
+    confirm(given, scene.out.is_terminal and sys.stdin.isatty())
+    return carry_out(scene, rows)
+
+
+def account_of(connect: Clients, name: str, region: str) -> Account:
+    return Account(connect, name, Journal.read(name, region), say, delay=pace(connect))
+
+
+def named(variable: str, name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise AdminError(f"{variable} is {name!r}; it must be a name like efs-acceptance-01234567")
+    return name
+
+
+def second_visit(connect: Clients, name: str, region: str) -> int:
+    account = account_of(connect, name, region)
+    if not account.is_own(name):
+        raise AdminError(f"There is no stack {name} with the tag {TAG}={name} in {region}")
+    return carry_out(Scene(account, {}, console(), emulated=is_local(connect)), [COLD])
+
+
+def carry_out(scene: Scene, rows: Iterable[Row]) -> int:
+    """Tries the rows, and removes everything, whatever happens; unless a second visit wants it."""
+    account, found = scene.account, list[tuple[Row, Found]]()
+    path = account.journal.path.with_name("report.md")
+    left: list[str] = []
     try:
         for row in rows:
             found.append((row, tried(row, scene)))
             say(f"({row.letter}) {row.title}: {shown(found[-1][1])}: {found[-1][1].text}")
-            report.write(FOLDER / name / "report.md", name, region, found)
+            report.write(path, account.name, scene.region, found)
+    except BaseException:
+        scene.stays = False
+        raise
     finally:
-        left = remove(account)
-    say(f"The report: {FOLDER / name / 'report.md'}")
+        if not scene.stays:
+            left = remove(account)
+    if scene.stays:
+        say(
+            f"\nAll that was made stays, and costs about ${DAY_DOLLARS:.2f} a day. To remove it"
+            f" without a second visit:  {cleaning(account)}"
+        )
+    say(f"The report: {path}")
     return int(bool(left) or any(f.as_expected is False for _, f in found))
 
 
@@ -80,23 +119,32 @@ def pace(connect: Clients) -> int:
     return 1 if is_local(connect) else 10
 
 
-def announce(connect: Clients, name: str, region: str, rows: Iterable[Row]) -> None:
+def announce(scene: Scene, rows: Iterable[Row]) -> None:
     rows = list(rows)
-    needs = any(row.needs_snapshot for row in rows) and not any(row.letter == "k" for row in rows)
+    letters = {row.letter for row in rows}
+    needs = any(row.needs_snapshot for row in rows) and "k" not in letters
     launches = sum(row.launches for row in rows) + needs
     minutes = AROUND_MINUTES + launches * LAUNCH_MINUTES
     dollars = AROUND_DOLLARS + launches * LAUNCH_MINUTES / 60 * INSTANCE_DOLLARS
-    account = connect("sts").get_caller_identity()["Account"]
+    number, name = scene.client("sts").get_caller_identity()["Account"], scene.account.name
+    more = ""
+    if "e" in letters and scene.replica_region:
+        more += f"  in {scene.replica_region}: a replica of the backup file system\n"
+    if "u" in letters:
+        more += f"  {name}-v15: a stack of version 1.5's shape, which is updated\n"
     say(
-        f"In the account {account}, in {region}, with the name {name} and the tag {TAG}={name}:\n"
+        f"In the account {number}, in {scene.region}, with the name {name} and the tag"
+        f" {TAG}={name}:\n"
         f"  {name}-source: a file system, an instance t3.micro, a role, a bucket for the release\n"
         f"  {name}: a stack of the backup template of what is here, {launches} instances one after"
-        " the other\n"
+        f" the other\n{more}"
         "  and for restores a stack each. All of it is removed at the end, and after Ctrl-C.\n"
         f"It takes about {minutes} minutes and ${dollars:.2f}; both are computed, not measured.\n"
-        "Amazon SNS sends a request to confirm to the address that is given; ignore it.\n"
+        "Amazon SNS sends requests to confirm to the address that is given; ignore them.\n"
         f"Rows: {', '.join(f'({row.letter}) {row.title}' for row in rows)}"
     )
+    if COLD.letter in letters:
+        say("With row i all stays until its second visit, or until CLEAN=.")
 
 
 def confirm(given: Given, can_ask: bool) -> None:
@@ -109,15 +157,9 @@ def confirm(given: Given, can_ask: bool) -> None:
         raise AdminError("Nothing was done")
 
 
-def clean(connect: Clients, name: str, region: str) -> int:
-    if not NAME.fullmatch(name):
-        raise AdminError(f"CLEAN is {name!r}; it must be a name like efs-acceptance-01234567")
-    return int(bool(remove(Account(connect, name, Journal.read(name, region), say, pace(connect)))))
-
-
 def remove(account: Account) -> list[str]:
     """What is left."""
-    command = f"make acceptance REGION={account.journal.region} CLEAN={account.name}"
+    command = cleaning(account)
     say(f"\nRemoving what was made. If this is interrupted:  {command}")
     left = account.remove_all()
     if left:
@@ -125,6 +167,10 @@ def remove(account: Account) -> list[str]:
     else:
         say("All that was made is removed.")
     return left
+
+
+def cleaning(account: Account) -> str:
+    return f"make acceptance REGION={account.journal.region} CLEAN={account.name}"
 
 
 COMMAND = Command(
@@ -137,7 +183,9 @@ COMMAND = Command(
         Option("SUBNETS", "subnet-…,subnet-…", "two of its subnets"),
         Option("EMAIL", "you@example.com", "who gets the notifications"),
         Option("ONLY", "a,c", "some of what it tries, or all"),
+        Option("REPLICA", "eu-central-1", "in which region a replica is tried"),
         YES,
+        Option("AGAIN", "name", "the second visit of ONLY=i, a day later"),
         Option("CLEAN", "name", "remove what an earlier one has left"),
     ),
     stack=False,

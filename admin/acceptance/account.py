@@ -35,6 +35,7 @@ class Journal:
     region: str
     stacks: list[str] = field(default_factory=list)
     kept: list[list[str]] = field(default_factory=list)
+    """Of each its kind, its id, and its region."""
 
     @classmethod
     def read(cls, name: str, region: str) -> Journal:
@@ -65,6 +66,11 @@ class Account:
     pause: Callable[[float], None] = time.sleep
 
     @property
+    def source(self) -> str:
+        """The stack of the source and the client."""
+        return f"{self.name}-source"
+
+    @property
     def tags(self) -> list[dict[str, str]]:
         return [{"Key": TAG, "Value": self.name}]
 
@@ -88,12 +94,17 @@ class Account:
         )
         return self._wait("stack_create_complete", stack)
 
-    def update(self, stack: Stack, **changed: str) -> Stack:
-        """With other values for some parameters."""
+    def made(self, name: str) -> Stack | None:
+        """A stack of this run that is there already."""
+        return Stack.find(self.clients, name) if self.is_own(name) else None
+
+    def update(self, stack: Stack, template_url: str = "", **changed: str) -> Stack:
+        """With other values for some parameters, or with another template."""
+        template = {"TemplateURL": template_url} if template_url else {"UsePreviousTemplate": True}
         same = [k for k in stack.parameters if k not in changed]
         self.clients("cloudformation").update_stack(
             StackName=stack.name,
-            UsePreviousTemplate=True,
+            **template,
             Parameters=[
                 *({"ParameterKey": k, "UsePreviousValue": True} for k in same),
                 *({"ParameterKey": k, "ParameterValue": v} for k, v in changed.items()),
@@ -115,9 +126,30 @@ class Account:
         stack = Stack.find(self.clients, name)
         if stack is None:
             raise AdminError(f"The stack {name} is gone")
-        for kept in self._resources(name):
-            kept.tag(TAG, self.name)
+        self._tagged(name)
         return stack
+
+    def _tagged(self, stack: str) -> list[Kept]:
+        """What the stack could leave behind has the tag then. A replica has no stack that lists it,
+        and no configuration that names it once it is not wanted any more: it is noted at once."""
+        found = [kept for kept in self._resources(stack) if kept.exists()]
+        for kept in found:
+            kept.tag(TAG, self.name)
+            for replica in kept.replicas():
+                self._note_kept(replica)
+                replica.tag(TAG, self.name)
+        return found
+
+    def _note_kept(self, kept: Kept) -> None:
+        entry = [kept.kind, kept.identity, kept.region]
+        if entry not in self.journal.kept:
+            self.journal.kept.append(entry)
+            self.journal.write()
+
+    def _kept(self) -> list[Kept]:
+        """What is noted, replicas last: their source ends the replication."""
+        noted = sorted(self.journal.kept, key=lambda entry: entry[2] != self.journal.region)
+        return [Kept(kind, identity, self.clients, region) for kind, identity, region in noted]
 
     def _resources(self, stack: str) -> Iterator[Kept]:
         """What could outlive the stack. Its own list says that it is the stack's."""
@@ -127,7 +159,7 @@ class Account:
                 kind, identity = resource["ResourceType"], resource.get("PhysicalResourceId")
                 made = resource["ResourceStatus"] not in ("DELETE_COMPLETE", "CREATE_FAILED")
                 if kind in KINDS and made and identity:
-                    yield Kept(kind, identity, self.clients)
+                    yield Kept(kind, identity, self.clients, self.journal.region)
 
     def is_own(self, stack: str) -> bool:
         """Whether there is such a stack, and it has the tag."""
@@ -144,18 +176,12 @@ class Account:
         """A stack, and what it leaves behind, which is noted first."""
         if self.is_own(stack):
             self._settle(stack)
-            for kept in self._resources(stack):
-                if not kept.exists():
-                    continue
-                kept.tag(TAG, self.name)
-                if [kept.kind, kept.identity] not in self.journal.kept:
-                    self.journal.kept.append([kept.kind, kept.identity])
-            self.journal.write()
-            for kind, identity in self.journal.kept:
-                bucket = Kept(kind, identity, self.clients)
-                is_bucket = kind == "AWS::S3::Bucket" and bucket.exists()
-                if is_bucket and bucket.has_tag(TAG, self.name):
-                    bucket.empty()
+            for kept in self._tagged(stack):
+                self._note_kept(kept)
+            for kept in self._kept():
+                is_bucket = kept.kind == "AWS::S3::Bucket" and kept.exists()
+                if is_bucket and kept.has_tag(TAG, self.name):
+                    kept.empty()
             self.say(f"Deleting the stack {stack}")
             client = self.clients("cloudformation")
             client.delete_stack(StackName=stack)
@@ -178,30 +204,30 @@ class Account:
             self.pause(self.delay)
 
     def _remove_kept(self) -> None:
-        for kind, identity in list(self.journal.kept):
-            kept = Kept(kind, identity, self.clients)
+        for kept in self._kept():
+            name = f"{kept.kind.split('::')[1]} {kept.identity}"
             if kept.exists():
                 if not kept.has_tag(TAG, self.name):
-                    self.say(f"{identity} has not the tag {TAG}={self.name}, and is left alone")
+                    self.say(f"{name} has not the tag {TAG}={self.name}, and is left alone")
                     continue
-                self.say(f"Deleting {kind.split('::')[1]} {identity}")
+                self.say(f"Deleting {name}")
                 kept.delete()
-            self.journal.kept.remove([kind, identity])
+            self.journal.kept.remove([kept.kind, kept.identity, kept.region])
             self.journal.write()
 
     def remove_all(self) -> list[str]:
-        """What is left, because it could not be removed. The backup stack goes last: the
-        client has its security group."""
+        """What is left, because it could not be removed. The client goes first: it has the
+        security groups of the others."""
         for stack in self._stacks():
             if stack not in self.journal.stacks:
                 self.journal.stacks.append(stack)
-        order = sorted(self.journal.stacks, key=lambda s: s == self.name)
+        order = sorted(self.journal.stacks, key=lambda s: s != self.source)
         for stack in order:
             try:
                 self.remove(stack)
             except (AdminError, ClientError, WaiterError) as error:
                 self.say(f"{stack} could not be removed: {error}")
-        return [*self.journal.stacks, *(identity for _, identity in self.journal.kept)]
+        return [*self.journal.stacks, *(identity for _, identity, _ in self.journal.kept)]
 
     def _stacks(self) -> Iterator[str]:
         """Those with the tag that no journal here knows of."""

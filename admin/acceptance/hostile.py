@@ -1,9 +1,11 @@
-"""Run on the client instance: makes a tree whose names and types have broken backups, or tells what
-a tree is, to the last attribute, as one line.
+"""Run on the client instance: makes a tree whose names and types have broken backups, tells what a
+tree is, to the last attribute, as one line, or whether another machine has locked a file.
 
     python3 hostile.py make DIRECTORY | python3 hostile.py digest DIRECTORY
+    python3 hostile.py locked FILE
 """
 
+import fcntl
 import hashlib
 import os
 import stat
@@ -68,5 +70,16 @@ def digest(top: bytes) -> None:
     print(f"{count} entries, {total.hexdigest()[:16]}")
 
 
+def locked(path: bytes) -> None:
+    """Prints yes, or nothing. As the engine locks: on NFS that is a lock of all bytes."""
+    try:
+        with open(path, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        pass
+    except BlockingIOError:
+        print("yes")
+
+
 if __name__ == "__main__":
-    {"make": make, "digest": digest}[sys.argv[1]](os.fsencode(sys.argv[2]))
+    {"make": make, "digest": digest, "locked": locked}[sys.argv[1]](os.fsencode(sys.argv[2]))

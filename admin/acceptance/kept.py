@@ -22,7 +22,7 @@ GONE = {
     "NoSuchBucket",
     "404",
 }
-ATTEMPTS = 60
+ATTEMPTS = 120  # at an interval of five seconds
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Kept:
     kind: str
     identity: str
     clients: Clients
+    region: str
 
     def tags(self) -> dict[str, str]:
         """Raises ClientError for one that is gone."""
@@ -82,6 +83,7 @@ class Kept:
     def delete(self) -> None:
         match self.kind:
             case "AWS::EFS::FileSystem":
+                self._end_replication()
                 self._when_unused(lambda: self._efs.delete_file_system(FileSystemId=self.identity))
             case "AWS::DynamoDB::Table":
                 self._dynamodb.delete_table(TableName=self.identity)
@@ -99,6 +101,40 @@ class Kept:
                 self._s3.delete_object(
                     Bucket=self.identity, Key=version["Key"], VersionId=version["VersionId"]
                 )
+
+    def replicas(self) -> list[Kept]:
+        """Those that a file system has in other regions."""
+        return [
+            Kept(self.kind, found["FileSystemId"], self.clients, found["Region"])
+            for replication in self._replications()
+            if replication["SourceFileSystemId"] == self.identity
+            for found in replication["Destinations"]
+            if found["Status"] != "DELETING"
+        ]
+
+    def _replications(self) -> list[dict[str, Any]]:
+        """In which a file system takes part."""
+        if self.kind != "AWS::EFS::FileSystem":
+            return []
+        try:
+            return list(
+                self._efs.describe_replication_configurations(FileSystemId=self.identity)[
+                    "Replications"
+                ]
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("ReplicationNotFound", *GONE):
+                raise
+            return []
+
+    def _end_replication(self) -> None:
+        """It takes minutes, in which neither side can be deleted."""
+        if self.replicas():
+            self._efs.delete_replication_configuration(SourceFileSystemId=self.identity)
+        for _ in range(ATTEMPTS):
+            if not self._replications():
+                return
+            time.sleep(5)
 
     def _when_unused(self, delete: Any) -> None:
         """The mount targets of a file system go a while after their stack."""
@@ -125,7 +161,7 @@ class Kept:
 
     @property
     def _efs(self) -> Any:
-        return self.clients("efs")
+        return self.clients("efs", region_name=self.region)
 
     @property
     def _dynamodb(self) -> Any:

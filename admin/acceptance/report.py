@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from admin.acceptance.rows import Found, Row, shown
+from admin.acceptance.found import Found, shown
+from admin.acceptance.rows import Row
 from admin.command import printable
 
 HEADING = "| | row | expected | found | | proof |\n| --- | --- | --- | --- | --- | --- |"

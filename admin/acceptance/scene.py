@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 from rich.console import Console
 
-from admin import backup_now, publish, restore
+from admin import publish, restore
 from admin.acceptance.account import Account
+from admin.acceptance.runs import Runs
 from admin.command import AdminError, Given
 from admin.restoration import Restoration
-from admin.runs import Run, RunTable, runs_of
+from admin.runs import Run
 from admin.stack import Stack
 
 HERE = Path(__file__).parent
@@ -27,6 +29,7 @@ VERSION = "v0.0.0-acceptance"
 BACKUP_TEMPLATE, _ = publish.TEMPLATES["Backup"]
 SOURCE, BACKUP = "/mnt/acceptance-source", "/mnt/acceptance-backup"
 FOLDER = "efs-backup"
+LARGE = "large"
 
 
 class CommandFailed(AdminError):
@@ -41,6 +44,12 @@ class Scene:
     out: Console
     pause: Callable[[float], None] = time.sleep
     emulated: bool = False
+    replica: str = ""
+    """The region for a replica, where the user has named one."""
+    stays: bool = field(default=False, init=False)
+    """Whether all that was made is wanted for another visit."""
+    killed: Run | None = field(default=None, init=False)
+    """A run whose first instance was killed."""
     restores: int = field(default=0, init=False)
     restorers: set[str] = field(default_factory=set, init=False)
     """The instances of the last restore."""
@@ -58,15 +67,18 @@ class Scene:
         while not (value := found()):
             if time.monotonic() > deadline:
                 raise AdminError(f"Waited {minutes:g} minutes in vain for {what}")
-            self.pause(2)
+            self.pause(0.3 if self.emulated else 2)
         return value
 
     @cached_property
     def source(self) -> Stack:
+        name = self.account.source
+        if found := self.account.made(name):
+            return found
         self.account.say("Making a source file system, and an instance beside it")
         vpcs = self.client("ec2").describe_vpcs(VpcIds=[self.network["VpcId"]])["Vpcs"]
         return self.account.create(
-            f"{self.account.name}-source",
+            name,
             {
                 "VpcId": self.network["VpcId"],
                 "VpcCidr": vpcs[0]["CidrBlock"],
@@ -103,6 +115,8 @@ class Scene:
 
     @cached_property
     def stack(self) -> Stack:
+        if found := self.account.made(self.account.name):
+            return found
         url = self.template_url
         self.account.say("Making the backup stack")
         return self.account.create(self.account.name, self.parameters, TemplateURL=url)
@@ -167,58 +181,51 @@ class Scene:
 
     @cached_property
     def backup_mounted(self) -> bool:
-        """The security group of the backup lets in whoever has it; the client has it until its
-        stack is deleted, which is the first to be deleted."""
-        if not self.emulated:
-            groups = [self.source.outputs["SecurityGroup"], self.stack.outputs["EFSSecurityGroup"]]
-            self.client("ec2").modify_instance_attribute(InstanceId=self.instance, Groups=groups)
-        self.mount(self.stack.outputs["BackupEFS"], BACKUP)
+        self.mount_backup(self.stack, BACKUP)
         return True
 
-    def ask(self, **event: str) -> dict[str, Any]:
-        """What the orchestrator answers."""
-        found = self.account.clients("lambda", config=backup_now.ONCE).invoke(
-            FunctionName=self.stack.resource("Orchestrator"),
-            Payload=json.dumps({"mode": "backup", **event}),
-        )
-        answer: dict[str, Any] = json.loads(found["Payload"].read())
-        if "FunctionError" in found:
-            raise AdminError(f"The orchestrator failed: {answer}")
-        return answer
+    def mount_backup(self, stack: Stack, place: str) -> None:
+        """The security group of a backup lets in whoever has it; the client has it until its stack
+        is deleted, which is the first to be deleted."""
+        if not self.emulated:
+            groups = [self.source.outputs["SecurityGroup"], stack.outputs["EFSSecurityGroup"]]
+            self.client("ec2").modify_instance_attribute(InstanceId=self.instance, Groups=groups)
+        self.mount(stack.outputs["BackupEFS"], place)
 
-    def start(self) -> str:
-        """The id of a run that has begun."""
+    @contextmanager
+    def large_file(self) -> Iterator[None]:
+        """In the source, for as long as it takes to catch an instance that copies it."""
+        path = shlex.quote(f"{SOURCE}/{LARGE}")
         _ = self.tree
-        answer = self.ask(action="start")
-        if not backup_now.has_begun(answer):
-            raise AdminError(f"No backup begins: {answer['reason']}")
-        lock = self.client("dynamodb").get_item(
-            TableName=self.table.name, Key={"BackupId": {"S": "lock"}}, ConsistentRead=True
-        )["Item"]
-        return str(lock["Run"]["S"])
+        self.run(f"truncate -s 1G {path}" if self.emulated else f"head -c 8G /dev/urandom >{path}")
+        try:
+            yield
+        finally:
+            self.run(f"rm -f {path}")
 
     @property
-    def table(self) -> RunTable:
-        return RunTable(self.client("dynamodb"), self.stack.resource("EFSDynamoDB"))
+    def soon(self) -> timedelta:
+        """From when on EventBridge Scheduler can be relied upon."""
+        return timedelta(seconds=-1 if self.emulated else 60)
 
-    def ended(self, run: str, minutes: float = 40) -> Run:
-        def over() -> Run | None:
-            found = self.table.run(run)
-            return None if found.running else found
+    @cached_property
+    def replica_region(self) -> str:
+        """One that the account may use, near by if there is such; empty if there is none."""
+        if self.replica:
+            return self.replica
+        found = self.client("ec2").describe_regions()["Regions"]
+        others = {each["RegionName"] for each in found} - {self.region}
+        continent = self.region.partition("-")[0]
+        return min(others, key=lambda r: (r.partition("-")[0] != continent, r), default="")
 
-        found: Run = self.until(f"the run {run} to end", minutes, over)
-        return found
+    @property
+    def runs(self) -> Runs:
+        """Of the backup stack, with the hostile tree in its source."""
+        _ = self.tree
+        return self.runs_of(self.stack)
 
-    def back_up(self) -> Run:
-        self.account.say("Backing up")
-        return self.ended(self.start())
-
-    def need_snapshot(self) -> None:
-        """Raises AdminError when there is none, and none can be made."""
-        if any(run.status == "Success" for run in runs_of(self.table.items())):
-            return
-        if (run := self.back_up()).status != "Success":
-            raise AdminError(f"The backup before it: {run.status}: {run.message}")
+    def runs_of(self, stack: Stack) -> Runs:
+        return Runs(self.account, stack, self.until)
 
     def restore(
         self, meanwhile: Callable[[str], object] = lambda stack: None, **asked: str

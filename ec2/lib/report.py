@@ -74,10 +74,22 @@ VERIFIED = {
     "number_of_files_changed_since": "NumberOfFilesChangedSince",
     "number_of_files_mismatched": "NumberOfFilesMismatched",
 }
+TESTED = {
+    "number_of_files_test_restored": "NumberOfFilesTestRestored",
+    "number_of_files_test_read": "NumberOfFilesTestRead",
+    "number_of_files_test_failed": "NumberOfFilesTestFailed",
+    "size_test_restored": "TestRestoredFileSize",
+    "restore_test_age": "RestoreTestAge",
+}
 PHASES = {"copy": "CreateHardlinks", "directories": "RsyncDelete", "expire": "RemoveSnapshot"}
 # Lines that the engine writes about snapshots, and what was asked for; and those of all of them,
 # which are short and may be some hundred.
-LINES = {"mass_change": "MassChange", "retention": "Retention", "requests": "Requests"}
+LINES = {
+    "mass_change": "MassChange",
+    "not_restorable": "NotRestorable",
+    "retention": "Retention",
+    "requests": "Requests",
+}
 SNAPSHOTS, SNAPSHOT_BYTES = 400, 200
 PUBLISHED = ("Success", "Partial")
 KILLED = 137  # by SIGKILL, which is also what the kernel sends when there is no memory left
@@ -99,7 +111,7 @@ def known(found: Any) -> dict[str, Any]:
         lines = found.get(key)
         lines = [*lines.values()] if isinstance(lines, dict) else lines
         result[key] = [str(line) for line in lines] if isinstance(lines, list) else []
-    for key in (*COUNTS, *VERIFIED, *EXCLUDED):
+    for key in (*COUNTS, *VERIFIED, *EXCLUDED, *TESTED):
         value = found.get(key)
         if isinstance(value, int) and 0 <= value < LARGEST_NUMBER:
             result[key] = int(value)
@@ -170,6 +182,7 @@ def attributes(
     found.update(BackupStopTime=now, EC2Logs=logs)
     phases = result.get("phases", {})
     counts = {**COUNTS, **(VERIFIED if "verify" in phases else {})}
+    counts.update(TESTED if "restore test" in phases else {})
     counts.update(EXCLUDED if result.get("number_of_files_excluded") else {})
     found.update({name: result[key] for key, name in counts.items() if key in result})
     for phase, name in PHASES.items():

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC
 from typing import Any, Literal, assert_never
+from uuid import uuid4
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -69,6 +70,8 @@ SCALE_IN_SECONDS = 360
 AWAIT_SECONDS = 45
 
 ABSENT = f"attribute_not_exists({KEY})"
+# Who is scaling the group in: until when that counts, in seconds since 1970, and an id.
+CALLS = "Calls"
 
 logger = logging.getLogger(__name__)
 
@@ -227,18 +230,27 @@ class Account:
             {"Put": {"TableName": table, "Item": item, "ConditionExpression": ABSENT}}
             for item in (record.to_item(), lock.to_item())
         ]
-        # Whoever scales the group in has looked at the lock before, and has not called yet.
-        nobody_scales_in = {
-            "TableName": table,
-            "Key": {KEY: {"S": SCALE_IN_KEY}},
-            "ConditionExpression": f"{ABSENT} OR #until < :now",
-            "ExpressionAttributeNames": {"#until": "Until"},
-            "ExpressionAttributeValues": {":now": {"N": str(time.time())}},
-        }
         self._transact(
-            [*puts, {"ConditionCheck": nobody_scales_in}],
+            [*puts, self._nobody_scales_in()],
             f"run {lock.run} or another run has begun, or the group is being scaled in",
         )
+
+    def _nobody_scales_in(self) -> dict[str, Any]:
+        """A write for a transaction that holds only then. Whoever scales the group in has looked at
+        the lock before, and may not have called yet; what the dead have noted goes."""
+        calls = (self._item(SCALE_IN_KEY) or {}).get(CALLS)
+        condition: dict[str, Any] = {"ConditionExpression": f"attribute_not_exists({CALLS})"}
+        if calls:
+            if any(float(call.split()[0]) > time.time() for call in calls["SS"]):
+                raise WorldChanged("the group is being scaled in")
+            condition = {
+                "ConditionExpression": f"{CALLS} = :dead",
+                "ExpressionAttributeValues": {":dead": calls},
+            }
+        return {
+            "Delete": {"TableName": self._settings.table, "Key": {KEY: {"S": SCALE_IN_KEY}}}
+            | condition
+        }
 
     def _transact(self, items: list[dict[str, Any]], changed: str) -> None:
         """All writes, provided that all of their conditions hold, or none."""
@@ -259,7 +271,7 @@ class Account:
 
     def _scale_in(self, run: str) -> None:
         """The table knows of it until it is done, and lets no run begin meanwhile."""
-        table, until = self._settings.table, {"N": str(time.time() + SCALE_IN_SECONDS)}
+        table, call = self._settings.table, f"{time.time() + SCALE_IN_SECONDS} {uuid4()}"
         held: dict[str, Any] = {"ConditionExpression": ABSENT}
         if run:
             held = {
@@ -267,18 +279,26 @@ class Account:
                 "ExpressionAttributeNames": {"#run": "Run"},
                 "ExpressionAttributeValues": {":run": {"S": run}},
             }
-        note = {KEY: {"S": SCALE_IN_KEY}, "Until": until}
         self._transact(
             [
                 {"ConditionCheck": {"TableName": table, "Key": {KEY: {"S": LOCK_KEY}}, **held}},
-                {"Put": {"TableName": table, "Item": note}},
+                {"Update": self._noted_call("ADD", call)},
             ],
             f"the lock is not that of run {run} any more",
         )
         try:
             self._set_desired(0)
         finally:
-            self._forget_scale_in(until)
+            self._forget_scale_in(call)
+
+    def _noted_call(self, verb: Literal["ADD", "DELETE"], call: str) -> dict[str, Any]:
+        """Each has a note of its own, so that none forgets another's."""
+        return {
+            "TableName": self._settings.table,
+            "Key": {KEY: {"S": SCALE_IN_KEY}},
+            "UpdateExpression": f"{verb} {CALLS} :call",
+            "ExpressionAttributeValues": {":call": {"SS": [call]}},
+        }
 
     def _await_scale_in(self) -> None:
         deadline = time.monotonic() + AWAIT_SECONDS
@@ -286,10 +306,10 @@ class Account:
             time.sleep(1)
         raise WorldChanged("the instance of the last run has ended itself, or takes long")
 
-    def _forget_scale_in(self, until: dict[str, str]) -> None:
-        """Unless another one, who scales in as well, has noted it since. It runs out by itself."""
+    def _forget_scale_in(self, call: str) -> None:
+        """It runs out by itself."""
         try:
-            self._delete_if(SCALE_IN_KEY, "Until", until)
+            self._dynamodb.update_item(**self._noted_call("DELETE", call))
         except (BotoCoreError, ClientError) as error:
             logger.info("that the group is scaled in stays noted for a while: %s", error)
 
@@ -329,21 +349,17 @@ class Account:
 
     def _release_lock(self, run: str) -> None:
         try:
-            self._delete_if(LOCK_KEY, "Run", {"S": run})
+            self._dynamodb.delete_item(
+                TableName=self._settings.table,
+                Key={KEY: {"S": LOCK_KEY}},
+                ConditionExpression="#run = :run",
+                ExpressionAttributeNames={"#run": "Run"},
+                ExpressionAttributeValues={":run": {"S": run}},
+            )
         except ClientError as error:
             if _code(error) != "ConditionalCheckFailedException":
                 raise
             logger.info("the lock of run %s has been released already", run)
-
-    def _delete_if(self, key: str, name: str, value: dict[str, str]) -> None:
-        """Delete the item, provided that its attribute has this value."""
-        self._dynamodb.delete_item(
-            TableName=self._settings.table,
-            Key={KEY: {"S": key}},
-            ConditionExpression="#name = :value",
-            ExpressionAttributeNames={"#name": name},
-            ExpressionAttributeValues={":value": value},
-        )
 
     def _schedule(self, schedule: Schedule) -> None:
         event = {"mode": "backup", "action": schedule.action, "backup_id": schedule.run}

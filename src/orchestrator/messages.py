@@ -58,6 +58,7 @@ LOOK_FURTHER = (
 )
 
 MASS_CHANGE = "Mass change"
+NOT_RESTORABLE = "Not restorable"
 
 # The order in which a person asks: what happened, what now, to what, when, how much, what else.
 ORDER = (
@@ -75,6 +76,7 @@ ORDER = (
     "IntervalTag",
     "RetainPeriod",
     "MassChange",
+    "NotRestorable",
     "Requests",
     "Retention",
     "BackupStartTime",
@@ -152,16 +154,44 @@ def account_of(record: Record, settings: Settings) -> dict[str, Value]:
 
 def mass_change(record: Record, settings: Settings) -> tuple[Notify, ...]:
     """A notification of its own for a run before which most files were changed or removed."""
-    found = record.attributes.get("MassChange")
-    if not isinstance(found, list) or not found:
-        return ()
-    attributes: dict[str, Value] = {
-        "BackupStatus": MASS_CHANGE,
-        "Message": found[0],
-        "WhatToDo": "Was this meant? changes.txt.gz in the log bucket under efs-backup-log lists "
+    return _special(
+        record,
+        settings,
+        "MassChange",
+        MASS_CHANGE,
+        "Was this meant? changes.txt.gz in the log bucket under efs-backup-log lists "
         "all that changed. If it was not, restore the snapshot that is held, by its name: make "
         f"restore STACK={settings.stack} SNAPSHOT=NAME DRYRUN=yes shows what that would change. If "
         f"it was, let it expire: make release STACK={settings.stack} NAME=NAME",
+    )
+
+
+def not_restorable(record: Record, settings: Settings) -> tuple[Notify, ...]:
+    """Likewise for a test in which not all files of the snapshots could be restored."""
+    return _special(
+        record,
+        settings,
+        "NotRestorable",
+        NOT_RESTORABLE,
+        "The backup was made; older snapshots have files that cannot be restored as they were "
+        "backed up. See which snapshots have other versions of them: make find "
+        f"STACK={settings.stack} FILE=/PATH. If the source has one as it was, touch it there, and "
+        "the next backup copies it anew. If there are many, check whole "
+        "snapshots, as docs/verification.md says.",
+    )
+
+
+def _special(
+    record: Record, settings: Settings, attribute: str, status: str, what_to_do: str
+) -> tuple[Notify, ...]:
+    """What the attribute says, first as a whole, then by examples."""
+    found = record.attributes.get(attribute)
+    if not isinstance(found, list) or not found:
+        return ()
+    attributes: dict[str, Value] = {
+        "BackupStatus": status,
+        "Message": found[0],
+        "WhatToDo": what_to_do,
         "Logs": _where_it_says_why(record, settings),
         "BackupId": record.backup_id,
         "SourceEfsId": settings.source_efs,

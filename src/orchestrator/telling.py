@@ -66,7 +66,7 @@ def _announce(
 
 
 def report(record: Record, settings: Settings) -> tuple[Notify, ...]:
-    special = messages.mass_change(record, settings)
+    special = messages.mass_change(record, settings) + messages.not_restorable(record, settings)
     is_well = record.status == SUCCESS and not record.failed(Hook.AFTER)
     if is_well and not settings.notify_success:
         return special
@@ -92,6 +92,8 @@ def _run_metrics(record: Record) -> tuple[PublishMetrics, ...]:
         data.append(Datum("FilesTransferred", "Count", files))
     if (failed := record.number("NumberOfFilesFailed")) is not None:
         data.append(Datum("FilesFailed", "Count", failed))
+    if (untested := record.number("RestoreTestAge")) is not None:
+        data.append(Datum("RestoreTestAge", "Seconds", untested))
     if (size := record.number("TotalTransferredFileSize")) is not None:
         data.append(Datum("BytesTransferred", "Bytes", size))
     return (PublishMetrics(tuple(data), ended),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +14,16 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from admin import logs
 from admin.acceptance import __main__ as command
-from admin.acceptance import report
+from admin.acceptance import backups, report
 from admin.acceptance.account import TAG, Account, Journal
+from admin.acceptance.found import Found
 from admin.acceptance.kept import KINDS, Kept
-from admin.acceptance.rows import ROWS, Found, Row, chosen
+from admin.acceptance.rows import COLD, ROWS, Row, chosen
+from admin.acceptance.runs import Runs
 from admin.command import AdminError, Given
+from admin.runs import Run
 from tests.cloudformation import aws_environment
 from tests.stubs import Checked
 
@@ -81,7 +86,7 @@ MAKERS: dict[str, Callable[[], str]] = dict(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_kept_is_tagged_and_deleted(kind: str) -> None:
-    kept = Kept(kind, MAKERS[kind](), boto3.client)
+    kept = Kept(kind, MAKERS[kind](), connect, REGION)
     assert kept.exists()
     assert not kept.has_tag(TAG, NAME)
     kept.tag("mine", "before")
@@ -90,6 +95,44 @@ def test_what_is_kept_is_tagged_and_deleted(kind: str) -> None:
     assert kept.tags() == {"mine": "before", TAG: NAME}
     kept.delete()
     assert not kept.exists()
+
+
+REPLICATIONS: dict[str, dict[str, Any]] = {}
+"""By its source. Moto knows none."""
+
+
+class Replicated:
+    """EFS, with replications."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def describe_replication_configurations(self, FileSystemId: str) -> dict[str, Any]:
+        found = [
+            replication
+            for source, replication in REPLICATIONS.items()
+            if FileSystemId in (source, replication["Destinations"][0]["FileSystemId"])
+        ]
+        if not found:
+            error = {"Error": {"Code": "ReplicationNotFound", "Message": "none"}}
+            raise ClientError(error, "DescribeReplicationConfigurations")
+        return {"Replications": found}
+
+    def delete_replication_configuration(self, SourceFileSystemId: str) -> None:
+        del REPLICATIONS[SourceFileSystemId]
+
+    def delete_file_system(self, FileSystemId: str) -> None:
+        for source, replication in REPLICATIONS.items():
+            assert FileSystemId not in (source, replication["Destinations"][0]["FileSystemId"])
+        self._client.delete_file_system(FileSystemId=FileSystemId)
+
+
+def connect(service: str, **options: Any) -> Any:
+    client = boto3.client(service, **options)  # type: ignore[call-overload]
+    return Checked(Replicated(client), service) if service == "efs" else client
 
 
 class Stacks:
@@ -141,10 +184,10 @@ class Here:
 
     said: list[str]
 
-    def clients(self, service: str, **_: Any) -> Any:
+    def clients(self, service: str, **options: Any) -> Any:
         if service == "cloudformation":
             return Checked(self.stacks, service)
-        return boto3.client(service)  # type: ignore[call-overload]
+        return connect(service, **options)
 
     @property
     def account(self) -> Account:
@@ -152,7 +195,7 @@ class Here:
 
 
 def exist(*identities: tuple[str, str]) -> list[bool]:
-    return [Kept(kind, identity, boto3.client).exists() for kind, identity in identities]
+    return [Kept(kind, identity, connect, REGION).exists() for kind, identity in identities]
 
 
 def test_own_stacks_are_deleted_with_what_they_leave_and_nothing_else() -> None:
@@ -180,15 +223,15 @@ def test_a_stack_without_the_tag_is_left_alone_whatever_its_name() -> None:
 
 def test_what_a_crash_left_between_a_stack_and_its_resources() -> None:
     tagged, bare = make_file_system(), boto3.client("efs").create_file_system()["FileSystemId"]
-    Kept(KINDS[0], tagged, boto3.client).tag(TAG, NAME)
+    Kept(KINDS[0], tagged, connect, REGION).tag(TAG, NAME)
     here = Here(Stacks())
     here.account.note(NAME)
-    here.journal.kept = [[KINDS[0], tagged], [KINDS[0], bare], [KINDS[0], "fs-01234567"]]
+    here.journal.kept = [[KINDS[0], efs, REGION] for efs in (tagged, bare, "fs-01234567")]
     here.journal.write()
     again = Here(Stacks())
     assert again.account.remove_all() == [bare]
     assert exist((KINDS[0], tagged), (KINDS[0], bare)) == [False, True]
-    assert json.loads(again.journal.path.read_text())["kept"] == [[KINDS[0], bare]]
+    assert json.loads(again.journal.path.read_text())["kept"] == [[KINDS[0], bare, REGION]]
 
 
 def test_it_is_noted_before_it_is_deleted() -> None:
@@ -204,7 +247,7 @@ def test_it_is_noted_before_it_is_deleted() -> None:
     stacks.delete_stack = killed  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         here.account.remove_all()
-    assert Journal.read(NAME, REGION).kept == [list(resource)]
+    assert Journal.read(NAME, REGION).kept == [[*resource, REGION]]
     assert Journal.read(NAME, REGION).stacks == [NAME]
 
 
@@ -227,6 +270,29 @@ def test_what_is_still_being_made_is_waited_for() -> None:
     assert exist(resource) == [False]
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_replica_is_deleted_also_when_no_replication_names_it_any_more(ended: bool) -> None:
+    elsewhere = connect("efs", region_name="eu-central-1")
+    replica, other = (
+        elsewhere.create_file_system(CreationToken=token)["FileSystemId"] for token in "ro"
+    )
+    source = make_file_system()
+    REPLICATIONS[source] = {
+        "SourceFileSystemId": source,
+        "Destinations": [{"FileSystemId": replica, "Region": "eu-central-1", "Status": "ENABLED"}],
+    }
+    stacks = Stacks(**{NAME: OWN})
+    stacks.resources = {NAME: [(KINDS[0], source)]}
+    here = Here(stacks)
+    if ended:
+        here.account._tagged(NAME)
+        del REPLICATIONS[source]
+    assert Here(stacks).account.remove_all() == []
+    assert REPLICATIONS == {}
+    (left,) = elsewhere.describe_file_systems()["FileSystems"]
+    assert left["FileSystemId"] == other
+
+
 def test_a_stack_of_another_name_is_not_noted() -> None:
     with pytest.raises(AssertionError):
         Here(Stacks()).account.note("production")
@@ -242,10 +308,9 @@ def test_only_what_is_chosen_is_tried() -> None:
     assert {row.letter for row in chosen("")} == {r.letter for r in ROWS if r.by_default}
     assert [row.letter for row in chosen("d, c")] == ["c", "d"]
     assert list(chosen("all")) == list(ROWS)
-    with pytest.raises(AdminError, match="i: cold storage stays cold"):
-        list(chosen("c,i"))
-    with pytest.raises(AdminError, match="z: is no row"):
-        list(chosen("z"))
+    assert [row.letter for row in chosen("i,c")] == ["c", "i"]
+    with pytest.raises(AdminError, match="it has z"):
+        list(chosen("c,z"))
 
 
 ROW = Row("x", "A row", "nothing", lambda scene: Found(True, "it"))
@@ -311,7 +376,7 @@ def test_whatever_ends_it_everything_is_removed(
         ({"YES": "no"}, "YES=yes"),
         ({"SUBNETS": "subnet-1"}, "SUBNETS are two"),
         ({"VPC": ""}, "VPC is missing"),
-        ({"ONLY": "q"}, "q: is no row"),
+        ({"ONLY": "q"}, "it has q"),
         ({"CLEAN": "production"}, "CLEAN is 'production'"),
         ({"CLEANUP": "x"}, "Unknown: CLEANUP"),
     ],
@@ -321,6 +386,137 @@ def test_nothing_begins_without_what_it_takes(
 ) -> None:
     with pytest.raises(AdminError, match=said):
         command.COMMAND.carry_out(given(**{**VALUES, **values}))
+    assert removed == []
+
+
+def test_the_end_of_a_window_is_brought_forward_and_nothing_else_of_it_is_changed() -> None:
+    scheduler = boto3.client("scheduler")
+    scheduler.create_schedule_group(Name="group")
+    target = {"Arn": "arn:aws:lambda:x", "RoleArn": "arn:aws:iam:y", "Input": '{"action": "stop"}'}
+    scheduler.create_schedule(
+        Name="run",
+        GroupName="group",
+        ScheduleExpression="at(2099-01-01T00:00:00)",
+        ScheduleExpressionTimezone="UTC",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        ActionAfterCompletion="DELETE",
+        Target=target,
+    )
+    before = scheduler.get_schedule(Name="run", GroupName="group")
+    stack = SimpleNamespace(resource=lambda name: {"ScheduleGroup": "group"}[name])
+    account = SimpleNamespace(clients=connect)
+    runs = Runs(account, stack, lambda *_: None)  # type: ignore[arg-type]
+    runs.end_window("run", timedelta(minutes=1))
+    after = scheduler.get_schedule(Name="run", GroupName="group")
+    due = datetime.strptime(after.pop("ScheduleExpression"), "at(%Y-%m-%dT%H:%M:%S)")
+    assert timedelta() < due.replace(tzinfo=UTC) - datetime.now(UTC) <= timedelta(minutes=1)
+    for name in ("ScheduleExpression", "LastModificationDate", "ResponseMetadata"):
+        before.pop(name, None)
+        after.pop(name, None)
+    assert after == before
+
+
+def test_what_an_instance_says_of_the_lock_is_quoted_with_when_it_had_it() -> None:
+    log = "1  mounted\n2  another run is working; waiting for its lock\n3  copying\n4  published\n"
+    texts = {"a/cloud-init-output.log": log, "b/rsync.log": "", "b/changes.txt.gz": "no text"}
+    bucket = SimpleNamespace(
+        logs_of=lambda run: [logs.Log(key, 1) for key in texts],
+        end_of=lambda found: texts[found.key],
+    )
+    found = list(backups.of_lock(bucket, None))  # type: ignore[arg-type]
+    assert found == ["2  another run is working; waiting for its lock", "3  copying"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "answered"),
+    [
+        ("The Launch Configuration creation operation is not available in your account.", False),
+        ("another reason", True),
+    ],
+)
+def test_an_account_in_which_version_15_cannot_be_is_no_fault(reason: str, answered: bool) -> None:
+    def create(*_: Any, TemplateBody: str) -> None:
+        assert f"    {REGION}: " + "{InstanceSize" in TemplateBody
+        raise AdminError(f"The stack: {reason}")
+
+    scene = SimpleNamespace(
+        tree=True,
+        region=REGION,
+        network={},
+        account=SimpleNamespace(name=NAME, create=create),
+        source=SimpleNamespace(outputs={"FileSystem": "fs-1"}),
+    )
+    if answered:
+        with pytest.raises(AdminError, match=reason):
+            backups.upgraded(scene)  # type: ignore[arg-type]
+    else:
+        assert backups.upgraded(scene).as_expected is None  # type: ignore[arg-type]
+
+
+class Visited:
+    """A scene whose backup is measured by EFS."""
+
+    region = REGION
+
+    def __init__(self, *in_ia: int) -> None:
+        self.sizes = [
+            {"ValueInIA": size, "Timestamp": datetime.now(UTC) + timedelta(hours=number - 1)}
+            for number, size in enumerate(in_ia)
+        ]
+        run = Run({"BackupId": "run", "BackupStatus": "Success"})
+        self.runs = SimpleNamespace(back_up=lambda: run)
+        self.stack = SimpleNamespace(outputs={"BackupEFS": "fs-1"})
+        self.account = SimpleNamespace(name=NAME, say=lambda text: None)
+        self.stays = self.tree = False
+
+    def client(self, service: str) -> Any:
+        size = self.sizes.pop(0) if len(self.sizes) > 1 else self.sizes[0]
+        described = {"FileSystems": [{"SizeInBytes": size}]}
+        return SimpleNamespace(describe_file_systems=lambda FileSystemId: described)
+
+    def run(self, script: str) -> str:
+        return ""
+
+    def until(self, what: str, minutes: float, found: Callable[[], Any]) -> Any:
+        return next(value for value in iter(found, object()) if value)
+
+
+@pytest.mark.parametrize(
+    ("in_ia", "expected", "stays"),
+    [((0,), None, True), ((9, 9, 9), True, False), ((9, 9, 8), False, False)],
+)
+def test_cold_storage_takes_two_visits(
+    in_ia: tuple[int, ...], expected: bool | None, stays: bool
+) -> None:
+    scene = Visited(*in_ia)
+    found = COLD.check(scene)  # type: ignore[arg-type]
+    assert (found.as_expected, scene.stays) == (expected, stays)
+    assert not stays or f"AGAIN={NAME}" in found.text
+
+
+def test_what_a_second_visit_wants_stays_and_else_nothing_does(
+    monkeypatch: pytest.MonkeyPatch, removed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def leave(scene: Any) -> Found:
+        scene.stays = True
+        return Found(None, "come again")
+
+    rows(monkeypatch, leave)
+    assert command.COMMAND.carry_out(given(**VALUES, YES="yes")) == 0
+    assert removed == []
+    assert "CLEAN=efs-acceptance-" in capsys.readouterr().out
+    rows(monkeypatch, leave, raise_(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        command.COMMAND.carry_out(given(**VALUES, YES="yes"))
+    assert len(removed) == 1
+
+
+def test_a_second_visit_is_to_something_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch, removed: list[str]
+) -> None:
+    monkeypatch.setattr(Account, "is_own", lambda account, stack: False)
+    with pytest.raises(AdminError, match="There is no stack"):
+        command.COMMAND.carry_out(given(REGION=REGION, AGAIN=NAME))
     assert removed == []
 
 

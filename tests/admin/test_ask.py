@@ -4,6 +4,7 @@ import datetime
 import gzip
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,24 +33,25 @@ class Bucket:
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects
         self.downloads: list[str] = []
+        self.days: Counter[str] = Counter()
+        """After the first one, on which an object was written."""
 
     def get_paginator(self, name: str) -> "Bucket":
         assert name == "list_objects_v2"
         return self
 
-    def paginate(self, Bucket: str, Prefix: str) -> list[dict[str, Any]]:
+    def paginate(self, Bucket: str, Prefix: str, Delimiter: str = "") -> list[dict[str, Any]]:
         assert Bucket == "logs"
-        time = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
+        if Delimiter:
+            assert (Prefix, Delimiter) == ("catalog/", "/")
+            found = {f"catalog/{key.split('/')[1]}/" for key in self.objects}
+            return [{}, {"CommonPrefixes": [{"Prefix": each} for each in found]}]
         keys = sorted(key for key in self.objects if key.startswith(Prefix))
-        return [{"Contents": [self._entry(key, time)]} for key in keys] + [{}]
+        return [{"Contents": [self._entry(key)]} for key in keys] + [{}]
 
-    def _entry(self, key: str, time: datetime.datetime) -> dict[str, Any]:
+    def _entry(self, key: str) -> dict[str, Any]:
+        time = datetime.datetime(2026, 11, 20 + self.days[key], tzinfo=datetime.UTC)
         return {"Key": key, "ETag": str(hash(self.objects[key])), "LastModified": time}
-
-    def list_objects_v2(self, Bucket: str, Prefix: str, Delimiter: str) -> dict[str, Any]:
-        assert (Prefix, Delimiter) == ("catalog/", "/")
-        found = {f"catalog/{key.split('/')[1]}/" for key in self.objects}
-        return {"CommonPrefixes": [{"Prefix": each} for each in found]}
 
     def download_file(self, bucket: str, key: str, path: str) -> None:
         self.downloads.append(key.partition("/")[2].partition("/")[2])
@@ -266,6 +268,13 @@ def test_a_label_that_cloudformation_does_not_tell(bucket: Bucket) -> None:
     bucket.objects = {"catalog/täglich/snapshots.json": b"", "catalog/other/snapshots.json": b""}
     assert catalogs.prefix_of(bucket, "logs", "t?glich") == "catalog/täglich/"
     assert catalogs.prefix_of(bucket, "logs", "t?") == "catalog/t?/"
+
+
+@pytest.mark.parametrize("newest", ["büro", "bäro"])
+def test_of_labels_that_look_alike_it_is_that_of_the_last_backup(newest: str) -> None:
+    bucket = Bucket({f"catalog/{label}/{LIST}": b"" for label in ("büro", "bäro", "b\u00e9")})
+    bucket.days[f"catalog/{newest}/{LIST}"] = 1
+    assert catalogs.prefix_of(bucket, "logs", "b?ro") == f"catalog/{newest}/"
 
 
 def test_a_stack_of_an_older_release() -> None:

@@ -28,6 +28,8 @@ BOOKKEEPING = (
     ".readers",
     ".daily.spare",
     ".daily.snapshots",
+    ".daily.tests",
+    ".daily.untold",
 )
 LISTS = ("digests", "sharing", "directories", "catalog", "changes")
 

@@ -9,6 +9,7 @@
  *   FAULT_TWICE=inode, FAULT_UNSEEN=inode   it comes twice in a listing, or not at all
  *   FAULT_CLOCK=seconds              the clock of this machine has jumped by that once a directory
  *                                    was read
+ *   FAULT_FREE=file                  file systems have as many bytes free as that file says
  *   FAULT_SYNC=file                  files that get another name before they are on storage are
  *                                    named in that file: what a power cut would leave is anything
  */
@@ -23,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,6 +88,21 @@ int open64(const char *path, int flags, ...) {
   int mode = flags & O_CREAT ? va_arg(rest, int) : 0;
   va_end(rest);
   return state_fails(path, flags) ? -1 : next(path, flags, mode);
+}
+
+int fstatvfs64(int descriptor, struct statvfs64 *info) {
+  static int (*next)(int, struct statvfs64 *);
+  const char *told = getenv("FAULT_FREE");
+  unsigned long bytes = 0;
+  if (next == NULL)
+    *(void **)&next = dlsym(RTLD_NEXT, "fstatvfs64");
+  int result = next(descriptor, info);
+  FILE *file = told == NULL ? NULL : fopen(told, "r");
+  if (result == 0 && file != NULL && fscanf(file, "%lu", &bytes) == 1)
+    info->f_bavail = bytes / info->f_frsize;
+  if (file != NULL)
+    fclose(file);
+  return result;
 }
 
 static ino_t synced[1000];

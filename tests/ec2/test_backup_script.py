@@ -27,6 +27,8 @@ RETAIN=7
 FOLDER_LABEL=efs-backup
 MAX_FAILED_PERCENT=1
 VERIFY_PERCENT=0
+RESTORE_TEST_PERCENT=0
+EXCLUDE_CACHES=No
 RETAIN_WEEKLY=0
 RETAIN_MONTHLY=0
 HOLD_ON_CHANGE_PERCENT=50
@@ -165,6 +167,44 @@ def test_a_backup_that_publishes_nothing_leaves_the_catalogs_of_the_bucket_alone
     assert not instance.calls_of("s3 sync")
 
 
+def test_caches_are_left_out_and_restores_tested_as_the_parameters_say(
+    instance: BackupInstance,
+) -> None:
+    cache = instance.root / "mnt/source/cache"
+    cache.mkdir()
+    (cache / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55")
+    (cache / "made anew").write_text("content")
+    instance.boot(EXCLUDE_CACHES="Yes", RESTORE_TEST_PERCENT="100")
+    record = instance.record
+    assert (record["BackupStatus"], record["NumberOfFilesExcluded"]) == ("Success", "1")
+    assert (record["NumberOfFilesTestRestored"], record["RestoreTestAge"]) == ("2", "0")
+    assert "efs-backup-log/restore-test.log" in instance.logs
+
+
+def test_a_mass_change_is_said_until_it_is_in_the_record_or_was_sent(
+    instance: BackupInstance,
+) -> None:
+    untold = instance.root / "mnt/backup/efs-backup/.daily.untold"
+
+    def boot(text: str, fails: str = "") -> None:
+        for number in range(1000 if text else 0):
+            (instance.root / f"mnt/source/{number}").write_text(text)
+        shutil.rmtree(instance.root / "run/efs-backup", ignore_errors=True)
+        instance.boot(fails)
+
+    boot("first")
+    assert not untold.exists()
+    boot("another", fails="update-item --cli-input-json|sns publish")
+    assert untold.exists()
+    boot("")
+    said = json.dumps(instance.record["MassChange"])
+    assert "an earlier backup could not tell: 1000 of 1001 files" in said
+    assert not untold.exists()
+    boot("a third", fails="update-item --cli-input-json")
+    assert "MassChange" in (instance.root / "run/efs-backup/message.json").read_text()
+    assert not untold.exists()
+
+
 def test_a_kernel_that_cannot_be_set_changes_nothing(instance: BackupInstance) -> None:
     (instance.root / "proc/sys/fs/protected_hardlinks").mkdir()
     instance.boot()
@@ -179,6 +219,7 @@ def test_a_kernel_that_cannot_be_set_changes_nothing(instance: BackupInstance) -
         ("", {"FOLDER_LABEL": "a/b"}, "Unsuccessful", "'a/b' contains '/'"),
         ("", {"RETAIN": "1.5"}, "Unsuccessful", "not '1.5'"),
         ("", {"VERIFY_PERCENT": "1.5"}, "Unsuccessful", "not '1.5'"),
+        ("", {"RESTORE_TEST_PERCENT": "2.5"}, "Unsuccessful", "not '2.5'"),
         ("", {"MAX_FAILED_PERCENT": "2.5"}, "Unsuccessful", "not '2.5'"),
     ],
 )

@@ -24,7 +24,7 @@ from engine.command.outcome import Refused
 from engine.history.catalog import Version, entries, escaped, unescaped
 from engine.history.compare import compare
 from engine.history.members import Member, with_sizes
-from engine.history.search import Pattern, Question, Range, matcher, search
+from engine.history.search import Pattern, Question, Range, search
 from engine.history.shown import names, table
 from engine.history.upkeep import InFolder, members_of
 from engine.snapshots.folder import SnapshotFolder
@@ -428,7 +428,7 @@ def test_long_paths_are_in_it(backup: Backup) -> None:
 )
 def test_patterns(glob: str, matching: list[str], others: list[str]) -> None:
     pattern = Pattern.glob(glob)
-    matches = matcher([pattern])
+    matches = pattern.matches
     for path in matching:
         assert matches(path.encode()), path
         assert pattern.letters in escaped(path.encode())
@@ -437,10 +437,10 @@ def test_patterns(glob: str, matching: list[str], others: list[str]) -> None:
 
 
 def test_a_path_is_taken_literally() -> None:
-    matches = matcher([Pattern.path("/a/[x]*")])
+    matches = Pattern.path("/a/[x]*").matches
     assert matches(b"a/[x]*")
     assert matches(b"a/[x]*/below")
-    assert matcher([Pattern.path("a//b/")])(b"a/b")
+    assert Pattern.path("a//b/").matches(b"a/b")
     assert not matches(b"a/x1")
 
 

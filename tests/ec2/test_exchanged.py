@@ -14,7 +14,7 @@ import pytest
 
 from .conftest import Backup, read_tree
 from .test_history import new_seed
-from .test_interruptions import a_running_job, fill, slow_rsync, wait_for
+from .test_interruptions import a_running_job, ask_to_stop, fill, slow_rsync, wait_for
 
 RELEASE = 1_577_000_000 * 10**9
 
@@ -150,8 +150,7 @@ def test_exchanged_between_a_stopped_run_and_the_next(
         process = backup.start(jobs="1")
         wait_for("a running job", a_running_job(backup))
         time.sleep(0.5)
-        process.send_signal(signal.SIGTERM)
-        time.sleep(1)  # for it to be noticed before the job that it waits for ends
+        ask_to_stop(process)
         go.touch()
         assert backup.finish(process).result["outcome"] == "stopped"
         for path in (go, home / "running"):
@@ -198,8 +197,7 @@ def test_what_a_stopped_run_compared_is_not_compared_again(
         process = backup.start()
         wait_for("a running job", a_running_job(backup))
         time.sleep(0.5)
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.7)
+        ask_to_stop(process)
         process.send_signal(signal.SIGTERM)
         outcome = backup.finish(process)
     assert (outcome.exit_code, outcome.result["number_of_files_checked"]) == (3, 50)

@@ -177,6 +177,17 @@ def test_a_pattern_that_makes_no_sense_is_refused(backup: Backup, source: Path) 
     assert backup.names() == []
 
 
+@pytest.mark.parametrize("pattern", ["*/", "/*/", "**/", "/**/", "?*/"])
+def test_a_pattern_that_excludes_every_directory_is_a_warning(
+    backup: Backup, source: Path, pattern: str
+) -> None:
+    """rsync takes it, and somebody may want the files at the top alone."""
+    result = backup.must_publish(exclude=pattern).result
+    assert paths(backup.snapshot(0)) == {"kept", "y.tmp"}
+    (warning,) = result["warnings"]
+    assert warning.startswith(f"the pattern '{pattern}' excludes every directory")
+
+
 @pytest.mark.parametrize(
     "patterns", ["kept|y.tmp|/a/|cache/", "[a-z]*", "kept|*.tmp|4|/cache/", "*/|kept|y*"]
 )

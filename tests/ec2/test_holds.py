@@ -301,6 +301,41 @@ def test_killed_between_holding_and_publishing_it_holds_no_other(
     assert backup.verify(0).exit_code == 0
 
 
+def test_a_mass_change_that_nobody_was_told_is_said_by_the_next_run(
+    backup: Backup, faults: str
+) -> None:
+    """Killed after publishing; and then as long as it is held, and nobody says that he knows."""
+    fill(backup, 1000, "first")
+    backup.must_publish(hold_on_change_percent="50")
+    fill(backup, 1000, "second")
+    prefix = ["env", f"LD_PRELOAD={faults}", "FAULT_STATE=.daily.snapshots", "FAULT_SKIP=0"]
+    killed = backup.run([*prefix, "FAULT_ERRNO=0"], hold_on_change_percent="50")
+    assert (killed.exit_code, killed.result) == (-9, {})
+    (held,) = [name for name in backup.names() if name.startswith("held.")]
+    assert (backup.snapshot(0) / "file 0").read_text() == "second 0"
+    untold = backup.target / backup.label / ".daily.untold"
+    for _ in range(2):
+        result = backup.must_publish(hold_on_change_percent="50").result
+        summary, *examples = result["mass_change"]
+        assert summary.startswith("an earlier backup could not tell: 1000 of 1000 files were")
+        assert (held in summary, len(examples), result["warnings"]) == (True, 10, [summary])
+    untold.write_text("[]")
+    (damaged,) = backup.must_publish(hold_on_change_percent="50").result["mass_change"]
+    assert "is damaged" in damaged
+    assert backup.must_publish(hold_on_change_percent="50").result["mass_change"] == []
+    untold.write_text(json.dumps({"held": "held.released", "said": ["said"]}))
+    assert backup.must_publish(hold_on_change_percent="50").result["mass_change"] == []
+    assert not untold.exists()
+
+
+def test_what_is_said_on_a_terminal_is_said_once(backup: Backup) -> None:
+    fill(backup, 1000, "first")
+    backup.must_publish(hold_on_change_percent="50")
+    fill(backup, 1000, "second")
+    assert "1000 of 1000 files" in backup.run(hold_on_change_percent="50", result=None).stderr
+    assert not (backup.target / backup.label / ".daily.untold").exists()
+
+
 def test_requests_are_obeyed_first_and_answered(backup: Backup) -> None:
     for night in range(3):
         publish(backup, night)

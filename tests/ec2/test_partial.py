@@ -13,7 +13,7 @@ import pytest
 
 from .conftest import Backup, Outcome, check_digests, read_tree
 from .test_history import UNPRIVILEGED
-from .test_interruptions import slow_rsync, wait_for
+from .test_interruptions import ask_to_stop, slow_rsync, wait_for
 
 OLD, NEW = 1_577_000_000 * 10**9, 1_578_000_000 * 10**9
 
@@ -233,8 +233,7 @@ while true; do sleep 1; done
         patch.setenv("PATH", slow_rsync(backup.home / "shim", body)["PATH"])
         process = backup.start()
         wait_for("the copy of the file", (going_on.exists() for _ in itertools.count()))
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.7)
+        ask_to_stop(process)
         process.send_signal(signal.SIGTERM)
         outcome = backup.finish(process)
     going_on.unlink()

@@ -215,6 +215,18 @@ def test_what_was_not_copied_is_counted(tmp_path: Path) -> None:
     assert message["Errors"] == PARTIAL["errors"]
 
 
+def test_what_was_restored_for_a_test_is_counted_if_there_was_one(tmp_path: Path) -> None:
+    tested = {"number_of_files_test_restored": 7, "restore_test_age": 86400}
+    phases = {"restore test": {"start": "2026-11-20T02:00:00Z", "stop": "2026-11-20T02:01:00Z"}}
+    found = plain(report(tmp_path, {**PUBLISHED, **tested, "phases": phases}))
+    assert (found["NumberOfFilesTestRestored"], found["RestoreTestAge"]) == (7, 86400)
+    killed = {**tested, "restore_test_age": None}
+    assert "RestoreTestAge" not in plain(
+        report(tmp_path, {**PUBLISHED, **killed, "phases": phases})
+    )
+    assert "RestoreTestAge" not in plain(report(tmp_path, {**PUBLISHED, **tested}))
+
+
 def test_what_was_excluded_is_counted(tmp_path: Path) -> None:
     excluded = {"number_of_files_excluded": 5, "size_excluded": 4096}
     found = plain(report(tmp_path, {**PUBLISHED, **excluded}))
@@ -431,11 +443,13 @@ def test_what_became_of_snapshots_is_in_the_record(tmp_path: Path) -> None:
         "retention": ["daily.7 becomes weekly.0: why"],
         "requests": {"a": "daily.3 is held"},
         "mass_change": ["900 of 1000 files", "'a'"],
+        "not_restorable": ["2 files", "'b'"],
     }
     found = plain(report(tmp_path, result))
     assert found["Retention"] == ["daily.7 becomes weekly.0: why"]
     assert found["Requests"] == ["daily.3 is held"]
     assert found["MassChange"] == ["900 of 1000 files", "'a'"]
+    assert found["NotRestorable"] == ["2 files", "'b'"]
     assert len(found["Snapshots"]) == 400
     assert found["Snapshots"][399].startswith(r"daily.399 2026-11-20T02:00:11Z complete: \x1b xxx")
     assert len((tmp_path / "update.json").read_bytes()) < 200_000
@@ -443,7 +457,7 @@ def test_what_became_of_snapshots_is_in_the_record(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [None, 1, "text", {"a": {}}, [[1]]])
 def test_lists_of_another_kind_keep_no_run_from_being_reported(tmp_path: Path, value: Any) -> None:
-    names = ("snapshots", "retention", "requests", "mass_change")
+    names = ("snapshots", "retention", "requests", "mass_change", "not_restorable")
     found = plain(report(tmp_path, {**PUBLISHED, **dict.fromkeys(names, value)}))
     assert found["BackupStatus"] == "Success"
 

@@ -77,6 +77,8 @@ PLAIN = {
     "Retain": "7",
     "MaxFailedPercent": "1",
     "VerifyPercent": "0",
+    "RestoreTestPercent": "0",
+    "ExcludeCaches": "No",
     "RetainWeekly": "0",
     "RetainMonthly": "0",
     "HoldOnChangePercent": "50",

@@ -318,7 +318,7 @@ class TestGroup:
         for action, count in ((ScaleOut(), 1), (ScaleOut(), 1), (ScaleIn(""), 0), (ScaleIn(""), 0)):
             account.apply(action)
             assert len(cloud.instances()) == count
-        assert cloud.item("scale-in") is None
+        assert cloud.item("scale-in") == {"BackupId": {"S": "scale-in"}}
 
     def test_the_capacity_of_another_run_stays(self, account: Account, cloud: Cloud) -> None:
         """A stop that comes late has read the world of before."""
@@ -377,21 +377,60 @@ class TestGroup:
         self, account: Account, cloud: Cloud
     ) -> None:
         now = time.time()
-        cloud.instance_writes("scale-in", BackupId={"S": "scale-in"}, Until={"N": str(now + 60)})
-        with pytest.raises(WorldChanged):
+        dead = {"SS": [f"{now - 1} a", f"{now - 2} b"]}
+        cloud.instance_writes("scale-in", BackupId={"S": "scale-in"}, Calls=dead)
+        alive = {"SS": [*dead["SS"], f"{now + 60} c"]}
+        cloud.instance_writes("scale-in", Calls=alive)
+        with pytest.raises(WorldChanged, match="being scaled in"):
             account.apply(BeginRun(RECORD, LOCK))
-        cloud.instance_writes("scale-in", Until={"N": str(now - 1)})
+        cloud.instance_writes("scale-in", Calls=dead)
         account.apply(BeginRun(RECORD, LOCK))
+        assert cloud.item("scale-in") is None
 
-    def test_one_that_scales_in_does_not_forget_another(
+    def test_one_that_begins_to_scale_in_while_a_run_begins_is_seen(
         self, account: Account, cloud: Cloud
     ) -> None:
-        def while_another_does(**request: Any) -> None:
-            cloud.instance_writes("scale-in", Until={"N": "9999999999.5"})
+        """Between the look at the note and the transaction, with the dead and without."""
+        transact = account._transact
+        for calls in ({}, {"Calls": {"SS": [f"{time.time() - 1} dead"]}}):
+            cloud.instance_writes("scale-in", BackupId={"S": "scale-in"}, **calls)
+
+            def after_another(*arguments: Any) -> None:
+                account._dynamodb.update_item(**account._noted_call("ADD", "9999999999 alive"))
+                transact(*arguments)
+
+            with (
+                mock.patch.object(account, "_transact", after_another),
+                pytest.raises(WorldChanged),
+            ):
+                account.apply(BeginRun(RECORD, LOCK))
+            assert cloud.item("lock") is None
+            account._dynamodb.update_item(**account._noted_call("DELETE", "9999999999 alive"))
+
+    def test_of_two_that_scale_in_neither_forgets_the_other(
+        self, account: Account, cloud: Cloud
+    ) -> None:
+        """Whichever is done first: no run begins before the other is."""
+        call = account._autoscaling.set_desired_capacity
+        kept_out: list[bool] = []
+
+        def another_begins() -> bool:
+            try:
+                account.apply(BeginRun(RECORD, LOCK))
+            except WorldChanged:
+                return False
+            return True
+
+        def while_another_does(**request: Any) -> Any:
+            with mock.patch.object(account._autoscaling, "set_desired_capacity", call):
+                account.apply(ScaleIn(""))
+            kept_out.append(not another_begins())
+            return call(**request)
 
         with mock.patch.object(account._autoscaling, "set_desired_capacity", while_another_does):
             account.apply(ScaleIn(""))
-        assert cloud.item("scale-in")["Until"] == {"N": "9999999999.5"}  # type: ignore[index]
+        assert kept_out == [True]
+        assert another_begins()
 
     def test_a_group_that_refuses_keeps_no_run_from_beginning(
         self, account: Account, cloud: Cloud
@@ -527,6 +566,7 @@ class TestInstance:
 @pytest.mark.parametrize(
     ("service", "call", "action"),
     [
+        ("dynamodb", "get_item", BeginRun(RECORD, LOCK)),
         ("dynamodb", "transact_write_items", BeginRun(RECORD, LOCK)),
         ("dynamodb", "update_item", CloseRun(CLOSED)),
         ("dynamodb", "put_item", NoteSnapshot(NewestSnapshot("run-a", NOW))),
@@ -540,6 +580,8 @@ class TestInstance:
 def test_an_unexpected_error_is_raised(
     stubbed: Stubbed, service: str, call: str, action: Any
 ) -> None:
+    if call == "transact_write_items":
+        stubbed.stubbers[service].add_response("get_item", {})
     stubbed.stubbers[service].add_client_error(call, "AccessDeniedException")
     with pytest.raises(ClientError, match="AccessDenied"):
         stubbed.account.apply(action)

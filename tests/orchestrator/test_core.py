@@ -773,6 +773,18 @@ def test_a_mass_change_is_notified_by_itself(status: str, settings: Settings) ->
     assert f"make release STACK={settings.stack}" in body(sent[0])["WhatToDo"]
 
 
+@pytest.mark.parametrize("settings", [SETTINGS, QUIET], ids=["all", "failures only"])
+def test_what_could_not_be_restored_for_a_test_is_notified_by_itself(settings: Settings) -> None:
+    tested = record("a", "Success", NotRestorable=["2 files could not", "daily.6: 'a'"])
+    decision = decide(TERMINATED, world(tested, lock="a"), settings, at("02:31"))
+    sent = [a for action in decision.actions for a in inner(action) if isinstance(a, Notify)]
+    assert len(sent) == (1 if settings is QUIET else 2)
+    assert sent[0].subject.startswith("EFS backup Not restorable: fs-")
+    assert body(sent[0])["Message"] == "2 files could not"
+    assert body(sent[0])["Examples"] == ["daily.6: 'a'"]
+    assert f"make find STACK={settings.stack}" in body(sent[0])["WhatToDo"]
+
+
 def test_the_list_of_snapshots_is_in_no_notification() -> None:
     notify = messages.run_ended(record("a", "Success", Snapshots=["daily.0"]), SETTINGS)
     assert "Snapshots" not in body(notify)

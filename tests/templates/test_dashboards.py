@@ -20,7 +20,7 @@ METRICS = {
     ("AWS/Lambda", "Errors"): ("FunctionName",),
     ("AWS/DynamoDB", "SuccessfulRequestLatency"): ("TableName", "Operation"),
 }
-OURS = {("EFSBackup", name) for name in ("SnapshotAge", "BackupDuration")} | {
+OURS = {("EFSBackup", name) for name in ("SnapshotAge", "RestoreTestAge", "BackupDuration")} | {
     ("EFSBackup", name) for name in ("FilesTransferred", "BytesTransferred", "FilesFailed")
 }
 # What the guide shows: these of the source and of the backup, and the stack's own in its template.

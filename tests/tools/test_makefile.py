@@ -73,3 +73,15 @@ def test_clean_removes_what_was_made_and_nothing_else(project: Path, tmp_path: P
     assert sorted(path.name for path in project.rglob("*")) == ["Makefile", "handler.py", "src"]
     assert (outside / "file").exists()
     make(project, "clean")
+
+
+def test_it_is_told_how_long_the_tests_take_as_soon_as_it_is_known(project: Path) -> None:
+    for script in (project / ".venv/bin/python", project / "tools/setup.sh"):
+        script.parent.mkdir(parents=True)
+        script.write_text("#!/bin/sh\nsleep 1\n")
+        script.chmod(0o755)
+    (project / ".cache").mkdir()
+    said = make(project, "test")
+    assert re.match(r"All tests take about \d+ minutes on the \d+ processors here\.\n", said)
+    assert max(map(len, said.splitlines())) <= 80
+    assert make(project, "test").startswith("All tests took 1 minutes here the last time.\n")

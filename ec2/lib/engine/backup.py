@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.asked import verify_asked
-from engine.command.execution import execute, keep_log
+from engine.command.execution import execute, keep_log, write_result
 from engine.command.files import is_empty, nul_separated, write_atomically
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.parts import LARGE, Parts
-from engine.copying.rsync import Copying
-from engine.history.upkeep import Before, Tools, complete, export, write_newest
+from engine.copying.rsync import RSYNC_LOG, Copying
+from engine.history.members import Member
+from engine.history.upkeep import Before, Tools, complete, export, failing, write_newest
 from engine.snapshots.about import Run, source_identity
 from engine.snapshots.folder import SnapshotFolder
-from engine.snapshots.holds import hold_previous, is_upheaval, obey_all
+from engine.snapshots.holds import hold_previous, is_upheaval, name_of_hold, obey_all, untold
 from engine.snapshots.keeping import retain, told
 from engine.snapshots.readers import Readers
 from engine.snapshots.removal import remove_trees
@@ -36,10 +37,12 @@ from engine.stage.reading_back import Window, verify
 from engine.stage.report import Context, Trees
 from engine.stage.request import Options, check, check_something_is_left, parse
 from engine.stage.result import PARTIAL, BackupResult
+from engine.stage.roots import open_roots
 from engine.target.safety import restores_in
 from engine.tree.descent import is_inner_path
 from engine.tree.pool import PROCESSES, STOPPED, Pool
-from engine.tree.walls import Root, Walls, opened_path
+from engine.tree.walls import Root, Walls
+from engine.trial.restoring import Trial, take_turns
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +71,11 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     for problem in folder.recover():
         result.warn(problem)
     check_source_not_lost(options, folder)
-    check_something_is_left(options)
+    for warning in check_something_is_left(options):
+        result.warn(warning)
+    result.mass_change = untold(folder)
+    for line in result.mass_change[:1]:
+        result.warn(line)
     to_verify = obey_all(options.requests, folder, result) if options.requests else {}
     with contextlib.ExitStack() as stack:
         backup = Backup(options, folder, work, stop, result, stack)
@@ -87,6 +94,10 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
                 f"{result.snapshot!r} is published, but files in it cannot be read or are not what "
                 "the source has",
             )
+        if options.restore_test_percent:
+            backup.test_restores()
+        if not options.result:  # it was said here
+            folder.untold.unlink(missing_ok=True)
     verify_asked(to_verify, folder, work, stop, result)
 
 
@@ -111,12 +122,16 @@ class Backup:
         self.readers = stack.enter_context(Readers(folder.readers))
         self.beginning = folder.begin_stage(self.started, self.readers)
         walls = stack.enter_context(Walls(work.parent))
+        self.walls = walls
         self.roots = open_roots(options, walls)
         if walls.warning:
             result.warn(walls.warning)
         top = descriptor(self.roots.inside(folder.path).path, stack)
         self.previous = previous = Previous.of(folder)
         self.trees = self._open_trees(stack)
+        self.disk = work / "restored"
+        self.disk.mkdir()
+        self.on_disk = descriptor(self.disk, stack)
         self.notes = Notes(folder.notes)
         directories = folder.directories_of(previous.path) if previous.path else None
         what_is_known = known(directories, self.notes, bool(self.beginning.unfinished), work)
@@ -230,12 +245,13 @@ class Backup:
         if not newest or not before or not is_upheaval(gone, before, percent):
             return note
         if not before.is_upheaval:
-            result.held = hold_previous(self.folder, newest, note.started)
+            result.held = name_of_hold(newest, note.started)
             result.warn(
                 f"{gone} of {before.files} files were changed or removed since the snapshot "
                 f"before: that is held as {result.held} until it is released"
             )
             result.mass_change = [result.warnings[-1], *map(shown_path, changed[:EXAMPLES])]
+            hold_previous(self.folder, newest, result.held, result.mass_change)
         return replace(note, is_upheaval=True)
 
     def publish(self, note: Run, changed: list[str]) -> None:
@@ -305,6 +321,30 @@ class Backup:
         if errors:
             result.warn(f"expired snapshots are left for the next run: {errors[0]}")
 
+    def test_restores(self) -> None:
+        """Restore some files of the snapshots to this machine's disk. What has been done by now is
+        worth more: the result has it, should something kill this run here."""
+        options, result = self.options, self.result
+        result.begin("restore test")
+        killed = [*result.warnings, "the restore test did not come to its end"]
+        write_result(options.result, replace(result, warnings=killed))
+
+        def saved(member: Member) -> Root:
+            return self.roots.inside(self.folder.path / member.name)
+
+        def on_tick(counts: Counter[str]) -> None:
+            result.progress.update(counts["restored"] + counts["read"], bytes=counts["bytes"])
+
+        work = self.work / "trial"
+        with failing("the restore test", result):
+            work.mkdir()
+            root = self.walls.around(self.on_disk, Root(self.disk, self.disk))
+            tools = self.tools._replace(work=work)
+            trial = Trial(tools, saved, self.on_disk, root, options.jobs, on_tick)
+            take_turns(self.folder, options.restore_test_percent, trial, tools, result)
+        if (work / RSYNC_LOG).exists():
+            (work / RSYNC_LOG).replace(self.work / "restore-test.log")
+
 
 class Previous(NamedTuple):
     """The newest snapshot when a run begins, and the run that made it; None if there is none, and
@@ -317,26 +357,6 @@ class Previous(NamedTuple):
     def of(cls, folder: SnapshotFolder) -> Previous:
         newest = folder.newest()
         return cls(newest, folder.run_of(newest) if newest else None)
-
-
-class Roots(NamedTuple):
-    """The walled tops of both file systems."""
-
-    source: Root
-    backup: Root
-
-    def inside(self, path: Path) -> Root:
-        """A directory of the backup."""
-        place = self.backup.path / path.relative_to(self.backup.name)
-        return replace(self.backup, path=place, name=path)
-
-
-def open_roots(options: Options, walls: Walls) -> Roots:
-    with opened_path(options.source) as source, opened_path(options.backup) as backup:
-        return Roots(
-            walls.around(source, Root(options.source, options.source), read_only=True),
-            walls.around(backup, Root(options.backup, options.backup)),
-        )
 
 
 def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:

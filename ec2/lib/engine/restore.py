@@ -211,11 +211,11 @@ class Restore:
             if walls.warning:
                 result.warn(walls.warning)
             with Pool(PROCESSES, self.stop, self.work) as pool:
-                fetch = Fetch(plan, self.live, safety, pool, self.work)
+                fetch = Fetch(plan, self.live, safety.new, pool, self.work)
                 fetch.make(saved, new, self.options.jobs, self.stop, self._show_fetch(plan))
             self._check_still_the_same()
             safety.make_aside()
-            fetch.set_damaged_aside(self.digests)
+            fetch.set_damaged_aside(self.digests, safety.damaged)
             safety.begin()
         except BaseException:
             if fetch:

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from local import deployment, sandbox
+from local import api, deployment, sandbox
 from tests.local.inside.test_admin import FILES, ROOMS
 
 
@@ -45,18 +45,25 @@ def accept(project, local_account, network):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=300,
         )
 
     return accept
 
 
+# What others of these tests do as well is not done once more: backups, restores, updates.
+ROWS = "c,d,b,e,j,g,h,f"
+REPLICA = "us-east-2"
+
+
 def left(account):
     """All that a run makes, by kind."""
+    elsewhere = api.client("efs", REPLICA, api.certificate(account.home))
     stacks = account.client("cloudformation").describe_stacks()["Stacks"]
     return {
         "stacks": [s["StackName"] for s in stacks if s["StackStatus"] != "DELETE_COMPLETE"],
         "efs": account.client("efs").describe_file_systems()["FileSystems"],
+        "replicas": elsewhere.describe_file_systems()["FileSystems"],
         "buckets": [b["Name"] for b in account.client("s3").list_buckets()["Buckets"]],
         "tables": account.client("dynamodb").list_tables()["TableNames"],
     }
@@ -82,15 +89,15 @@ def others(local_account, network):
 def test_rows_are_found_as_they_are_expected_and_nothing_is_left(
     accept, project, local_account, others
 ):
-    done = accept(YES="yes", ONLY="c,d,k,b,j")
+    done = accept(YES="yes", ONLY=ROWS)
     assert "All that was made is removed." in done.stdout, done.stdout + done.stderr
     (report,) = project.glob("acceptance/*/report.md")
     lines = [line for line in report.read_text().splitlines() if line.startswith("| ")][2:]
     answers = {line.split(" | ")[0][2:]: line.split(" | ")[4] for line in lines}
-    assert answers["b"] in ("as expected", "not answered"), report.read_text()
-    answers.pop("b")
-    good = dict.fromkeys("cdk", "as expected")
-    assert answers == {**good, "j": "not answered"}, report.read_text()
+    # Where commands take long, the run may be over before its instance can be killed.
+    assert answers.pop("g") in ("as expected", "not answered"), report.read_text()
+    good = dict.fromkeys("cdbef", "as expected")
+    assert answers == {**good, "j": "not answered", "h": "not answered"}, report.read_text()
     assert "not answered here: nothing is metered" in report.read_text()
     assert done.returncode == 0
     assert left(local_account) == others

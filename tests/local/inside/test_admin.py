@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import subprocess
-from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -15,7 +14,7 @@ from local import deployment, sandbox
 
 ROOMS = ("admin", "ec2", "src", "templates", "tools")
 FILES = ("Makefile", "README.md", *(f"requirements{kind}.txt" for kind in ("", "-demo", "-dev")))
-V15 = Path(__file__).parent / "v15.template"
+V15 = sandbox.REPOSITORY / "admin/acceptance/v15.template"
 # What a shell or make could take for its own.
 LABEL = """it's "daily" $(echo x) $HOME, [a] # 100%"""
 SIZE = "    us-east-1: {InstanceSize: c5.xlarge}\n"

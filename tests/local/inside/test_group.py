@@ -211,8 +211,13 @@ def test_the_lifecycle_hook_holds_back_a_termination(stack, wait_until):
         stack.complete(terminating)
 
 
-def test_an_instance_that_dies_is_replaced(stack, instance):
-    stack.run(instance, "kill -9 -1")
+@pytest.mark.parametrize("how", ["it dies", "it is terminated"])
+def test_an_instance_that_ends_is_replaced(stack, instance, how):
+    """Auto Scaling learns of it afterwards, and asks the hook all the same."""
+    if how == "it dies":
+        stack.run(instance, "kill -9 -1")
+    else:
+        stack.account.client("ec2").terminate_instances(InstanceIds=[instance])
     terminating, launched = stack.expect(TERMINATING, LAUNCHED)
     assert terminating["detail"]["EC2InstanceId"] == instance
     assert launched["detail"]["EC2InstanceId"] != instance

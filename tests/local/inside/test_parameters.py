@@ -17,6 +17,8 @@ CHANGED = {
     "SuccessNotification": "No",
     "Dashboard": "No",
     "VerifyPercent": "100",
+    "RestoreTestPercent": "100",
+    "ExcludeCaches": "Yes",
     "RetainWeekly": "0",
     "RetainMonthly": "12",
     "HoldOnChangePercent": "0",
@@ -102,6 +104,9 @@ def test_a_backup_with_other_values(changed):
     source = changed.source / "appdata"
     (source / "it's $(one)").mkdir(parents=True)
     (source / "x.tmp").write_text("is excluded, as that directory is")
+    (source / "cache").mkdir()
+    (source / "cache" / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55")
+    (source / "cache" / "made anew").write_text("is excluded, too")
     for number in range(3):
         (source / "file").write_text(f"content {number}")
         (changed.source / "beside").write_text("is not backed up")
@@ -109,12 +114,16 @@ def test_a_backup_with_other_values(changed):
         changed.wait_until_idle(120)
         assert (record["BackupWindow"], record["RetainPeriod"]) == (60, 2)
         ended = changed.item(run)
-        assert (ended["BackupStatus"], ended["NumberOfFilesVerified"]) == ("Success", 1)
-        assert (ended["NumberOfFilesExcluded"], ended["ExcludedFileSize"]) == (2, 33)
+        assert (ended["BackupStatus"], ended["NumberOfFilesVerified"]) == ("Success", 2)
+        assert (ended["NumberOfFilesExcluded"], ended["ExcludedFileSize"]) == (3, 49)
+        assert ended["NumberOfFilesTestRestored"] == 2 + number  # all versions
+        assert ended["RestoreTestAge"] == 0
         assert "Warnings" not in ended
     assert inbox.messages() == []
     folder = changed.account.file_system(changed.resources["DstEFS"]) / "mine"
     found = {path.name: path for path in folder.glob("[!.]*")}
     assert found.keys() == {"weekly.0", "weekly.1", "monthly.0"}
     for name, text in (("weekly.0", "content 2"), ("weekly.1", "content 1")):
-        assert [(path.name, path.read_text()) for path in found[name].iterdir()] == [("file", text)]
+        assert {path.name for path in found[name].iterdir()} == {"cache", "file"}
+        assert (found[name] / "file").read_text() == text
+        assert [path.name for path in (found[name] / "cache").iterdir()] == ["CACHEDIR.TAG"]

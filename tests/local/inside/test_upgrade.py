@@ -1,9 +1,9 @@
 """A stack of version 1.5, with what it has made, is updated in place to the templates of today.
 
-v15.template has version 1.5's shape; its functions are stand-ins. The emulator replaces, cleans up
-and rolls back as CloudFormation does, with these differences: it lets a function return to any
-runtime (Lambda refuses version 1.5's by now). Which properties replace a resource in AWS is checked
-against the resource schemas in tests/templates/.
+admin/acceptance/v15.template has its shape; its functions are stand-ins. The emulator replaces,
+cleans up and rolls back as CloudFormation does, with these differences: it lets a function return
+to any runtime (Lambda refuses version 1.5's by now). Which properties replace a resource in AWS is
+checked against the resource schemas in tests/templates/.
 """
 
 import json
@@ -12,16 +12,15 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from admin import publish
-from local import deployment, tree
+from local import deployment, sandbox, tree
 from tests.v15 import V15
 
-TEMPLATE = Path(__file__).parent / "v15.template"
+TEMPLATE = sandbox.REPOSITORY / "admin/acceptance/v15.template"
 CUSTOM_RESOURCES = ("AMIInfo", "CreateUniqueID", "SendAnonymousMetrics")
 IMAGE_OF_V15 = "ami-00000000000000015"
 RUN = "a1b2c3d4"

@@ -33,6 +33,7 @@ from engine.tree.walls import Root
 # EFS has no ACLs and no extended attributes. Times are compared to the nanosecond: by whole
 # seconds, a file rewritten within one second with the same size would look unchanged.
 RSYNC_KEEP = ["-lptgoD", "--numeric-ids", "--modify-window=-1"]
+RSYNC_LOG = "rsync.log"
 WAIT_SECONDS = 0.05
 LOOK_SECONDS = 0.5  # between two looks at what a job waits for
 STUCK = -1000  # no exit code
@@ -145,7 +146,7 @@ class Copying:
         self._lock = threading.Lock()
         self._has_doubts = has_doubts
         self._unsure = work / "unsure"
-        self._log = (work / "rsync.log").open("ab", buffering=0)
+        self._log = (work / RSYNC_LOG).open("ab", buffering=0)
         self.tally = Tally()
         self.submitted = self.done = 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -19,7 +19,7 @@ from engine.history.catalog import (
     differences,
 )
 from engine.history.members import Catalogs, Member, between
-from engine.history.search import Pattern, matcher
+from engine.history.search import Matches, Pattern, matcher
 
 Numbered = tuple[bytes, int, Difference]
 PER_PAGE = 50
@@ -112,12 +112,12 @@ def joined(steps: Iterable[Iterator[Difference]]) -> Iterator[Difference]:
 
 
 def _counted(
-    found: Iterable[Difference], matches: Callable[[bytes], bool], page: int, per_page: int
+    found: Iterable[Difference], matches: Matches | None, page: int, per_page: int
 ) -> Changes:
     result = Changes()
     first = (page - 1) * per_page
     for difference in found:
-        change = judged(difference) if matches(difference[0]) else None
+        change = judged(difference) if not matches or matches(difference[0]) else None
         if change is None:
             continue
         if first <= result.total < first + per_page:

@@ -27,6 +27,7 @@ from engine.history.catalog import (
     unescaped,
 )
 from engine.history.members import Catalogs, Member, Source, sources
+from engine.tree.patterns import FOLDERS, STAR, STARS, whole
 
 PLAIN = re.compile(r"[^*?\[\]\\/\x00-\x1f\x7f\udc80-\udcff]+")
 PER_PAGE = 20  # files
@@ -34,6 +35,7 @@ PER_PAGE = 20  # files
 # The number of a source, and what its snapshot has: fields, or None.
 Event = tuple[int, Optional[bytes]]
 Hit = tuple[bytes, int, Optional[bytes]]
+Matches = Callable[[bytes], bool]
 
 
 class Pattern:
@@ -43,18 +45,26 @@ class Pattern:
     the end of the path. What is below a directory that matches such a path does, too.
     """
 
-    def __init__(self, regex: str, letters: bytes) -> None:
-        self.regex = regex
+    def __init__(
+        self, regex: str, letters: bytes, is_of_name: bool = False, is_of_all: bool = False
+    ) -> None:
         self.letters = letters  # in the line of each path that matches
+        self.is_of_all = is_of_all
+        self._match = re.compile(regex, re.DOTALL).fullmatch
+        self._is_of_name = is_of_name
 
     @classmethod
     def glob(cls, text: str) -> Pattern:
         stripped = text.strip("/")
-        if "/" not in text:
-            return cls(f"(?:.*/)?{translated(text)}", longest_plain(text))
-        start = "" if text.startswith("/") else "(?:.*/)?"
-        below = "(?:/.*)?" if stripped else ".*"
-        return cls(f"{start}{translated(stripped)}{below}", longest_plain(stripped))
+        if stripped in ("", "*", "**"):
+            return cls("", b"", is_of_all=True)
+        tokens = [*_tokens(stripped)]
+        letters = longest_plain(stripped)
+        if "/" not in text and STARS not in tokens:
+            return cls(_expression(tokens), letters, is_of_name=True)
+        start = [b"/"] if text.startswith("/") else [b"/", FOLDERS]
+        below = "(?:/.*)?" if "/" in text else ""
+        return cls(_expression([*start, *tokens]) + below, letters)
 
     @classmethod
     def path(cls, text: str) -> Pattern:
@@ -63,22 +73,41 @@ class Pattern:
         if {".", ".."} & {*parts}:
             raise Refused(f"{text!r} has '.' or '..' in it; write the path from the top, as /a/b")
         stripped = "/".join(parts)
-        regex = f"{re.escape(stripped)}(?:/.*)?" if stripped else ".*"
-        return cls(regex, longest_plain(stripped))
+        regex = f"/{re.escape(stripped)}(?:/.*)?"
+        return cls(regex, longest_plain(stripped), is_of_all=not stripped)
+
+    def matches(self, path: bytes) -> bool:
+        if self.is_of_all:
+            return True
+        text = path[path.rfind(b"/") + 1 :] if self._is_of_name else b"/" + path
+        return self._match(os.fsdecode(text)) is not None
 
 
-def translated(glob: str) -> str:
-    """As a regular expression. ``*`` and ``?`` do not match slashes, ``**`` does."""
-    parts = re.split(r"(\*\*/?|\*|\?|\[[!^]?\]?[^\]]*\]|\\.)", glob)
-    return "".join(
-        _translated_one(part) if number % 2 else re.escape(part)
-        for number, part in enumerate(parts)
-    )
+def _expression(tokens: Iterable[bytes]) -> str:
+    return os.fsdecode(whole(tokens, itertools.count()))
 
 
-def _translated_one(part: str) -> str:
-    if part in WILD:
-        return WILD[part]
+def _tokens(glob: str) -> Iterator[bytes]:
+    """Regular expressions of what always has one length, and stars; see
+    :mod:`engine.tree.patterns`."""
+    before = "/"
+    for number, part in enumerate(re.split(r"(\*{2,}/?|\*|\?|\[[!^]?\]?[^\]]*\]|\\.)", glob)):
+        if part.startswith("**") and number % 2:
+            is_folders = part.endswith("/") and before.endswith("/")
+            yield FOLDERS if is_folders else STARS
+            if part.endswith("/") and not is_folders:
+                yield b"/"
+        elif part == "*":
+            yield STAR
+        elif part:
+            yield os.fsencode(_one(part) if number % 2 else re.escape(part))
+        before = part or before
+
+
+def _one(part: str) -> str:
+    """What stands for one letter."""
+    if part == "?":
+        return "[^/]"
     if part.startswith("\\"):
         return re.escape(part[1])
     inner = part[1:-1]
@@ -92,19 +121,19 @@ def _translated_one(part: str) -> str:
     return regex
 
 
-WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-
-
 def longest_plain(text: str) -> bytes:
     """The longest part that stands in the catalog as it stands here."""
     without = re.sub(r"\[[!^]?\]?[^\]]*\]|\\.", "*", text)
     return max(PLAIN.findall(without), key=len, default="").encode()
 
 
-def matcher(patterns: Sequence[Pattern]) -> Callable[[bytes], bool]:
-    regex = re.compile("|".join(f"(?:{pattern.regex})" for pattern in patterns), re.DOTALL)
-    match = regex.fullmatch
-    return lambda path: match(os.fsdecode(path)) is not None
+def matcher(patterns: Sequence[Pattern]) -> Matches | None:
+    """None if all paths match."""
+    if any(pattern.is_of_all for pattern in patterns):
+        return None
+    if len(patterns) == 1:
+        return patterns[0].matches
+    return lambda path: any(pattern.matches(path) for pattern in patterns)
 
 
 class Question(NamedTuple):
@@ -167,36 +196,60 @@ def _searched(those: list[Source], lost: list[Member], question: Question) -> An
     answer = Answer(searched=[source.member for source in those], lost=lost)
     first = (question.page - 1) * question.per_page
     wholes = [number for number, source in enumerate(those) if source.is_whole]
-    for path, group in grouped(those, question.patterns):
-        is_shown = first <= answer.files < first + question.per_page
-        if len(wholes) == len(group) == 1 and group[0][0] == wholes[0] and not is_shown:
-            answer.files += 1  # it has never changed
-            answer.versions += 1
+    asked = question.patterns
+    for path, group in grouped(those, matcher(asked), needle_of(asked)):
+        if not first <= answer.files < first + question.per_page:
+            count = counted(group)
+            answer.files += count > 0
+            answer.versions += count
         elif held := versions(group, wholes, len(those)):
             answer.files += 1
             answer.versions += len(held)
-            if is_shown:
-                answer.found.append(described(path, held, those))
+            answer.found.append(described(path, held, those))
     return answer
 
 
-def grouped(
-    those: Sequence[Source], patterns: Sequence[Pattern]
-) -> Iterator[tuple[bytes, list[Event]]]:
-    """Each path that matches, in order, and what the sources say of it."""
-    matches = matcher(patterns)
+def counted(events: Sequence[Event]) -> int:
+    """How many versions there are: most paths have one, and most others two."""
+    if len(events) == 1:
+        return events[0][1] is not None
+    return len({content_of(fields) for _, fields in events if fields is not None})
+
+
+def needle_of(patterns: Iterable[Pattern]) -> re.Pattern[bytes] | None:
+    """What is in each line of a path that matches, if anything is."""
     letters = [pattern.letters for pattern in patterns]
-    needle = re.compile(b"|".join(map(re.escape, letters))) if all(letters) else None
-    hits = heapq.merge(*(hits_in(n, each, needle, matches) for n, each in enumerate(those)))
-    for path, group in itertools.groupby(hits, itemgetter(0)):
-        yield path, [(number, fields) for _, number, fields in group]
+    return re.compile(b"|".join(map(re.escape, letters))) if all(letters) else None
+
+
+def grouped(
+    those: Sequence[Source], matches: Matches | None, needle: re.Pattern[bytes] | None = None
+) -> Iterator[tuple[bytes, list[Event]]]:
+    """Each path that matches, in order, and what the sources say of it. matches: None if all do.
+
+    The first source is the newest catalog, which has most of them: so it is merged by itself.
+    """
+    if not those:
+        return
+    newest, *others = (hits_in(n, each, needle, matches) for n, each in enumerate(those))
+    groups = itertools.groupby(heapq.merge(*others), itemgetter(0))
+    group = next(groups, None)
+    for name, number, fields in newest:
+        while group and group[0] < name:
+            yield group[0], [hit[1:] for hit in group[1]]
+            group = next(groups, None)
+        if group and group[0] == name:
+            yield name, [(number, fields), *(hit[1:] for hit in group[1])]
+            group = next(groups, None)
+        else:
+            yield name, [(number, fields)]
+    while group:
+        yield group[0], [hit[1:] for hit in group[1]]
+        group = next(groups, None)
 
 
 def hits_in(
-    number: int,
-    source: Source,
-    needle: re.Pattern[bytes] | None,
-    matches: Callable[[bytes], bool],
+    number: int, source: Source, needle: re.Pattern[bytes] | None, matches: Matches | None
 ) -> Iterator[Hit]:
     """Of a whole catalog the fields; of changes what the older snapshot has."""
     last = b""
@@ -205,7 +258,7 @@ def hits_in(
             name, _, rest = line.partition(b"\t")
             if b"\\" in name:
                 name = unescaped(name)
-            if not matches(name):
+            if matches and not matches(name):
                 continue
             if name <= last:
                 raise ValueError(f"{line[:100]!r} is not in order")
@@ -226,11 +279,20 @@ def candidates(source: Source, needle: re.Pattern[bytes] | None) -> Iterator[byt
             yield block[begin:end]
 
 
+def content_of(fields: bytes) -> tuple[bytes, ...]:
+    """What is the same for the same content: kind, size, and digest, or time if it has none."""
+    kind, size, mtime, md5, _ = fields.split(b"\t", 4)
+    return kind, size, md5 or mtime
+
+
 def versions(
-    events: Iterable[Event], wholes: Iterable[int], count: int
+    events: Iterable[Event],
+    wholes: Iterable[int],
+    count: int,
+    key: Callable[[bytes], object] = content_of,
 ) -> list[tuple[bytes, list[tuple[int, int]]]]:
     """Each version's fields, newest first, and which of ``count`` sources have it, from one to
-    before another.
+    before another. key: what the same version has in common.
 
     What each source says holds until the next one says something else; of what a whole catalog does
     not name there is nothing.
@@ -238,23 +300,17 @@ def versions(
     known: dict[int, bytes | None] = dict.fromkeys(wholes)
     known.update(events)
     starts = sorted(known)
-    found: dict[tuple[bytes, ...], tuple[bytes, list[tuple[int, int]]]] = {}
+    found: dict[object, tuple[bytes, list[tuple[int, int]]]] = {}
     for start, end in zip(starts, [*starts[1:], count]):
         fields = known[start]
         if fields is None:
             continue
-        _, ranges = found.setdefault(content_of(fields), (fields, []))
+        _, ranges = found.setdefault(key(fields), (fields, []))
         if ranges and ranges[-1][1] == start:
             ranges[-1] = (ranges[-1][0], end)
         else:
             ranges.append((start, end))
     return [*found.values()]
-
-
-def content_of(fields: bytes) -> tuple[bytes, ...]:
-    """What is the same for the same content: kind, size, and digest, or time if it has none."""
-    kind, size, mtime, md5, _ = fields.split(b"\t", 4)
-    return kind, size, md5 or mtime
 
 
 def described(

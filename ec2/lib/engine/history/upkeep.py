@@ -147,6 +147,8 @@ def failing(what: str, result: Told) -> Iterator[None]:
     except DamagedCatalog as error:
         error.path.unlink(missing_ok=True)
         log.info("%s is written anew: %s", what, error)
+    except Stopped:
+        result.warn(f"{what} is left for the next run: stopped")
     except (OSError, EngineError, Unlisted) as error:
         result.warn(f"{what} is left for the next run: {error}")
     except Exception as error:  # whatever it is, the rest of the run is worth more

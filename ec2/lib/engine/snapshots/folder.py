@@ -17,6 +17,8 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
                              next newer one differs, see history/
     FOLDER/.daily.snapshots  all that there are, as the last run has left them
     FOLDER/.daily.suspects   paths of files that the last run found not to be what the source has
+    FOLDER/.daily.tests      when which files were restored for a test, see trial/rotation.py
+    FOLDER/.daily.untold     a mass change of which nobody has been told yet, see holds.py
     FOLDER/.daily.notes      what is known of the digests of the files in the stage
     FOLDER/.daily.parts      copies of large files that are continued by the next run
     FOLDER/.readers          locked by those who read a snapshot, see readers.py
@@ -89,6 +91,8 @@ class SnapshotFolder:
         self.spare = path / f".{interval}.spare"
         self.notes = path / f".{interval}.notes"
         self.suspects = path / f".{interval}.suspects"
+        self.untold = path / f".{interval}.untold"
+        self.tests = path / f".{interval}.tests"
         self.readers = readers_file(path)
         self.listed = path / f".{interval}.snapshots"
         self.parts = path / f".{interval}.parts"
@@ -230,7 +234,8 @@ class SnapshotFolder:
         for path in (self.stage, self.spare, self.parts, self._complete):
             if os.path.lexists(path) and not is_tree(path):
                 self.discard(path)
-        for path in (self.notes, self.suspects, self.readers, self.listed):
+        plain = (self.notes, self.suspects, self.untold, self.tests, self.readers, self.listed)
+        for path in plain:
             if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
                 self.discard(path)
 

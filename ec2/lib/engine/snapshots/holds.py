@@ -7,12 +7,14 @@ of version 1.5, renumbers or expires what has no number, and no note has to be r
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from engine.command.files import read_state, write_atomically
 from engine.command.outcome import Refused
 from engine.snapshots.about import Run
 from engine.snapshots.choice import Snapshot, Wanted, find_snapshot, hold_name, wanted
@@ -42,16 +44,43 @@ def is_upheaval(gone: int, before: Run, percent: int) -> bool:
     return bool(percent) and before.files >= FEW and 100 * gone > percent * before.files
 
 
-def hold_previous(folder: SnapshotFolder, newest: Path, started: int) -> str:
-    """Hold the newest snapshot, if it is not held already: by a run that was killed, or a person.
-    It stays the newest until the next is published. Returns its name."""
+def name_of_hold(newest: Path, started: int) -> str:
+    """Under which to hold the newest snapshot, if it is not held already: by a run that was killed,
+    or a person."""
     if newest.name.startswith(HELD):
         return newest.name
-    target = folder.path / time.strftime(
-        f"{HELD}change-%Y%m%dT%H%M%SZ", time.gmtime(started // 10**9)
-    )
-    move(newest, target)
-    return target.name
+    return time.strftime(f"{HELD}change-%Y%m%dT%H%M%SZ", time.gmtime(started // 10**9))
+
+
+def hold_previous(folder: SnapshotFolder, newest: Path, held: str, said: list[str]) -> None:
+    """Hold the newest snapshot as ``held``; it stays the newest until the next is published.
+
+    What is ``said`` of that is noted first. Whoever has told it removes the note; as long as nobody
+    has, each run says it again.
+    """
+    write_atomically(folder.untold, json.dumps({"held": held, "said": said}))
+    if newest.name != held:
+        move(newest, folder.path / held)
+
+
+def untold(folder: SnapshotFolder) -> list[str]:
+    """What an earlier run has said of a snapshot that is held still, and nobody was told."""
+    try:
+        found = json.loads(read_state(folder.untold))
+        held, said = found["held"], [str(line) for line in found["said"]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        with contextlib.suppress(OSError):
+            folder.untold.unlink()
+        return [
+            f"an earlier backup has held a snapshot, as most files were changed or removed before "
+            f"it; what it noted of that is damaged ({error})"
+        ]
+    if held not in [path.name for path in folder.held()]:
+        folder.untold.unlink()  # it was released, or never held
+        return []
+    return ["an earlier backup could not tell: " + said[0], *said[1:]] if said else []
 
 
 class Told(Protocol):

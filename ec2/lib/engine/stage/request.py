@@ -40,6 +40,7 @@ class Options(CommonOptions):
     spare: bool
     clock_skew: int
     verify_percent: int
+    restore_test_percent: int
     max_failed_percent: int
     lock_wait: int
 
@@ -118,6 +119,13 @@ def parse(words: list[str]) -> Options:
         help="read back P %% of the files and compare them with the source (0)",
     )
     add(
+        "--restore-test-percent",
+        type=arguments.percent,
+        default=0,
+        metavar="P",
+        help="restore P %% of the files of all snapshots to this machine's disk for a test (0)",
+    )
+    add(
         "--max-failed-percent",
         type=arguments.percent,
         default=1,
@@ -147,13 +155,18 @@ def check(options: Options) -> Options:
     return options
 
 
-def check_something_is_left(options: Options) -> None:
-    """Patterns that leave out all of the source were not meant."""
+def check_something_is_left(options: Options) -> list[str]:
+    """Patterns that leave out all of the source were not meant. Returns warnings of those that
+    leave out so much that they may not have been, either."""
     with opened_path(options.source) as source:
         if options.excludes.leave_nothing(source):
             raise Refused(
                 f"all that is in the source {str(options.source)!r} is excluded; change that"
             )
+    return [
+        f"the pattern {text!r} excludes every directory: only files at the top are backed up"
+        for text in options.excludes.patterns.of_every_directory
+    ]
 
 
 def pattern(value: str) -> str:

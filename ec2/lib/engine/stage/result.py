@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.command.execution import Result
 from engine.command.outcome import Refused
+from engine.command.text import Messages
 from engine.copying.tally import Tally
 from engine.snapshots.retention import Fate
 from engine.stage.filling import Filling
@@ -27,7 +29,8 @@ class BackupResult(Result):
     so many of them the snapshot has what the one before had. retention: which snapshots were
     promoted or have expired, and why. snapshots: all that there are, and why they are kept. held:
     the one before, as so many files were changed or removed; mass_change: how many, and some of
-    them. requests: what became of what was asked for, by identifier.
+    them. requests: what became of what was asked for, by identifier. test_restored to failed:
+    see :mod:`engine.trial.restoring`. restore_test_age: in how many seconds each file was tested.
     """
 
     snapshot: str = ""
@@ -58,6 +61,13 @@ class BackupResult(Result):
     number_of_files_verified: int = 0
     number_of_files_changed_since: int = 0
     number_of_files_mismatched: int = 0
+    number_of_files_test_restored: int = 0
+    number_of_files_test_read: int = 0
+    number_of_files_test_failed: int = 0
+    number_of_files_test_without_digest: int = 0
+    size_test_restored: int = 0
+    restore_test_age: int | None = None
+    not_restorable: list[str] = field(default_factory=list)
     expired: list[str] = field(default_factory=list)
     retention: list[str] = field(default_factory=list)
     snapshots: list[str] = field(default_factory=list)
@@ -102,6 +112,15 @@ class BackupResult(Result):
             self.outcome = PARTIAL
             self.message = f"{self.number_of_files_failed} files could not be copied"
             self.errors += [*filling.lasting.lines(), *filling.messages]
+
+    def take_trial(self, counts: Counter[str], failures: Messages, age: int) -> None:
+        for name in ("restored", "read", "failed", "without_digest"):
+            setattr(self, f"number_of_files_test_{name}", counts[name])
+        self.size_test_restored = counts["bytes"]
+        self.restore_test_age = age
+        if counts["failed"]:
+            self.warn(f"{counts['failed']} files of the snapshots could not be restored for a test")
+            self.not_restorable = [self.warnings[-1], *failures.lines()]
 
     def take_excluded(self, patterns: Sequence[str], filling: Filling) -> None:
         """Raises :class:`Refused` if nothing is left."""

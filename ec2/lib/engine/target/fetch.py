@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from engine.command.files import nul_separated, sort_records
 from engine.command.outcome import Failed, Stopped
@@ -19,9 +19,8 @@ from engine.copying.digests import LENGTH
 from engine.copying.lists import Lists
 from engine.copying.rsync import Copying
 from engine.target.contents import with_digests
-from engine.target.plan import Plan
-from engine.target.records import folders, read_records
-from engine.target.safety import SafetyDirectory, kept_times
+from engine.target.records import Wanted
+from engine.target.safety import kept_times
 from engine.tree.attributes import Directory, set_attributes
 from engine.tree.descent import chunks, make_directories, opened
 from engine.tree.pool import Pool, Task, Worker
@@ -90,6 +89,21 @@ def failures(items: Iterable[Any], do: Callable[[Any], object]) -> list[str]:
     return errors
 
 
+class Wants(Protocol):
+    """What to fetch; :class:`engine.target.plan.Plan` is it for a restore."""
+
+    def folders(self) -> Iterable[str]:
+        """Directories in which something is put, new or not."""
+
+    def directories(self) -> Iterable[Directory]: ...
+
+    def links(self) -> Iterable[tuple[str, str]]: ...
+
+    def singles(self) -> Iterable[Wanted]: ...
+
+    def groups(self) -> Iterable[list[Wanted]]: ...
+
+
 class Digests:
     """The digests that rsync prints of what it copies, in a file."""
 
@@ -108,14 +122,15 @@ class Digests:
 
 
 class Fetch:
-    """One attempt. Raises :class:`Failed` or :class:`Stopped` if not all has arrived."""
+    """One attempt. Raises :class:`Failed` or :class:`Stopped` if not all has arrived.
 
-    def __init__(
-        self, plan: Plan, live: int, safety: SafetyDirectory, pool: Pool, work: Path
-    ) -> None:
+    live, new: descriptors of the live tree, and of the directory that takes what is fetched.
+    """
+
+    def __init__(self, plan: Wants, live: int, new: int, pool: Pool, work: Path) -> None:
         self._plan = plan
         self._live = live
-        self._safety = safety
+        self._new = new
         self._pool = pool
         self._work = work
         self._digests = Digests(work / "digests")
@@ -130,11 +145,9 @@ class Fetch:
         stop: StopSignals,
         on_tick: Callable[[int, int], None],
     ) -> None:
-        new_fd = self._safety.new
+        new_fd = self._new
         plan = self._plan
-        records = read_records(plan.journal)
-        changed = folders(record for record in records if record.files or record.trees)
-        paths = itertools.chain(changed, (directory.path for directory in plan.directories()))
+        paths = itertools.chain(plan.folders(), (each.path for each in plan.directories()))
         self._run(Prepare(new_fd, part) for part in chunks(paths, PER_TASK))
         self._run(Link(self._live, new_fd, part) for part in chunks(plan.links(), PER_TASK))
         self._check("prepared")
@@ -197,17 +210,17 @@ class Fetch:
     def errors(self) -> list[str]:
         return self._errors.lines()
 
-    def set_damaged_aside(self, listed: Path | None) -> None:
-        """Keep out of the live tree what is not what the list of digests says: it has changed in
-        the backup since it was put there."""
+    def set_damaged_aside(self, listed: Path | None, aside: int) -> None:
+        """Keep out of the live tree, in the directory ``aside``, what is not what the list of
+        digests says: it has changed in the backup since it was put there."""
         for path, digest, expected in self._copied(listed):
             if expected and digest != expected:
                 name = os.fsdecode(path)
                 folder, last = os.path.split(name)
-                make_directories(self._safety.damaged, folder)
+                make_directories(aside, folder)
                 with (
-                    opened(self._safety.new, folder) as new,
-                    opened(self._safety.damaged, folder) as damaged,
+                    opened(self._new, folder) as new,
+                    opened(aside, folder) as damaged,
                     kept_times(new),  # new directories have their attributes already
                 ):
                     os.rename(last, last, src_dir_fd=new, dst_dir_fd=damaged)
@@ -215,9 +228,13 @@ class Fetch:
 
     def _copied(self, listed: Path | None) -> Iterator[tuple[bytes, bytes, bytes | None]]:
         """Paths, in the order of their bytes, what they hold, and what they should."""
-        path = self._digests.path
-        sort_records(path, f"--key=1.{LENGTH + 3}")
-        ours, theirs = itertools.tee(nul_separated(path))
-        paths = (record[LENGTH + 2 :] for record in theirs)
-        for record, (path_of_it, expected) in zip(ours, with_digests(paths, listed)):
-            yield path_of_it, record[:LENGTH], expected
+        sort_records(self._digests.path, f"--key=1.{LENGTH + 3}")
+        ours, theirs = itertools.tee(self.digests())
+        paths = (path for path, _ in theirs)
+        for (path, digest), (_, expected) in zip(ours, with_digests(paths, listed)):
+            yield path, digest, expected
+
+    def digests(self) -> Iterator[tuple[bytes, bytes]]:
+        """Paths of the files that were copied, and what they hold."""
+        for record in nul_separated(self._digests.path):
+            yield record[LENGTH + 2 :], record[:LENGTH]

@@ -13,7 +13,13 @@ from engine.command.text import Messages, shown
 from engine.copying.digests import Digested
 from engine.target.compare import CHANGES, Demote, Found, Sides
 from engine.target.contents import comparisons
-from engine.target.records import Wanted, parse_wanted, wanted_line
+from engine.target.records import (
+    Wanted,
+    folders,
+    parse_wanted,
+    read_records,
+    wanted_line,
+)
 from engine.target.sharing import APART, WANTED, Name, Shared
 from engine.tree.attributes import Directory, directory_line, parse_directory
 from engine.tree.descent import CHUNK, TOP, chunks
@@ -164,6 +170,11 @@ class Plan:
             file.writelines(f"{shown(name)}\n" for name in nul_separated(path))
         with text.open(encoding="utf-8") as file:
             self.examples[VERBS[kind]] = [line[:-1] for line in itertools.islice(file, EXAMPLES)]
+
+    def folders(self) -> Iterator[str]:
+        """Directories in which something is put."""
+        records = read_records(self.journal)
+        return folders(record for record in records if record.files or record.trees)
 
     def singles(self) -> Iterator[Wanted]:
         return map(parse_wanted, nul_separated(Path(self._singles.name)))

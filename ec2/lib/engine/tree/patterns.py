@@ -24,9 +24,12 @@ from typing import NamedTuple
 
 SEPARATOR = "|"  # between patterns that are written as one text
 WILDCARDS = re.compile(rb"[*?[]")
-STAR, STARS = b"*", b"**"
+STAR, STARS, FOLDERS = b"*", b"**", b"**/"
 ANY_BUT_SLASH = b"[^/]"
-# Who matches all of these excludes everything.
+# What stands for nothing or for whole names, each with the slash after it, only follows a slash.
+SHORTEST = {STARS: b".*?", FOLDERS: b"(?:.*?/)??"}
+LONGEST = {STARS: b".*", FOLDERS: b"(?:.*/)?"}
+# Who matches all of these excludes everything, or every directory.
 PROBES = ("a", ".b", "\udcff 0")
 
 CLASSES = {
@@ -93,6 +96,11 @@ class Patterns:
             if pattern and pattern.match(texts[rule.is_of_name])
         ]
 
+    @property
+    def of_every_directory(self) -> list[str]:
+        """Those that leave out all directories."""
+        return [text for text in self.texts if _match_all(text, are_directories=True)]
+
     def covering(self, path: str) -> str:
         """The first pattern that leaves out ``path`` or a directory above it; empty if none does.
         ``path`` may be that of a directory."""
@@ -114,10 +122,14 @@ def split(text: str) -> list[str]:
 
 def checked(text: str) -> str:
     """``text`` if it can be used. Raises :class:`BadPattern`."""
-    patterns = Patterns([text])
-    if all(patterns.matching(probe, False) for probe in PROBES):
+    if _match_all(text, are_directories=False):
         raise BadPattern("excludes everything")
     return text
+
+
+def _match_all(text: str, are_directories: bool) -> bool:
+    patterns = Patterns([text])
+    return all(patterns.matching(probe, are_directories) for probe in PROBES)
 
 
 def parsed(text: str, numbers: Iterator[int]) -> Rule:
@@ -128,11 +140,11 @@ def parsed(text: str, numbers: Iterator[int]) -> Rule:
     pattern = pattern.removesuffix(b"/")
     tokens = [*_tokens(pattern.removeprefix(b"/"))]
     is_of_name = b"/" not in pattern and STARS not in tokens
-    body = _whole(tokens, numbers)
     if not is_of_name and pattern.startswith(b"/"):
-        body = b"/" + body
+        tokens = [b"/", *tokens]
     elif not is_of_name and not pattern.startswith(STARS):
-        body = b".*/" + body
+        tokens = [b"/", FOLDERS, *tokens]
+    body = whole(tokens, numbers)
     # "a/***" matches the slash after the directory, too.
     end = b"" if pattern.endswith(b"***") else b"/"
     return Rule(is_of_name, None if is_for_directories else body + rb"\Z", body + end + rb"\Z")
@@ -228,32 +240,33 @@ def _one_of(wanted: set[int]) -> bytes:
     )
 
 
-def _whole(tokens: Sequence[bytes], numbers: Iterator[int]) -> bytes:
-    """A regular expression, to be matched up to the end of a text."""
-    first, *others = _cut(tokens, STARS)
+def whole(tokens: Iterable[bytes], numbers: Iterator[int]) -> bytes:
+    """A regular expression, to be matched up to the end of a text. ``numbers`` name its groups."""
+    (_, first), *others = _cut(tokens, STARS, FOLDERS)
     if not others:
         return _part(first, numbers, is_last=True)
-    *middle, last = others
+    *middle, (star, last) = others
     found = [_part(first, numbers)]
-    found += (_once(b".*?" + _part(part, numbers), numbers) for part in middle)
-    return b"".join([*found, b".*", _part(last, numbers, is_last=True)])
+    found += (_once(SHORTEST[each] + _part(part, numbers), numbers) for each, part in middle)
+    return b"".join([*found, LONGEST[star], _part(last, numbers, is_last=True)])
 
 
 def _part(tokens: Sequence[bytes], numbers: Iterator[int], is_last: bool = False) -> bytes:
     """Likewise, of what is between double stars."""
-    first, *others = (b"".join(part) for part in _cut(tokens, STAR))
+    first, *others = (b"".join(part) for _, part in _cut(tokens, STAR))
     last = [ANY_BUT_SLASH + b"*" + others.pop()] if is_last and others else []
     middle = (_once(ANY_BUT_SLASH + b"*?" + part, numbers) for part in others)
     return b"".join([first, *middle, *last])
 
 
-def _cut(tokens: Iterable[bytes], at: bytes) -> list[list[bytes]]:
-    parts: list[list[bytes]] = [[]]
+def _cut(tokens: Iterable[bytes], *stars: bytes) -> list[tuple[bytes, list[bytes]]]:
+    """In parts, each with the star before it; the first has none."""
+    parts: list[tuple[bytes, list[bytes]]] = [(b"", [])]
     for token in tokens:
-        if token == at:
-            parts.append([])
+        if token in stars:
+            parts.append((token, []))
         else:
-            parts[-1].append(token)
+            parts[-1][1].append(token)
     return parts
 
 

@@ -1,0 +1,1 @@
+"""Restoring files of the snapshots for a test."""
