@@ -84,7 +84,8 @@ def same_stack(given: Given) -> str:
 
 def clients(region: str | None) -> Clients:
     """The clients of the user's session, in a region or in the session's own."""
-    session = boto3.Session(region_name=region or None)
+    # Of AWS's own programs, boto3 alone knows no AWS_REGION.
+    session = boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
     if not session.region_name:
         raise exceptions.NoRegionError()
     connect: Clients = session.client

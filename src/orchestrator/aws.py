@@ -18,10 +18,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator.actions import (
     Action,
+    Announce,
     AskToHold,
     Attempt,
     AwaitScaleIn,
     BeginRun,
+    CallFunction,
     CloseRun,
     CompleteHook,
     EndInstance,
@@ -34,9 +36,12 @@ from orchestrator.actions import (
     ScaleOut,
     Schedule,
     StopInstance,
+    WorldChanged,
 )
+from orchestrator.bus import EventBus
 from orchestrator.core import Group, World
 from orchestrator.events import Check, Close, Event, Start, Stop, Terminating
+from orchestrator.functions import Functions
 from orchestrator.record import (
     CLOSING,
     KEY,
@@ -75,18 +80,15 @@ CALLS = "Calls"
 logger = logging.getLogger(__name__)
 
 
-class WorldChanged(Exception):
-    """Someone else wrote first: load the world again and decide again."""
-
-
 class Account:
     """The resources of one deployment.
 
-    client: makes the boto3 client for a service name, e.g. partial(boto3.client, config=RETRIES).
+    client: makes the boto3 client for a service name, e.g. partial(boto3.client, config=RETRIES),
+    with another configuration where one is given.
     function_arn: the function that scheduled entries call.
     """
 
-    def __init__(self, settings: Settings, function_arn: str, client: Callable[[str], Any]) -> None:
+    def __init__(self, settings: Settings, function_arn: str, client: Callable[..., Any]) -> None:
         self._settings = settings
         self._function_arn = function_arn
         self._dynamodb = client("dynamodb")
@@ -94,6 +96,8 @@ class Account:
         self._scheduler = client("scheduler")
         self._sns = client("sns")
         self._ssm = client("ssm")
+        self._bus = EventBus(client)
+        self._functions = Functions(settings, self._dynamodb, client)
 
     def load(self, event: Event) -> World:
         """The world as the event's decision needs it. Raises WorldChanged when lock and group may
@@ -147,6 +151,10 @@ class Account:
                 self._close_run(record)
             case Notify(subject, body):
                 self._sns.publish(TopicArn=self._settings.topic_arn, Subject=subject, Message=body)
+            case Announce():
+                self._bus.put(action)
+            case CallFunction():
+                self._functions.call(action)
             case NoteSnapshot(snapshot):
                 self._note_snapshot(snapshot)
             case AskToHold():

@@ -59,7 +59,18 @@ class Terminated(InstanceEvent):
     """The instance is gone."""
 
 
-Event = Start | Stop | Close | Hold | Check | Terminating | Terminated
+@dataclass(frozen=True)
+class Alarm:
+    """The alarm has another state: ALARM, OK or INSUFFICIENT_DATA."""
+
+    name: str
+    state: str
+    before: str
+    reason: str
+    time: str
+
+
+Event = Start | Stop | Close | Hold | Check | Terminating | Terminated | Alarm
 
 
 # What the engine takes; both get into a command of its own.
@@ -107,9 +118,20 @@ def parse(event: Mapping[str, Any], request_id: str) -> Event:
             "detail": {"AutoScalingGroupName": str(group), "EC2InstanceId": str(instance)},
         }:
             return Terminated(group, instance)
+        case {
+            "source": "aws.cloudwatch",
+            "detail-type": "CloudWatch Alarm State Change",
+            "time": str(time),
+            "detail": {
+                "alarmName": str(name),
+                "state": {"value": str(state), "reason": str(reason)},
+                "previousState": {"value": str(before)},
+            },
+        }:
+            return Alarm(name, state, before, reason, time)
     raise UnknownEvent(
         f"event not understood: {json.dumps(event, default=str)[:1000]}; expected "
         '{"mode": "backup", "action": "start"}, a "check", a "stop" or "close" with its '
-        '"backup_id", a "hold" with a date as "snapshot" and a "name", or a terminate event of the '
-        "Auto Scaling group"
+        '"backup_id", a "hold" with a date as "snapshot" and a "name", a terminate event of the '
+        "Auto Scaling group, or a state of the alarm"
     )

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.asked import verify_asked
 from engine.command.execution import execute, keep_log, write_result
 from engine.command.files import is_empty, nul_separated, write_atomically
 from engine.command.outcome import EngineError, Failed, Stopped
@@ -75,8 +76,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     result.mass_change = untold(folder)
     for line in result.mass_change[:1]:
         result.warn(line)
-    if options.requests:
-        obey_all(options.requests, folder, result)
+    to_verify = obey_all(options.requests, folder, result) if options.requests else {}
     with contextlib.ExitStack() as stack:
         backup = Backup(options, folder, work, stop, result, stack)
         restores = restores_in(backup.trees.source)
@@ -98,6 +98,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
             backup.test_restores()
         if not options.result:  # it was said here
             folder.untold.unlink(missing_ok=True)
+    verify_asked(to_verify, folder, work, stop, result)
 
 
 class Backup:
