@@ -12,7 +12,7 @@ MINUTES := .cache/test-minutes
 LINTED_REGIONS := us-east-1 eu-west-1 cn-north-1 us-gov-west-1 eusc-de-east-1 ap-southeast-6
 
 # Subcommands of one program, which reads what stands on the command line out of MAKEFLAGS.
-ADMIN := preflight deploy cost acceptance status logs backup-now stop snapshots find diff hold release remove restore undo publish
+ADMIN := preflight deploy cost acceptance status logs backup-now stop snapshots find diff hold release remove verify restore undo publish
 
 .PHONY: help setup demo build $(ADMIN) test test-nfs test-faults coverage bench lint scan lock clean
 
@@ -32,9 +32,9 @@ help: ## explain the targets
 setup: ## install all that is needed: Debian packages, .venv
 	@tools/setup.sh
 
-demo: ## three backups in a local account, of a copy of a system directory; of yours with SOURCE=/a/directory
+demo: ## three backups in a local account, of a copy of a system directory; of yours with SOURCE=/a/directory, without the page at its end with PAGE=no
 	@tools/setup.sh demo
-	@$(BIN)/python -m local.demo $(if $(SOURCE),--source "$$SOURCE")
+	@$(BIN)/python -m local.demo $(if $(SOURCE),--source "$$SOURCE") $(if $(PAGE),--page "$$PAGE")
 
 ##@ Releasing and deploying
 build: ## write a release into dist/: VERSION=v2.0.0, optionally BUCKET=prefix
@@ -43,7 +43,7 @@ build: ## write a release into dist/: VERSION=v2.0.0, optionally BUCKET=prefix
 
 publish: ## build, upload to prefix-region, write launch links: BUCKET=prefix REGIONS="eu-west-1 …" VERSION=v2.0.0
 preflight: ## check the network before a deployment: SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… or STACK=name
-deploy: ## create or update a stack: STACK=name SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… Email=you@…
+deploy: ## create or update a stack: STACK=name SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… Email=you@…, optionally ALLOW_NFS=yes
 cost: ## what backups cost a month: FILES=1000000 GB=1024, optionally CHURN=2 RETAIN=7 INTERVAL=daily IA=1 ARCHIVE=none
 acceptance: ## try in your account what no emulator can tell, and remove it again: REGION=… VPC=vpc-… SUBNETS=…,… EMAIL=you@…
 
@@ -58,6 +58,7 @@ diff: ## what changed from one snapshot to another: STACK=name FROM=daily.3 TO=d
 hold: ## keep a snapshot until it is released: STACK=name SNAPSHOT=daily.3 NAME=before-migration, optionally NOW=yes
 release: ## let a held snapshot expire as others do: STACK=name NAME=before-migration, optionally NOW=yes
 remove: ## remove one snapshot for ever: STACK=name SNAPSHOT=2026-11-20, optionally NOW=yes
+verify: ## re-check a snapshot through the next backup's instance: STACK=name SNAPSHOT=2026-11-20, optionally NOW=yes
 restore: ## restore a snapshot: STACK=name DRYRUN=yes, optionally DATE=2026-11-20T02:00 SUBDIR=/a/file MODE=Mirror
 undo: ## undo a restore: STACK=name ID=20261120T021503Z-1f0a, optionally DRYRUN=yes
 # The value of a variable may be the name of a file, which anybody chooses who can write to the source:
@@ -78,7 +79,7 @@ test: ## run all tests; those of the local account use sudo
 	@if took=$$(cat $(MINUTES) 2>/dev/null); then echo "All tests took $$took minutes here the last time."; \
 	else cores=$$(nproc); echo "All tests take about $$((8 + 36 / cores)) minutes on the $$cores processors here."; fi
 	@echo "They need root or sudo, and 2 GB here. What is missing is installed first."
-	@tools/setup.sh
+	@tools/setup.sh page
 	@begun=$$(date +%s); $(BIN)/python -m pytest -n auto && echo $$((($$(date +%s) - begun + 59) / 60)) >$(MINUTES)
 
 test-nfs: setup ## run the tests on real NFS mounts alone

@@ -13,11 +13,10 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import HTTPClientError
 
-from admin.command import AdminError, Given, clients, same_stack, say
+from admin.command import AdminError, Clients, Given, clients, same_stack, say
 from admin.program import REGION, Command
-from admin.runs import Active, table_of
+from admin.runs import Active, Position, RunTable, table_of
 from admin.stack import Stack
-from admin.status import Position
 
 START = {"mode": "backup", "action": "start"}
 # Asked twice, the orchestrator could start twice. It takes 300 seconds at most.
@@ -28,11 +27,15 @@ def main(given: Given) -> int:
     name = given.required("STACK", "efs-backup")
     connect = clients(given.get("REGION"))
     stack = Stack.backup(connect, name)
-    table = table_of(connect, stack)
+    return start(connect, stack, table_of(connect, stack), given)
+
+
+def start(connect: Clients, stack: Stack, table: RunTable, given: Given) -> int:
+    """The exit code of a command that ends with a backup at once."""
     # Asked all the same, the orchestrator would notify everybody that it has refused.
     if busy := what_runs(table.active(), datetime.now(UTC)):
         return refused(busy, given)
-    answer = invoke(connect("lambda", config=ONCE), stack.resource("Orchestrator"), name)
+    answer = invoke(connect("lambda", config=ONCE), stack.resource("Orchestrator"), stack.name)
     if not has_begun(answer):
         busy = what_runs(table.active(), datetime.now(UTC))
         return refused(busy or f"{answer['reason']}.", given)

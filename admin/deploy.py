@@ -2,12 +2,13 @@
 
     make deploy STACK=name SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… Email=you@example.com
                 [any other parameter] [REGION=eu-west-1] [BUCKET=prefix] [VERSION=v2.0.0]
+                [ALLOW_NFS=yes]
 
 Builds a release, publishes it in the stack's region and deploys its template by a change set. An
 existing stack, one of version 1.5, too, keeps the values of the parameters that are not given, and
 its backup file system. What was edited in the Mappings of its template becomes parameters, if that
 is wanted. Without BUCKET, the release goes to a bucket of the account's own, which is created if
-need be.
+need be. In the end it is checked whether the instances will reach the source; ALLOW_NFS lets them.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 from rich.table import Table
 
-from admin import publish
+from admin import first_run, publish
 from admin.change_set import ChangeSet
 from admin.command import (
     AdminError,
@@ -31,6 +33,9 @@ from admin.command import (
     same_stack,
     say,
 )
+from admin.preflight.__main__ import of_stack, report
+from admin.preflight.checks import checked, closed_to_nfs, opening
+from admin.preflight.facts import Facts, Reader, Request, Unknown
 from admin.program import REGION, Command, Option
 from admin.stack import Stack
 from admin.template import Template
@@ -40,6 +45,7 @@ OPTIONS = (
     REGION,
     Option("BUCKET", "prefix", "publish to prefix-region instead of a bucket of the account's own"),
     Option("VERSION", "v2.0.0", "what the release is called"),
+    Option("ALLOW_NFS", "", "let the instances reach the source, where they do not yet"),
 )
 TEMPLATE, _ = publish.TEMPLATES["Backup"]
 # The function is named like its stack, and AWS Lambda takes no longer name.
@@ -66,6 +72,7 @@ def main(given: Given) -> int:
             f"STACK {name!r} is no name for a stack of backups: at most {LONGEST_NAME} letters,"
             " digits and hyphens, a letter first"
         )
+    allow = given.yes("ALLOW_NFS")
     connect = clients(given.get("REGION"))
     region = connect("cloudformation").meta.region_name
     stack = existing(connect, name)
@@ -81,6 +88,8 @@ def main(given: Given) -> int:
     if stack:
         check_file_system(stack, template, parameters)
         parameters |= kept_edits(stack, template, parameters, sys.stdin.isatty())
+        if stack.template.is_version_1:
+            say("\n".join(first_run.said(connect, stack)))
     buckets = publish.buckets_of(connect, prefix, [region])
     publish.publish(release, buckets, create=own_bucket)
     (bucket,) = buckets
@@ -92,9 +101,11 @@ def main(given: Given) -> int:
     elif not change.execute(say):
         explain(connect, name)
         return 1
-    show(Stack.backup(connect, name))
-    if stack is None:
-        print(f"Confirm the subscription that Amazon SNS sends to {parameters['Email']}.")
+    deployed = Stack.backup(connect, name)
+    show(deployed)
+    look(connect, of_stack(deployed, Given({})), allow, same_stack(given))
+    if stack is None and (email := parameters["Email"]):
+        print(f"Confirm the subscription that Amazon SNS sends to {email}.")
     print(f"A backup at once:  make backup-now {same_stack(given)}")
     print(f"The last backups:  make status {same_stack(given)}")
     return 0
@@ -156,6 +167,35 @@ def kept_edits(
     if wanted not in ("yes", "no"):
         raise AdminError("Nothing was done")
     return edits if wanted == "yes" else {}
+
+
+def look(connect: Clients, request: Request, allow: bool, stack: str) -> None:
+    """Without NFS into the source, the first backup fails; then all else that could keep it."""
+    facts = Reader(connect).facts(request)
+    for group in closed(request, facts):
+        if allow:
+            let_in(connect("ec2"), group, request.group)
+            say(f"{group} lets NFS in from {request.group} now.")
+        else:
+            say("The source does not let NFS in from the instances. Without it, backups fail:")
+            say(f"  {opening(group, request.group)}")
+            say(f"  or: make deploy {stack} ALLOW_NFS=yes")
+    results = list(checked(request, Reader(connect).facts(request)))
+    report(results, console())
+
+
+def closed(request: Request, facts: Facts) -> list[str]:
+    """Of what cannot be known, the checks that follow tell."""
+    try:
+        return closed_to_nfs(request, facts)[0]
+    except Unknown:
+        return []
+
+
+def let_in(ec2: Any, group: str, source: str) -> None:
+    pair = {"GroupId": source, "Description": "EFS backup"}
+    rule = {"IpProtocol": "tcp", "FromPort": 2049, "ToPort": 2049, "UserIdGroupPairs": [pair]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
 
 
 def default_bucket(connect: Clients) -> str:

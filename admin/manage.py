@@ -1,12 +1,14 @@
-"""Asks the next backup to hold, release or remove a snapshot: nobody needs to mount anything.
+"""Asks the next backup to hold, release, remove or verify a snapshot: nobody needs to mount it.
 
     make hold STACK=<backup stack> SNAPSHOT=daily.3 NAME=before-migration [NOW=yes]
     make release STACK=<backup stack> NAME=before-migration [NOW=yes]
     make remove STACK=<backup stack> SNAPSHOT=2026-11-20 [NOW=yes] [YES=1]
+    make verify STACK=<backup stack> SNAPSHOT=2026-11-20 [NOW=yes]
 
 What snapshots there are is known from the record of the last backup. The request names the one that
 is meant by its date, which no later backup changes. NOW=yes starts a backup, which obeys first of
-all. Exit code 0: it is asked for; 1: it is not, and why.
+all, and verifies when its own snapshot is made. Exit code 0: it is asked for, and has begun with
+NOW=yes; 1: it is not, and why.
 """
 
 from __future__ import annotations
@@ -20,10 +22,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from admin.backup_now import ONCE, has_begun, invoke
+from admin.backup_now import start
 from admin.command import AdminError, Given, clients, confirmed, same_stack, say
 from admin.program import REGION, YES, Command, Option
-from admin.runs import Attributes, RunTable, runs_of
+from admin.runs import Attributes, RunTable, runs_of, table_of
 from admin.stack import Stack
 
 KEY = {"BackupId": {"S": "requests"}}
@@ -55,7 +57,7 @@ def main(action: str, given: Given) -> int:
         given.required(variable, EXAMPLES[variable])
     connect = clients(given.get("REGION"))
     stack = Stack.backup(connect, name)
-    table = RunTable(connect("dynamodb"), stack.resource("EFSDynamoDB"))
+    table = table_of(connect, stack)
     snapshots = known(table.items())
     request = REQUESTS[action](given, snapshots)
     if action == "remove":
@@ -68,13 +70,14 @@ def main(action: str, given: Given) -> int:
             is_terminal(),
         )
     ask(table, request)
-    say(f"Asked for: {' '.join(request.values())}. The next backup does it first of all.")
+    when = "when its own snapshot is made" if action == "verify" else "first of all"
+    say(f"Asked for: {' '.join(request.values())}. The next backup does it {when}.")
+    if action == "verify":
+        print(f"What it found: make status {same_stack(given)}, at Requests and Warnings")
     if not given.yes("NOW"):
         print(f"To have it at once: make backup-now {same_stack(given)}")
         return 0
-    answer = invoke(connect("lambda", config=ONCE), stack.resource("Orchestrator"), name)
-    say(f"{'Started' if has_begun(answer) else 'Not started'}: {answer['reason']}.")
-    return 0 if has_begun(answer) else 1
+    return start(connect, stack, table, given)
 
 
 def is_terminal() -> bool:
@@ -149,6 +152,10 @@ def remove(given: Given, snapshots: Sequence[Snapshot]) -> dict[str, str]:
     return {"Action": "remove", "Snapshot": exact(snapshot, snapshots)}
 
 
+def verify(given: Given, snapshots: Sequence[Snapshot]) -> dict[str, str]:
+    return {"Action": "verify", "Snapshot": exact(chosen(given["SNAPSHOT"], snapshots), snapshots)}
+
+
 def ask(table: RunTable, request: dict[str, str]) -> None:
     """Each request has an attribute of its own, so that no writer overwrites another."""
     identifier = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
@@ -162,12 +169,17 @@ def ask(table: RunTable, request: dict[str, str]) -> None:
     )
 
 
-REQUESTS = {"hold": hold, "release": release, "remove": remove}
-TAKES = {"hold": ("SNAPSHOT", "NAME"), "release": ("NAME",), "remove": ("SNAPSHOT",)}
+REQUESTS = {"hold": hold, "release": release, "remove": remove, "verify": verify}
+TAKES = {
+    "hold": ("SNAPSHOT", "NAME"),
+    "release": ("NAME",),
+    "remove": ("SNAPSHOT",),
+    "verify": ("SNAPSHOT",),
+}
 EXAMPLES = {"SNAPSHOT": "daily.3", "NAME": "before-migration"}
 
 
-NOW = Option("NOW", "", "start a backup, which does it first of all")
+NOW = Option("NOW", "", "start a backup, which does it")
 SNAPSHOT = Option("SNAPSHOT", "daily.3", "which: its name or its date")
 NAME_OF_HOLD = Option("NAME", "before-migration", "what it is called as long as it is held")
 COMMANDS = (
@@ -188,5 +200,11 @@ COMMANDS = (
         partial(main, "remove"),
         "remove one snapshot for ever",
         (REGION, SNAPSHOT, NOW, YES),
+    ),
+    Command(
+        "verify",
+        partial(main, "verify"),
+        "re-check a snapshot through the next backup's instance",
+        (REGION, SNAPSHOT, NOW),
     ),
 )

@@ -28,7 +28,7 @@ class Option(NamedTuple):
 
     @property
     def flag(self) -> str:
-        return {"DRYRUN": "--dry-run"}.get(self.name, f"--{self.name.lower()}")
+        return {"DRYRUN": "--dry-run"}.get(self.name, f"--{self.name.lower().replace('_', '-')}")
 
 
 REGION = Option("REGION", "eu-west-1", "where the stack is, if not where your AWS session is")

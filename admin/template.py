@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,12 +55,12 @@ class Template:
     @property
     def release(self) -> Release:
         """Raises AdminError for a template that is of no release of this project's."""
-        source = self.content.get("Mappings", {}).get("SourceCode", {}).get("General", {})
-        if "BundleSHA256" not in source:
+        if self.is_version_1:
             raise AdminError(
                 "The stack's template is of version 1 or unknown, so there is no restore template"
                 " for it. Update the stack first: make deploy"
             )
+        source = self.content["Mappings"]["SourceCode"]["General"]
         return Release(source["S3Bucket"], source["KeyPrefix"])
 
     def mapped(self, region: str) -> dict[str, str]:
@@ -77,9 +78,15 @@ class Template:
             if value is not None
         }
 
+    @property
+    def is_version_1(self) -> bool:
+        """Whether it is version 1's, or another one of no release of this project's."""
+        source = self.content.get("Mappings", {}).get("SourceCode", {}).get("General", {})
+        return "BundleSHA256" not in source
+
     def check(self, values: Mapping[str, str], previous: Iterable[str] = ()) -> None:
-        """Raises AdminError for a name that is no parameter, a value that is not among the allowed
-        ones, and a parameter without a value.
+        """Raises AdminError for a name that is no parameter, a value that CloudFormation would
+        refuse, and a parameter without a value.
 
         previous: the parameters of the existing stack, which keep their values.
         """
@@ -92,6 +99,9 @@ class Template:
             allowed = [str(v) for v in self.parameters[name].get("AllowedValues", [])]
             if allowed and value not in allowed:
                 raise AdminError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
+            if not fits(self.parameters[name], value):
+                why = self.parameters[name].get("ConstraintDescription", "must be another value")
+                raise AdminError(f"{name} is {value!r}; it {why}")
         known = {*values, *previous}
         missing = [n for n, p in self.parameters.items() if "Default" not in p and n not in known]
         if missing:
@@ -99,3 +109,18 @@ class Template:
                 f"Missing: {', '.join(missing)}\n"
                 + "\n".join(f"  {n}: {self.parameters[n].get('Description', '')}" for n in missing)
             )
+
+
+def fits(parameter: Mapping[str, Any], value: str) -> bool:
+    """Whether CloudFormation takes the value, as far as the template says."""
+    if parameter["Type"] == "Number":
+        number = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value, re.ASCII)
+        low, high = (float(parameter.get(key, limit)) for key, limit in NUMBERS)
+        return bool(number) and low <= float(value) <= high
+    short, long = parameter.get("MinLength", 0), parameter.get("MaxLength", len(value))
+    pattern = parameter.get("AllowedPattern", r"[\s\S]*")
+    # As in Java, which CloudFormation matches with, the classes are those of ASCII.
+    return int(short) <= len(value) <= int(long) and bool(re.fullmatch(pattern, value, re.ASCII))
+
+
+NUMBERS = (("MinValue", "-inf"), ("MaxValue", "inf"))

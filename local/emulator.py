@@ -201,6 +201,8 @@ def _context(
     context: dict[str, Any] = derive(service, action, body, parameters)
     if action == "cloudwatch:PutMetricData":
         context["cloudwatch:namespace"] = json.loads(body)["Namespace"]
+    if action == "events:PutEvents":
+        context["events:source"] = [entry["Source"] for entry in json.loads(body)["Entries"]]
     return context
 
 

@@ -46,20 +46,34 @@ def _load_once(path: str) -> Any:
 JSONFileLoader.load_file = lambda _, path: _load_once(path)
 
 
-# Tests that share something of which there is one: the demo, a machine with NFS, a build.
-ONE_AT_A_TIME = ("tests/local/test_demo.py", "tests/nfs/", "tests/tools/")
-# Minutes each. They begin, with those groups: at the end each process has something short to do.
+# Tests that share something of which there is one: the demo, a browser, a machine with NFS,
+# a build.
+ONE_AT_A_TIME = (
+    "tests/console_page/test_browser.py",
+    "tests/local/test_demo.py",
+    "tests/nfs/",
+    "tests/tools/",
+)
+# Minutes each, of which a processor has a quarter to do.
 LONG = "tests/local/test_inside.py"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Spreads them over the others but for the last quarter: so there is always something to do
+    while they wait, and at the end no process is left with one."""
+    long = [item for item in items if item.nodeid.startswith(LONG)]
+    others = [item for item in items if item not in long]
+    if hasattr(config, "workerinput") and long:
+        apart = len(others) * 3 // 4 // len(long)
+        for number, item in enumerate(long):
+            others.insert(number * (apart + 1), item)
+        items[:] = others
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """More than processors: tests with instances or with NFS wait for much of their time."""
-    return len(os.sched_getaffinity(0)) * 3 // 2
+    """More than processors: tests with instances or with NFS wait for most of their time."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 class Scheduling(LoadScopeScheduling):

@@ -9,6 +9,7 @@ import argparse
 import gzip
 import hashlib
 import io
+import json
 import os
 import re
 import subprocess
@@ -16,12 +17,15 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOLUTION_NAME = "efs-to-efs-backup"
-LAMBDAS = ("orchestrator", "solution_helper", "ami_info", "restore_watch")
+LAMBDAS = ("orchestrator", "solution_helper", "ami_info", "restore_watch", "console_page")
+# What a Lambda has beside it of what the instance runs.
+FROM_INSTANCE = {"console_page": ("engine/", "limits.py", "consoles.py")}
+DASHBOARD = re.compile(r"( DashboardBody: !Sub \|\n {8})(.*\n(?: {8}.*\n)*)")
 VERSION = re.compile(r"v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?", re.ASCII)
 BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,46}[a-z0-9]")
 
@@ -86,16 +90,50 @@ def write_templates(source: Path, target: Path, placeholders: Mapping[str, str])
 
 
 def released(template: str) -> str:
-    """Without blank lines among the resources and the comments that are for who changes these: a
-    template of more than 51,200 bytes cannot be given to CloudFormation without a bucket. Those on
-    what users choose stay.
+    """Without the comments that are for who changes the template, blank lines, every other blank
+    before a resource's lines, and blanks in a dashboard: one of more than 51,200 bytes cannot be
+    given to CloudFormation without a bucket. The comments on the Mappings stay, which users edit.
 
-    >>> released("# Why.\\na: 1\\n# checkov:X\\n# --- Part\\nResources:\\n  # How.\\n\\n  b: 2\\n")
-    '# Why.\\na: 1\\nResources:\\n  b: 2\\n'
+    >>> released("# Why.\\nMappings:\\n  # What.\\n  a: 1\\nResources:\\n  # How.\\n  b: 2\\n")
+    'Mappings:\\n  # What.\\n  a: 1\\nResources:\\n b: 2\\n'
     """
-    choices, heading, resources = template.partition("\nResources:\n")
-    choices = re.sub(r"(?m)^ *# (checkov:|---).*\n", "", choices + "\n")[:-1]
-    return choices + heading + re.sub(r"(?m)^( *# .*)?\n", "", resources)
+    sections = re.split(r"(?m)^(?=\w+:)", template)
+    short = (
+        s if s.startswith("Mappings:") else re.sub(r"(?m)^( *# .*)?\n", "", s) for s in sections
+    )
+    text = DASHBOARD.sub(compact, "".join(short))
+    before, heading, resources = text.partition("\nResources:\n")
+    return before + heading + "".join(narrower(resources.splitlines(keepends=True)))
+
+
+def narrower(lines: Iterable[str]) -> Iterator[str]:
+    """Indented by one blank a level. Within a block of text, only what is before the whole block.
+
+    >>> [*narrower(["  a: |\\n", "    b\\n", "      c\\n", "  - d: e\\n", "    f: g\\n"])]
+    [' a: |\\n', '  b\\n', '    c\\n', ' - d: e\\n', '   f: g\\n']
+    """
+    levels = [(0, 0)]  # how far lines are indented, and how far they shall be
+    block, begins = 0, False  # how far the text is that goes on, if there is one
+    for line in lines:
+        indent = len(line) - len(line.lstrip(" "))
+        if not block or indent < block:
+            block = 0
+            while levels[-1][0] > indent:
+                levels.pop()
+            if levels[-1][0] < indent:
+                levels.append((indent, levels[-1][1] + 1))
+        before, after = levels[-1]
+        yield " " * after + line[before:]
+        if begins:
+            block, begins = indent, False
+        elif not block:
+            if line.lstrip().startswith("- "):
+                levels.append((indent + 2, after + 2))
+            begins = bool(re.search(r"[|>][-+]?$", line.rstrip("\n")))
+
+
+def compact(body: re.Match[str]) -> str:
+    return f"{body[1]}{json.dumps(json.loads(body[2]), separators=(',', ':'))}\n"
 
 
 def filled(text: str, placeholders: Mapping[str, str]) -> str:
@@ -108,7 +146,14 @@ def lambda_files(package: Path, cache: Path) -> Files:
     requirements = package / "requirements.txt"
     dependencies = files_of(installed(requirements, cache)) if requirements.exists() else {}
     own = files_of(package, f"{package.name}/")
-    return {**dependencies, **{name: own[name] for name in own if "/requirements." not in name}}
+    wanted = FROM_INSTANCE.get(package.name, ())
+    shared = files_of(package.parents[1] / "ec2/lib") if wanted else {}
+    shared = {name: shared[name] for name in shared if name.startswith(wanted)}
+    return {
+        **dependencies,
+        **shared,
+        **{name: own[name] for name in own if "/requirements." not in name},
+    }
 
 
 def installed(requirements: Path, cache: Path) -> Path:

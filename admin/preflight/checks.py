@@ -157,22 +157,34 @@ def mount_targets(request: Request, facts: Facts) -> Result:
     return ok(f"of the source in {listing(_zones(facts))}")
 
 
-def nfs_security_groups(request: Request, facts: Facts) -> Result:
+def closed_to_nfs(request: Request, facts: Facts) -> tuple[list[str], list[str]]:
+    """Of each mount target that lets nobody in, a security group to open; of those of which it
+    cannot be told, as they go by a prefix list, all."""
     closed, by_list = set(), set()
     for target, subnet in _pairs(facts):
         groups = facts.target_groups.get()[target["MountTargetId"]]
         admitted = admits(groups, NFS, subnet["CidrBlock"], request.group)
-        ids = {g["GroupId"] for g in groups}
+        ids = sorted(g["GroupId"] for g in groups)
         if admitted is None:
-            by_list |= ids
+            by_list |= {*ids}
         elif not admitted:
-            closed |= ids
+            closed |= {*ids[:1]}
+    return sorted(closed), sorted(by_list)
+
+
+def opening(group: str, source: str) -> str:
+    """The command that lets NFS into a security group."""
+    return (
+        "aws ec2 authorize-security-group-ingress --protocol tcp --port 2049 "
+        f"--source-group {source} --group-id {group}"
+    )
+
+
+def nfs_security_groups(request: Request, facts: Facts) -> Result:
+    closed, by_list = closed_to_nfs(request, facts)
     if closed:
         group = request.group or "<output EFSSecurityGroup of the stack>"
-        advice = (
-            "aws ec2 authorize-security-group-ingress --protocol tcp --port 2049 "
-            f"--source-group {group} --group-id {sorted(closed)[0]}"
-        )
+        advice = " && ".join(opening(each, group) for each in closed)
         if request.group:
             return failed(f"{listing(closed)} does not let NFS in from {request.group}", advice)
         return warning(

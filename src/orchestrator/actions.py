@@ -1,16 +1,22 @@
 """What a decision can ask for.
 
-Every action may be applied twice with the effect of once; only a notification is then sent twice.
+Every action may be applied twice with the effect of once; only a notification and an announcement
+are then sent twice, and a function of the user's is called twice.
 Observations come after all actions. They tell about runs and do nothing to them: one that fails is
 left out.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from orchestrator.events import Terminating
-from orchestrator.record import Lock, NewestSnapshot, Record, Step
+from orchestrator.record import Hook, Lock, NewestSnapshot, Record, Step, Value
+
+
+class WorldChanged(Exception):
+    """Someone else wrote first: load the world again and decide again."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,37 @@ class Notify:
 
 
 @dataclass(frozen=True)
+class Announce:
+    """Put an event on the event bus of the account. Whoever gets it twice knows it by its Id."""
+
+    kind: str
+    detail: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class CallFunction:
+    """Call the user's function for this moment of a run, and note in the record what came of it. If
+    it failed, have it all decided again."""
+
+    hook: Hook
+    run: str
+    detail: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
 class NoteSnapshot:
     """Write when the newest snapshot was made, unless a newer one is noted already."""
 
     snapshot: NewestSnapshot
+
+
+@dataclass(frozen=True)
+class AskToHold:
+    """Note for the next backup that it holds this snapshot. Each request has a key of its own."""
+
+    key: str
+    snapshot: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -122,7 +155,8 @@ class Retry:
 
 
 Action = (
-    AwaitScaleIn
+    AskToHold
+    | AwaitScaleIn
     | BeginRun
     | Schedule
     | ScaleOut
@@ -132,6 +166,8 @@ Action = (
     | CompleteHook
     | CloseRun
     | Notify
+    | Announce
+    | CallFunction
     | NoteSnapshot
     | RemoveSchedule
     | ReleaseLock
@@ -170,4 +206,4 @@ class SendAnonymousMetric:
     run: str
 
 
-Observation = Measure | PublishMetrics | SendAnonymousMetric
+Observation = Announce | Measure | PublishMetrics | SendAnonymousMetric

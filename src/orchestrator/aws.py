@@ -18,9 +18,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator.actions import (
     Action,
+    Announce,
+    AskToHold,
     Attempt,
     AwaitScaleIn,
     BeginRun,
+    CallFunction,
     CloseRun,
     CompleteHook,
     EndInstance,
@@ -33,14 +36,18 @@ from orchestrator.actions import (
     ScaleOut,
     Schedule,
     StopInstance,
+    WorldChanged,
 )
+from orchestrator.bus import EventBus
 from orchestrator.core import Group, World
 from orchestrator.events import Check, Close, Event, Start, Stop, Terminating
+from orchestrator.functions import Functions
 from orchestrator.record import (
     CLOSING,
     KEY,
     LOCK_KEY,
     NEWEST_KEY,
+    REQUESTS_KEY,
     RUNNING,
     SCALE_IN_KEY,
     UNDONE,
@@ -50,6 +57,8 @@ from orchestrator.record import (
     NewestSnapshot,
     Record,
     Step,
+    Value,
+    to_dynamodb,
     unfinished_from_item,
 )
 from orchestrator.settings import Settings
@@ -71,18 +80,15 @@ CALLS = "Calls"
 logger = logging.getLogger(__name__)
 
 
-class WorldChanged(Exception):
-    """Someone else wrote first: load the world again and decide again."""
-
-
 class Account:
     """The resources of one deployment.
 
-    client: makes the boto3 client for a service name, e.g. partial(boto3.client, config=RETRIES).
+    client: makes the boto3 client for a service name, e.g. partial(boto3.client, config=RETRIES),
+    with another configuration where one is given.
     function_arn: the function that scheduled entries call.
     """
 
-    def __init__(self, settings: Settings, function_arn: str, client: Callable[[str], Any]) -> None:
+    def __init__(self, settings: Settings, function_arn: str, client: Callable[..., Any]) -> None:
         self._settings = settings
         self._function_arn = function_arn
         self._dynamodb = client("dynamodb")
@@ -90,6 +96,8 @@ class Account:
         self._scheduler = client("scheduler")
         self._sns = client("sns")
         self._ssm = client("ssm")
+        self._bus = EventBus(client)
+        self._functions = Functions(settings, self._dynamodb, client)
 
     def load(self, event: Event) -> World:
         """The world as the event's decision needs it. Raises WorldChanged when lock and group may
@@ -143,8 +151,14 @@ class Account:
                 self._close_run(record)
             case Notify(subject, body):
                 self._sns.publish(TopicArn=self._settings.topic_arn, Subject=subject, Message=body)
+            case Announce():
+                self._bus.put(action)
+            case CallFunction():
+                self._functions.call(action)
             case NoteSnapshot(snapshot):
                 self._note_snapshot(snapshot)
+            case AskToHold():
+                self._ask_to_hold(action)
             case RemoveSchedule(run):
                 self._remove_schedule(run)
             case ReleaseLock(run):
@@ -338,6 +352,16 @@ class Account:
             if _code(error) != "ConditionalCheckFailedException":
                 raise
             logger.info("a snapshot that is as new as that of run %s is noted", snapshot.run)
+
+    def _ask_to_hold(self, ask: AskToHold) -> None:
+        request: Value = {"Action": "hold", "Snapshot": ask.snapshot, "Name": ask.name}
+        self._dynamodb.update_item(
+            TableName=self._settings.table,
+            Key={KEY: {"S": REQUESTS_KEY}},
+            UpdateExpression="SET #key = :request",
+            ExpressionAttributeNames={"#key": ask.key},
+            ExpressionAttributeValues={":request": to_dynamodb(request)},
+        )
 
     def _release_lock(self, run: str) -> None:
         try:

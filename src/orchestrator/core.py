@@ -9,19 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from orchestrator import messages
+from orchestrator import messages, telling
 from orchestrator.actions import (
     Action,
+    Announce,
+    AskToHold,
     Attempt,
     AwaitScaleIn,
     BeginRun,
+    CallFunction,
     CloseRun,
     CompleteHook,
     Datum,
     EndInstance,
-    Measure,
     NoteSnapshot,
-    Notify,
     Observation,
     PublishMetrics,
     ReleaseLock,
@@ -30,13 +31,23 @@ from orchestrator.actions import (
     ScaleIn,
     ScaleOut,
     Schedule,
-    SendAnonymousMetric,
     StopInstance,
 )
-from orchestrator.events import Check, Close, Event, Start, Stop, Terminated, Terminating
+from orchestrator.events import (
+    Alarm,
+    Check,
+    Close,
+    Event,
+    Hold,
+    Start,
+    Stop,
+    Terminated,
+    Terminating,
+)
 from orchestrator.record import (
     RUNNING,
     SUCCESS,
+    Hook,
     Lock,
     NewestSnapshot,
     Record,
@@ -104,8 +115,13 @@ def decide(event: Event, world: World, settings: Settings, now: datetime) -> Dec
             return _stop(event, world, settings, now)
         case Close():
             return _close(event, world, settings, now)
+        case Hold():
+            return _hold(event, now)
         case Check():
             return _check(world, settings, now)
+        case Alarm():
+            reason = f"the alarm {event.name} is {event.state}, which others are told"
+            return Decision((telling.alarm(event, settings),), reason)
         case Terminating() | Terminated() if event.group != settings.group:
             return Decision((), f"group {event.group} is not ours ({settings.group})")
         case Terminating():
@@ -127,16 +143,13 @@ def _start(event: Start, world: World, settings: Settings, now: datetime) -> Dec
         reason = f"run {run} waits for the instance of {active.backup_id}, which ends itself"
         return Decision((AwaitScaleIn(),), reason)
     begun = Lock(run, now + settings.window)
-    begin = (
-        *_end_instances(world),
-        BeginRun(_new_record(begun, settings, now), begun),
-        *_launch(begun),
-    )
-    measure = Measure(run, "start")
+    record = _new_record(begun, settings, now)
+    begin = (*_end_instances(world), BeginRun(record, begun), *_launch(begun, record, settings))
+    told = telling.observe_start(record, settings)
     if not lock:
-        return Decision(begin, f"run {run} begins", (measure,))
+        return Decision(begin, f"run {run} begins", told)
     ended = _finalise(f"run {run} begins;", lock, world, settings, now)
-    return Decision((*ended.actions, *begin), ended.reason, (measure, *ended.observations))
+    return Decision((*ended.actions, *begin), ended.reason, (*told, *ended.observations))
 
 
 def _leaves(record: Record, now: datetime) -> bool:
@@ -152,16 +165,23 @@ def _refuse(run: str, lock: Lock, active: Record, settings: Settings, now: datet
         # Most likely the same tick again. If not, nothing is missed either: the backup that was
         # wanted has just begun.
         return Decision((), f"{reason}, and has just begun; nobody needs to know")
-    return Decision((messages.start_refused(run, lock, active, settings),), reason)
+    told = telling.refused(run, lock, active, settings)
+    return Decision((messages.start_refused(run, lock, active, settings),), reason, (told,))
 
 
 def _resume(lock: Lock, world: World, settings: Settings, now: datetime) -> Decision:
     """The start of the active run was delivered again: do what is left of it."""
     if not world.active or now >= _stop_time(lock):
         return _finalise("it is too late to resume:", lock, world, settings, now)
+    if why := world.active.failed(Hook.BEFORE):
+        return _finalise(f"the function before it {why}:", lock, world, settings, now)
     if not world.active.running:
         return Decision((), f"run {lock.run} has reported already; its start is not repeated")
-    return Decision(_launch(lock), f"run {lock.run} is resumed", (Measure(lock.run, "start"),))
+    launch, told = (
+        _launch(lock, world.active, settings),
+        telling.observe_start(world.active, settings),
+    )
+    return Decision(launch, f"run {lock.run} is resumed", told)
 
 
 def _stop(event: Stop, world: World, settings: Settings, now: datetime) -> Decision:
@@ -185,6 +205,12 @@ def _close(event: Close, world: World, settings: Settings, now: datetime) -> Dec
         return Decision((), f"run {event.backup_id} is over; nothing to close")
     # A close is scheduled only for a run that had an instance at its stop time.
     return _finalise("the window is over:", lock, world, settings, now, instance_seen=True)
+
+
+def _hold(event: Hold, now: datetime) -> Decision:
+    """Whether there is such a snapshot, the backup knows best. Asked twice, it refuses once."""
+    ask = AskToHold(f"{now:%Y%m%dT%H%M%SZ}-{event.name}", event.snapshot, event.name)
+    return Decision((ask,), f"the next backup holds {event.snapshot} as {event.name}")
 
 
 def _check(world: World, settings: Settings, now: datetime) -> Decision:
@@ -235,7 +261,7 @@ def _finish(run: str, world: World, settings: Settings, now: datetime) -> tuple[
     close: tuple[Action, ...] = ()
     if Step.STATUS in steps:
         # It may have reported since, or be closed as something else than was said of it.
-        steps |= {Step.NEWEST, Step.NOTIFICATION}
+        steps |= {Step.NEWEST, Step.NOTIFICATION, Step.EVENT}
     if record.running:
         # Whether it ever had an instance, nobody knows any more.
         record = messages.closed(record, True, settings, now)
@@ -244,7 +270,8 @@ def _finish(run: str, world: World, settings: Settings, now: datetime) -> tuple[
         # The capacity belongs to the run that has begun since, if there is one.
         Step.CAPACITY: () if world.lock else _scale_in(world),
         Step.NEWEST: _note_snapshot(record, now),
-        Step.NOTIFICATION: _report(record, settings),
+        Step.NOTIFICATION: telling.report(record, settings),
+        Step.EVENT: (telling.ended(record, settings),),
         Step.STATUS: close,
     }
     return tuple(Retry(run, step, actions[step]) for step in Step if step in steps)
@@ -305,12 +332,14 @@ def _finalise(
         *attempt(Step.CAPACITY, _scale_in(world)),
         *attempt(Step.STATUS, close),
         *attempt(Step.NEWEST, _note_snapshot(record, now)),
-        *attempt(Step.NOTIFICATION, _report(record, settings)),
+        *_call(Hook.AFTER, record, telling.ended(record, settings), settings),
+        *attempt(Step.NOTIFICATION, telling.report(record, settings)),
+        *attempt(Step.EVENT, (telling.ended(record, settings),)),
         RemoveSchedule(lock.run),
         ReleaseLock(lock.run),
     )
     reason = f"{why} run {lock.run} is finalised as {record.status}"
-    return Decision(actions, reason, _observe_end(record, settings) if world.active else ())
+    return Decision(actions, reason, telling.observe_end(record, settings) if world.active else ())
 
 
 def _note_snapshot(record: Record, now: datetime) -> tuple[NoteSnapshot, ...]:
@@ -318,35 +347,6 @@ def _note_snapshot(record: Record, now: datetime) -> tuple[NoteSnapshot, ...]:
         return ()
     made = record.time("BackupStopTime") or now
     return (NoteSnapshot(NewestSnapshot(record.backup_id, min(made, now))),)
-
-
-def _report(record: Record, settings: Settings) -> tuple[Notify, ...]:
-    special = messages.mass_change(record, settings) + messages.not_restorable(record, settings)
-    if record.status == SUCCESS and not settings.notify_success:
-        return special
-    return (*special, messages.run_ended(record, settings))
-
-
-def _observe_end(record: Record, settings: Settings) -> tuple[Observation, ...]:
-    """The measurement comes first: it is a part of what is sent."""
-    send = (SendAnonymousMetric(record.backup_id),) if settings.send_anonymous_data else ()
-    return (Measure(record.backup_id, "end"), *_run_metrics(record), *send)
-
-
-def _run_metrics(record: Record) -> tuple[PublishMetrics, ...]:
-    begun, ended = record.time("BackupStartTime"), record.time("BackupStopTime")
-    if not begun or not ended:
-        return ()
-    data = [Datum("BackupDuration", "Seconds", (ended - begun).total_seconds())]
-    if (files := record.number("NumberOfFilesTransferred")) is not None:
-        data.append(Datum("FilesTransferred", "Count", files))
-    if (failed := record.number("NumberOfFilesFailed")) is not None:
-        data.append(Datum("FilesFailed", "Count", failed))
-    if (untested := record.number("RestoreTestAge")) is not None:
-        data.append(Datum("RestoreTestAge", "Seconds", untested))
-    if (size := record.number("TotalTransferredFileSize")) is not None:
-        data.append(Datum("BytesTransferred", "Bytes", size))
-    return (PublishMetrics(tuple(data), ended),)
 
 
 def _scale_in(world: World) -> tuple[ScaleIn, ...]:
@@ -361,9 +361,19 @@ def _end_instances(world: World) -> tuple[EndInstance, ...]:
     return tuple(map(EndInstance, sorted(world.group.instances - world.group.ending)))
 
 
-def _launch(lock: Lock) -> tuple[Action, ...]:
+def _launch(lock: Lock, record: Record, settings: Settings) -> tuple[Action, ...]:
     """The stop is scheduled first: no instance may run without one."""
-    return (Schedule(lock.run, "stop", _stop_time(lock)), ScaleOut())
+    before = _call(Hook.BEFORE, record, telling.started(record, settings), settings)
+    return (Schedule(lock.run, "stop", _stop_time(lock)), *before, ScaleOut())
+
+
+def _call(
+    hook: Hook, record: Record, told: Announce, settings: Settings
+) -> tuple[CallFunction, ...]:
+    """Unless the record says what came of it. What nobody knows is called again."""
+    if hook not in settings.functions or hook in record.attributes:
+        return ()
+    return (CallFunction(hook, record.backup_id, told.detail),)
 
 
 def _stop_time(lock: Lock) -> datetime:

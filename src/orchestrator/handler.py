@@ -12,8 +12,8 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator import events
-from orchestrator.actions import Action, Attempt
-from orchestrator.aws import RETRIES, Account, WorldChanged
+from orchestrator.actions import Action, Attempt, WorldChanged
+from orchestrator.aws import RETRIES, Account
 from orchestrator.core import Decision, decide
 from orchestrator.limits import shortened
 from orchestrator.observer import BRIEFLY, Observer

@@ -11,10 +11,12 @@ from orchestrator.record import (
     FPSYNC_FAILED,
     INCOMPLETE,
     PARTIAL,
+    REFUSED,
     SUCCESS,
     UNDONE,
     UNKNOWN,
     UNSUCCESSFUL,
+    Hook,
     Lock,
     Record,
     Value,
@@ -55,7 +57,6 @@ LOOK_FURTHER = (
     "the next backup continues."
 )
 
-REFUSED = "Refused"
 MASS_CHANGE = "Mass change"
 NOT_RESTORABLE = "Not restorable"
 
@@ -64,6 +65,8 @@ ORDER = (
     "BackupStatus",
     "Message",
     "WhatToDo",
+    "BeforeBackup",
+    "AfterBackup",
     "Logs",
     "BackupId",
     "SourceEfsId",
@@ -99,6 +102,14 @@ ORDER = (
 
 def closed(record: Record, instance_seen: bool, settings: Settings, now: datetime) -> Record:
     """The record of a run that nobody reported."""
+    if why := record.failed(Hook.BEFORE):
+        return record.closed(
+            REFUSED,
+            f"The EFS backup was not started: the function to call before it {why}.",
+            f"See the logs of the function {settings.functions.get(Hook.BEFORE, '')}, and start a "
+            "backup or wait for the next one. The snapshots that exist were not touched.",
+            now,
+        )
     if instance_seen:
         return record.closed(UNKNOWN, record.message or NOT_REPORTED, LOOK_FURTHER, now)
     return record.closed(
@@ -121,16 +132,24 @@ def record_lost(run: str, settings: Settings) -> Record:
 
 
 def run_ended(record: Record, settings: Settings) -> Notify:
-    """Says how a run ended: in the record's own words, or else with those for its status."""
-    return _notify(
-        {
-            "WhatToDo": WHAT_TO_DO.get(record.status, LOOK_FURTHER),
-            **record.attributes,
-            "Message": record.message or OUTCOME.get(record.status, NOT_REPORTED),
-            "Logs": _where_it_says_why(record, settings),
-        },
-        settings,
-    )
+    return _notify(account_of(record, settings), settings)
+
+
+def account_of(record: Record, settings: Settings) -> dict[str, Value]:
+    """How a run ended: in the record's own words, or else with those for its status."""
+    todo = str(record.attributes.get("WhatToDo") or WHAT_TO_DO.get(record.status, LOOK_FURTHER))
+    if record.failed(Hook.AFTER):
+        todo += (
+            f" Then see the logs of the function {settings.functions.get(Hook.AFTER, '')}, which "
+            "was to be called after the backup, and do what it did not do."
+        )
+    return {
+        **record.attributes,
+        "WhatToDo": todo,
+        "Message": record.message or OUTCOME.get(record.status, NOT_REPORTED),
+        "Logs": _where_it_says_why(record, settings),
+        "LogBucket": settings.log_bucket,
+    }
 
 
 def mass_change(record: Record, settings: Settings) -> tuple[Notify, ...]:
@@ -184,25 +203,27 @@ def _special(
 
 
 def start_refused(backup_id: str, lock: Lock, running: Record, settings: Settings) -> Notify:
+    return _notify(refusal(backup_id, lock, running, settings), settings)
+
+
+def refusal(backup_id: str, lock: Lock, running: Record, settings: Settings) -> dict[str, Value]:
+    """Why a run was not started: another one is inside its window."""
     text = (
         f"The EFS backup was not started: backup {lock.run} has been running since "
         f"{running.started} and may run until {timestamp(lock.until)}. Nothing was changed."
     )
-    return _notify(
-        {
-            "BackupStatus": REFUSED,
-            "Message": text,
-            "WhatToDo": "Nothing. If this happens often, use a shorter backup window or a longer "
-            "interval.",
-            "Logs": _where_it_says_why(running, settings),
-            "BackupId": backup_id,
-            "RunningBackupId": lock.run,
-            "SourceEfsId": settings.source_efs,
-            "DestinationEfsId": settings.destination_efs,
-            "IntervalTag": settings.interval,
-        },
-        settings,
-    )
+    return {
+        "BackupStatus": REFUSED,
+        "Message": text,
+        "WhatToDo": "Nothing. If this happens often, use a shorter backup window or a longer "
+        "interval.",
+        "Logs": _where_it_says_why(running, settings),
+        "BackupId": backup_id,
+        "RunningBackupId": lock.run,
+        "SourceEfsId": settings.source_efs,
+        "DestinationEfsId": settings.destination_efs,
+        "IntervalTag": settings.interval,
+    }
 
 
 def _where_it_says_why(record: Record, settings: Settings) -> str:
@@ -226,9 +247,13 @@ def _notify(attributes: Mapping[str, Value], settings: Settings) -> Notify:
     named = {**attributes, "LogBucket": settings.log_bucket}
     named.pop(UNDONE, None)  # sending it is a part of that
     named.pop("Snapshots", None)  # for programs
-    ordered = {name: named[name] for name in sorted(named, key=_position)}
+    ordered = in_order(named)
     title = f"EFS backup {named['BackupStatus']}: {settings.source_efs} ({settings.interval})"
     return Notify(_subject(title), document(ordered))
+
+
+def in_order(named: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: named[name] for name in sorted(named, key=_position)}
 
 
 def _position(name: str) -> tuple[int, str]:

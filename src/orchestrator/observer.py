@@ -9,7 +9,14 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator import anonymous
-from orchestrator.actions import Measure, Observation, PublishMetrics, SendAnonymousMetric
+from orchestrator.actions import (
+    Announce,
+    Measure,
+    Observation,
+    PublishMetrics,
+    SendAnonymousMetric,
+)
+from orchestrator.bus import EventBus
 from orchestrator.record import KEY, Record, Value, to_dynamodb
 from orchestrator.settings import Settings
 
@@ -38,10 +45,13 @@ class Observer:
         self._cloudwatch = client("cloudwatch")
         self._dynamodb = client("dynamodb")
         self._efs = client("efs")
+        self._bus = EventBus(client)
 
     def observe(self, observation: Observation) -> None:
         """Raises whatever goes wrong, for the caller to log; nothing else comes of it."""
         match observation:
+            case Announce():
+                self._bus.put(observation)
             case Measure(run, "start"):
                 self._add(run, self._at_start())
             case Measure(run, _):

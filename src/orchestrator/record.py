@@ -10,6 +10,7 @@ KEY = "BackupId"
 LOCK_KEY = "lock"
 NEWEST_KEY = "newest-snapshot"
 UNFINISHED_KEY = "unfinished"
+REQUESTS_KEY = "requests"
 SCALE_IN_KEY = "scale-in"
 
 RUNNING = "Running"
@@ -19,6 +20,7 @@ INCOMPLETE = "Incomplete"
 UNSUCCESSFUL = "Unsuccessful"
 FPSYNC_FAILED = "fpsync failed"
 UNKNOWN = "Unknown"
+REFUSED = "Refused"
 
 # The attribute of a record that names the steps of the run's end that are not done yet.
 UNDONE = "Undone"
@@ -32,6 +34,18 @@ Item = dict[str, dict[str, Any]]
 
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class Hook(StrEnum):
+    """A moment of a run at which a function of the user's is called: the attribute of the record
+    that says what came of it."""
+
+    BEFORE = "BeforeBackup"
+    AFTER = "AfterBackup"
+
+
+DONE = "done"
+"""What the attribute says of a function that answered; of any other it says why not."""
 
 
 def timestamp(moment: datetime) -> str:
@@ -85,6 +99,11 @@ class Record:
     def booted(self) -> bool:
         """Whether an instance ever reported that it works on this run."""
         return bool(self.instance)
+
+    def failed(self, hook: Hook) -> str:
+        """Why the function for this moment did not do it; '' if it did, or was not called yet."""
+        said = str(self.attributes.get(hook, DONE))
+        return "" if said == DONE else said
 
     def closed(self, status: str, message: str, what_to_do: str, now: datetime) -> "Record":
         """This record with a final status, as the orchestrator closes it."""
@@ -143,6 +162,7 @@ class Step(StrEnum):
     CAPACITY = "capacity"
     NEWEST = "newest snapshot"
     NOTIFICATION = "notification"
+    EVENT = "event"
     STATUS = "status"
 
 

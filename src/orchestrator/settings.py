@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from orchestrator.record import Hook
+
 MINIMUM_WINDOW = timedelta(minutes=60)
 METRICS_URL = "https://metrics.awssolutionsbuilder.com/generic"
 
@@ -37,6 +39,8 @@ class Settings:
     version: str
     stack: str
     region: str
+    functions: Mapping[Hook, str]
+    """Those of the user's, by the moment at which they are called."""
 
     @property
     def partition(self) -> str:
@@ -69,6 +73,7 @@ class Settings:
             version=_text(env, "solution_version"),
             stack=_text(env, "stack_name"),
             region=_text(env, "AWS_REGION"),
+            functions=_functions(env),
         )
 
 
@@ -76,6 +81,18 @@ def _text(env: Mapping[str, str], name: str) -> str:
     if value := env.get(name, "").strip():
         return value
     raise SettingsError(f"environment variable {name} is missing or empty; set it on the function")
+
+
+def _functions(env: Mapping[str, str]) -> dict[Hook, str]:
+    arns = {
+        Hook.BEFORE: _optional(env, "before_function"),
+        Hook.AFTER: _optional(env, "after_function"),
+    }
+    return {hook: arn for hook, arn in arns.items() if arn}
+
+
+def _optional(env: Mapping[str, str], name: str) -> str:
+    return env.get(name, "").strip()
 
 
 def _number(env: Mapping[str, str], name: str) -> int:

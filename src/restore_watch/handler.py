@@ -41,8 +41,8 @@ def connect(function_arn: str) -> Watch:
 
 def act(event: Mapping[str, Any], watch: Watch) -> str:
     match event:
-        case {"Records": [{"Sns": {"Subject": subject, "Timestamp": str(said)}}]}:
-            return watch.heard(subject, datetime.fromisoformat(said))
+        case {"Records": [{"Sns": {"Timestamp": str(said)} as message}]}:
+            return watch.heard(message, datetime.fromisoformat(said))
         case {"mode": "restore", "action": "end", "group": str(group)}:
             return watch.end(group)
         case {

@@ -34,6 +34,7 @@ class Settings:
     window: int
     logs: str
     region: str
+    stack: str
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> "Settings":
@@ -44,6 +45,7 @@ class Settings:
             window=int(environment["restore_window"]),
             logs=environment["logs"],
             region=environment["AWS_REGION"],
+            stack=environment["stack_name"],
         )
 
 
@@ -55,6 +57,7 @@ class Watch:
         self.settings = settings
         self._function_arn = function_arn
         self._autoscaling = client("autoscaling")
+        self._events = client("events")
         self._scheduler = client("scheduler")
         self._sns = client("sns")
 
@@ -76,13 +79,17 @@ class Watch:
         )
         return "no instance could be launched"
 
-    def heard(self, subject: str | None, said: datetime) -> str:
-        """A message that comes late says nothing about a restore that was started since."""
-        entry = self._entry()
-        if subject == NO_INSTANCE or (entry and entry["CreationDate"] > said):
+    def heard(self, message: Mapping[str, Any], said: datetime) -> str:
+        """A message that comes late says nothing about a restore that was started since. Whatever
+        it tells of is told on the event bus as well, when nothing else is left to do."""
+        if message.get("Subject") == NO_INSTANCE:
             return "nothing was said about the end of this restore"
-        self._forget()
-        return "the restore was heard of"
+        entry = self._entry()
+        is_late = entry and entry["CreationDate"] > said
+        if not is_late:
+            self._forget()
+        self._announce(message)
+        return "an earlier restore was heard of" if is_late else "the restore was heard of"
 
     def terminated(self, group: str) -> str:
         if self._desired(group):
@@ -117,6 +124,24 @@ class Watch:
         )
         self._forget()
         return "the window is over"
+
+    def _announce(self, message: Mapping[str, Any]) -> None:
+        """docs/events.md describes the event. SNS delivers a message once or more, by one id."""
+        try:
+            told = json.loads(message["Message"])
+        except ValueError:
+            return  # by somebody else
+        if not isinstance(told, dict) or "Status" not in told:
+            return
+        detail = {"Id": message["MessageId"], "StackName": self.settings.stack, **told}
+        entry = {
+            "Source": "efs-backup",
+            "DetailType": "EFS Restore Ended",
+            "Detail": json.dumps(detail),
+        }
+        answer = self._events.put_events(Entries=[entry])
+        if answer["FailedEntryCount"]:
+            raise RuntimeError(f"EventBridge refused the event: {answer['Entries']}")
 
     def _expect(self, group: str, end: datetime) -> bool:
         """False if there is an entry already, or nothing to expect: an event may come late, when

@@ -154,7 +154,7 @@ def test_another_run_is_told_and_nobody_notified(
         return {"actions": actions, "reason": "because"}
 
     held = [lock(datetime.now(UTC) + timedelta(hours=1)) if each else None for each in locks]
-    stack = type("Stack", (), {"resource": lambda _, name: name})()
+    stack = type("Stack", (), {"name": "s", "resource": lambda _, name: name})()
     monkeypatch.setattr(backup_now, "clients", lambda region: lambda name, **_: name)
     monkeypatch.setattr(backup_now.Stack, "backup", lambda connect, name: stack)
     monkeypatch.setattr(backup_now, "table_of", lambda connect, stack: table(RUNNING, *held))

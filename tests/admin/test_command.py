@@ -15,6 +15,7 @@ from rich.text import Text
 
 from admin import command
 from admin.command import AdminError, Given, clients, run
+from tests.terminals import Terminal, check_width, seen
 
 
 def refused(code: str, message: str) -> exceptions.ClientError:
@@ -51,6 +52,14 @@ def test_an_error_is_a_sentence(
     shown = capsys.readouterr().err.strip()
     assert said in shown
     assert len(shown.splitlines()) == 1
+
+
+def test_a_terminal_breaks_no_word_of_it() -> None:
+    terminal = Terminal(30)
+    command.say("Nothing was done, as the stack is not there\n  and more", terminal.stream)
+    output = terminal.read()
+    check_width(output, 30)
+    assert seen(output) == ["Nothing was done, as the stack", "  is not there", "  and more", ""]
 
 
 HOSTILE = "a\x1b[2J\x07\x9b31m\u202egpj\ud800 größe"
@@ -115,13 +124,25 @@ def test_maybe() -> None:
 
 
 def test_the_region_that_is_given_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     assert clients("eu-west-1")("s3").meta.region_name == "eu-west-1"
     assert clients("")("s3").meta.region_name == "us-east-1"
 
 
+def test_the_region_of_aws_s_own_programs_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert clients(None)("s3").meta.region_name == "eu-west-3"
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    assert clients("")("s3").meta.region_name == "eu-west-3"
+    assert clients("eu-west-1")("s3").meta.region_name == "eu-west-1"
+
+
 def test_without_any_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     assert boto3.Session().region_name is None
     with pytest.raises(exceptions.NoRegionError):

@@ -1,6 +1,7 @@
 """What is asked of snapshots from outside, and what is refused before anything is asked."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ def lines(snapshots: list[str]) -> dict[str, Any]:
 class Table:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.lock: dict[str, Any] | None = None
         self.items = [
             {"BackupId": {"S": "requests"}, "x": {"M": {}}},
             {"BackupId": {"S": "old"}, "BackupStartTime": {"S": "2026-11-19T02:00:00Z"},
@@ -43,6 +45,12 @@ class Table:
 
     def paginate(self, **_: Any) -> list[dict[str, Any]]:
         return [{"Items": self.items}]
+
+    def get_item(self, Key: Any, **_: Any) -> dict[str, Any]:
+        if Key == {"BackupId": {"S": "lock"}}:
+            return {"Item": self.lock} if self.lock else {}
+        return {"Item": {"BackupId": Key["BackupId"], "BackupStatus": {"S": "Running"},
+                         "BackupStartTime": {"S": "2026-11-20T02:00:11Z"}}}  # fmt: skip
 
     def update_item(self, **request: Any) -> None:
         assert request["Key"] == {"BackupId": {"S": "requests"}}
@@ -71,7 +79,7 @@ def function(table: Table, monkeypatch: pytest.MonkeyPatch) -> Function:
     function = Function()
     stubs = {"dynamodb": table, "lambda": function}
     services = {name: Checked(stub, name) for name, stub in stubs.items()}
-    stack = type("Stack", (), {"resource": lambda _, name: "table"})()
+    stack = type("Stack", (), {"name": "b", "resource": lambda _, name: "table"})()
     monkeypatch.setattr(manage, "clients", lambda region: lambda name, **_: services[name])
     monkeypatch.setattr(manage.Stack, "backup", lambda connect, name: stack)
     return function
@@ -92,6 +100,8 @@ def make(action: str, **values: str) -> int:
         ("release", {"NAME": "mine"}, ["release", "held.mine"]),
         ("release", {"NAME": "held.mine"}, ["release", "held.mine"]),
         ("remove", {"SNAPSHOT": "weekly.0", "YES": "1"}, ["remove", "2026-11-02T02:00:00Z"]),
+        ("verify", {"SNAPSHOT": "daily.0"}, ["verify", "2026-11-20T02:00:11Z"]),
+        ("verify", {"SNAPSHOT": "mine"}, ["verify", "held.mine"]),
     ],
 )  # fmt: skip
 def test_it_names_the_date_whatever_was_given(
@@ -111,6 +121,8 @@ def test_it_names_the_date_whatever_was_given(
     [
         ("hold", {"SNAPSHOT": "daily.2"}, "NAME is missing"),
         ("hold", {"NAME": "x"}, "SNAPSHOT is missing"),
+        ("verify", {}, "SNAPSHOT is missing"),
+        ("verify", {"SNAPSHOT": "monthly.0"}, "cannot be told apart"),
         ("hold", {"SNAPSHOT": "daily.9", "NAME": "x"}, "no snapshot daily.9. There are: daily.0"),
         ("hold", {"SNAPSHOT": "2026-11-19", "NAME": "x"}, "means daily.1 .* and daily.2"),
         ("hold", {"SNAPSHOT": "2026", "NAME": "x"}, "no snapshot 2026"),
@@ -142,6 +154,18 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_asked(
 def test_now_starts_a_backup(table: Table, function: Function) -> None:
     assert make("release", NAME="mine", NOW="yes") == 0
     assert (len(table.asked), function.calls) == (1, 1)
+
+
+def test_now_is_told_what_runs_and_nobody_is_notified(
+    table: Table, function: Function, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    until = int((datetime.now(UTC) + timedelta(hours=1)).timestamp())
+    table.lock = {"BackupId": {"S": "lock"}, "Run": {"S": "c"}, "Until": {"N": str(until)}}
+    assert make("release", NAME="mine", NOW="yes") == 1
+    assert (len(table.asked), function.calls) == (1, 0)
+    out = capsys.readouterr().out
+    assert "Asked for: release held.mine. The next backup does it first of all." in out
+    assert "Not started: the backup c has been running since 2026-11-20 02:00 UTC" in out
 
 
 def test_before_the_first_backup_nothing_is_known() -> None:

@@ -17,7 +17,7 @@ from admin.template import Template
 from tests.stubs import Checked
 
 PARAMETERS = {
-    "SrcEFS": "fs-1",
+    "SrcEFS": "fs-00000001",
     "IntervalTag": "weekly",
     "FolderLabel": "a, \"b\" 'c' ü",
     "BackupPrefix": "/app data",
@@ -26,7 +26,7 @@ PARAMETERS = {
     "Email": "you@example.com",
     "Retain": "7",
 }
-OUTPUTS = {"BackupEFS": "fs-2", "LogBucket": "logs", "EFSSecurityGroup": "sg-1"}
+OUTPUTS = {"BackupEFS": "fs-00000002", "LogBucket": "logs", "EFSSecurityGroup": "sg-1"}
 
 
 class CloudFormation:
@@ -53,8 +53,8 @@ def given(**values: str) -> Given:
 
 def test_what_the_backup_stack_knows_is_not_asked_for() -> None:
     assert restore.parameters_for(STACK, given(STACK="backup"), restore.SHORT) == {
-        "SrcEFS": "fs-1",
-        "DstEFS": "fs-2",
+        "SrcEFS": "fs-00000001",
+        "DstEFS": "fs-00000002",
         "IntervalTag": "weekly",
         "FolderLabel": PARAMETERS["FolderLabel"],
         "RestorePrefix": "/app data",
@@ -264,7 +264,7 @@ def test_the_prompt_says_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
         out = Console(file=io.StringIO(), width=200, markup=False)
         restore.describe(out, request(**values))
         described.append(out.file.getvalue().splitlines())  # type: ignore[attr-defined]
-    folder = f"fs-2:/{PARAMETERS['FolderLabel']}"
+    folder = f"fs-00000002:/{PARAMETERS['FolderLabel']}"
     assert described[0][0] == (
         f"Snapshot:  {folder}/weekly.1"
         " (by the records, of the backup that ended 2026-03-01 03:00 UTC)"
@@ -272,6 +272,6 @@ def test_the_prompt_says_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
     assert described[1] == [
         f"Snapshot:  the one of weekly made 2026-11-20 (UTC) in {folder}",
         "Of it:     /a/file",
-        "Into:      fs-1:/app data",
+        "Into:      fs-00000001:/app data",
         "Mode:      Mirror",
     ]

@@ -8,7 +8,12 @@ from admin.command import AdminError
 from admin.template import Release, Template
 
 BACKUP = Template.parse(Path("templates/efs-to-efs-backup.template").read_text())
-REQUIRED = {"SrcEFS": "fs-1", "VpcId": "vpc-1", "Subnets": "a,b", "Email": "you@example.com"}
+REQUIRED = {
+    "SrcEFS": "fs-01234567",
+    "VpcId": "vpc-1",
+    "Subnets": "subnet-a,subnet-b",
+    "Email": "you@example.com",
+}
 
 
 def source_code(**general: str) -> Template:
@@ -59,6 +64,34 @@ def test_a_value_that_is_not_allowed_is_refused_with_the_list() -> None:
     with pytest.raises(AdminError, match=r"BackupWindow is '61'; .* 60, 90, "):
         BACKUP.check({**REQUIRED, "BackupWindow": "61"})
     BACKUP.check({**REQUIRED, "BackupWindow": "60"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SrcEFS", "fs-1", "must be the ID of an EFS file system, like fs-0"),
+        ("Email", "you", "must be an e-mail address, or empty"),
+        ("Retain", "0", "must be a whole number from 1 to 99999"),
+        ("Retain", "1e2", "must be a whole number"),
+        ("Retain", "seven", "must be a whole number"),
+        ("FolderLabel", "a/b", "must be one plain directory name"),
+        ("FolderLabel", "x" * 101, "must be one plain directory name"),
+        ("FolderLabel", "", "must be one plain directory name"),
+        ("BackupPrefix", "/a\n", "must be a path"),
+        ("Subnets", "subnet-a;subnet-b", "must be the IDs of subnets"),
+        ("BeforeBackupFunction", "freeze", "must be the ARN of a Lambda function"),
+    ],
+)
+def test_a_value_that_cloudformation_would_refuse_is_refused(
+    name: str, value: str, said: str
+) -> None:
+    with pytest.raises(AdminError, match=f"^{name} is .*; it {said}"):
+        BACKUP.check({**REQUIRED, name: value})
+
+
+def test_what_cloudformation_takes_is_taken() -> None:
+    defaults = {n: str(p["Default"]) for n, p in BACKUP.parameters.items() if "Default" in p}
+    BACKUP.check({**REQUIRED, **defaults, "FolderLabel": "Größe 1", "Email": ""})
 
 
 def test_the_release_of_a_template() -> None:

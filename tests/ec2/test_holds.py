@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine.asked import verify_asked
+from engine.command.process import StopSignals
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.holds import release
 from engine.snapshots.readers import Reading
+from engine.stage.result import BackupResult
 
 from .conftest import EC2, Backup, Tree, read_tree
 
@@ -364,3 +367,50 @@ def test_requests_that_cannot_be_read_end_no_backup(backup: Backup, text: str) -
     requests.write_text(text, encoding="latin-1")
     result = publish(backup, 0, requests=str(requests))
     assert len(result["warnings"]) == 1
+
+
+def ask_to_verify(backup: Backup, *snapshots: str) -> str:
+    requests = backup.home / "requests.json"
+    asked = {str(n): {"Action": "verify", "Snapshot": s} for n, s in enumerate(snapshots)}
+    requests.write_text(json.dumps(asked))
+    return str(requests)
+
+
+def test_a_verification_that_is_asked_for_is_made_after_the_backup(five: Backup) -> None:
+    hold(five, "daily.2", "mine")
+    five.set_date(0, BEGIN + 4 * DAY)
+    damaged = five.snapshot(1) / "changing"
+    times = damaged.stat()
+    damaged.write_text("night X")
+    os.utime(damaged, ns=(times.st_atime_ns, times.st_mtime_ns))
+    asked = ask_to_verify(
+        five, "2026-01-09T02:00:00Z", "held.mine", "2026-01-08T02:00:00Z", "daily.9"
+    )
+    result = publish(five, 5, requests=asked)
+    assert result["outcome"] == "published"
+    good, held, bad, none = (result["requests"][str(n)] for n in range(4))
+    assert good == "daily.1 (made 2026-01-09T02:00:00Z) is as it was made: 1 files"
+    assert held == "held.mine (made 2026-01-07T02:00:00Z) is as it was made: 1 files"
+    assert bad == "verification: daily.2 (made 2026-01-08T02:00:00Z) is not as it was made"
+    assert none.startswith("not obeyed: verify daily.9: there is no snapshot daily.9")
+    warning, *_ = (w for w in result["warnings"] if "not as it was made" in w)
+    assert warning.endswith(": changed: 'changing'")
+    assert "verify" in result["phases"]
+
+
+def test_one_that_expires_with_the_backup_is_told(five: Backup) -> None:
+    result = publish(five, 5, retain="5", requests=ask_to_verify(five, "daily.4"))
+    (answer,) = result["requests"].values()
+    assert answer.startswith("verification: no snapshot in")
+    assert result["outcome"] == "published"
+
+
+def test_one_that_a_stop_leaves_is_asked_for_again(
+    five: Backup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = SnapshotFolder(five.target / five.label, "daily")
+    stop, result = StopSignals(), BackupResult("published")
+    stop.received = True
+    verify_asked({"1": (BEGIN, BEGIN + 1)}, folder, tmp_path, stop, result)
+    assert result.requests == {}
+    assert "the next backup does it" in result.warnings[0]

@@ -10,9 +10,11 @@ import pytest
 from orchestrator import messages
 from orchestrator.actions import (
     Action,
+    Announce,
     Attempt,
     AwaitScaleIn,
     BeginRun,
+    CallFunction,
     CloseRun,
     CompleteHook,
     EndInstance,
@@ -31,8 +33,8 @@ from orchestrator.actions import (
     StopInstance,
 )
 from orchestrator.core import Decision, Group, World, decide
-from orchestrator.events import Check, Close, Event, Start, Stop, Terminated, Terminating
-from orchestrator.record import Lock, NewestSnapshot, Record, Step, Value
+from orchestrator.events import Alarm, Check, Close, Event, Start, Stop, Terminated, Terminating
+from orchestrator.record import Hook, Lock, NewestSnapshot, Record, Step, Value
 from orchestrator.settings import Settings
 
 T = TypeVar("T")
@@ -60,8 +62,16 @@ SETTINGS = Settings(
     version="v2.0.0",
     stack="stack",
     region="eu-west-1",
+    functions={},
 )
 QUIET = Settings(**{**vars(SETTINGS), "notify_success": False})
+BEFORE, AFTER = (f"arn:aws:lambda:eu-west-1:123456789012:function:{n}" for n in ("freeze", "thaw"))
+HOOKED = Settings(**{**vars(SETTINGS), "functions": {Hook.BEFORE: BEFORE, Hook.AFTER: AFTER}})
+WITH_FUNCTIONS = "with functions, "
+
+
+def settings_of(case: str) -> Settings:
+    return HOOKED if case.startswith(WITH_FUNCTIONS) else SETTINGS
 
 
 def at(time: str) -> datetime:
@@ -115,6 +125,10 @@ def text(action: Action) -> str:
             return f"close {record.backup_id} as {record.status}"
         case Notify():
             return f"notify {body(action)['BackupId']} {body(action)['BackupStatus']}"
+        case Announce():
+            return f"tell {action.detail['Id']}"
+        case CallFunction(hook, run, _):
+            return f"call {hook} of {run}"
         case NoteSnapshot(snapshot):
             return f"note snapshot of {snapshot.run or 'nobody'} at {snapshot.time:%H:%M}"
         case RemoveSchedule(run):
@@ -164,6 +178,8 @@ def observed(decision: Decision) -> list[str]:
 
 def observation_text(observation: Observation) -> str:
     match observation:
+        case Announce():
+            return f"tell {observation.detail['Id']}"
         case Measure(run, moment):
             return f"measure the {moment} of {run}"
         case PublishMetrics(data, moment):
@@ -177,7 +193,8 @@ def observation_text(observation: Observation) -> str:
 
 def finalised(status: str) -> list[str]:
     noted = ["note snapshot of a at 02:30"] if status == "Success" else []
-    return [*noted, f"notify a {status}", "unschedule a", "release a"]
+    told = (f"notify a {status}", f"tell a/ended/{status}")
+    return [*noted, *told, "unschedule a", "release a"]
 
 
 RUNNING = record("a")
@@ -194,6 +211,14 @@ REPORTED = record(
 BEGIN_B = ["begin b until 08:00", "schedule stop of b at 07:45", "desired 1"]
 TERMINATING = Terminating("group", "i-1", "hook", "token")
 TERMINATED = Terminated("group", "i-1")
+
+FAILED = "failed: the database does not answer"
+
+
+def ended_with_functions(status: str) -> list[str]:
+    ended = finalised(status)
+    return [*ended[:-4], "call AfterBackup of a", *ended[-4:]]
+
 
 CASES: dict[str, tuple[Event, World, str, list[str]]] = {
     # start
@@ -463,6 +488,7 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
         [
             "again the newest snapshot of a: nothing",
             "again the notification of a: notify a Unknown",
+            "again the event of a: tell a/ended/Unknown",
             "again the status of a: close a as Unknown",
         ],
     ),
@@ -473,6 +499,7 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
         [
             "again the newest snapshot of a: note snapshot of a at 02:30",
             "again the notification of a: notify a Success",
+            "again the event of a: tell a/ended/Success",
             "again the status of a: nothing",
         ],
     ),
@@ -605,13 +632,84 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
         "02:31",
         [],
     ),
+    # the functions of the user's
+    WITH_FUNCTIONS + "start calls the one before when the run is noted, and then launches": (
+        Start("a"),
+        world(),
+        "02:00",
+        [
+            *("begin a until 05:00", "schedule stop of a at 04:45"),
+            *("call BeforeBackup of a", "desired 1"),
+        ],
+    ),
+    WITH_FUNCTIONS + "start delivered again calls one of which nobody knows whether it answered": (
+        Start("a"),
+        world(RUNNING, lock="a"),
+        "02:02",
+        ["schedule stop of a at 04:45", "call BeforeBackup of a", "desired 1"],
+    ),
+    WITH_FUNCTIONS + "start delivered again does not repeat one that has answered": (
+        Start("a"),
+        world(record("a", BeforeBackup="done"), lock="a", desired=1),
+        "02:02",
+        ["schedule stop of a at 04:45", "desired 1"],
+    ),
+    WITH_FUNCTIONS + "start after the one before has failed refuses the run": (
+        Start("a"),
+        world(record("a", BeforeBackup=FAILED), lock="a"),
+        "02:02",
+        ["close a as Refused", *ended_with_functions("Refused")],
+    ),
+    WITH_FUNCTIONS + "start delivered again after it died while it refused the run": (
+        Start("a"),
+        world(record("a", "Refused", BeforeBackup=FAILED), lock="a"),
+        "02:02",
+        ended_with_functions("Refused"),
+    ),
+    WITH_FUNCTIONS + "stop of a run that was to be refused": (
+        Stop("a"),
+        world(record("a", BeforeBackup=FAILED), lock="a"),
+        "04:45",
+        ["close a as Refused", *ended_with_functions("Refused")],
+    ),
+    WITH_FUNCTIONS + "terminated after the run reported calls the one after": (
+        TERMINATED,
+        world(REPORTED, lock="a"),
+        "02:31",
+        ended_with_functions("Success"),
+    ),
+    WITH_FUNCTIONS + "close of a run of which nobody knows calls the one after": (
+        Close("a"),
+        world(BOOTED, lock="a"),
+        "05:00",
+        ["close a as Unknown", *ended_with_functions("Unknown")],
+    ),
+    WITH_FUNCTIONS + "close after the one after has failed does not call it again": (
+        Close("a"),
+        world(record("a", "Success", InstanceId="i-1", AfterBackup=FAILED), lock="a"),
+        "05:00",
+        ["note snapshot of a at 05:00", *finalised("Success")[1:]],
+    ),
+    WITH_FUNCTIONS + "start inside the window of another run calls none": (
+        Start("b"),
+        world(BOOTED, lock="a", desired=1, instances="i-1"),
+        "04:59",
+        ["notify b Refused"],
+    ),
+    # the alarm
+    "the alarm has another state": (
+        Alarm("oldest", "ALARM", "OK", "too old", "2026-03-01T02:00:00Z"),
+        world(),
+        "02:00",
+        ["tell oldest/2026-03-01T02:00:00Z/ALARM"],
+    ),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_decision(name: str) -> None:
     event, given, time, expected = CASES[name]
-    decision = decide(event, given, SETTINGS, at(time))
+    decision = decide(event, given, settings_of(name), at(time))
     assert texts(decision) == expected
     assert decision.reason
 
@@ -735,7 +833,26 @@ def test_the_same_tick_delivered_twice_bothers_nobody(time: str, notified: bool)
     given = world(BOOTED, lock="a", desired=1, instances="i-1")
     decision = decide(Start("b"), given, SETTINGS, at(time))
     assert texts(decision) == (["notify b Refused"] if notified else [])
-    assert decision.observations == ()
+    assert observed(decision) == (["tell b/refused"] if notified else [])
+
+
+def test_a_function_that_refuses_a_run_is_named_with_why() -> None:
+    event, given, time, _ = CASES[WITH_FUNCTIONS + "stop of a run that was to be refused"]
+    message = body(the_notification(decide(event, given, HOOKED, at(time))))
+    assert FAILED in message["Message"]
+    assert "was not started" in message["Message"]
+    assert BEFORE in message["WhatToDo"]
+
+
+def test_a_function_that_failed_after_a_success_is_notified_though_successes_are_not() -> None:
+    quiet = Settings(**{**vars(HOOKED), "notify_success": False})
+    for said, notified in (("done", 0), (FAILED, 1)):
+        ended = record("a", "Success", InstanceId="i-1", AfterBackup=said)
+        decision = decide(Close("a"), world(ended, lock="a"), quiet, at("05:00"))
+        found = [body(a) for each in decision.actions for a in inner(each) if isinstance(a, Notify)]
+        assert len(found) == notified
+    assert found[0]["AfterBackup"] == FAILED
+    assert AFTER in found[0]["WhatToDo"]
 
 
 def test_a_removed_record_is_named() -> None:
@@ -879,13 +996,14 @@ PUBLISH = (
     "publish BackupDuration 1800 Seconds, FilesTransferred 12 Count, BytesTransferred 3456 Bytes"
 )
 ENDED = ["measure the end of a", f"{PUBLISH} at 02:30", "send the metric of a"]
+BEGUN_B = ["tell b/started", "measure the start of b"]
 OBSERVED: dict[str, list[str]] = {
-    "start with nothing active begins a run": ["measure the start of a"],
-    "start delivered again while the run is on": ["measure the start of a"],
+    "start with nothing active begins a run": ["tell a/started", "measure the start of a"],
+    "start delivered again while the run is on": ["tell a/started", "measure the start of a"],
     "start delivered again after the run is over": [],
-    "start inside the window of another run is refused": [],
-    "start after a run reported but its termination was lost": ["measure the start of b", *ENDED],
-    "start after the record of the active run was removed": ["measure the start of b"],
+    "start inside the window of another run is refused": ["tell b/refused"],
+    "start after a run reported but its termination was lost": [*BEGUN_B, *ENDED],
+    "start after the record of the active run was removed": BEGUN_B,
     "stop of a copying run": [],
     "terminated after the run reported": ENDED,
     "close of a run whose instance does not end": [

@@ -15,9 +15,11 @@ from botocore.exceptions import ClientError
 
 from orchestrator import anonymous, handler
 from orchestrator.aws import Account, WorldChanged
+from orchestrator.bus import EventBus
 from orchestrator.events import UnknownEvent
+from orchestrator.functions import Functions
 from orchestrator.observer import Observer
-from orchestrator.record import timestamp
+from orchestrator.record import Hook, timestamp
 from orchestrator.settings import SettingsError
 from tests.metrics_endpoint import Endpoint
 from tests.orchestrator.cloud import FUNCTION_ARN, REGION, Cloud
@@ -63,7 +65,7 @@ def test_a_backup_from_start_to_success(cloud: Cloud) -> None:
     assert timedelta(minutes=164) < stop.replace(tzinfo=UTC) - before < timedelta(minutes=166)
 
     report(cloud, "Success")
-    ended = ["NoteSnapshot", "Notify", "RemoveSchedule", "ReleaseLock"]
+    ended = ["NoteSnapshot", "Notify", "Announce", "RemoveSchedule", "ReleaseLock"]
     assert invoke("instance-terminated")["actions"] == ended
     ((subject, body),) = cloud.mails()
     assert subject == f"EFS backup Success: {cloud.settings.source_efs} (daily)"
@@ -85,6 +87,57 @@ def test_a_backup_that_reaches_the_end_of_its_window(cloud: Cloud) -> None:
     assert cloud.item(RUN)["BackupStatus"] == {"S": "Unknown"}  # type: ignore[index]
     assert cloud.entries() == []
     assert cloud.item("lock") is None
+
+
+def test_a_function_that_fails_before_a_backup_refuses_it(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("before_function", "after_function"):
+        monkeypatch.setenv(name, f"arn:aws:lambda:{REGION}:123456789012:function:{name}")
+    called: list[tuple[Hook, str]] = []
+
+    def answer(_: Functions, hook: Hook, detail: Any) -> str:
+        called.append((hook, detail["BackupStatus"]))
+        return "failed: no lock" if hook is Hook.BEFORE else "done"
+
+    with mock.patch.object(Functions, "_invoke", answer):
+        assert "failed: no lock" in invoke("start")["reason"]
+    assert called == [(Hook.BEFORE, "Running"), (Hook.AFTER, "Refused")]
+    assert cloud.instances() == []
+    assert cloud.item("lock") is None
+    assert cloud.entries() == []
+    assert [body["BackupStatus"] for _, body in cloud.mails()] == ["Refused"]
+    assert cloud.item(RUN)["BackupStatus"] == {"S": "Refused"}  # type: ignore[index]
+
+
+def test_events_that_are_refused_for_good_keep_no_run_from_its_end(cloud: Cloud) -> None:
+    denied = ClientError({"Error": {"Code": "AccessDenied"}}, "PutEvents")
+    with mock.patch.object(EventBus, "put", side_effect=denied):
+        invoke("start")
+        report(cloud, "Success")
+        invoke("instance-terminated")
+    assert cloud.item("lock") is None
+    assert [body["BackupStatus"] for _, body in cloud.mails()] == ["Success"]
+    assert cloud.item(RUN)["Undone"] == {"SS": ["event"]}  # type: ignore[index]
+    told: list[Any] = []
+    with mock.patch.object(EventBus, "put", side_effect=told.append):
+        invoke("check")
+    assert [announce.detail["Id"] for announce in told] == [f"{RUN}/ended/Success"]
+    assert "Undone" not in (cloud.item(RUN) or {})
+
+
+def test_the_alarm_is_told(cloud: Cloud) -> None:
+    told: list[Any] = []
+    with mock.patch.object(EventBus, "put", side_effect=told.append):
+        invoke("alarm")
+    ((kind, detail),) = [(announce.kind, announce.detail) for announce in told]
+    assert kind == "EFS Backup Alarm"
+    assert (detail["State"], detail["PreviousState"]) == ("ALARM", "OK")
+    with (
+        mock.patch.object(EventBus, "put", side_effect=ClientError({}, "PutEvents")),
+        pytest.raises(ClientError),  # so Lambda tries again
+    ):
+        invoke("alarm")
 
 
 def test_a_second_start_is_refused_and_changes_nothing(cloud: Cloud) -> None:
@@ -132,7 +185,7 @@ def test_observations_are_made_after_all_actions(cloud: Cloud) -> None:
         invoke("start")
         report(cloud, "Incomplete")
         invoke("instance-terminated")
-    assert seen == [(True, True), (False, False), (False, False)]
+    assert seen == [(True, True), (True, True), (False, False), (False, False)]
     assert len(cloud.mails()) == 1
 
 
@@ -242,6 +295,6 @@ def test_clients_are_made_once_and_retry(cloud: Cloud) -> None:
     with mock.patch("boto3.client", wraps=boto3.client) as client:
         invoke("start")
         invoke("start")
-    assert len(client.call_args_list) == 5 + 3  # of the account, and of the observer
+    assert len(client.call_args_list) == 6 + 4  # of the account, and of the observer
     for call in client.call_args_list:
         assert call.kwargs["config"].retries["mode"] == "standard"

@@ -14,9 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from orchestrator.actions import (
     Action,
+    Announce,
     Attempt,
     AwaitScaleIn,
     BeginRun,
+    CallFunction,
     CloseRun,
     CompleteHook,
     EndInstance,
@@ -32,8 +34,9 @@ from orchestrator.actions import (
 )
 from orchestrator.core import Group, World, decide
 from orchestrator.events import Check, Close, Event, Start, Stop, Terminated
-from orchestrator.record import Lock, NewestSnapshot, Record, Step, timestamp
-from tests.orchestrator.test_core import CASES, SETTINGS, at, body, inner
+from orchestrator.record import DONE, Hook, Lock, NewestSnapshot, Record, Step, timestamp
+from orchestrator.settings import Settings
+from tests.orchestrator.test_core import CASES, HOOKED, SETTINGS, at, body, inner, settings_of
 
 DELIVERIES = 3
 AUTO_SCALING = frozenset({ScaleOut, ScaleIn, EndInstance, StopInstance, CompleteHook})
@@ -54,11 +57,17 @@ class Account:
     ending: set[str] = field(default_factory=set)
     entries: dict[str, Schedule] = field(default_factory=dict)
     notified: set[tuple[str, str]] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    """Ids of events: who gets one twice knows it."""
+    called: set[tuple[Hook, str]] = field(default_factory=set)
     hooks: set[str] = field(default_factory=set)
     newest: NewestSnapshot | None = None
     unfinished: dict[str, frozenset[Step]] = field(default_factory=dict)
     refused: frozenset[type] = frozenset()
     """What actions services refuse at present."""
+    failing: frozenset[Hook] = frozenset()
+    """The functions of the user's that fail at present."""
+    settings: Settings = SETTINGS
 
     def deliver(self, event: Event, now: datetime, die_after: int | None = None) -> None:
         """As Lambda does it: again when it fails, and not for ever."""
@@ -77,7 +86,7 @@ class Account:
             self.newest if checks else None,
             self.unfinished if checks else {},
         )
-        for action in decide(event, world, SETTINGS, now).actions[:die_after]:
+        for action in decide(event, world, self.settings, now).actions[:die_after]:
             self.apply(action)
 
     def attempt(self, run: str, step: Step, actions: tuple[Action, ...]) -> None:
@@ -96,6 +105,10 @@ class Account:
         if type(action) in self.refused:
             if isinstance(action, RemoveSchedule):
                 return  # an entry that stays finds its run over
+            if isinstance(action, CallFunction):  # the record cannot be written
+                self.called.add((action.hook, action.run))
+                if action.hook is Hook.AFTER:
+                    return
             raise Refused
         match action:
             case Attempt(run, step, what):
@@ -132,6 +145,10 @@ class Account:
                 self.records = {**self.records, record.backup_id: record}
             case Notify():
                 self.notified.add((body(action)["BackupId"], body(action)["BackupStatus"]))
+            case Announce():
+                self.told.add(str(action.detail["Id"]))
+            case CallFunction():
+                self.call(action)
             case NoteSnapshot(snapshot):
                 if self.newest is None or self.newest.time < snapshot.time:
                     self.newest = snapshot
@@ -143,8 +160,17 @@ class Account:
             case _:
                 assert_never(action)
 
+    def call(self, call: CallFunction) -> None:
+        self.called.add((call.hook, call.run))
+        said = "failed" if call.hook in self.failing else DONE
+        if record := self.records.get(call.run):
+            noted = Record({**record.attributes, call.hook: said})
+            self.records = {**self.records, call.run: noted}
+            if said != DONE:
+                raise Refused  # until it is decided again
 
-def account(given: World) -> Account:
+
+def account(given: World, name: str = "") -> Account:
     return Account(
         given.lock,
         dict(given.records),
@@ -153,16 +179,17 @@ def account(given: World) -> Account:
         set(given.group.ending),
         newest=given.newest,
         unfinished=dict(given.unfinished),
+        settings=settings_of(name),
     )
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_dying_after_any_action_and_being_delivered_again_ends_the_same(name: str) -> None:
     event, given, time, actions = CASES[name]
-    undisturbed = account(given)
+    undisturbed = account(given, name)
     undisturbed.deliver(event, at(time))
     for applied in range(len(actions) + 1):
-        disturbed = account(given)
+        disturbed = account(given, name)
         disturbed.deliver(event, at(time), die_after=applied)
         disturbed.deliver(event, at(time))
         assert disturbed == undisturbed, f"died after {actions[:applied]}"
@@ -173,7 +200,7 @@ KINDS = {
         {type(a) for action in actions for a in inner(action)}, key=lambda kind: kind.__name__
     )
     for name, (event, given, time, _) in CASES.items()
-    if (actions := decide(event, given, SETTINGS, at(time)).actions)
+    if (actions := decide(event, given, settings_of(name), at(time)).actions)
 }
 REFUSALS = [(name, kind) for name, kinds in KINDS.items() for kind in kinds]
 
@@ -186,10 +213,10 @@ def test_a_service_that_refuses_for_good_delays_the_end_of_a_run_and_nothing_els
 ) -> None:
     event, given, time, actions = CASES[name]
     later = at(time) + timedelta(days=1)
-    undisturbed = account(given)
+    undisturbed = account(given, name)
     undisturbed.deliver(event, at(time))
     undisturbed.deliver(Check(), later)
-    disturbed = account(given)
+    disturbed = account(given, name)
     disturbed.refused = AUTO_SCALING if kind in AUTO_SCALING else frozenset({kind})
     disturbed.deliver(event, at(time))
     if "release a" in actions and kind is not ReleaseLock:
@@ -202,6 +229,8 @@ def test_a_service_that_refuses_for_good_delays_the_end_of_a_run_and_nothing_els
     assert (disturbed.lock, disturbed.desired) == (undisturbed.lock, undisturbed.desired)
     assert disturbed.newest == undisturbed.newest or kind is NoteSnapshot
     assert undisturbed.notified <= disturbed.notified
+    assert undisturbed.told <= disturbed.told
+    assert undisturbed.called <= disturbed.called
     for run in undisturbed.records:
         status = disturbed.records[run].status
         assert status != "Running"
@@ -213,7 +242,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.account = Account()
+        self.account = Account(settings=HOOKED)
         self.now = at("02:00")
         self.starts = 0
         self.past: list[Event] = []
@@ -290,7 +319,7 @@ class Life(RuleBasedStateMachine):
     @rule(
         refused=st.sampled_from(
             [
-                *([frozenset({kind})] for kind in (Notify, NoteSnapshot, CloseRun)),
+                *([frozenset({kind})] for kind in (Notify, Announce, NoteSnapshot, CloseRun)),
                 [frozenset({ReleaseLock})],
                 [frozenset({BeginRun})],
                 [frozenset({Schedule})],
@@ -301,9 +330,14 @@ class Life(RuleBasedStateMachine):
     def a_service_begins_to_refuse(self, refused: list[frozenset[type]]) -> None:
         (self.account.refused,) = refused
 
+    @rule(failing=st.sampled_from([[], [Hook.BEFORE], [Hook.AFTER], [*Hook]]))
+    def functions_begin_to_fail(self, failing: list[Hook]) -> None:
+        self.account.failing = frozenset(failing)
+
     @rule()
     def all_services_are_back(self) -> None:
         self.account.refused = frozenset()
+        self.account.failing = frozenset()
 
     def undone(self, run: str) -> frozenset[Step]:
         return self.account.unfinished.get(run, frozenset())
@@ -345,6 +379,21 @@ class Life(RuleBasedStateMachine):
             assert run == active or waits or said
 
     @invariant()
+    def every_run_that_is_over_was_told_and_its_functions_were_called(self) -> None:
+        active = self.account.lock.run if self.account.lock else None
+        for run, record in self.account.records.items():
+            if run != active:
+                waits = self.undone(run) & {Step.EVENT, Step.STATUS}
+                assert waits or f"{run}/ended/{record.status}" in self.account.told
+                assert (Hook.AFTER, run) in self.account.called
+
+    @invariant()
+    def an_instance_has_begun_only_after_the_function_before_it(self) -> None:
+        for run in self.launched_for.values():
+            assert (Hook.BEFORE, run) in self.account.called
+            assert self.account.records[run].attributes[Hook.BEFORE] == DONE
+
+    @invariant()
     def the_newest_snapshot_of_the_runs_that_are_over_is_noted(self) -> None:
         active = self.account.lock.run if self.account.lock else None
         made = [
@@ -362,7 +411,7 @@ class Life(RuleBasedStateMachine):
         """Neither a check after the window nor the next day's start leaves anything open; what
         services refused is done when they are back."""
         self.now += timedelta(days=1)
-        self.account.refused = frozenset()
+        self.all_services_are_back()
         while self.account.unfinished:
             before = sum(map(len, self.account.unfinished.values()))
             self.deliver(Check(), None)

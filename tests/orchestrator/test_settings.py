@@ -2,6 +2,7 @@ from datetime import timedelta
 
 import pytest
 
+from orchestrator.record import Hook
 from orchestrator.settings import Settings, SettingsError
 
 ENV = {
@@ -71,6 +72,12 @@ def test_a_missing_or_empty_variable_is_named(name: str, value: str | None) -> N
 def test_a_malformed_variable_is_named_with_its_value(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} is '{value}'"):
         Settings.from_env({**ENV, name: value})
+
+
+def test_functions_are_those_that_are_given() -> None:
+    assert Settings.from_env({**ENV, "before_function": "", "after_function": " "}).functions == {}
+    given = Settings.from_env({**ENV, "after_function": "arn:thaw"}).functions
+    assert given == {Hook.AFTER: "arn:thaw"}
 
 
 def test_a_fraction_of_a_snapshot_is_left_to_the_instance_to_refuse() -> None:

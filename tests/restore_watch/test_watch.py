@@ -3,9 +3,12 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import boto3
+import fastjsonschema
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
@@ -14,6 +17,7 @@ from moto.sns.models import sns_backends
 
 from tests.cloudformation import aws_environment
 
+is_an_event = fastjsonschema.compile(json.loads(Path("docs/events.schema.json").read_text()))
 REGION = "eu-west-1"
 IMAGE = "ami-12c6146b"  # one that moto knows
 GROUP = "my-restore-RestoreAutoScalingGroup-1x2y3z"
@@ -23,14 +27,17 @@ NOT_LAUNCHED = "EC2 Instance Launch Unsuccessful"
 TERMINATED = "EC2 Instance Terminate Successful"
 
 
-def message(subject: str, ago: timedelta = timedelta()) -> dict[str, Any]:
+def message(
+    subject: str, ago: timedelta = timedelta(), said: str = "{}", identifier: str = "m-1"
+) -> dict[str, Any]:
     """As SNS delivers it. An instance has to boot before it says anything."""
-    said = (
+    moment = (
         (datetime.now(UTC) + timedelta(seconds=2) - ago)
         .isoformat(timespec="milliseconds")
         .replace("+00:00", "Z")
     )
-    return {"Records": [{"Sns": {"Subject": subject, "Message": "{}", "Timestamp": said}}]}
+    sns = {"Subject": subject, "Message": said, "Timestamp": moment, "MessageId": identifier}
+    return {"Records": [{"Sns": sns}]}
 
 
 class Context:
@@ -66,17 +73,31 @@ class Stack:
             "scheduler_role_arn": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/scheduler",
             "restore_window": str(WINDOW),
             "logs": "s3://logs/efs-restore-logs/",
+            "stack_name": "my-restore",
         }.items():
             monkeypatch.setenv(name, value)
         self._delivered = 0
+        self.told: list[dict[str, Any]] = []
+        watch = handler.connect(Context.invoked_function_arn)
+        watch._events.meta.events.register("before-parameter-build.events.PutEvents", self._tell)
+
+    def _tell(self, params: dict[str, Any], **_: Any) -> None:
+        self.told += [
+            {
+                "source": entry["Source"],
+                "detail-type": entry["DetailType"],
+                "detail": json.loads(entry["Detail"]),
+            }
+            for entry in params["Entries"]
+        ]
 
     def call(self, event: dict[str, Any]) -> None:
         """What the function publishes comes back to it."""
         self._handle(event, Context())
         while self._delivered < len(self.mails):
-            subject, _ = self.mails[self._delivered]
+            subject, said = self.mails[self._delivered]
             self._delivered += 1
-            self._handle(message(subject), Context())
+            self._handle(message(subject, said=json.dumps(said)), Context())
 
     def happens(self, what: str, **detail: str) -> None:
         self.call(
@@ -135,6 +156,52 @@ def test_a_restore_that_reports_is_not_spoken_of(stack: Stack) -> None:
     stack.scale(0)
     stack.happens(TERMINATED)
     assert stack.mails == []
+
+
+SUCCESS = {"Status": "Success", "Message": "Restored.", "WhatToDo": "Nothing.", "Errors": ["a"]}
+
+
+def test_what_is_published_is_an_event_too(stack: Stack) -> None:
+    stack.happens(LAUNCHED)
+    for _ in range(2):  # SNS delivers at least once
+        stack.call(message("EFS restore: Success", said=json.dumps(SUCCESS)))
+    first, again = stack.told
+    assert first == again
+    assert first["detail"] == {"Id": "m-1", "StackName": "my-restore", **SUCCESS}
+    is_an_event(first)
+
+
+def test_what_the_function_says_itself_is_an_event_too(stack: Stack) -> None:
+    stack.happens(NOT_LAUNCHED, StatusMessage="There is no capacity.")
+    assert stack.told == [], "it has not ended"
+    stack.entry_is_due()
+    (event,) = stack.told
+    is_an_event(event)
+    assert event["detail"]["Status"] == "Unknown"
+
+
+@pytest.mark.parametrize("said", ["hello", "[]", "{}"])
+def test_what_others_publish_is_no_event(stack: Stack, said: str) -> None:
+    stack.call(message("hello", said=said))
+    assert stack.told == []
+
+
+def test_an_event_that_is_refused_comes_after_all_else_and_is_tried_again(stack: Stack) -> None:
+    stack.happens(LAUNCHED)
+    refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
+    with (
+        mock.patch("botocore.client.BaseClient._make_api_call", wraps=None) as call,
+    ):
+        call.side_effect = lambda name, _: (
+            refused if name == "PutEvents" else {"CreationDate": datetime.now(UTC)}
+        )
+        with pytest.raises(RuntimeError, match="InternalFailure"):
+            stack.call(message("EFS restore: Success", said=json.dumps(SUCCESS)))
+    assert [c.args[0] for c in call.call_args_list] == [
+        "GetSchedule",
+        "DeleteSchedule",
+        "PutEvents",
+    ]
 
 
 def test_a_launch_that_is_told_too_late_changes_nothing(stack: Stack) -> None:

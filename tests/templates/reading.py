@@ -51,7 +51,8 @@ def user_data(template: Tree) -> tuple[list[str], list[str]]:
 
 
 def statements(template: Tree) -> Iterator[tuple[str, Tree]]:
-    """All statements of all roles and policies, each with the logical id of its resource."""
+    """All statements of all roles and policies, those of conditions too, each with the logical id
+    of its resource."""
     for name, resource in template["Resources"].items():
         properties = resource.get("Properties", {})
         documents = [p["PolicyDocument"] for p in properties.get("Policies", [])]
@@ -59,7 +60,7 @@ def statements(template: Tree) -> Iterator[tuple[str, Tree]]:
             documents.append(properties["PolicyDocument"])
         for document in documents:
             for statement in document["Statement"]:
-                yield name, statement
+                yield name, statement["Fn::If"][1] if "Fn::If" in statement else statement
 
 
 def actions(statement: Tree) -> list[str]:

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.bus import SOURCE
 from tests.templates.reading import BACKUP, ROOT, actions, load, statements, wrongly_judged
 
+EVENTS = ROOT / "tests" / "events"
+FROM_SERVICES = ("instance-terminating", "instance-terminated", "alarm")
 STATEFUL = {"DstEFS", "EFSLogBucket", "EFSDynamoDB"}
 WINDOWS = [60, 90, 120, 150, 180, 240, 300, 360, 480, 600, 720, 840, 960, 1080, 1200, 1320]
 IA_DAYS = ["1_DAY", "7_DAYS", "14_DAYS", "30_DAYS", "60_DAYS"]
@@ -47,6 +50,8 @@ GUIDE: dict[str, tuple[Any, list[Any] | None]] = {
     "InstanceType": ("", None),
     "KmsKeyId": ("", None),
     "SendAnonymousData": ("", ["", "Yes", "No"]),
+    "BeforeBackupFunction": ("", None),
+    "AfterBackupFunction": ("", None),
 }
 LABELS = {
     "SrcEFS": "Source EFS",
@@ -80,6 +85,8 @@ LABELS = {
     "InstanceType": "Instance Type",
     "KmsKeyId": "KMS Key",
     "SendAnonymousData": "Send Anonymous Data",
+    "BeforeBackupFunction": "Before Backup Function",
+    "AfterBackupFunction": "After Backup Function",
 }
 
 
@@ -270,6 +277,56 @@ def test_whoever_publishes_may_use_the_key(template: dict[str, Any]) -> None:
             if action == "kms:Decrypt":
                 assert statement["Resource"] == key
     assert may["sns:Publish"] == may["kms:Decrypt"] == {"OrchestratorRole", "EC2RolePolicies"}
+
+
+def test_the_orchestrator_is_told_of_its_instances_and_of_the_alarm(
+    resources: dict[str, Any],
+) -> None:
+    """By two patterns of one rule, which has one right to call it."""
+    ends, alarm = resources["ASGEvent"]["Properties"]["EventPattern"]["$or"]
+    assert ends["detail"] == {"AutoScalingGroupName": [{"Ref": "EFSAutoScalingGroup"}]}
+    assert alarm["resources"] == [{"Fn::GetAtt": ["SnapshotAgeAlarm", "Arn"]}]
+    fixtures = {name: json.loads((EVENTS / f"{name}.json").read_text()) for name in FROM_SERVICES}
+    for name, event in fixtures.items():
+        pattern = alarm if name == "alarm" else ends
+        assert event["source"] in pattern["source"]
+        assert event["detail-type"] in pattern["detail-type"]
+
+
+def test_events_are_put_as_the_source_that_is_ours_and_nothing_else(
+    template: dict[str, Any],
+) -> None:
+    (put,) = (s for name, s in statements(template) if "events:PutEvents" in actions(s))
+    assert put["Condition"] == {"ForAllValues:StringEquals": {"events:source": SOURCE}}
+    assert put["Resource"]["Fn::Sub"].endswith(":event-bus/default")
+
+
+def test_the_functions_of_the_users_are_called_and_no_others(template: dict[str, Any]) -> None:
+    called = [
+        s["Resource"]
+        for name, s in statements(template)
+        if name == "OrchestratorRole" and "lambda:InvokeFunction" in actions(s)
+    ]
+    assert called == [{"Ref": "BeforeBackupFunction"}, {"Ref": "AfterBackupFunction"}]
+    for name in ("Before", "After"):
+        parameter = {"Ref": f"{name}BackupFunction"}
+        assert template["Conditions"][name] == {"Fn::Not": [{"Fn::Equals": [parameter, ""]}]}
+
+
+@pytest.mark.parametrize("name", ["BeforeBackupFunction", "AfterBackupFunction"])
+def test_patterns_of_functions(template: dict[str, Any], name: str) -> None:
+    arn = "arn:aws:lambda:eu-west-1:123456789012:function:freeze"
+    good = ["", arn, f"{arn}:live", f"{arn}:7",
+            arn.replace("aws", "aws-us-gov", 1)]  # fmt: skip
+    bad = [
+        "freeze",
+        arn[:-6],
+        f"{arn},{arn}",
+        f"{arn} ",
+        arn.replace("lambda", "sns"),
+        "*",
+    ]
+    assert wrongly_judged(template["Parameters"][name], good, bad) == []
 
 
 def test_the_orchestrator_knows_every_setting(resources: dict[str, Any]) -> None:

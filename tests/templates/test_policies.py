@@ -18,6 +18,7 @@ from tests.templates.reading import BACKUP, RESTORE, ROOT, Tree, load
 HERE = {"AWS::Partition": "aws", "AWS::Region": "eu-west-1", "AWS::AccountId": "111122223333"}
 ARN = "arn:aws:{}:eu-west-1:111122223333:{}"
 HERE["AWS::StackId"] = ARN.format("cloudformation", "stack/backup/5a0c8f60")
+HERE |= {f"{n}BackupFunction": ARN.format("lambda", f"function:{n}") for n in ("Before", "After")}
 EXAMPLE = ARN.format("elasticfilesystem", "file-system/fs-0fedcba9876543210")
 # What Fn::GetAtt says of an `Arn`, or Ref of a topic; the resource's own name follows.
 ARNS = {

@@ -188,6 +188,7 @@ def test_the_watch_may_do_nothing_but_its_work(template: dict[str, Any]) -> None
         assert found.pop(f"scheduler:{action}")["Fn::Sub"].endswith("/${ScheduleGroup}/restore")
     group = found.pop("autoscaling:SetDesiredCapacity")["Fn::Sub"]
     assert group.endswith(":autoScalingGroupName/${AWS::StackName}-RestoreAutoScalingGroup-*")
+    assert found.pop("events:PutEvents")["Fn::Sub"].endswith(":event-bus/default")
     assert found == {
         "iam:PassRole": {"Fn::GetAtt": ["SchedulerRole", "Arn"]},
         "autoscaling:DescribeAutoScalingGroups": "*",

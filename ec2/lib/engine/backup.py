@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.asked import verify_asked
 from engine.command.execution import execute, keep_log, write_result
 from engine.command.files import is_empty, nul_separated, write_atomically
 from engine.command.outcome import EngineError, Failed, Stopped
@@ -75,8 +76,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
     result.mass_change = untold(folder)
     for line in result.mass_change[:1]:
         result.warn(line)
-    if options.requests:
-        obey_all(options.requests, folder, result)
+    to_verify = obey_all(options.requests, folder, result) if options.requests else {}
     with contextlib.ExitStack() as stack:
         backup = Backup(options, folder, work, stop, result, stack)
         restores = restores_in(backup.trees.source)
@@ -98,6 +98,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
             backup.test_restores()
         if not options.result:  # it was said here
             folder.untold.unlink(missing_ok=True)
+    verify_asked(to_verify, folder, work, stop, result)
 
 
 class Backup:
@@ -136,7 +137,7 @@ class Backup:
         what_is_known = known(directories, self.notes, bool(self.beginning.unfinished), work)
         context = Context(what_is_known, options.excludes)
         self.pool = stack.enter_context(Pool(PROCESSES, stop, work, context))
-        self.tools = Tools(self.pool, top, work, stop)
+        self.tools = Tools(self.pool, top, work, stop, self._tick)
         self.before = Before.of(folder, previous.path, previous.run)
         parts = self.roots.inside(folder.parts).path
         self.parts = Parts(parts, self.started, self.trees.margin)
@@ -256,7 +257,8 @@ class Backup:
     def publish(self, note: Run, changed: list[str]) -> None:
         folder, stop = self.folder, self.stop
         self.result.begin("publish")
-        if stop.run(["sync", "--file-system", str(folder.path)], Path(os.devnull), signal.SIGTERM):
+        sync = ["sync", "--file-system", str(folder.path)]
+        if stop.run(sync, Path(os.devnull), signal.SIGTERM, on_tick=self._tick):
             if stop.received:
                 raise Stopped(STOPPED)
             raise Failed("system", f"{str(folder.path)!r} could not be synced to storage")
@@ -301,6 +303,7 @@ class Backup:
         Removing can take hours, so a signal ends it; what is left is hidden.
         """
         folder, tools, result, options = self.folder, self.tools, self.result, self.options
+        result.progress.begin("catalog")
         write_newest(folder, self.before, self.notes, self.trees.stage, tools, result)
         result.begin("expire")
         try:
@@ -312,7 +315,7 @@ class Backup:
             if options.catalogs:
                 export(folder, options.catalogs, result)
             leftovers = [path.name for path in folder.leftovers(self.readers)]
-            errors = remove_trees(tools.pool, tools.top, leftovers)
+            errors = remove_trees(tools.pool, tools.top, leftovers, self._tick)
         except Stopped:
             errors = ["stopped"]
         except (OSError, EngineError) as error:
@@ -343,6 +346,9 @@ class Backup:
             take_turns(self.folder, options.restore_test_percent, trial, tools, result)
         if (work / RSYNC_LOG).exists():
             (work / RSYNC_LOG).replace(self.work / "restore-test.log")
+
+    def _tick(self) -> None:
+        self.result.progress.update(0)
 
 
 class Previous(NamedTuple):

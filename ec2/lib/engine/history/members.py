@@ -109,7 +109,8 @@ def chosen(text: str, members: Sequence[Member]) -> Member:
 
 def unambiguous(member: Member, members: Iterable[Member]) -> str:
     """How to name it in a command that may be given later: by its date, unless others have it."""
-    is_shared = any(each.date == member.date and each != member for each in members)
+    # By seconds, as the date tells them: to spell the date of each, for each, takes long.
+    is_shared = any(int(each.made) == int(member.made) and each != member for each in members)
     return member.name if member.is_held or is_shared else member.date
 
 

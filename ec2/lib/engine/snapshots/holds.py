@@ -26,6 +26,8 @@ from engine.snapshots.retention import HELD, newest_complete
 FEW = 1000  # files of which the share that was changed means nothing
 
 ACTIONS = ("hold", "release", "remove")
+VERIFY = "verify"
+"""What a backup does, when it was asked for, after its own work."""
 
 
 class Request(NamedTuple):
@@ -89,30 +91,43 @@ class Told(Protocol):
     def warn(self, message: str) -> None: ...
 
 
-def obey_all(file: Path, folder: SnapshotFolder, result: Told) -> None:
+def obey_all(file: Path, folder: SnapshotFolder, result: Told) -> dict[str, Wanted]:
     """Do what was asked for from outside. What makes no sense is a warning, and the rest is done:
-    no request keeps a backup from being made."""
+    no request keeps a backup from being made. Returns the snapshots to verify, when the new one is
+    made, by the keys of the requests."""
+    to_verify: dict[str, Wanted] = {}
     try:
-        found = json.loads(file.read_text())
-        requests = sorted((str(key), dict(value)) for key, value in found.items())
+        asked_for = json.loads(file.read_text())
+        requests = sorted((str(key), dict(value)) for key, value in asked_for.items())
     except (OSError, ValueError, TypeError, AttributeError) as error:
         result.warn(f"the requests in {str(file)!r} cannot be read, and were not obeyed: {error}")
-        return
+        return to_verify
     with Readers(folder.readers) as readers:
         for key, request in requests:
             asked = " ".join(str(each) for each in request.values())
             try:
-                result.requests[key] = obey(folder, parsed(request), readers)
+                found = parsed(request)
+                if found.action == VERIFY:
+                    to_verify[key] = exact(folder, found.snapshot)
+                else:
+                    result.requests[key] = obey(folder, found, readers)
             except (Refused, OSError, argparse.ArgumentTypeError) as error:
                 result.requests[key] = f"not obeyed: {asked}: {error}"
                 result.warn(f"the request {asked!r} was not obeyed: {error}")
+    return to_verify
+
+
+def exact(folder: SnapshotFolder, which: Wanted) -> Wanted:
+    """The snapshot by what the new one does not change: the second when it was made."""
+    snapshot = find_snapshot(folder, which)
+    return snapshot.path.name if is_held(snapshot) else (int(snapshot.made), int(snapshot.made) + 1)
 
 
 def parsed(found: Mapping[str, Any]) -> Request:
     """From what was written elsewhere. Raises argparse's error for what makes no sense."""
     action, which, name = (str(found.get(key, "")) for key in ("Action", "Snapshot", "Name"))
-    if action not in ACTIONS:
-        raise Refused(f"{action!r} is none of: {', '.join(ACTIONS)}")
+    if action not in (*ACTIONS, VERIFY):
+        raise Refused(f"{action!r} is none of: {', '.join((*ACTIONS, VERIFY))}")
     return Request(action, wanted(which), hold_name(name) if action == "hold" else "")
 
 

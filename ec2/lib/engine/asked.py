@@ -1,0 +1,58 @@
+"""Verifications that were asked for from outside: a backup makes them when its own work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.command.outcome import EngineError, Refused, Stopped
+from engine.command.process import StopSignals
+from engine.snapshots.choice import Wanted, opened_snapshot
+from engine.snapshots.folder import SnapshotFolder
+from engine.stage.result import BackupResult
+from engine.verify import VerifyResult, check_is_published, check_snapshot
+
+NAMED = 10
+"""Files of a damaged snapshot that its warning names; the log names more."""
+
+
+def verify_asked(
+    asked: Mapping[str, Wanted],
+    folder: SnapshotFolder,
+    work: Path,
+    stop: StopSignals,
+    result: BackupResult,
+) -> None:
+    """Answer each. The new snapshot is published: what is found in others is a warning, and what a
+    stop leaves has no answer, so the next backup is asked again."""
+    for key, which in asked.items():
+        checked = VerifyResult("verified")
+        checked.progress = result.progress
+        result.begin("verify")
+        try:
+            result.requests[key] = verified(folder, which, work, stop, checked)
+        except Stopped:
+            result.warn(
+                "a verification that was asked for was not finished; the next backup does it"
+            )
+            return
+        except (Refused, OSError, EngineError) as error:
+            named = "; ".join(checked.errors[:NAMED])
+            result.requests[key] = f"verification: {error}"
+            result.warn(f"{error}{': ' if named else ''}{named}")
+
+
+def verified(
+    folder: SnapshotFolder,
+    which: Wanted,
+    work: Path,
+    stop: StopSignals,
+    checked: VerifyResult,
+) -> str:
+    """What was found, if that is nothing. Raises the engine's errors."""
+    with opened_snapshot(folder, which) as (snapshot, top, _):
+        check_is_published(folder, top)
+        check_snapshot(folder, snapshot, top, work, stop, checked)
+        unlisted = checked.number_of_files_not_listed
+        without = f"; {unlisted} have no digest" if unlisted else ""
+        return f"{snapshot} is as it was made: {checked.number_of_files_checked} files{without}"
