@@ -12,6 +12,7 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer
 
 NEWEST_SNAPSHOT = "newest-snapshot"
+LONGEST_WINDOW = 1_000_000  # minutes; what is longer nobody has set
 
 Attributes = Mapping[str, Any]
 
@@ -52,7 +53,8 @@ class Run:
 
     @property
     def window(self) -> timedelta:
-        return timedelta(minutes=self.number("BackupWindow") or 0)
+        minutes = self.number("BackupWindow") or 0
+        return timedelta(minutes=minutes if 0 <= minutes <= LONGEST_WINDOW else 0)
 
     @property
     def message(self) -> str:

@@ -219,7 +219,8 @@ HOSTILE_TEXT = "</td></table><script>alert(1)</script>\x1b]0;\x07<cwdb-action>"
 
 
 @pytest.mark.parametrize(
-    "value", [HOSTILE_TEXT, 7, [HOSTILE_TEXT], {"Done": HOSTILE_TEXT}, None, True]
+    "value",
+    [HOSTILE_TEXT, 7, -(10**37), 10**37, [HOSTILE_TEXT], {"Done": HOSTILE_TEXT}, None, True],
 )
 @pytest.mark.parametrize("name", sorted(set(record(0)) - {"BackupId"} | {"WhatToDo", "Progress"}))
 def test_hostile_contents_of_a_record(world: World, name: str, value: Any) -> None:

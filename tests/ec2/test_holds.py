@@ -414,3 +414,16 @@ def test_one_that_a_stop_leaves_is_asked_for_again(
     verify_asked({"1": (BEGIN, BEGIN + 1)}, folder, tmp_path, stop, result)
     assert result.requests == {}
     assert "the next backup does it" in result.warnings[0]
+
+
+def test_what_hits_a_verification_that_is_asked_for_says_nothing_of_the_backup(
+    five: Backup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("engine.asked.verified", fail)
+    folder, result = SnapshotFolder(five.target / five.label, "daily"), BackupResult("published")
+    verify_asked({"1": (BEGIN, BEGIN + 1)}, folder, tmp_path, StopSignals(), result)
+    assert (result.outcome, result.requests) == ("published", {})
+    assert "MemoryError" in result.warnings[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from engine.snapshots.choice import Wanted, opened_snapshot
 from engine.snapshots.folder import SnapshotFolder
 from engine.stage.result import BackupResult
 from engine.verify import VerifyResult, check_is_published, check_snapshot
+
+log = logging.getLogger(__name__)
 
 NAMED = 10
 """Files of a damaged snapshot that its warning names; the log names more."""
@@ -40,6 +43,11 @@ def verify_asked(
             named = "; ".join(checked.errors[:NAMED])
             result.requests[key] = f"verification: {error}"
             result.warn(f"{error}{': ' if named else ''}{named}")
+        except Exception as error:  # whatever it is, the new snapshot is good
+            log.exception("unforeseen")
+            result.warn(
+                f"a verification that was asked for was not finished: {type(error).__name__}: {error}"
+            )
 
 
 def verified(
