@@ -45,9 +45,8 @@ def verify_asked(
             result.warn(f"{error}{': ' if named else ''}{named}")
         except Exception as error:  # whatever it is, the new snapshot is good
             log.exception("unforeseen")
-            result.warn(
-                f"a verification that was asked for was not finished: {type(error).__name__}: {error}"
-            )
+            reason = f"{type(error).__name__}: {error}"
+            result.warn(f"a verification that was asked for was not finished: {reason}")
 
 
 def verified(
