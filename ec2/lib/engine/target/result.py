@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from engine.command.execution import Result
 from engine.command.text import size
+from engine.copying.tally import Tally
 from engine.target.compare import CHANGES
 from engine.target.plan import VERBS, Plan
 
@@ -25,7 +26,8 @@ class RestoreResult(Result):
     """Files are everything that is not a directory. compared: by content. damaged: no longer in the
     snapshot what they were when they were copied. not_moved: left as they were, as the system
     refused to move them. repeat_command: of a dry run, to do what it says. excluded: what the
-    snapshot was made without, and what was left alone for that."""
+    snapshot was made without, and what was left alone for that. workers: what other machines have
+    copied, by their names."""
 
     id: str = ""
     mode: str = ""
@@ -50,7 +52,12 @@ class RestoreResult(Result):
     delete_command: str = ""
     repeat_command: str = ""
     excluded: list[str] = field(default_factory=list)
+    workers: dict[str, dict[str, int]] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def take_workers(self, tally: Tally) -> None:
+        self.workers = tally.workers
+        self.warnings += tally.warnings.lines()
 
     def summary(self) -> list[str]:
         """The answer to what was done, or would be, and how to go back."""
