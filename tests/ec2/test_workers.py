@@ -69,7 +69,7 @@ def until(is_so: Callable[[], bool]) -> None:
 
 def in_work(backup: Backup, pattern: str) -> list[Path]:
     """What is in the directory in which a run and its workers meet."""
-    return sorted((backup.target / backup.label / ".daily.work").glob(pattern))
+    return sorted((backup.target / backup.label).glob(f".daily.work.*/{pattern}"))
 
 
 def is_exact(backup: Backup, outcome: Outcome) -> None:
@@ -199,7 +199,7 @@ def test_a_message_that_is_delivered_twice_at_once(workers: Workers) -> None:
     until(lambda: bool(in_work(backup, "*.list")))
     lists = in_work(backup, "*.list")
     head = json.loads(lists[0].read_bytes().split(b"\n")[0])
-    message = Invitation(f"{backup.label}/.daily.work", head["run"], int(lists[0].stem))
+    message = Invitation(f"{backup.label}/{lists[0].parent.name}", head["run"], int(lists[0].stem))
     workers.client.send_message(QueueUrl=workers.url, MessageBody=message.text())
     for name in ("one", "two"):
         workers.start(name, shim)
