@@ -32,9 +32,9 @@ help: ## explain the targets
 setup: ## install all that is needed: Debian packages, .venv
 	@tools/setup.sh
 
-demo: ## three backups in a local account, of a copy of a system directory; of yours with SOURCE=/a/directory
+demo: ## three backups in a local account, of a copy of a system directory; of yours with SOURCE=/a/directory, without the page at its end with PAGE=no
 	@tools/setup.sh demo
-	@$(BIN)/python -m local.demo $(if $(SOURCE),--source "$$SOURCE")
+	@$(BIN)/python -m local.demo $(if $(SOURCE),--source "$$SOURCE") $(if $(PAGE),--page "$$PAGE")
 
 ##@ Releasing and deploying
 build: ## write a release into dist/: VERSION=v2.0.0, optionally BUCKET=prefix
@@ -69,7 +69,7 @@ test: ## run all tests; those of the local account use sudo
 	@if took=$$(cat $(MINUTES) 2>/dev/null); then echo "All tests took $$took minutes here the last time."; \
 	else cores=$$(nproc); echo "All tests take about $$((8 + 36 / cores)) minutes on the $$cores processors here."; fi
 	@echo "They need root or sudo, and 2 GB here. What is missing is installed first."
-	@tools/setup.sh
+	@tools/setup.sh page
 	@begun=$$(date +%s); $(BIN)/python -m pytest -n auto && echo $$((($$(date +%s) - begun + 59) / 60)) >$(MINUTES)
 
 test-nfs: setup ## run the tests on real NFS mounts alone

@@ -13,19 +13,23 @@ Exit code 0: answered; 1: not, and why.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from engine.command.outcome import EngineError
+from engine.command.screen import Screen
 from engine.history import compare, search, shown
 from engine.history.members import Member, chosen, unambiguous
 
-from admin.catalogs import InBucket
-from admin.command import AdminError, Given, clients, same_stack, say
+from admin.catalogs import catalogs_of
+from admin.command import AdminError, Given, clients, same_stack
+from admin.in_bucket import InBucket
 from admin.program import FORMAT, REGION, Command, Option
 from admin.stack import Stack
 
@@ -36,15 +40,15 @@ def main(action: str, given: Given) -> int:
     try:
         answer = ACTIONS[action](given, page, is_json)
         connect = clients(given.get("REGION"))
-        catalogs = InBucket.of(connect, Stack.backup(connect, stack))
+        catalogs = catalogs_of(connect, Stack.backup(connect, stack))
         found = answer(catalogs, catalogs.members())
     except EngineError as error:
         raise AdminError(str(error)) from error
     if is_json:
         print(json.dumps(found, indent=1))
     else:
-        for line in found:
-            say(line)
+        for line in Screen(sys.stdout, os.environ).fitted(found):
+            print(line)
     return 0
 
 

@@ -15,9 +15,8 @@ from botocore.exceptions import HTTPClientError
 
 from admin.command import AdminError, Given, clients, same_stack, say
 from admin.program import REGION, Command
-from admin.runs import Active, table_of
+from admin.runs import Active, Position, table_of
 from admin.stack import Stack
-from admin.status import Position
 
 START = {"mode": "backup", "action": "start"}
 # Asked twice, the orchestrator could start twice. It takes 300 seconds at most.

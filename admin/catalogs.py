@@ -1,102 +1,26 @@
-"""The catalogs of a stack's snapshots, brought here from the log bucket once."""
+"""Where the catalogs of a stack's snapshots are."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
-from engine.history.members import Member, from_json
-from engine.history.upkeep import LIST, catalog_key, changes_key
+from engine.history.upkeep import LIST
 
 from admin import listing
 from admin.command import AdminError, Clients
+from admin.in_bucket import InBucket
 from admin.stack import Stack
 
-CACHE = Path(".cache/catalogs")
-NEW_SECONDS = 3600
 
-
-class InBucket:
-    """Files are called by digests of what they are: no name that comes from elsewhere is a path
-    here, and what has changed in the bucket is another file."""
-
-    def __init__(self, client: Any, bucket: str, prefix: str, cache: Path = CACHE) -> None:
-        self._client = client
-        self._bucket = bucket
-        self._prefix = prefix
-        self._cache = cache / hashlib.sha256(f"{bucket}/{prefix}".encode()).hexdigest()[:32]
-        self._tags = dict(self._listed())
-
-    @classmethod
-    def of(cls, connect: Clients, stack: Stack) -> InBucket:
-        bucket, label = stack.outputs.get("LogBucket"), stack.parameters.get("FolderLabel")
-        if not bucket or not label:
-            raise AdminError(
-                f"The stack {stack.name} is of a release that has no catalogs. Update it first:"
-                " make deploy"
-            )
-        client = connect("s3")
-        return cls(client, bucket, prefix_of(client, bucket, label))
-
-    def _listed(self) -> Iterator[tuple[str, str]]:
-        """What there is, and what tells whether it has changed."""
-        for found in listing.objects(self._client, self._bucket, self._prefix):
-            yield found["Key"], f"{found['ETag']} {found['LastModified']}"
-
-    def members(self) -> list[Member]:
-        """As the last backup has left them."""
-        path = self._fetched(LIST)
-        if path is None:
-            raise AdminError(
-                "No backup has told yet which snapshots there are. Make one first: make backup-now"
-            )
-        try:
-            return from_json(path.read_bytes())
-        except ValueError as error:
-            raise AdminError(f"{error}. The next backup writes it anew") from error
-        finally:
-            self._tidy()
-
-    def catalog(self, member: Member) -> Path | None:
-        return self._fetched(catalog_key(member))
-
-    def changes(self, member: Member) -> Path | None:
-        return self._fetched(changes_key(member))
-
-    def _fetched(self, name: str) -> Path | None:
-        key = self._prefix + name
-        if key not in self._tags:
-            return None
-        path = self._place(key)
-        if not path.exists():
-            self._cache.mkdir(parents=True, exist_ok=True)
-            new = path.with_name(f"{path.name}.{os.getpid()}")
-            try:
-                self._client.download_file(self._bucket, key, str(new))
-            except ClientError as error:
-                if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
-                    return None  # a backup has removed it meanwhile
-                raise
-            new.replace(path)
-        return path
-
-    def _place(self, key: str) -> Path:
-        return self._cache / hashlib.sha256(f"{key} {self._tags[key]}".encode()).hexdigest()
-
-    def _tidy(self) -> None:
-        """Of what is there no more, nothing is kept here, but for what another question may be
-        fetching in this moment, or have fetched."""
-        known = {self._place(key) for key in self._tags}
-        for path in self._cache.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if path not in known and time.time() - path.stat().st_mtime > NEW_SECONDS:
-                    path.unlink()
+def catalogs_of(connect: Clients, stack: Stack) -> InBucket:
+    bucket, label = stack.outputs.get("LogBucket"), stack.parameters.get("FolderLabel")
+    if not bucket or not label:
+        raise AdminError(
+            f"The stack {stack.name} is of a release that has no catalogs. Update it first:"
+            " make deploy"
+        )
+    client = connect("s3")
+    return InBucket(client, bucket, prefix_of(client, bucket, label))
 
 
 def prefix_of(client: Any, bucket: str, label: str) -> str:

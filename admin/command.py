@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
 import boto3
 from botocore import exceptions
+from engine.command.screen import Screen
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
@@ -136,8 +138,11 @@ def printable_lines(text: str) -> str:
 
 
 def say(text: object, file: TextIO | None = None) -> None:
-    """Print lines in which a name or an answer of AWS may stand."""
-    print(printable_lines(str(text)), file=file)
+    """Print lines in which a name or an answer of AWS may stand, on a terminal broken between
+    words."""
+    screen = Screen(file or sys.stdout, os.environ)
+    for line in screen.fitted(printable_lines(str(text)).split("\n")):
+        print(line, file=file)
 
 
 def run(main: Callable[[], int], interrupted: str = "Interrupted") -> int:

@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from botocore.exceptions import ClientError
-from consoles import console_host
+from consoles import quick_create
 
 from admin.command import AdminError, Clients, Given, clients
 from admin.program import Command, Option
@@ -241,14 +240,9 @@ def launch_url(
     bucket: Bucket, release: Release, name: str, stack: str, parameters: Mapping[str, str]
 ) -> str:
     """The console's page that creates the stack, filled in as far as it is known."""
-    host = console_host(bucket.client.meta.partition, bucket.region)
-    known = {
-        f"param_{n}": v for n, v in parameters.items() if n in release.template(name).parameters
-    }
+    known = {n: v for n, v in parameters.items() if n in release.template(name).parameters}
     url = object_url(bucket.client, bucket.name, f"{release.folder}/{name}")
-    values = {"templateURL": url, "stackName": stack, **known}
-    query = urlencode(values, quote_via=quote, safe="")
-    return f"https://{host}/cloudformation/home?region={bucket.region}#/stacks/quickcreate?{query}"
+    return quick_create(bucket.client.meta.partition, bucket.region, url, stack, known)
 
 
 def launch_block(release: Release, buckets: Iterable[Bucket], parameters: Mapping[str, str]) -> str:

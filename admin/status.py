@@ -12,8 +12,7 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import takewhile
 
 from rich.console import Console
@@ -29,6 +28,7 @@ from admin.run_details import Links, Whole, chosen, newest_failed
 from admin.runs import (
     STYLES,
     Attributes,
+    Position,
     Run,
     RunTable,
     newest_complete,
@@ -153,30 +153,6 @@ def row(run: Run, now: datetime) -> list[Text]:
         Text("" if size is None else decimal(size)),
         Text(textwrap.shorten(run.message, MESSAGE_LENGTH, placeholder=" …")),
     ]
-
-
-@dataclass(frozen=True)
-class Position:
-    """How far a run is: in its own words, or by its window until it says something."""
-
-    text: str
-    done: float
-    total: float | None
-
-    @classmethod
-    def of(cls, run: Run, now: datetime) -> Position:
-        past = run.duration(now) or timedelta()
-        elapsed = f"{spoken(past)} of the window of {spoken(run.window)}"
-        progress = run.attributes.get("Progress")
-        if not progress:
-            return cls(f"under way; {elapsed}", past.total_seconds(), run.window.total_seconds())
-        done, total = (int(progress.get(name, 0)) for name in ("Done", "Total"))
-        of = f" of {total:,}" if total else ""
-        count = f", {done:,}{of} {progress.get('Unit', '')}" if done or total else ""
-        return cls(f"{progress.get('Phase', '')}{count}; {elapsed}", done, total or None)
-
-    def __str__(self) -> str:
-        return f"It is running: {self.text}."
 
 
 def watch_run(

@@ -15,10 +15,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from local import account, sandbox, source
+from local import account, page, relay, sandbox, source
 from local.account import Account, AccountError
 from local.api import Record
 from local.console import Console
+from local.dashboard import Dashboard
 from local.deployment import (
     Deployment,
     DeploymentError,
@@ -44,11 +45,12 @@ console = Console()
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__.partition("\n")[0])
     parser.add_argument("--source", help="the directory to back up; a copy of it is used")
+    parser.add_argument("--page", default="", help="where the page will be, or no")
     options = parser.parse_args(arguments)
     try:
         if not sandbox.inside():
-            _prepare(options.source)
-        run(Path(options.source) if options.source else None)
+            _prepare(options.source, options.page)
+        run(Path(options.source) if options.source else None, options.page)
     except (AccountError, DeploymentError) as error:
         console.failure(str(error), HOME)
         return 1
@@ -58,11 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _prepare(directory: str | None) -> NoReturn:
+def _prepare(directory: str | None, page_wanted: str) -> NoReturn:
     """What needs the user's own rights and the network. All else happens in the sandbox."""
     try:
         arguments = [] if directory is None else ["--source", str(source.checked(directory))]
         _build()
+        if page_wanted != "no" and sys.stdin.isatty() and sys.stdout.isatty():
+            arguments += ["--page", relay.start()]
         sandbox.enter("local.demo", arguments)
     except (source.SourceError, sandbox.SandboxError) as error:
         print(f"demo: {error}", file=sys.stderr)
@@ -78,8 +82,11 @@ def _build() -> None:
         raise DeploymentError(f"expected the release to be built, found\n{done.stderr}")
 
 
-def run(directory: Path | None) -> None:
-    """The demo proper. Raises DeploymentError for anything that is not as it must be."""
+def run(directory: Path | None, page_url: str = "") -> None:
+    """The demo proper, which ends when the user has seen the page, if that has a URL.
+
+    Raises DeploymentError for anything that is not as it must be.
+    """
     started = time.monotonic()
     with ExitStack() as stack:
         with console.step("Starting an AWS account on this machine"):
@@ -105,8 +112,20 @@ def run(directory: Path | None) -> None:
         console.notification("The last notification of a backup", *notification)
         console.notification("The notification of the restore", "EFS restore", restored)
         console.logs(deployment.logs(""))
+        shown = page.dashboard(deployment)
+        page.write(shown, HOME / "page.html")
+        console.line(f"\nThe page on the dashboard, as it is now:  {HOME / 'page.html'}")
+        if page_url.startswith("http"):
+            _serve(shown, page_url)
     console.line(f"\nThe snapshots stay here:  {deployment.snapshots}")
     console.line(f"All is as it must be, after {time.monotonic() - started:.0f} s.")
+
+
+def _serve(shown: Dashboard, url: str) -> None:
+    with page.served(shown):
+        console.line(f"and to use, search and buttons included:  {url}{shown.path}")
+        console.line("Press Enter to end the demo.")
+        sys.stdin.readline()
 
 
 def _deploy(local_account: Account, directory: Path | None) -> tuple[Deployment, str]:

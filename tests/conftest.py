@@ -46,8 +46,14 @@ def _load_once(path: str) -> Any:
 JSONFileLoader.load_file = lambda _, path: _load_once(path)
 
 
-# Tests that share something of which there is one: the demo, a machine with NFS, a build.
-ONE_AT_A_TIME = ("tests/local/test_demo.py", "tests/nfs/", "tests/tools/")
+# Tests that share something of which there is one: the demo, a browser, a machine with NFS,
+# a build.
+ONE_AT_A_TIME = (
+    "tests/console_page/test_browser.py",
+    "tests/local/test_demo.py",
+    "tests/nfs/",
+    "tests/tools/",
+)
 # Minutes each, of which a processor has a quarter to do.
 LONG = "tests/local/test_inside.py"
 

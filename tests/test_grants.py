@@ -17,6 +17,7 @@ ACTIONS = {
     "dynamodb:TransactWriteItems": {"dynamodb:ConditionCheckItem", "dynamodb:PutItem"},
     "dynamodb:UpdateItem": {"dynamodb:UpdateItem"},
     "s3:HeadObject": {"s3:GetObject"},
+    "s3:ListObjectsV2": {"s3:ListBucket"},
     "scheduler:CreateSchedule": {"scheduler:CreateSchedule", "iam:PassRole"},  # of the entry's role
 }
 TOPIC_KEY = {"kms:Decrypt", "kms:GenerateDataKey"}

@@ -9,6 +9,7 @@ import argparse
 import gzip
 import hashlib
 import io
+import json
 import os
 import re
 import subprocess
@@ -21,7 +22,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOLUTION_NAME = "efs-to-efs-backup"
-LAMBDAS = ("orchestrator", "solution_helper", "ami_info", "restore_watch")
+LAMBDAS = ("orchestrator", "solution_helper", "ami_info", "restore_watch", "console_page")
+# What a Lambda has beside it of what the instance runs.
+FROM_INSTANCE = {"console_page": ("engine/", "limits.py", "consoles.py")}
+DASHBOARD = re.compile(r"( DashboardBody: !Sub \|\n {8})(.*\n(?: {8}.*\n)*)")
 VERSION = re.compile(r"v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?", re.ASCII)
 BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,46}[a-z0-9]")
 
@@ -88,14 +92,18 @@ def write_templates(source: Path, target: Path, placeholders: Mapping[str, str])
 def released(template: str) -> str:
     """Without blank lines among the resources and the comments that are for who changes these: a
     template of more than 51,200 bytes cannot be given to CloudFormation without a bucket. Those on
-    what users choose stay.
+    what users choose stay. Nor are there blanks in a dashboard.
 
     >>> released("# Why.\\na: 1\\n# checkov:X\\n# --- Part\\nResources:\\n  # How.\\n\\n  b: 2\\n")
     '# Why.\\na: 1\\nResources:\\n  b: 2\\n'
     """
     choices, heading, resources = template.partition("\nResources:\n")
     choices = re.sub(r"(?m)^ *# (checkov:|---).*\n", "", choices + "\n")[:-1]
-    return choices + heading + re.sub(r"(?m)^( *# .*)?\n", "", resources)
+    return choices + heading + DASHBOARD.sub(compact, re.sub(r"(?m)^( *# .*)?\n", "", resources))
+
+
+def compact(body: re.Match[str]) -> str:
+    return f"{body[1]}{json.dumps(json.loads(body[2]), separators=(',', ':'))}\n"
 
 
 def filled(text: str, placeholders: Mapping[str, str]) -> str:
@@ -108,7 +116,14 @@ def lambda_files(package: Path, cache: Path) -> Files:
     requirements = package / "requirements.txt"
     dependencies = files_of(installed(requirements, cache)) if requirements.exists() else {}
     own = files_of(package, f"{package.name}/")
-    return {**dependencies, **{name: own[name] for name in own if "/requirements." not in name}}
+    wanted = FROM_INSTANCE.get(package.name, ())
+    shared = files_of(package.parents[1] / "ec2/lib") if wanted else {}
+    shared = {name: shared[name] for name in shared if name.startswith(wanted)}
+    return {
+        **dependencies,
+        **shared,
+        **{name: own[name] for name in own if "/requirements." not in name},
+    }
 
 
 def installed(requirements: Path, cache: Path) -> Path:

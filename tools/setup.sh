@@ -5,7 +5,8 @@
 #   tools/setup.sh lock   .cache/lock alone: what pins the packages
 #   tools/setup.sh demo   that, and what the demo needs
 #   tools/setup.sh bench  that, and what the bench needs
-#   tools/setup.sh        what the demo, the tests and the linters need
+#   tools/setup.sh        what the demo, the linters and all tests but those in a browser need
+#   tools/setup.sh page   that, and the browser
 # Exit 2: something is missing that this user may not install; says which command would.
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -65,6 +66,14 @@ add_rig() {
   if [[ $HOSTTYPE == x86_64 ]] && (. /etc/os-release && [[ $ID == debian ]]); then
     DEBIAN_PACKAGES+=(debootstrap user-mode-linux)
   fi
+}
+
+# 100 MB, and 50 of what drives it. Ubuntu has it only as a snap.
+add_browser() {
+  # shellcheck source=/dev/null
+  (. /etc/os-release && [[ $ID == debian ]]) || return 0
+  DEBIAN_PACKAGES+=(chromium-headless-shell)
+  REQUIREMENTS+=(requirements-page.txt)
 }
 
 find_python() {
@@ -150,12 +159,13 @@ main() {
       add_rig
       REQUIREMENTS+=(requirements-demo.txt requirements-bench.txt)
       ;;
-    all)
+    all | page)
       add_rig
       DEBIAN_PACKAGES+=(e2fsprogs locales procps shellcheck shfmt)
       REQUIREMENTS+=(requirements-demo.txt requirements-dev.txt)
+      [[ ${1:-all} == all ]] || add_browser
       ;;
-    *) refuse "usage: tools/setup.sh [admin | demo | bench | scan | lock]" ;;
+    *) refuse "usage: tools/setup.sh [admin | demo | page | bench | scan | lock]" ;;
   esac
   local python
   python=$(find_python)

@@ -381,8 +381,10 @@ def read_settings(path: Path) -> dict[str, str]:
 
 
 def last_line(path: Path) -> str:
-    """The last line of the engine's log, without its time."""
-    lines = path.read_text(errors="backslashreplace").splitlines() if path.exists() else []
+    """The last line of the engine's log, without its time. Those that are indented belong to one
+    above."""
+    text = path.read_text(errors="backslashreplace") if path.exists() else ""
+    lines = [line for line in text.splitlines() if not line.startswith(" ")]
     return re.sub(r"^\d\S+Z  (refused: )?", "", lines[-1])[:LINE_LENGTH] if lines else ""
 
 

@@ -90,6 +90,15 @@ class NoteSnapshot:
 
 
 @dataclass(frozen=True)
+class AskToHold:
+    """Note for the next backup that it holds this snapshot. Each request has a key of its own."""
+
+    key: str
+    snapshot: str
+    name: str
+
+
+@dataclass(frozen=True)
 class RemoveSchedule:
     """Remove what Schedule made for this run."""
 
@@ -122,7 +131,8 @@ class Retry:
 
 
 Action = (
-    AwaitScaleIn
+    AskToHold
+    | AwaitScaleIn
     | BeginRun
     | Schedule
     | ScaleOut

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator.actions import (
     Action,
+    AskToHold,
     Attempt,
     AwaitScaleIn,
     BeginRun,
@@ -41,6 +42,7 @@ from orchestrator.record import (
     KEY,
     LOCK_KEY,
     NEWEST_KEY,
+    REQUESTS_KEY,
     RUNNING,
     SCALE_IN_KEY,
     UNDONE,
@@ -50,6 +52,8 @@ from orchestrator.record import (
     NewestSnapshot,
     Record,
     Step,
+    Value,
+    to_dynamodb,
     unfinished_from_item,
 )
 from orchestrator.settings import Settings
@@ -145,6 +149,8 @@ class Account:
                 self._sns.publish(TopicArn=self._settings.topic_arn, Subject=subject, Message=body)
             case NoteSnapshot(snapshot):
                 self._note_snapshot(snapshot)
+            case AskToHold():
+                self._ask_to_hold(action)
             case RemoveSchedule(run):
                 self._remove_schedule(run)
             case ReleaseLock(run):
@@ -338,6 +344,16 @@ class Account:
             if _code(error) != "ConditionalCheckFailedException":
                 raise
             logger.info("a snapshot that is as new as that of run %s is noted", snapshot.run)
+
+    def _ask_to_hold(self, ask: AskToHold) -> None:
+        request: Value = {"Action": "hold", "Snapshot": ask.snapshot, "Name": ask.name}
+        self._dynamodb.update_item(
+            TableName=self._settings.table,
+            Key={KEY: {"S": REQUESTS_KEY}},
+            UpdateExpression="SET #key = :request",
+            ExpressionAttributeNames={"#key": ask.key},
+            ExpressionAttributeValues={":request": to_dynamodb(request)},
+        )
 
     def _release_lock(self, run: str) -> None:
         try:

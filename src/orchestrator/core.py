@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from orchestrator import messages
 from orchestrator.actions import (
     Action,
+    AskToHold,
     Attempt,
     AwaitScaleIn,
     BeginRun,
@@ -33,7 +34,7 @@ from orchestrator.actions import (
     SendAnonymousMetric,
     StopInstance,
 )
-from orchestrator.events import Check, Close, Event, Start, Stop, Terminated, Terminating
+from orchestrator.events import Check, Close, Event, Hold, Start, Stop, Terminated, Terminating
 from orchestrator.record import (
     RUNNING,
     SUCCESS,
@@ -104,6 +105,8 @@ def decide(event: Event, world: World, settings: Settings, now: datetime) -> Dec
             return _stop(event, world, settings, now)
         case Close():
             return _close(event, world, settings, now)
+        case Hold():
+            return _hold(event, now)
         case Check():
             return _check(world, settings, now)
         case Terminating() | Terminated() if event.group != settings.group:
@@ -185,6 +188,12 @@ def _close(event: Close, world: World, settings: Settings, now: datetime) -> Dec
         return Decision((), f"run {event.backup_id} is over; nothing to close")
     # A close is scheduled only for a run that had an instance at its stop time.
     return _finalise("the window is over:", lock, world, settings, now, instance_seen=True)
+
+
+def _hold(event: Hold, now: datetime) -> Decision:
+    """Whether there is such a snapshot, the backup knows best. Asked twice, it refuses once."""
+    ask = AskToHold(f"{now:%Y%m%dT%H%M%SZ}-{event.name}", event.snapshot, event.name)
+    return Decision((ask,), f"the next backup holds {event.snapshot} as {event.name}")
 
 
 def _check(world: World, settings: Settings, now: datetime) -> Decision:

@@ -1,6 +1,7 @@
 """The events that the orchestrator understands."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,14 @@ class Stop(RunEvent):
 
 class Close(RunEvent):
     """The run's window is over: end the run whatever state it is in."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Somebody wants this snapshot kept, by its date, under a name, until it is released."""
+
+    snapshot: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,12 @@ class Terminated(InstanceEvent):
     """The instance is gone."""
 
 
-Event = Start | Stop | Close | Check | Terminating | Terminated
+Event = Start | Stop | Close | Hold | Check | Terminating | Terminated
+
+
+# What the engine takes; both get into a command of its own.
+DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+HOLD = re.compile(r"(?!held\.|\d{4}-|(daily|weekly|monthly)\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class UnknownEvent(ValueError):
@@ -70,6 +84,10 @@ def parse(event: Mapping[str, Any], request_id: str) -> Event:
             return Stop(backup_id)
         case {"mode": "backup", "action": "close", "backup_id": str(backup_id)}:
             return Close(backup_id)
+        case {"mode": "backup", "action": "hold", "snapshot": str(snapshot), "name": str(name)} if (
+            DATE.fullmatch(snapshot) and HOLD.fullmatch(name)
+        ):
+            return Hold(snapshot, name)
         case {"mode": "backup", "action": "check"}:
             return Check()
         case {
@@ -92,5 +110,6 @@ def parse(event: Mapping[str, Any], request_id: str) -> Event:
     raise UnknownEvent(
         f"event not understood: {json.dumps(event, default=str)[:1000]}; expected "
         '{"mode": "backup", "action": "start"}, a "check", a "stop" or "close" with its '
-        '"backup_id", or a terminate event of the Auto Scaling group'
+        '"backup_id", a "hold" with a date as "snapshot" and a "name", or a terminate event of the '
+        "Auto Scaling group"
     )

@@ -10,6 +10,7 @@ KEY = "BackupId"
 LOCK_KEY = "lock"
 NEWEST_KEY = "newest-snapshot"
 UNFINISHED_KEY = "unfinished"
+REQUESTS_KEY = "requests"
 SCALE_IN_KEY = "scale-in"
 
 RUNNING = "Running"

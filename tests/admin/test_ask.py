@@ -4,6 +4,7 @@ import datetime
 import gzip
 import json
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,8 +16,8 @@ from engine.history.members import Member, to_json
 from engine.history.upkeep import LIST, catalog_key, changes_key
 
 from admin import ask, catalogs
-from admin.catalogs import InBucket
 from admin.command import AdminError, Given
+from tests.terminals import Terminal, check_width, drawn
 
 DAY = 86400
 BEGIN = 1_795_000_000  # 2026-11-18T11:06:40Z
@@ -51,7 +52,9 @@ class Bucket:
 
     def _entry(self, key: str) -> dict[str, Any]:
         time = datetime.datetime(2026, 11, 20 + self.days[key], tzinfo=datetime.UTC)
-        return {"Key": key, "ETag": str(hash(self.objects[key])), "LastModified": time}
+        content = self.objects[key]
+        tag = str(hash(content))
+        return {"Key": key, "ETag": tag, "LastModified": time, "Size": len(content)}
 
     def download_file(self, bucket: str, key: str, path: str) -> None:
         self.downloads.append(key.partition("/")[2].partition("/")[2])
@@ -217,6 +220,22 @@ def test_no_name_acts_on_the_terminal(answer: Any) -> None:
     assert "\x1b" not in text
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_breaks_no_word(
+    answer: Any, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in (("find", {"NAME": "file [34]*"}), ("diff", {"FROM": "daily.3", "TO": "daily.0"})):
+        action, variables = words
+        terminal = Terminal(columns)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", terminal.stream)
+            answer(action, **variables)
+        output = terminal.read()
+        drawn(output)
+        check_width(output, columns)
+        assert "/dir/file 4.txt" in output
+
+
 def test_pages(answer: Any) -> None:
     assert "Page 1 of 2." in answer("find", NAME="*")
     second = json.loads(answer("find", NAME="*", PAGE="2", FORMAT="json"))
@@ -282,4 +301,4 @@ def test_a_stack_of_an_older_release() -> None:
         outputs: ClassVar = {}
 
     with pytest.raises(AdminError, match="make deploy"):
-        InBucket.of(lambda service: None, Old)  # type: ignore[arg-type]
+        catalogs.catalogs_of(lambda service: None, Old)  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from admin import command
 from admin.command import AdminError, Given, clients, run
+from tests.terminals import Terminal, check_width, seen
 
 
 def refused(code: str, message: str) -> exceptions.ClientError:
@@ -51,6 +52,14 @@ def test_an_error_is_a_sentence(
     shown = capsys.readouterr().err.strip()
     assert said in shown
     assert len(shown.splitlines()) == 1
+
+
+def test_a_terminal_breaks_no_word_of_it() -> None:
+    terminal = Terminal(30)
+    command.say("Nothing was done, as the stack is not there\n  and more", terminal.stream)
+    output = terminal.read()
+    check_width(output, 30)
+    assert seen(output) == ["Nothing was done, as the stack", "  is not there", "  and more", ""]
 
 
 HOSTILE = "a\x1b[2J\x07\x9b31m\u202egpj\ud800 größe"

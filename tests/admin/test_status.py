@@ -14,8 +14,7 @@ from rich.console import Console
 from admin import status
 from admin.command import AdminError, Given
 from admin.run_details import Links
-from admin.runs import Run, RunTable, runs_of, spoken
-from admin.status import Position
+from admin.runs import Position, Run, RunTable, runs_of, spoken
 from tests.cloudformation import aws_environment
 
 NOW = datetime(2026, 3, 4, 5, 30, tzinfo=UTC)

@@ -262,7 +262,11 @@ def test_the_logs_of_an_engine_that_is_killed_are_kept(instance: BackupInstance)
     assert instance.record["BackupStatus"] == "Unsuccessful"
     assert "exit status 137 and without a result" in instance.record["Message"]
     assert "ran out of memory" in instance.record["WhatToDo"]
-    assert instance.logs == ["ec2-logs/cloud-init-output.log", "efs-backup-log/rsync.log"]
+    assert instance.logs == [
+        "ec2-logs/cloud-init-output.log",
+        "efs-backup-log/engine.log",
+        "efs-backup-log/rsync.log",
+    ]
     assert instance.ended
 
 

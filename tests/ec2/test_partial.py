@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import mmap
 import os
 import signal
 import threading
@@ -10,6 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from engine.stage.failures import Examine
+from engine.stage.report import Trees
+from engine.tree.pool import Worker
 
 from .conftest import Backup, Outcome, check_digests, read_tree
 from .test_history import UNPRIVILEGED
@@ -51,6 +55,28 @@ def counts(outcome: Outcome) -> tuple[int, int, int]:
     names = ("failed", "carried_forward")
     files = outcome.result["number_of_files"]
     return (*(outcome.result[f"number_of_files_{name}"] for name in names), files)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners")
+@pytest.mark.parametrize(("user", "said"), [(1000, "run the backup as root"), (0, "it changed")])
+def test_who_may_not_give_files_away_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, said: str
+) -> None:
+    """rsync says of such a file, too, that it could not copy all of it."""
+    tops = {name: tmp_path / name for name in ("source", "stage", "trash")}
+    for top in tops.values():
+        top.mkdir()
+    for name in ("source", "stage"):
+        (tops[name] / "file").write_text("text")
+    os.chown(tops["source"] / "file", 1234, -1)
+    opened = {name: os.open(top, os.O_RDONLY) for name, top in tops.items()}
+    trees = Trees(opened["source"], None, opened["stage"], opened["trash"], 0, 0, None, 0)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    worker = Worker(print, mmap.mmap(-1, 1), None, tmp_path)
+    (failure,) = Examine(trees, ["file"]).perform(worker).failures
+    assert said in failure.reason
+    for descriptor in opened.values():
+        os.close(descriptor)
 
 
 def test_an_unreadable_file_has_its_older_version(published: Backup) -> None:

@@ -416,7 +416,7 @@ LAUNCH = "delete the restore's stack, and launch the template again"
             id="not started, and of no known group",
         ),
         pytest.param(
-            None, ["--exit-status", "137"], "2026-01-01T00:00:00Z  copying\nMemoryError\n",
+            None, ["--exit-status", "137"], "2026-01-01T00:00:00Z  x\nMemoryError\n  Logs  /x\n",
             "Unsuccessful",
             "The EFS restore was unsuccessful. The engine ended with exit status 137 and no "
             "result: MemoryError.",

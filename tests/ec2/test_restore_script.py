@@ -174,6 +174,7 @@ def test_a_restore(instance: Instance) -> None:
     )
     assert instance.logs == [
         "efs-restore-logs/cloud-init-output.log",
+        "efs-restore-logs/engine.log",
         "efs-restore-logs/notification.json",
         "efs-restore-logs/replace.txt",
         "efs-restore-logs/restore.log",

@@ -13,8 +13,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
+from snapshot_requests import for_engine
 
 from orchestrator.actions import (
+    AskToHold,
     Attempt,
     AwaitScaleIn,
     BeginRun,
@@ -33,7 +35,7 @@ from orchestrator.actions import (
 )
 from orchestrator.aws import Account, WorldChanged
 from orchestrator.core import Group, World, decide
-from orchestrator.events import Check, Close, Start, Stop, Terminated, Terminating
+from orchestrator.events import Check, Close, Hold, Start, Stop, Terminated, Terminating
 from orchestrator.limits import SNS_MESSAGE_BYTES
 from orchestrator.record import Lock, NewestSnapshot, Record, Step
 from orchestrator.settings import Settings
@@ -585,3 +587,20 @@ def test_an_unexpected_error_is_raised(
     stubbed.stubbers[service].add_client_error(call, "AccessDeniedException")
     with pytest.raises(ClientError, match="AccessDenied"):
         stubbed.account.apply(action)
+
+
+class TestHold:
+    def test_it_is_asked_for_as_make_hold_does(self, account: Account, cloud: Cloud) -> None:
+        """Beside what others have asked for, and in the shape that the instance reads."""
+        hold = Hold("2026-02-28T02:11:12Z", "console-20260228T021112Z")
+        for moment in (NOW, NOW + timedelta(seconds=1)):
+            decision = decide(hold, account.load(hold), cloud.settings, moment)
+            (action,) = decision.actions
+            assert isinstance(action, AskToHold)
+            account.apply(action)
+        asked = {"Action": "hold", "Snapshot": hold.snapshot, "Name": hold.name}
+        item = boto3.client("dynamodb", region_name=REGION).get_item(
+            TableName=cloud.settings.table, Key={"BackupId": {"S": "requests"}}
+        )["Item"]
+        assert for_engine(item) == {f"20260301T02000{n}Z-{hold.name}": asked for n in (0, 1)}
+        assert hold.snapshot in decision.reason

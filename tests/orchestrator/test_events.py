@@ -7,6 +7,7 @@ import pytest
 from orchestrator.events import (
     Check,
     Close,
+    Hold,
     Start,
     Stop,
     Terminated,
@@ -31,6 +32,7 @@ def sample(name: str) -> Any:
         ("stop", Stop(RUN)),
         ("close", Close(RUN)),
         ("check", Check()),
+        ("hold", Hold("2026-11-20T02:13:04Z", "console-20261120T021304Z")),
         (
             "instance-terminating",
             Terminating(
@@ -62,3 +64,30 @@ def test_any_other_event_is_an_error_that_quotes_it(event: dict[str, Any]) -> No
     with pytest.raises(UnknownEvent) as raised:
         parse(event, "request-1")
     assert json.dumps(event)[:500] in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "name"),
+    [
+        ("daily.3", "x"),  # after the next backup, another one
+        ("2026-11-20", "x"),
+        ("2026-11-20T02:13:04Z\n", "x"),
+        ("2026-11-20T02:13:04Z", ""),
+        ("2026-11-20T02:13:04Z", "../x"),
+        ("2026-11-20T02:13:04Z", "daily.3"),
+        ("2026-11-20T02:13:04Z", "held.x"),
+        ("2026-11-20T02:13:04Z", "2026-11-20"),
+        ("2026-11-20T02:13:04Z", "x" * 101),
+        ("2026-11-20T02:13:04Z", "x\n"),
+        ("2026-11-20T02:13:04Z", 7),
+    ],
+)
+def test_a_hold_of_what_may_be_another_snapshot_or_under_no_name(snapshot: Any, name: Any) -> None:
+    with pytest.raises(UnknownEvent, match="hold"):
+        parse({"mode": "backup", "action": "hold", "snapshot": snapshot, "name": name}, "r")
+
+
+@pytest.mark.parametrize("name", ["start", "check", "hold"])
+def test_what_a_dashboard_adds_changes_nothing(name: str) -> None:
+    event = sample(name)
+    assert parse({**event, "widgetContext": {"action": "stop"}}, "r") == parse(event, "r")

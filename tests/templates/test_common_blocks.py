@@ -19,6 +19,7 @@ from tests.templates.reading import (
     actions,
     launch_data,
     load,
+    of_type,
     statements,
     user_data,
     wrongly_judged,
@@ -87,6 +88,18 @@ def restore() -> dict[str, Any]:
 class TestEachTemplate:
     def test_it_fits_into_a_template_body(self, path: Path) -> None:
         assert len(released(path.read_text())) < 51_200
+
+    def test_its_dashboard_is_released_as_it_is_but_for_blanks(
+        self, path: Path, tmp_path: Path
+    ) -> None:
+        made = tmp_path / path.name
+        made.write_text(released(path.read_text()))
+        one, other = (
+            str(of_type(load(each), "AWS::CloudWatch::Dashboard")["DashboardBody"]["Fn::Sub"])
+            for each in (made, path)
+        )
+        assert json.loads(one) == json.loads(other)
+        assert len(one) < len(other)
 
     def test_it_is_plain_ascii(self, path: Path) -> None:
         """CloudFormation shows a ? for each other character."""

@@ -4,7 +4,6 @@ import json
 import re
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -42,7 +41,7 @@ def widgets(path: Path) -> list[Tree]:
 def metrics(widget: Tree) -> list[list[str]]:
     """Each metric in full: namespace, name, dimensions."""
     written: list[list[str]] = []
-    for line in widget["properties"]["metrics"]:
+    for line in widget["properties"].get("metrics", []):
         names = [part for part in line if isinstance(part, str)]
         above = written[-1] if written else []
         if names[0] == "...":
@@ -97,5 +96,26 @@ def test_the_backup_shows_its_own_metrics_too() -> None:
 
 
 def test_the_restore_shows_what_it_has_in_common() -> None:
-    common: list[Any] = widgets(RESTORE)
-    assert widgets(BACKUP)[: len(common)] == common
+    shown = [widget["properties"] for widget in widgets(BACKUP)]
+    assert all(widget["properties"] in shown for widget in widgets(RESTORE))
+
+
+def test_the_page_comes_first_and_over_the_whole_width() -> None:
+    page, alarm, *others = widgets(BACKUP)
+    assert (page["type"], page["x"], page["y"], page["width"]) == ("custom", 0, 0, COLUMNS)
+    assert page["properties"]["endpoint"] == "${ConsolePage.Arn}"
+    assert page["properties"]["updateOn"]["resize"], "how wide it is decides on its layout"
+    assert (alarm["type"], alarm["properties"]["alarms"]) == ("alarm", ["${SnapshotAgeAlarm.Arn}"])
+    assert {widget["type"] for widget in others} == {"metric"}
+
+
+def test_the_metrics_answer_in_the_order_in_which_a_person_asks() -> None:
+    """Is it fine, how fresh, how fast, how full, how expensive."""
+    first = {}
+    for widget in sorted(widgets(BACKUP), key=lambda widget: (widget["y"], widget["x"])):
+        for namespace, name, *_ in metrics(widget):
+            first.setdefault((namespace, name), len(first))
+    order = [("AWS/Lambda", "Errors"), ("EFSBackup", "SnapshotAge")]
+    order += [("EFSBackup", "BackupDuration"), ("AWS/EFS", "StorageBytes")]
+    order += [("AWS/EFS", "BurstCreditBalance")]
+    assert order == sorted(order, key=first.__getitem__)

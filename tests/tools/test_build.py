@@ -91,6 +91,7 @@ class TestRelease:
             "regional-s3-assets/solution_helper.zip",
             "regional-s3-assets/ami_info.zip",
             "regional-s3-assets/restore_watch.zip",
+            "regional-s3-assets/console_page.zip",
             "regional-s3-assets/ec2.tar.gz",
         }
         assert dist.stat().st_mode & stat.S_IRWXO == project.stat().st_mode & stat.S_IRWXO

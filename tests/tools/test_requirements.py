@@ -29,7 +29,7 @@ def test_no_registry_is_named(file: Path) -> None:
 
 
 # What runs in an environment of its own, or in none of a release's.
-APART = {f"requirements-{name}.txt" for name in ("bench", "scan", "lock")}
+APART = {f"requirements-{name}.txt" for name in ("bench", "page", "scan", "lock")}
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.name not in APART], ids=str)

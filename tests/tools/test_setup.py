@@ -39,7 +39,7 @@ class Machine:
         (self.root / "tools").mkdir(parents=True)
         self.bin.mkdir()
         shutil.copy(SETUP, self.root / "tools")
-        for name in ("", "-demo", "-dev", "-scan", "-lock"):
+        for name in ("", "-demo", "-dev", "-page", "-scan", "-lock"):
             (self.root / f"requirements{name}.txt").write_text("# nothing\n")
         self.venv = self.root / ".venv"
         for name in TOOLS:
@@ -159,6 +159,17 @@ class TestPackages:
         assert machine.run("demo").returncode == 0
         assert "requirements-dev.txt" not in os.listdir(machine.venv)
         assert machine.run().returncode == 2
+
+    @pytest.mark.skipif(
+        "\nID=debian\n" not in Path("/etc/os-release").read_text(), reason="elsewhere there is none"
+    )
+    def test_only_what_asks_for_it_gets_the_browser(self, machine: Machine) -> None:
+        machine.packages(missing=["chromium-headless-shell"])
+        assert machine.run().returncode == 0
+        assert "requirements-page.txt" not in os.listdir(machine.venv)
+        result = machine.run("page")
+        assert result.returncode == 2
+        assert "chromium-headless-shell" in result.stderr
 
     def test_elsewhere_than_on_debian(self, machine: Machine) -> None:
         (machine.bin / "dpkg-query").unlink()

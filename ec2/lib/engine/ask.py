@@ -7,15 +7,15 @@ import io
 import json
 import os
 import shlex
+import signal
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from engine.command import arguments
 from engine.command.outcome import EngineError, Refused
-from engine.command.text import printable
+from engine.command.screen import Screen
 from engine.history import shown
 from engine.history.compare import PER_PAGE as CHANGES_PER_PAGE
 from engine.history.compare import compare
@@ -44,6 +44,8 @@ why it is kept.
 EXIT_STATUS = """\
 Exit status: 0 answered, 1 failed, 2 refused.
 """
+INTERRUPTED = 130  # as shells call it
+Answer = Any  # lines, or with --json what is written as that
 WHICH = "2026-11-20, 2026-11-20T02:00, daily.3 or the name under which it is held"
 
 
@@ -95,7 +97,7 @@ def reasons(path: Path) -> dict[str, str]:
     return found
 
 
-def find(options: argparse.Namespace) -> None:
+def find(options: argparse.Namespace) -> Answer:
     if not options.patterns and not options.file:
         raise Refused("give what to find: a PATTERN, or --file; --help explains the arguments")
     folder, members = opened(options)
@@ -103,8 +105,7 @@ def find(options: argparse.Namespace) -> None:
     question = Question(patterns, options.page, options.per_page)
     answer = search(members, InFolder(folder), question)
     if options.json:
-        write_json(shown.answer_json(answer, options.page, options.per_page))
-        return
+        return shown.answer_json(answer, options.page, options.per_page)
 
     def restore(member: Member, path: str, is_apart: bool) -> str:
         which = unambiguous(member, members)
@@ -113,38 +114,27 @@ def find(options: argparse.Namespace) -> None:
         words += ["--mode", "NewDirectory"] if is_apart else []
         return shlex.join(["efs-restore-fpsync.sh", *words])
 
-    write(shown.answer_lines(answer, options.page, options.per_page, restore))
+    return shown.answer_lines(answer, options.page, options.per_page, restore)
 
 
-def diff(options: argparse.Namespace) -> None:
+def diff(options: argparse.Namespace) -> Answer:
     folder, members = opened(options)
     begin, end = (chosen(text, members) for text in (options.begin, options.end))
     found = compare(
         begin, end, members, InFolder(folder), options.inside, options.page, options.per_page
     )
     if options.json:
-        write_json(shown.changes_json(begin, end, found, options.page, options.per_page))
-        return
+        return shown.changes_json(begin, end, found, options.page, options.per_page)
     page = (options.page, options.per_page)
-    write(shown.changes_lines(begin, end, options.inside, found, *page))
+    return shown.changes_lines(begin, end, options.inside, found, *page)
 
 
-def snapshots(options: argparse.Namespace) -> None:
+def snapshots(options: argparse.Namespace) -> Answer:
     folder, members = opened(options)
     found = with_sizes(members, InFolder(folder))
     if options.json:
-        write_json(shown.members_json(found))
-    else:
-        write(shown.table(found, time.time()))
-
-
-def write(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(printable(line))
-
-
-def write_json(found: Any) -> None:
-    print(json.dumps(found, indent=1))
+        return shown.members_json(found)
+    return shown.table(found, time.time())
 
 
 ACTIONS = {"find": find, "diff": diff, "snapshots": snapshots}
@@ -154,17 +144,28 @@ def main(words: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    errors = Screen(sys.stderr, os.environ)
     action, *rest = words
     try:
-        ACTIONS[action](parser_of(action).parse_args(rest))
+        options = parser_of(action).parse_args(rest)
+        with errors.waiting("reading catalogs"):
+            answer = ACTIONS[action](options)
+        if options.json:
+            print(json.dumps(answer, indent=1))
+        else:
+            for line in Screen(sys.stdout, os.environ).fitted(answer):
+                print(line)
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except EngineError as error:
-        print(printable(str(error)), file=sys.stderr)
+        errors.line(str(error), 2)
         return error.exit_code
     except BrokenPipeError:  # whoever read it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        print(printable(str(error)), file=sys.stderr)
+        errors.line(str(error), 2)
         return 1
     return 0
 

@@ -137,7 +137,7 @@ class Backup:
         what_is_known = known(directories, self.notes, bool(self.beginning.unfinished), work)
         context = Context(what_is_known, options.excludes)
         self.pool = stack.enter_context(Pool(PROCESSES, stop, work, context))
-        self.tools = Tools(self.pool, top, work, stop)
+        self.tools = Tools(self.pool, top, work, stop, self._tick)
         self.before = Before.of(folder, previous.path, previous.run)
         parts = self.roots.inside(folder.parts).path
         self.parts = Parts(parts, self.started, self.trees.margin)
@@ -261,7 +261,8 @@ class Backup:
     def publish(self, note: Run, changed: list[str]) -> None:
         folder, stop = self.folder, self.stop
         self.result.begin("publish")
-        if stop.run(["sync", "--file-system", str(folder.path)], Path(os.devnull), signal.SIGTERM):
+        sync = ["sync", "--file-system", str(folder.path)]
+        if stop.run(sync, Path(os.devnull), signal.SIGTERM, on_tick=self._tick):
             if stop.received:
                 raise Stopped(STOPPED)
             raise Failed("system", f"{str(folder.path)!r} could not be synced to storage")
@@ -306,6 +307,7 @@ class Backup:
         Removing can take hours, so a signal ends it; what is left is hidden.
         """
         folder, tools, result, options = self.folder, self.tools, self.result, self.options
+        result.progress.begin("catalog")
         write_newest(folder, self.before, self.notes, self.trees.stage, tools, result)
         result.begin("expire")
         try:
@@ -317,7 +319,7 @@ class Backup:
             if options.catalogs:
                 export(folder, options.catalogs, result)
             leftovers = [path.name for path in folder.leftovers(self.readers)]
-            errors = remove_trees(tools.pool, tools.top, leftovers)
+            errors = remove_trees(tools.pool, tools.top, leftovers, self._tick)
         except Stopped:
             errors = ["stopped"]
         except (OSError, EngineError) as error:
@@ -348,6 +350,9 @@ class Backup:
             take_turns(self.folder, options.restore_test_percent, trial, tools, result)
         if (work / RSYNC_LOG).exists():
             (work / RSYNC_LOG).replace(self.work / "restore-test.log")
+
+    def _tick(self) -> None:
+        self.result.progress.update(0)
 
 
 class Previous(NamedTuple):

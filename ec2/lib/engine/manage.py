@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,14 +58,14 @@ class Options(RunOptions):
 class ManageResult(Result):
     text: str = ""
 
-    def summary(self) -> list[str]:
-        return [self.text] if self.text else []
+    def headline(self) -> str:
+        return self.text
 
 
 def parse(words: list[str]) -> Options:
     parser = arguments.RunParser("efs-manage.sh", DESCRIPTION, EXIT_STATUS)
     add = parser.add_argument
-    add("action", choices=ACTIONS)
+    add("action", choices=ACTIONS, help="see above")
     add("--backup", type=arguments.directory, required=True, metavar="DIR", help="the backup")
     add("--folder", type=arguments.folder_label, required=True, metavar="LABEL", help="in it")
     add("--snapshot", type=wanted, dest="wanted", metavar="WHICH", help=NAMES)
@@ -85,10 +86,11 @@ def run(options: Options, work: Path, stop: StopSignals, result: ManageResult) -
         result.warn(problem)
     if find_snapshot(folder, request.snapshot).made != snapshot.made:
         raise Refused(f"a backup was made meanwhile, and {snapshot} has another name; start again")
+    result.begin(request.action)
     with Readers(folder.readers) as readers:
         result.text = obey(folder, request, readers)
         if request.action == "remove":
-            clear(folder, readers, work, stop)
+            clear(folder, readers, work, stop, lambda: result.progress.update(0))
 
 
 def locate(path: Path, request: Request) -> tuple[SnapshotFolder, Snapshot]:
@@ -111,9 +113,16 @@ def ask(options: Options, snapshot: Snapshot) -> None:
         raise Refused("nothing was removed")
 
 
-def clear(folder: SnapshotFolder, readers: Readers, work: Path, stop: StopSignals) -> None:
+def clear(
+    folder: SnapshotFolder,
+    readers: Readers,
+    work: Path,
+    stop: StopSignals,
+    on_tick: Callable[[], None],
+) -> None:
     with opened_path(folder.path) as top, Pool(PROCESSES, stop, work) as pool:
-        errors = remove_trees(pool, top, [path.name for path in folder.leftovers(readers)])
+        names = [path.name for path in folder.leftovers(readers)]
+        errors = remove_trees(pool, top, names, on_tick)
     if errors:
         raise Failed("system", f"it is out of sight, but not all could be removed: {errors[0]}")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from engine.command.execution import execute
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
-from engine.command.text import Messages
+from engine.command.text import Messages, size
 from engine.snapshots.about import source_identity
 from engine.snapshots.choice import Snapshot, opened_snapshot
 from engine.snapshots.folder import SnapshotFolder
@@ -99,7 +99,6 @@ class Restore:
             self.live = stack.enter_context(opened_path(self.root))
             plan = self._plan()
             if not plan.changes_something:
-                log.info("the target is as the snapshot already; nothing to do")
                 self.made.clear()
                 return self._end()
             self._check_space(plan)
@@ -191,7 +190,8 @@ class Restore:
         if plan.bytes_needed > free:
             raise Failed(
                 "space",
-                f"the restore needs {plan.bytes_needed} bytes, but {where!r} has only {free} free",
+                f"the restore needs {size(plan.bytes_needed)}, but {where!r} has only {size(free)} "
+                "free",
             )
         if info.f_files and plan.files_needed > info.f_favail:
             raise Failed(
@@ -387,13 +387,11 @@ def existing(path: Path | None) -> Path | None:
 
 def run(options: Options, work: Path, stop: StopSignals, result: RestoreResult) -> None:
     result.id, result.mode = options.id, options.mode
-    result.progress.logs = True
     check(options)
     if options.log_dir:
         options.log_dir.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         Restore(options, work, stop, result).run(stack)
-    log.info("%s %s", result.outcome, result.target)
 
 
 if __name__ == "__main__":

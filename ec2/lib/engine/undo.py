@@ -13,6 +13,7 @@ from engine.command import arguments
 from engine.command.execution import Result, RunOptions, execute
 from engine.command.outcome import Failed, Refused, Stopped
 from engine.command.process import StopSignals
+from engine.command.summary import Fact
 from engine.target.request import resolved_prefix
 from engine.target.safety import target_lock
 from engine.target.undo import Undo, UndoError, agreed, open_own, shown, summary
@@ -50,8 +51,11 @@ class UndoResult(Result):
     number_of_entries_set_aside: int = 0
     text: str = ""
 
-    def summary(self) -> list[str]:
-        return [*self.errors, self.text] if self.text else []
+    def headline(self) -> str:
+        return self.text
+
+    def facts(self) -> list[Fact]:
+        return [Fact("Undone", self.text)] if self.exit_code and self.text else []
 
 
 def parse(words: list[str]) -> Options:

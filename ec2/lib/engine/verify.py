@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from engine.command import arguments
 from engine.command.execution import CommonOptions, Result, execute
@@ -15,7 +15,8 @@ from engine.command.files import nul_separated, sort_records
 from engine.command.outcome import Failed, Refused, Stopped
 from engine.command.process import StopSignals
 from engine.command.progress import Progress
-from engine.command.text import Messages, shown_path
+from engine.command.summary import Fact
+from engine.command.text import Messages, plural, shown_path, size
 from engine.copying.digests import Digested, DigestFiles, Line, read_list
 from engine.snapshots.choice import Snapshot, Wanted, add_snapshot_options, opened_snapshot
 from engine.snapshots.folder import SnapshotFolder
@@ -51,6 +52,35 @@ class VerifyResult(Result):
     number_of_files_missing: int = 0
     number_of_files_unreadable: int = 0
     number_of_files_not_listed: int = 0
+
+    advice: ClassVar[dict[str, str]] = {
+        "expired": "",
+        "verification": "restore what is named above from another snapshot, or from the source if "
+        "that still has it; see docs/verification.md",
+    }
+
+    def headline(self) -> str:
+        name = self.snapshot.rpartition("/")[2]
+        what = plural(self.number_of_files_checked, "file")
+        return (
+            f"{name}, made {self.snapshot_date}: all {what} ({size(self.size_checked)}) are as "
+            f"they were when they were copied; checked in {self.spent}"
+        )
+
+    def facts(self) -> list[Fact]:
+        if not self.exit_code or not self.snapshot_date:
+            return []
+        found = {
+            "changed": self.number_of_files_mismatched,
+            "missing": self.number_of_files_missing,
+            "unreadable": self.number_of_files_unreadable,
+        }
+        counts = ", ".join(f"{number:,} {what}" for what, number in found.items())
+        checked = plural(self.number_of_files_checked, "file")
+        return [
+            Fact("Checked", f"{checked} ({size(self.size_checked)}) in {self.spent}"),
+            Fact("Found", counts),
+        ]
 
 
 def parse(words: list[str]) -> Options:

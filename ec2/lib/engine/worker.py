@@ -66,8 +66,8 @@ class WorkerResult(Result):
     number_of_files: int = 0
     size: int = 0
 
-    def summary(self) -> list[str]:
-        return [f"{self.name}: {self.number_of_files} files in {self.number_of_lists} lists"]
+    def headline(self) -> str:
+        return f"{self.name}: {self.number_of_files} files in {self.number_of_lists} lists"
 
 
 def parse(words: list[str]) -> Options:

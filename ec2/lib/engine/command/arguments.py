@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import calendar
 import contextlib
+import itertools
 import os
 import re
 import time
@@ -12,9 +13,24 @@ from pathlib import Path
 from typing import NoReturn
 
 from engine.command.outcome import Refused
+from engine.command.screen import broken
 
 INTERVALS = ("daily", "weekly", "monthly")
 LABEL_LIMIT = 100
+
+
+class Help(argparse.HelpFormatter):
+    """As wide as the terminal. Lines of a description that are indented stay lines."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        parts: list[str] = []
+        for line in text.strip("\n").split("\n"):
+            if parts and not any(each.startswith(" ") for each in (parts[-1], line)):
+                parts[-1] += f" {line}"
+            else:
+                parts.append(line)
+        lines = (broken(part, width, 4 if part.startswith(" ") else 0) for part in parts)
+        return "\n".join(itertools.chain.from_iterable(lines)) + "\n"
 
 
 class PlainParser(argparse.ArgumentParser):
@@ -25,7 +41,7 @@ class PlainParser(argparse.ArgumentParser):
             prog=prog,
             description=description,
             epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=Help,
             allow_abbrev=False,
         )
 
@@ -39,9 +55,17 @@ class RunParser(PlainParser):
     def __init__(self, prog: str, description: str, epilog: str) -> None:
         super().__init__(prog, description, epilog)
         add = self.add_argument
-        add("--log-dir", type=directory, metavar="DIR", help="keep the logs there")
+        add(
+            "--log-dir",
+            type=directory,
+            metavar="DIR",
+            help="keep the logs there; without, those of a failure are in $TMPDIR or /var/tmp",
+        )
         add("--result", type=directory, metavar="FILE", help="write what was done as JSON")
         add("--progress", type=directory, metavar="FILE", help="write what is being done as JSON")
+        loudness = self.add_mutually_exclusive_group().add_argument
+        loudness("--quiet", action="store_true", help="say only what is wrong")
+        loudness("--verbose", action="store_true", help="say all that is done, and each warning")
 
 
 class Parser(RunParser):
@@ -49,7 +73,6 @@ class Parser(RunParser):
 
     def __init__(self, prog: str, description: str, epilog: str, usual: str = "") -> None:
         super().__init__(prog, description, epilog)
-        jobs = 4 * (os.cpu_count() or 1)
         add = self.add_argument
         add("--backup", type=directory, required=True, metavar="DIR", help="where snapshots live")
         add("--folder", type=folder_label, required=True, metavar="LABEL", help="folder in it")
@@ -61,7 +84,13 @@ class Parser(RunParser):
             metavar="daily|weekly|monthly",
             help="what the snapshots are called" + (f" ({usual})" if usual else ""),
         )
-        add("--jobs", type=count, default=jobs, metavar="N", help=f"rsync jobs ({jobs})")
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    jobs = 4 * (os.cpu_count() or 1)
+    parser.add_argument(
+        "--jobs", type=count, default=jobs, metavar="N", help=f"rsync jobs ({jobs})"
+    )
 
 
 def add_clock_skew(parser: argparse.ArgumentParser) -> None:

@@ -1,8 +1,9 @@
-"""What the engine's commands share: logging, the result, the scratch directory, the exit status."""
+"""What the engine's commands share: the result, the scratch directory, logs, the exit status."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import logging
@@ -12,18 +13,22 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from engine.command.files import write_atomically
-from engine.command.outcome import EngineError, Failed
+from engine.command.outcome import FAILED, REFUSED, EngineError, Failed
 from engine.command.process import StopSignals
-from engine.command.progress import CLEAR_LINE, Progress
-from engine.command.text import TIME_FORMAT, printable
+from engine.command.progress import Progress
+from engine.command.screen import ANSWER, Screen, ToScreen, level
+from engine.command.summary import ADVICE, NAMED, Fact, is_long, problems, write
+from engine.command.text import MESSAGES_KEPT, TIME_FORMAT, duration, printable
 
 log = logging.getLogger(__name__)
+
+LOG = "engine.log"
 
 
 @dataclass
@@ -33,6 +38,8 @@ class RunOptions:
     log_dir: Path | None
     result: Path | None
     progress: Path | None
+    quiet: bool
+    verbose: bool
 
 
 @dataclass
@@ -42,7 +49,6 @@ class CommonOptions(RunOptions):
     backup: Path
     folder: str
     interval: str
-    jobs: int
 
 
 @dataclass
@@ -57,16 +63,21 @@ class Result:
     errors: list[str] = field(default_factory=list)
     phases: dict[str, dict[str, str]] = field(default_factory=dict)
 
+    advice: ClassVar[dict[str, str]] = {}  # in place of :data:`engine.command.summary.ADVICE`
+
     def __post_init__(self) -> None:
-        self.progress = Progress()  # no field: it is not a part of what is written
+        # No fields: they are not a part of what is written.
+        self.progress = Progress()
+        self._began = time.monotonic()
 
     def warn(self, message: str) -> None:
-        log.warning("%s", message)
+        log.info("%s", message)  # the end says it again, and louder
         self.warnings.append(message)
 
     def begin(self, phase: str) -> None:
         """End the phase before, if there is one, and begin this one."""
         self.end_phase()
+        log.debug("phase: %s", phase)
         self.phases[phase] = {"start": utc_now()}
         self.progress.begin(phase)
 
@@ -74,14 +85,25 @@ class Result:
         for times in self.phases.values():
             times.setdefault("stop", utc_now())
 
-    def summary(self) -> list[str]:
-        """What was done, in a few lines for people."""
-        return []
-
     def conclude(self, error: EngineError) -> None:
-        log.error("%s: %s", error.outcome, error)
         self.outcome, self.exit_code, self.message = error.outcome, error.exit_code, str(error)
         self.cause = error.cause
+
+    @property
+    def spent(self) -> str:
+        return duration(time.monotonic() - self._began)
+
+    def headline(self) -> str:
+        """The answer in one sentence, if all is well."""
+        return self.outcome
+
+    def facts(self) -> list[Fact]:
+        """What was done, for people; also if the run failed."""
+        return []
+
+    def what_to_do(self) -> str:
+        advice = {**ADVICE, **self.advice}
+        return advice.get(self.cause, "") or advice.get(self.outcome, "")
 
 
 def utc_now() -> str:
@@ -102,46 +124,54 @@ def execute(
     ``run`` gets the options, a private scratch directory, the stop signals, and the result to fill
     in. Whatever it raises, the result says so and the logs are kept.
     """
-    set_up_text()
+    screen, handler = set_up_text()
     words = sys.argv[1:]
     stop = StopSignals()
     stop.install()
     try:
         options = parse(words)
-        result.progress = Progress(options.progress)
+        handler.setLevel(level(screen, options.quiet, options.verbose))
+        handler.setFormatter(Formatter(has_times=options.verbose or not screen.is_terminal))
+        result.progress = Progress(options.progress, None if options.quiet else screen, stop)
         # The lists of names are as many as the files: too many for a tmpfs.
-        work = tempfile.mkdtemp(prefix="efs-backup.", dir=os.environ.get("TMPDIR", "/var/tmp"))
+        work = tempfile.mkdtemp(prefix="efs-backup.", dir=scratch())
     except Exception as error:
         result.conclude(as_engine_error(error))
         write_result(result_path(words), result)
+        say_headline(result)
         return result.exit_code
     try:
-        carry_out(run, options, Path(work), stop, result)
+        logs = carry_out(run, options, Path(work), stop, result)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    result.progress.end()
-    for line in result.summary():
-        print(in_lines(line), file=sys.stderr)
+    if not options.quiet or result.exit_code or result.warnings or result.errors:
+        write(screen, told(result, logs, MESSAGES_KEPT if options.verbose else NAMED))
     return result.exit_code
 
 
-def set_up_text() -> None:
+def scratch() -> str:
+    return os.environ.get("TMPDIR", "/var/tmp")
+
+
+def set_up_text() -> tuple[Screen, logging.Handler]:
     """What is written is UTF-8, whatever the locale; the scripts see to it that names are read so.
 
     Nothing that a name may hold reaches a terminal as it is.
     """
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
+    screen = Screen(sys.stderr, os.environ)
     logging.Formatter.converter = time.gmtime
-    handler = logging.StreamHandler()
-    handler.setFormatter(Formatter())
-    logging.basicConfig(handlers=[handler], level="INFO")
+    logging.raiseExceptions = False  # a disk that is too full for a message ends nothing
+    handler = ToScreen(screen)
+    handler.setFormatter(Formatter(has_times=not screen.is_terminal))
+    logging.basicConfig(handlers=[handler], level="DEBUG")
+    return screen, handler
 
 
 class Formatter(logging.Formatter):
-    def __init__(self) -> None:
-        clear = CLEAR_LINE if sys.stderr.isatty() else ""
-        super().__init__(f"{clear}%(asctime)s  %(message)s", TIME_FORMAT)
+    def __init__(self, has_times: bool = True) -> None:
+        super().__init__("%(asctime)s  %(message)s" if has_times else "%(message)s", TIME_FORMAT)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = in_lines(record.message)
@@ -158,19 +188,62 @@ def carry_out(
     work: Path,
     stop: StopSignals,
     result: AnyResult,
-) -> None:
+) -> Path | None:
+    """Returns where the logs are, if they are kept."""
+    with logging_into(work / LOG):
+        try:
+            run(options, work, stop, result)
+        except Exception as error:
+            result.conclude(as_engine_error(error))
+        result.end_phase()
+        # First of all: there may be no space for the logs, and the snapshot is published all the
+        # same.
+        write_result(options.result, result)
+        say_headline(result)
+    warnings = len(result.warnings)
+    logs = keep_logs(work, options.log_dir, result)
+    if len(result.warnings) > warnings:
+        write_result(options.result, result)
+    return logs
+
+
+@contextlib.contextmanager
+def logging_into(path: Path) -> Iterator[None]:
+    """Everything, also what the screen does not show."""
     try:
-        run(options, work, stop, result)
-    except Exception as error:
-        result.conclude(as_engine_error(error))
-    result.end_phase()
-    # First of all: there may be no space for the logs, and the snapshot is published all the same.
-    write_result(options.result, result)
-    if options.log_dir:
-        warnings = len(result.warnings)
-        keep_logs(work, options.log_dir, result)
-        if len(result.warnings) > warnings:
-            write_result(options.result, result)
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        log.warning("there is no log: %s", error)
+        yield
+        return
+    handler.setFormatter(Formatter())
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        with contextlib.suppress(OSError):
+            handler.close()
+
+
+def say_headline(result: Result) -> None:
+    if result.exit_code:
+        begins_so = result.message.startswith(result.outcome)
+        log.error("%s%s", "" if begins_so else f"{result.outcome}: ", result.message)
+    else:
+        has_problems = bool(result.warnings or result.errors)
+        log.log(logging.WARNING if has_problems else ANSWER, "%s", result.headline())
+
+
+def told(result: Result, logs: Path | None, named: int) -> Iterator[Fact]:
+    """All that follows the headline."""
+    yield from result.facts()
+    yield from problems("Errors", result.errors, logs, named)
+    yield from problems("Warnings", result.warnings, logs, named)
+    if advice := result.what_to_do():
+        yield Fact("What to do", advice)
+    if logs and (result.exit_code or result.errors or result.warnings):
+        yield Fact("Logs", str(logs))
 
 
 def as_engine_error(error: Exception) -> EngineError:
@@ -178,7 +251,9 @@ def as_engine_error(error: Exception) -> EngineError:
     if isinstance(error, EngineError):
         return error
     if isinstance(error, OSError):
-        return Failed("system", str(error))
+        is_vague = error.errno == errno.ENOSPC and not error.filename
+        where = f", that of the backup or of {scratch()} with the run's lists" if is_vague else ""
+        return Failed("system", f"{error}{where}")
     if isinstance(error, MemoryError):
         return Failed("system", "there is too little memory")
     log.error("%s", "".join(traceback.format_exception(type(error), error, error.__traceback__)))
@@ -203,11 +278,29 @@ def result_path(words: list[str]) -> Path | None:
     return None
 
 
-def keep_logs(work: Path, log_dir: Path, result: Result) -> None:
-    """Copy the logs of a run."""
-    for path in [*work.glob("*.log"), *work.glob("*.txt")]:
-        if path.stat().st_size:
-            keep_log(path, log_dir, result)
+def keep_logs(work: Path, log_dir: Path | None, result: Result) -> Path | None:
+    """Copy the logs of a run to ``log_dir``; without that, if something is in them that is not said
+    elsewhere, move them into a directory of their own. Returns where they are."""
+    if result.exit_code == REFUSED or (log_dir is None and not are_needed(result)):
+        return None
+    logs = [path for path in [*work.glob("*.log"), *work.glob("*.txt")] if path.stat().st_size]
+    try:
+        if log_dir is None:
+            own = Path(tempfile.mkdtemp(prefix="efs-backup-logs.", dir=work.parent))
+            for path in logs:
+                path.rename(own / path.name)  # which needs no space
+            return own
+        log_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        result.warn(f"the logs could not be kept: {error}")
+        return None
+    for path in logs:
+        keep_log(path, log_dir, result)
+    return log_dir
+
+
+def are_needed(result: Result) -> bool:
+    return result.exit_code == FAILED or is_long(result.errors) or is_long(result.warnings)
 
 
 def keep_log(path: Path, log_dir: Path, result: Result) -> None:

@@ -5,51 +5,70 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.command.files import write_atomically
-from engine.command.text import TIME_FORMAT, size
+from engine.command.process import StopSignals
+from engine.command.screen import ANSWER, Screen
+from engine.command.text import TIME_FORMAT, duration, size
 
 log = logging.getLogger(__name__)
 
 WRITE_SECONDS = 3
 LIVE_SECONDS = 0.2
 LOG_SECONDS = 60
-CLEAR_LINE = "\r\x1b[K"
+TITLES = {
+    "copy": "copying",
+    "directories": "finishing directories",
+    "publish": "writing to storage",
+    "catalog": "writing the catalog",
+    "verify": "reading",
+    "expire": "tidying up",
+    "restore test": "restoring as a test",
+    "plan": "comparing",
+    "fetch": "fetching",
+    "swap": "putting in place",
+    "check": "checking",
+    "undo": "undoing",
+    "hold": "holding",
+    "release": "releasing",
+    "remove": "removing",
+}
+STOPPING = "stopping when what is at work is done; a second Ctrl-C or SIGTERM ends that, too"
+# What a line does without first if it is too long.
+DISPENSABLE = ("speed", "rate", "share", "bytes", "copies", "left")
 
 
 class Progress:
     """Writes ``path``, if there is one, as a JSON object: phase, done, total (if it is known),
-    unit, updated (UTC), and whatever else is counted.
+    unit, updated (UTC), and whatever else is counted. Tells the ``screen``, if there is one.
 
     Watching must not disturb: a file that cannot be written is said once in the log and given up.
     """
 
     def __init__(
-        self, path: Path | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        path: Path | None = None,
+        screen: Screen | None = None,
+        stop: StopSignals | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
+        self._screen = screen
+        self._stop = stop
         self._clock = clock
-        self._is_live = path is None and sys.stderr.isatty()
         self._phase = ""
         self._began = self._next = self._next_live = clock()
         self._next_log = clock() + LOG_SECONDS
-        self.logs = False  # whether the log is told, too
 
     def begin(self, phase: str) -> None:
         """A new phase is written at once."""
         self._phase = phase
-        self._began = self._next = self._clock()
+        self._began = self._next = self._next_live = self._clock()
         self.update(0)
-
-    def end(self) -> None:
-        """Leave the terminal as a line of it was found."""
-        if self._is_live:
-            print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
 
     def due(self) -> bool:
         """Whether an update would be written now. Ask before counting what is dear to count."""
@@ -59,7 +78,8 @@ class Progress:
         self, done: int, total: int | None = None, unit: str = "files", **counts: int
     ) -> None:
         """Tell how far the phase is, unless that was done only a moment ago."""
-        self._tell_people(done, total, unit, counts.get("bytes", 0))
+        if self._screen:
+            self._tell_people(self._screen, done, total, unit, counts)
         if self._path is None or not self.due():
             return
         self._next = self._clock() + WRITE_SECONDS
@@ -73,36 +93,87 @@ class Progress:
             log.warning("the progress cannot be written: %s", error)
             self._path = None
 
-    def _tell_people(self, done: int, total: int | None, unit: str, written: int) -> None:
+    def _tell_people(
+        self, screen: Screen, done: int, total: int | None, unit: str, counts: Mapping[str, int]
+    ) -> None:
         now = self._clock()
-        if self._is_live and now >= self._next_live:
+        if self._stop and self._stop.received:
+            self._stop = None
+            log.log(ANSWER, STOPPING)
+        title = TITLES.get(self._phase, self._phase)
+        state = State(title, now - self._began, done, total, unit, counts)
+        if screen.is_live and now >= self._next_live:
             self._next_live = now + LIVE_SECONDS
-            width = shutil.get_terminal_size().columns - 1
-            line = described(self._phase, done, total, unit, written, now - self._began)
-            print(CLEAR_LINE + line[:width], end="", file=sys.stderr, flush=True)
-        if self.logs and now >= self._next_log:
+            screen.draw(state.described((screen.columns or 0) - 1))
+        if not screen.is_live and now >= self._next_log:
             self._next_log = now + LOG_SECONDS
-            line = described(self._phase, done, total, unit, written, now - self._began)
-            log.info("%s", line)
+            log.info("%s", state.described())
 
 
-def described(
-    phase: str, done: int, total: int | None, unit: str, written: int, seconds: float
-) -> str:
-    """One line: how far, how much, how fast, and how long the rest takes at this rate.
+class State(NamedTuple):
+    """seconds: since the phase began. counts: bytes, and of a phase that copies while it looks,
+    copies; once all has been seen, also how many are listed to be copied."""
 
-    >>> described("fetch", 500, 2000, "files", 1 << 20, 10)
-    'fetch: 500 of 2,000 files, 1.0 MiB, 50 files/s, 30 s left'
-    """
-    words = [f"{phase}: {done:,}" + (f" of {total:,}" if total else "") + f" {unit}"]
-    if written:
-        words.append(size(written))
-    if done and seconds >= 1:
-        words.append(f"{done / seconds:,.0f} {unit}/s")
-        if total and total > done:
-            words.append(f"{duration((total - done) * seconds / done)} left")
-    return ", ".join(words)
+    title: str
+    seconds: float
+    done: int
+    total: int | None = None
+    unit: str = "files"
+    counts: Mapping[str, int] = {}
 
+    def described(self, columns: int | None = None) -> str:
+        """One line: how far, how much, how fast, and how long the rest takes at this rate; of these
+        what there is room for.
 
-def duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+        >>> state = State("fetching", 10, 500, 2000, "files", {"bytes": 1 << 20})
+        >>> state.described()
+        'fetching: 500 of 2,000 files (25 %), 1.0 MiB, 50 files/s, 102.4 KiB/s, 30 s left'
+        >>> state.described(40)
+        'fetching: 500 of 2,000 files, 30 s left'
+        """
+        parts = self._parts()
+        for name in DISPENSABLE:
+            if columns is None or len("".join(parts.values())) <= columns:
+                break
+            parts.pop(name, None)
+        return "".join(parts.values())[: None if columns is None else max(columns, 0)]
+
+    def _parts(self) -> dict[str, str]:
+        written = self.counts.get("bytes", 0)
+        parts = {"far": self._far()}
+        if self.total:
+            parts["share"] = f" ({min(100 * self.done // self.total, 100)} %)"
+        if self._is_copying:
+            copies, listed = (self.counts[name] for name in ("copies", "listed"))
+            parts["copies"] = f", {copies:,} of {listed:,} copied"
+        if written:
+            parts["bytes"] = f", {size(written)}"
+        if self.seconds < 1:
+            return parts
+        if self.done:
+            parts["rate"] = f", {self.done / self.seconds:,.0f} {self.unit}/s"
+        if written:
+            parts["speed"] = f", {size(round(written / self.seconds))}/s"
+        if left := self._left():
+            parts["left"] = f", {duration(left)} left"
+        elif not self.done:
+            parts["left"] = f", {duration(self.seconds)}"  # that something is done
+        return parts
+
+    def _far(self) -> str:
+        if not self.done and not self.total:
+            return self.title
+        of = f" of {self.total:,}" if self.total else ""
+        return f"{self.title}: {self.done:,}{of} {self.unit}"
+
+    @property
+    def _is_copying(self) -> bool:
+        return self.counts.get("copies", 0) < self.counts.get("listed", 0)
+
+    def _left(self) -> float:
+        """In seconds; 0 if it is not known."""
+        pairs = [(self.done, self.total or 0)]
+        if self._is_copying:
+            pairs.append((self.counts["copies"], self.counts["listed"]))
+        times = [(whole - part) * self.seconds / part for part, whole in pairs if part]
+        return max([each for each in times if each >= 1], default=0)

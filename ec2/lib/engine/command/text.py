@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import time
 from collections.abc import Iterable
 
+log = logging.getLogger(__name__)
+
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 MESSAGES_KEPT = 50
+MORE = "… and {} more"
 PATH_SHOWN = 1000  # characters; a path can have 255,000
 MESSAGE_SHOWN = 2500  # and can be named twice
 
@@ -59,8 +64,38 @@ def size(count: int) -> str:
     return f"{number:.1f} {units[0]}"
 
 
+def duration(seconds: float) -> str:
+    """In two units at most.
+
+    >>> duration(3.24), duration(200), duration(7400)
+    ('3.2 s', '3 min 20 s', '2 h 3 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def plural(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def counted(lines: Iterable[str]) -> tuple[list[str], int]:
+    """The messages among lines of :meth:`Messages.lines`, and how many there are with those that
+    these leave out."""
+    pattern = re.compile(MORE.format(0).replace("0", "([0-9]+)"))
+    more = [(line, pattern.fullmatch(line)) for line in lines]
+    left_out = sum(int(match[1]) for _, match in more if match)
+    messages = [line for line, match in more if not match]
+    return messages, len(messages) + left_out
+
+
 class Messages(list[str]):
-    """The first few of possibly very many, and how many there are."""
+    """The first few of possibly very many, and how many there are; the log of the run has all."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,10 +104,11 @@ class Messages(list[str]):
     def add(self, messages: Iterable[str]) -> None:
         for message in messages:
             self.total += 1
+            log.debug("%s", message)
             if len(self) < MESSAGES_KEPT:
                 self.append(shortened(message, MESSAGE_SHOWN))
 
     def lines(self, before: str = "") -> list[str]:
         more = self.total - len(self)
         lines = [before + message for message in self]
-        return [*lines, f"… and {more} more"] if more else lines
+        return [*lines, MORE.format(more)] if more else lines

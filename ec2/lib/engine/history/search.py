@@ -136,10 +136,21 @@ def matcher(patterns: Sequence[Pattern]) -> Matches | None:
     return lambda path: any(pattern.matches(path) for pattern in patterns)
 
 
+class OutOfTime(Exception):
+    """Nobody waits any longer."""
+
+
+def no_hurry() -> None:
+    pass
+
+
 class Question(NamedTuple):
+    """pace: called again and again while catalogs are read; ends it by raising OutOfTime."""
+
     patterns: Sequence[Pattern]
     page: int = 1
     per_page: int = PER_PAGE
+    pace: Callable[[], None] = no_hurry
 
 
 class Range(NamedTuple):
@@ -172,13 +183,15 @@ class File:
 
 @dataclass
 class Answer:
-    """files and versions: how many match; found: those of the page."""
+    """files and versions: how many match; found: those of the page. is_cut: time was up before all
+    was read, and there may be more."""
 
     files: int = 0
     versions: int = 0
     found: list[File] = field(default_factory=list)
     searched: list[Member] = field(default_factory=list)
     lost: list[Member] = field(default_factory=list)
+    is_cut: bool = False
 
 
 def search(members: Sequence[Member], catalogs: Catalogs, question: Question) -> Answer:
@@ -186,18 +199,22 @@ def search(members: Sequence[Member], catalogs: Catalogs, question: Question) ->
     damaged: set[Path] = set()
     while True:
         those, lost = sources(members, catalogs, damaged)
+        answer = Answer(searched=[source.member for source in those], lost=lost)
         try:
-            return _searched(those, lost, question)
+            _fill(answer, those, question)
+        except OutOfTime:
+            answer.is_cut = True
         except DamagedCatalog as error:
             damaged.add(error.path)
+            continue
+        return answer
 
 
-def _searched(those: list[Source], lost: list[Member], question: Question) -> Answer:
-    answer = Answer(searched=[source.member for source in those], lost=lost)
+def _fill(answer: Answer, those: list[Source], question: Question) -> None:
     first = (question.page - 1) * question.per_page
     wholes = [number for number, source in enumerate(those) if source.is_whole]
     asked = question.patterns
-    for path, group in grouped(those, matcher(asked), needle_of(asked)):
+    for path, group in grouped(those, matcher(asked), needle_of(asked), question.pace):
         if not first <= answer.files < first + question.per_page:
             count = counted(group)
             answer.files += count > 0
@@ -206,7 +223,6 @@ def _searched(those: list[Source], lost: list[Member], question: Question) -> An
             answer.files += 1
             answer.versions += len(held)
             answer.found.append(described(path, held, those))
-    return answer
 
 
 def counted(events: Sequence[Event]) -> int:
@@ -223,7 +239,10 @@ def needle_of(patterns: Iterable[Pattern]) -> re.Pattern[bytes] | None:
 
 
 def grouped(
-    those: Sequence[Source], matches: Matches | None, needle: re.Pattern[bytes] | None = None
+    those: Sequence[Source],
+    matches: Matches | None,
+    needle: re.Pattern[bytes] | None = None,
+    pace: Callable[[], None] = no_hurry,
 ) -> Iterator[tuple[bytes, list[Event]]]:
     """Each path that matches, in order, and what the sources say of it. matches: None if all do.
 
@@ -231,7 +250,7 @@ def grouped(
     """
     if not those:
         return
-    newest, *others = (hits_in(n, each, needle, matches) for n, each in enumerate(those))
+    newest, *others = (hits_in(n, each, needle, matches, pace) for n, each in enumerate(those))
     groups = itertools.groupby(heapq.merge(*others), itemgetter(0))
     group = next(groups, None)
     for name, number, fields in newest:
@@ -249,12 +268,16 @@ def grouped(
 
 
 def hits_in(
-    number: int, source: Source, needle: re.Pattern[bytes] | None, matches: Matches | None
+    number: int,
+    source: Source,
+    needle: re.Pattern[bytes] | None,
+    matches: Matches | None,
+    pace: Callable[[], None],
 ) -> Iterator[Hit]:
     """Of a whole catalog the fields; of changes what the older snapshot has."""
     last = b""
     with failing(source.path):
-        for line in candidates(source, needle):
+        for line in candidates(source, needle, pace):
             name, _, rest = line.partition(b"\t")
             if b"\\" in name:
                 name = unescaped(name)
@@ -266,9 +289,12 @@ def hits_in(
             last = name
 
 
-def candidates(source: Source, needle: re.Pattern[bytes] | None) -> Iterator[bytes]:
+def candidates(
+    source: Source, needle: re.Pattern[bytes] | None, pace: Callable[[], None]
+) -> Iterator[bytes]:
     """Lines that may match."""
     for block in blocks(source.path) if source.is_whole else blocks(source.path, None):
+        pace()
         if needle is None:
             yield from block[:-1].split(b"\n")
             continue

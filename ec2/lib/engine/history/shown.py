@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from engine.command.text import printable, shown, size, spoken
+from engine.command.screen import Command
+from engine.command.text import plural, printable, shown, size, spoken
 from engine.history.catalog import Version
 from engine.history.compare import KINDS, Change, Changes
 from engine.history.members import Member
@@ -35,10 +36,6 @@ def minute(member: Member) -> str:
 def pages(total: int, page: int, per_page: int) -> str:
     last = max(1, -(-total // per_page))
     return f"Page {page} of {last}." if last > 1 else ""
-
-
-def plural(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 # --- find ----------------------------------------------------------------------------------------
@@ -81,7 +78,7 @@ def file_lines(file: File, restore: Restoring) -> Iterator[str]:
         where = [f"{days(each.members)}: {names(each)}" for each in held.ranges]
         yield f"  {size(version.size):>10}  {time}  {where[0]}"
         yield from (f"{'':35}{each}" for each in where[1:])
-        yield f"    {printable(restore_command(held.newest, file.path, restore))}"
+        yield Command(f"    {printable(restore_command(held.newest, file.path, restore))}")
 
 
 def restore_command(member: Member, path: bytes, restore: Restoring) -> str:

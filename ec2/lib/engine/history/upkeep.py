@@ -43,19 +43,24 @@ class Told(Protocol):
 
 
 class Tools(NamedTuple):
-    """top: the folder's descriptor, from before the workers were forked."""
+    """top: the folder's descriptor, from before the workers were forked. on_tick: called now and
+    then."""
 
     pool: Pool
     top: int
     work: Path
     stop: StopSignals
+    on_tick: Callable[[], None] = lambda: None
 
     def watcher(self) -> Callable[[], None]:
         """To be called for each line: it raises :class:`Stopped` after a signal."""
         seen = itertools.count(1)
 
         def look() -> None:
-            if not next(seen) % LOOK_EVERY and self.stop.received:
+            if next(seen) % LOOK_EVERY:
+                return
+            self.on_tick()
+            if self.stop.received:
                 raise Stopped("stopped")
 
         return look

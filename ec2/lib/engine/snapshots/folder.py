@@ -152,7 +152,7 @@ class SnapshotFolder:
             if stop.received:
                 raise Stopped(f"stopped while {working}")
             if not is_waiting:
-                log.info("%s; waiting for its lock for up to %d seconds", working, wait)
+                log.warning("%s; waiting for its lock for up to %d seconds", working, wait)
                 is_waiting = True
             time.sleep(TICK_SECONDS)
 

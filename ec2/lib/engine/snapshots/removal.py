@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from engine.command.text import Messages
@@ -107,7 +107,9 @@ def key(path: str) -> bytes:
     return hashlib.blake2b(os.fsencode(path), digest_size=16).digest()
 
 
-def remove_trees(pool: Pool, top: int, names: Iterable[str]) -> list[str]:
+def remove_trees(
+    pool: Pool, top: int, names: Iterable[str], on_tick: Callable[[], None] = lambda: None
+) -> list[str]:
     """Remove the trees ``names`` in the directory ``top``; return what went wrong.
 
     Raises :class:`Stopped` after a signal, with a part of them left.
@@ -134,5 +136,5 @@ def remove_trees(pool: Pool, top: int, names: Iterable[str]) -> list[str]:
                 return [RemoveEmpty(top, done.folder)]
         return done.tasks
 
-    pool.run((Empty(top, name) for name in names), on_result)
+    pool.run((Empty(top, name) for name in names), on_result, on_tick)
     return errors.lines()

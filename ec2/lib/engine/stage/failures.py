@@ -36,6 +36,7 @@ from engine.tree.pool import Worker
 from engine.tree.report import AT_ONCE
 
 CHANGES = "it changed while it was read, or cannot be read to its end"
+FOREIGN = "this user cannot give the copy its owner or group; run the backup as root"
 
 
 class Examine(NamedTuple):
@@ -72,6 +73,8 @@ class Examine(NamedTuple):
         else:
             is_file = stat.S_ISREG(now.mode)
             reason = why_unreadable(self.trees, path) if is_file else CHANGES
+            if reason == CHANGES and os.geteuid() and staged and is_foreign(now, staged):
+                reason = FOREIGN
             self._fail(path, reason, now.bytes, report)
 
     def _fail(self, path: str, reason: str, size: int, report: Report) -> None:
@@ -270,6 +273,11 @@ def make_directory(trees: Trees, path: str) -> None:
     with opened(trees.stage, folder) as directory:
         writable(directory)
         os.mkdir(name, 0o700, dir_fd=directory)
+
+
+def is_foreign(now: File, staged: File) -> bool:
+    """Whether all was copied of it, but whose it is."""
+    return staged.size == now.size and (staged.uid, staged.gid) != (now.uid, now.gid)
 
 
 def why_unreadable(trees: Trees, path: str) -> str:

@@ -42,7 +42,6 @@ RSYNC_OPTIONS = ["--ignore-missing-args", "--whole-file", "--inplace", "--no-imp
 
 CHANGES_FILE = "changes.txt.gz"
 DIRECTORIES_PER_TASK = 50
-LOG_SECONDS = 60
 PAUSES = (0.5, 2)  # before what could not be copied is tried again
 FEW = 10  # files that are never too many to do without
 FAILURES_KEPT = 200_000
@@ -83,6 +82,7 @@ class Filling:
         self.failures: list[Failure] = []  # at the end, those that have lasted
         self.lasting = Messages()
         self._failed = 0
+        self._is_seen = False  # all of the source
         self._is_late = False  # a signal came when all was seen and little was left to copy
         self._max_failed_percent = max_failed_percent
         self._trees = trees
@@ -104,7 +104,6 @@ class Filling:
         self._progress = progress
         self._expected = expected
         self._started = time.monotonic()
-        self._next_line = self._started + LOG_SECONDS
         self._next_save = self._started + SAVE_SECONDS
 
     def copy_files(self, stop: StopSignals, suspects: list[str]) -> None:
@@ -115,6 +114,7 @@ class Filling:
         in_previous = self._trees.previous is not None
         try:
             self._run([Visit(self._trees, TOP, in_previous, True)])
+            self._is_seen = True
             self._notes.save()  # names that are linked may pass for copies of an earlier run
             self._run(self._to_separate())
             self._run(self._to_share())
@@ -141,7 +141,8 @@ class Filling:
             self._changes.close()
             self._sharing.close()
             self._directories.close()
-            self._show(last=True)
+            self._show()
+            self._log()
         if stop.received:
             raise Stopped(STOPPED)
 
@@ -214,8 +215,8 @@ class Filling:
         if self._is_late:
             raise Stopped(STOPPED)
         reasons = (f"{shown_path(failure.path)}: {failure.reason}" for failure in self.failures)
-        self.errors.add(self.messages)
         self.errors.add(reasons)
+        self.errors.add(self.messages)
 
     def _to_examine(self) -> Iterator[Task]:
         ours = map(os.fsdecode, self._copying.take_unsure())
@@ -311,44 +312,34 @@ class Filling:
         lines = map(parse_directory, nul_separated(Path(self._directories.name)))
         return (Finish(self._trees, part) for part in chunks(lines, DIRECTORIES_PER_TASK))
 
-    def _show(self, last: bool = False) -> None:
-        """Write the progress, and once a minute a line to the log."""
-        files = self.counts["files"]
-        self._progress.update(
-            files,
-            self._expected,
-            directories=self.counts["directories"],
-            links=self.counts["links"],
-            copies=self.copied,
-            bytes=self.copied_bytes + self._large.bytes_under_way,
-        )
+    def _show(self) -> None:
+        counts = {
+            "directories": self.counts["directories"],
+            "links": self.counts["links"],
+            "copies": self.copied,
+            "bytes": self.copied_bytes + self._large.bytes_under_way,
+        }
+        if self._is_seen:
+            counts["listed"] = self.counts["listed"]
+        self._progress.update(self.counts["files"], self._expected, "files", **counts)
         now = time.monotonic()
         if now >= self._next_save:
             self._notes.save()
             self._next_save = now + SAVE_SECONDS
-        if last or now >= self._next_line:
-            self._next_line = now + LOG_SECONDS
-            seconds = now - self._started
-            log.info(
-                "%d files in %d directories seen%s: %d unchanged (%d linked), %d continued, "
-                "%d carried forward, %d of %d copied (%d bytes), %d files/s%s",
-                files,
-                self.counts["directories"],
-                f" of about {self._expected}" if self._expected else "",
-                files - self.counts["listed"] - self.counts["continued"] - self.counts["carried"],
-                self.counts["links"],
-                self.counts["continued"],
-                self.counts["carried"],
-                self.copied,
-                self.counts["listed"],
-                self.copied_bytes,
-                files / max(seconds, 1),
-                "" if last else time_left(files, self._expected, seconds),
-            )
 
-
-def time_left(done: int, total: int | None, seconds: float) -> str:
-    """What to say of the rest if it takes as long for each file as what is done."""
-    if not total or not done or done >= total:
-        return ""
-    return f", about {round(seconds / done * (total - done) / 60)} minutes left"
+    def _log(self) -> None:
+        files = self.counts["files"]
+        log.info(
+            "%d files in %d directories seen: %d unchanged (%d linked), %d continued, "
+            "%d carried forward, %d of %d copied (%d bytes), %d files/s",
+            files,
+            self.counts["directories"],
+            files - self.counts["listed"] - self.counts["continued"] - self.counts["carried"],
+            self.counts["links"],
+            self.counts["continued"],
+            self.counts["carried"],
+            self.copied,
+            self.counts["listed"],
+            self.copied_bytes,
+            files / max(time.monotonic() - self._started, 1),
+        )

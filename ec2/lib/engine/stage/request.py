@@ -28,6 +28,7 @@ running jobs finish; a second one ends them.
 
 @dataclass
 class Options(CommonOptions):
+    jobs: int
     source: Path
     retain: int
     retain_weekly: int
@@ -114,6 +115,7 @@ def parse(words: list[str]) -> Options:
     add("--allow-empty", action="store_true", help="accept that the source is empty now")
     add("--no-spare", dest="spare", action="store_false", help="remove what expires at once")
     arguments.add_clock_skew(parser)
+    arguments.add_jobs(parser)
     add(
         "--verify-percent",
         type=arguments.percent,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from engine.command.execution import Result
 from engine.command.outcome import Refused
-from engine.command.text import Messages
+from engine.command.summary import NAMED, Fact
+from engine.command.text import Messages, plural, size
 from engine.copying.tally import Tally
 from engine.snapshots.retention import Fate
 from engine.stage.filling import Filling
@@ -77,6 +79,72 @@ class BackupResult(Result):
     workers: dict[str, dict[str, int]] = field(default_factory=dict)
     requests: dict[str, str] = field(default_factory=dict)
 
+    advice: ClassVar[dict[str, str]] = {
+        "verification": "look at these files in the source: if they are right, the next backup "
+        "copies them anew; if not, restore them from an older snapshot",
+    }
+
+    def headline(self) -> str:
+        files = f"{plural(self.number_of_files, 'file')}, {size(self.total_file_size)}"
+        made = f"Made {self.snapshot.rpartition('/')[2]} in {self.spent}: {files}"
+        failed = self.number_of_files_failed
+        return f"{made}; {plural(failed, 'other file')} could not be copied" if failed else made
+
+    def facts(self) -> list[Fact]:
+        if not self.number_of_files_transferred and not self.snapshot:
+            return [Fact("Asked for", "", list(self.requests.values()))] if self.requests else []
+        copied = plural(self.number_of_files_transferred, "file")
+        facts = [
+            Fact("Snapshot", self.snapshot or "none; the next backup goes on with what was copied"),
+            Fact("Changed", self._changed() if self.snapshot else ""),
+            Fact("Copied", f"{copied}, {size(self.total_transferred_file_size)}"),
+            Fact("Excluded", counted(self.number_of_files_excluded, self.size_excluded)),
+            Fact("Read back", self._read_back() if "verify" in self.phases else ""),
+            Fact("Tested", self._tested() if "restore test" in self.phases else ""),
+            Fact("Expired", "; ".join(self._expired())),
+            Fact("Kept", plural(len(self.snapshots), "snapshot") if self.snapshots else ""),
+        ]
+        lists = {"Promoted": self._promoted(), "Asked for": list(self.requests.values())}
+        facts = [fact for fact in facts if fact.text]
+        facts += [Fact(title, f"{len(each)}", each) for title, each in lists.items() if each]
+        if self.not_restorable:
+            failed = f"{self.number_of_files_test_failed:,}"
+            facts.append(Fact("Not restorable", failed, self.not_restorable[:NAMED]))
+        return facts
+
+    def _changed(self) -> str:
+        kinds = {name: name.replace("_", " ") for name in CHANGES.values()}
+        parts = [
+            f"{getattr(self, f'number_of_files_{name}'):,} {word}"
+            f" ({size(getattr(self, f'size_{name}'))})"
+            for name, word in kinds.items()
+            if getattr(self, f"number_of_files_{name}")
+        ]
+        return ", ".join(parts) or "nothing since the snapshot before"
+
+    def _read_back(self) -> str:
+        return (
+            f"{self.number_of_files_verified:,} as in the source, "
+            f"{self.number_of_files_mismatched:,} not, "
+            f"{self.number_of_files_changed_since:,} changed since"
+        )
+
+    def _tested(self) -> str:
+        restored = (
+            f"{self.number_of_files_test_restored:,} restored ({size(self.size_test_restored)})"
+        )
+        return f"{restored}, {self.number_of_files_test_failed:,} could not be"
+
+    def _expired(self) -> list[str]:
+        """Each with the reason."""
+        reasons = dict(
+            line.split(" expires: ", 1) for line in self.retention if " expires: " in line
+        )
+        return [f"{name}, {reasons[name]}" if name in reasons else name for name in self.expired]
+
+    def _promoted(self) -> list[str]:
+        return [line for line in self.retention if " expires: " not in line]
+
     @property
     def number_of_changes(self) -> int:
         return sum(getattr(self, f"number_of_files_{name}") for name in CHANGES.values())
@@ -133,6 +201,10 @@ class BackupResult(Result):
         for number, pattern in enumerate(patterns):
             if not filling.counts[counter(number)]:
                 self.warn(f"the pattern {pattern!r} excluded nothing")
+
+
+def counted(files: int, amount: int) -> str:
+    return f"{files:,} ({size(amount)})" if files else ""
 
 
 CHANGES = {

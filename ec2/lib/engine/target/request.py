@@ -48,6 +48,7 @@ started again or undone.
 
 @dataclass
 class Options(CommonOptions):
+    jobs: int
     wanted: Wanted
     target: Path
     prefix: str
@@ -103,6 +104,7 @@ def parse(words: list[str]) -> Options:
         "may have changed since the snapshot was made, or of all (changed)",
     )
     arguments.add_clock_skew(parser)
+    arguments.add_jobs(parser)
     add("--dry-run", action="store_true", help="say what would be done, and change nothing")
     add(
         "--id",

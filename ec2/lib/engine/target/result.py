@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from engine.command.execution import Result
+from engine.command.summary import Fact
 from engine.command.text import size
 from engine.copying.tally import Tally
 from engine.target.compare import CHANGES
 from engine.target.plan import VERBS, Plan
 
-SHOWN = 10
 DONE = {"created": "created", "replaced": "replaced", "removed": "removed", "unchanged": "kept"}
 TO_DO = {
     "created": "to create",
@@ -55,43 +57,62 @@ class RestoreResult(Result):
     workers: dict[str, dict[str, int]] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
+    advice: ClassVar[dict[str, str]] = {
+        "expired": "choose a newer snapshot",
+        "verification": "look at what is kept there, or restore these files from another snapshot",
+    }
+
     def take_workers(self, tally: Tally) -> None:
         self.workers = tally.workers
         self.warnings += tally.warnings.lines()
 
-    def summary(self) -> list[str]:
-        """The answer to what was done, or would be, and how to go back."""
-        if self.outcome not in ("restored", "planned") and not self.undo_command:
-            return [f"  {line}" for line in self.errors[:SHOWN]]
+    def headline(self) -> str:
+        what = f"{self.snapshot_name}, made {self.snapshot_date}, into {self.target}"
+        if self.outcome == "planned":
+            return f"A dry run, nothing was changed: it would restore {what}"
+        if not self.undo_command and not self.delete_command:
+            return f"{self.target} is as {self.snapshot_name}, made {self.snapshot_date}, already"
+        return f"Restored {what} in {self.spent}"
+
+    def facts(self) -> list[Fact]:
+        """What was done, or would be, and how to go back."""
         is_plan = self.outcome == "planned"
-        words = TO_DO if is_plan else DONE
-        counts = [
-            f"{getattr(self, f'number_of_files_{kind}'):,} {words[kind]}"
-            f" ({size(getattr(self, f'size_{kind}'))})"
-            for kind in CHANGES
-        ]
-        begin = "A dry run, nothing was changed" if is_plan else f"{self.outcome.capitalize()}"
-        lines = [
-            f"{begin}: {self.snapshot_name}, made {self.snapshot_date}, into {self.target}",
-            f"  Files: {', '.join(counts)}, {self.number_of_files_unchanged:,} {words['unchanged']}"
-            f" ({self.number_of_files_compared:,} of them compared by content)",
-        ]
-        for kind in self.examples if is_plan else ():
-            lines += [f"  {kind} {path}" for path in self.examples[kind]]
-            more = getattr(self, f"number_of_files_{VERB_OF[kind]}") - len(self.examples[kind])
-            lines += [f"  {kind} … {more:,} more files"] if more > 0 and self.examples[kind] else []
-        lines += [f"  {line}" for line in [*self.errors[:SHOWN], *self.warnings[:SHOWN]]]
+        if self.outcome not in ("restored", "planned") and not self.undo_command:
+            return [Fact("To delete what is left", command=self.delete_command)] * bool(
+                self.delete_command
+            )
+        facts = [Fact("Files", self._counts(TO_DO if is_plan else DONE))]
+        if is_plan and any(self.examples.values()):
+            facts.append(Fact("It would", items=[*self._examples()]))
         if self.excluded:
-            lines.append(f"  Left alone, as the backup excludes it: {', '.join(self.excluded)}")
+            what = ", ".join(self.excluded)
+            facts.append(Fact("Left alone", f"{what}, as the backup excludes that"))
         if self.safety_directory:
-            lines.append(f"  What was replaced or removed is in {self.safety_directory}")
+            facts.append(Fact("Set aside", f"what was there before, in {self.safety_directory}"))
         for title, command in (
             ("To put it back", self.undo_command),
             ("To delete what is kept for that", self.delete_command),
             ("To restore this", self.repeat_command),
         ):
-            lines += [f"  {title}:  {command}"] if command else []
-        return lines
+            facts += [Fact(title, command=command)] if command else []
+        return facts
+
+    def _counts(self, words: dict[str, str]) -> str:
+        counts = [
+            f"{number:,} {words[kind]} ({size(getattr(self, f'size_{kind}'))})"
+            for kind in CHANGES
+            if (number := getattr(self, f"number_of_files_{kind}"))
+        ]
+        counts.append(f"{self.number_of_files_unchanged:,} {words['unchanged']}")
+        compared = self.number_of_files_compared
+        return ", ".join(counts) + (f", {compared:,} compared by content" if compared else "")
+
+    def _examples(self) -> Iterator[str]:
+        for kind, paths in self.examples.items():
+            yield from (f"{kind} {path}" for path in paths)
+            more = getattr(self, f"number_of_files_{VERB_OF[kind]}") - len(paths)
+            if paths and more > 0:
+                yield f"{kind} {more:,} more files; with --log-dir, {kind}.txt names all"
 
     def add(self, plan: Plan) -> None:
         counts = plan.counts

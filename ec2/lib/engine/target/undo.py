@@ -14,12 +14,15 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
+import signal
 import stat
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 PROBLEMS_KEPT = 20
@@ -244,14 +247,28 @@ def summary(result: Undone, is_dry: bool, restored: str) -> str:
     return f"Put back {result.put_back} and set aside {result.set_aside} entries{there}."
 
 
+def say(text: str, file: TextIO | None = None) -> None:
+    """On a terminal broken between words, of which each stays whole."""
+    file = file or sys.stdout
+    if file.isatty():
+        columns = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, columns, break_long_words=False, break_on_hyphens=False)
+    print(text, file=file)
+
+
 def agreed(question: str) -> bool:
     """Asks where somebody sits at a terminal."""
     if not sys.stdin.isatty():
         return True
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return input(f"{question} Type yes to go on: ").strip().lower() == "yes"
-    except EOFError:
+        say(question)
+        return input("Type yes to go on: ").strip().lower() == "yes"
+    except (EOFError, KeyboardInterrupt):
+        print()
         return False
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def main(words: list[str]) -> int:
@@ -266,17 +283,17 @@ def main(words: list[str]) -> int:
         own = open_own(root, name)
         question = f"This puts {shown(str(folder.parent))} back as it was before that restore."
         if not options.dry_run and not options.yes and not agreed(question):
-            print("Nothing was done.")
+            say("Nothing was done.")
             return 1
         result = Undo(root, own, name).run(options.dry_run)
     except UndoError as error:
-        print(f"{error}. Nothing was done.", file=sys.stderr)
+        say(f"{error}. Nothing was done.", sys.stderr)
         return 2
     for problem in result.problems:
-        print(f"not undone: {problem}", file=sys.stderr)
+        say(f"not undone: {problem}", sys.stderr)
     if result.problem_count > len(result.problems):
-        print(f"… and {result.problem_count - len(result.problems)} more", file=sys.stderr)
-    print(summary(result, options.dry_run, shown(str(folder / "restored"))))
+        say(f"… and {result.problem_count - len(result.problems)} more", sys.stderr)
+    say(summary(result, options.dry_run, shown(str(folder / "restored"))))
     return 1 if result.problem_count else 0
 
 

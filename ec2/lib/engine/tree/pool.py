@@ -6,6 +6,7 @@ way: 64 of them took ten times as long as four processes of 16.
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import pickle
@@ -234,6 +235,7 @@ def _work(
     """A worker's life: tasks from the connection, until it is closed."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the process that forked this one decides
+    logging.disable()  # and tells
     queue: SimpleQueue[Task] = SimpleQueue()
     lock = threading.Lock()
 

@@ -1,0 +1,1 @@
+../src/console_page/in_bucket.py

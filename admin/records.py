@@ -1,0 +1,1 @@
+../src/console_page/records.py

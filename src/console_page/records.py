@@ -1,0 +1,135 @@
+"""What the records of a stack's runs say, as its table holds them. admin/ has this by a symbolic
+link."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+
+NEWEST_SNAPSHOT = "newest-snapshot"
+
+Attributes = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's item in the table; version 1.5's have the same attributes, but no status at first."""
+
+    attributes: Attributes
+
+    @property
+    def backup_id(self) -> str:
+        return str(self.attributes["BackupId"])
+
+    @property
+    def status(self) -> str:
+        return str(self.attributes.get("BackupStatus", "Unknown"))
+
+    @property
+    def running(self) -> bool:
+        return self.status == "Running"
+
+    @property
+    def failed(self) -> bool:
+        return self.status not in ("Running", "Success")
+
+    @property
+    def started(self) -> datetime | None:
+        return moment(self.attributes.get("BackupStartTime"))
+
+    @property
+    def stopped(self) -> datetime | None:
+        return moment(self.attributes.get("BackupStopTime"))
+
+    def duration(self, now: datetime) -> timedelta | None:
+        end = now if self.running else self.stopped
+        return end - self.started if end and self.started else None
+
+    @property
+    def window(self) -> timedelta:
+        return timedelta(minutes=self.number("BackupWindow") or 0)
+
+    @property
+    def message(self) -> str:
+        text = str(self.attributes.get("Message", ""))
+        return "".join(c if c.isprintable() else " " for c in text)
+
+    def number(self, name: str) -> int | None:
+        """An attribute that counts something, if the run has come so far as to count it."""
+        return number(self.attributes.get(name))
+
+
+def number(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def plain(item: Mapping[str, Any]) -> Attributes:
+    deserialize = TypeDeserializer().deserialize
+    return {name: deserialize(value) for name, value in item.items()}
+
+
+def runs_of(items: Iterable[Attributes]) -> list[Run]:
+    """The runs among the items, the newest first."""
+    runs = [Run(item) for item in items if "BackupStartTime" in item]
+    oldest = datetime.min.replace(tzinfo=UTC)
+    return sorted(runs, key=lambda run: run.started or oldest, reverse=True)
+
+
+def moment(text: Any) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)  # version 1.5 leaves the Z out
+
+
+def newest_complete(items: Iterable[Attributes], runs: Iterable[Run]) -> datetime | None:
+    """When the newest complete snapshot was made. Version 1.5 keeps no note of it."""
+    noted = (i["Time"] for i in items if i["BackupId"] == NEWEST_SNAPSHOT and i.get("Run"))
+    ends = [datetime.fromtimestamp(int(time), UTC) for time in noted]
+    ends += [run.stopped for run in runs if run.status == "Success" and run.stopped]
+    return max(ends, default=None)
+
+
+def spoken(duration: timedelta) -> str:
+    """A duration in its two largest units: 3 d 4 h, 12 min 30 s."""
+    seconds = max(0, round(duration.total_seconds()))
+    for (unit, size), (smaller, part) in pairwise(
+        (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    ):
+        if seconds >= size:
+            rest = seconds % size // part
+            return f"{seconds // size} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{seconds} s"
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a run is: in its own words, or by its window until it says something."""
+
+    text: str
+    done: float
+    total: float | None
+
+    @classmethod
+    def of(cls, run: Run, now: datetime) -> Position:
+        past = run.duration(now) or timedelta()
+        elapsed = f"{spoken(past)} of the window of {spoken(run.window)}"
+        progress = run.attributes.get("Progress")
+        if not isinstance(progress, Mapping) or not progress:
+            return cls(f"under way; {elapsed}", past.total_seconds(), run.window.total_seconds())
+        done, total = (number(progress.get(name)) or 0 for name in ("Done", "Total"))
+        of = f" of {total:,}" if total else ""
+        count = f", {done:,}{of} {progress.get('Unit', '')}" if done or total else ""
+        return cls(f"{progress.get('Phase', '')}{count}; {elapsed}", done, total or None)
+
+    def __str__(self) -> str:
+        return f"It is running: {self.text}."

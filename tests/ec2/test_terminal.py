@@ -1,0 +1,234 @@
+"""The commands themselves, on a terminal and on none: what is printed, and which logs are kept."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from engine import ask, backup, manage, restore, undo, verify
+from engine.command.arguments import PlainParser
+from engine.command.text import MESSAGES_KEPT
+from engine.stage import request as backup_request
+from engine.target import request as restore_request
+
+from tests.terminals import check_width, drawn, run_on_terminal, seen
+
+from .conftest import EC2, Backup
+from .test_interruptions import slow  # noqa: F401
+
+HOSTILE = [b"\x1b[31mred", b"\x1b]0;title\x07", b"line\nbreak", b"\xff\xfe", b"\xc2\x9b2J"]
+
+
+def fill(backup: Backup) -> None:
+    for number, name in enumerate(HOSTILE):
+        with open(os.path.join(os.fsencode(backup.source), name), "w") as file:
+            file.write(f"{number}")
+
+
+def scratch(backup: Backup) -> list[str]:
+    return sorted(path.name for path in (backup.home / "scratch").iterdir())
+
+
+def kept(output: str) -> Path:
+    found = re.search(r"^  Logs\s+(/\S+)$", output, re.MULTILINE)
+    assert found, output
+    return Path(found[1])
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_backup_is_watched_and_ends_with_an_answer(backup: Backup, columns: int) -> None:
+    fill(backup)
+    patterns = {f"no-such-thing-{number}": None for number in range(12)}
+    command = backup.command(log_dir=None, exclude_patterns=" | ".join(patterns))
+    code, output = run_on_terminal(command, columns)
+    assert code == 0
+    check_width(output, columns)
+    assert "copying" in drawn(output)
+    lines = seen(output)
+    assert re.fullmatch(r"Made daily\.0 in [\d.]+ s: 5 files, 5 bytes", lines[0])
+    assert "  Changed   5 added (5 bytes)" in lines
+    assert "  Warnings  12" in lines
+    assert sum("excluded nothing" in line for line in lines) == 10
+    assert lines[-1] == ""
+    all_of_them = (kept("\n".join(lines)) / "engine.log").read_text()
+    assert all(f"'{pattern}'" in all_of_them for pattern in patterns)
+
+
+def test_a_verification_and_a_dry_run_name_what_they_found(backup: Backup) -> None:
+    fill(backup)
+    backup.must_publish()
+    for name in HOSTILE[:3]:
+        with open(os.path.join(os.fsencode(backup.snapshot(0)), name), "a") as file:
+            file.write("damaged")
+    backups = ["--backup", str(backup.target), "--folder", backup.label, "--number", "0"]
+    code, output = run_on_terminal([str(EC2 / "efs-verify.sh"), *backups], 80)
+    assert code == 1
+    drawn(output)
+    check_width(output, 80)
+    lines = seen(output)
+    for name in (r"'\x1b[31mred'", r"'\x1b]0;title\x07'", r"'line\nbreak'"):
+        assert f"    changed: {name}" in lines
+    assert kept("\n".join(lines)).is_dir()
+    target = backup.home / "target"
+    target.mkdir()
+    words = [*backups, "--target", str(target), "--dry-run"]
+    code, output = run_on_terminal([str(EC2 / "efs-restore-fpsync.sh"), *words], 80)
+    assert code == 0
+    drawn(output)
+    lines = seen(output)
+    assert lines[0].startswith("A dry run, nothing was changed: it would restore daily.0")
+    assert r"    create \x1b[31mred" in lines
+    assert list(target.iterdir()) == []
+
+
+def test_ctrl_c_ends_it_with_a_word(slow: Backup) -> None:  # noqa: F811
+    fill(slow)
+    (slow.source / "large").write_bytes(bytes(1000))
+    was_pressed = False
+
+    def press(output: str, _process: int, terminal: int) -> None:
+        nonlocal was_pressed
+        if (slow.home / "running").exists() and not was_pressed:
+            was_pressed = True
+            os.write(terminal, b"\x03")
+        if "second Ctrl-C" in output:
+            (slow.home / "go").touch()
+
+    code, output = run_on_terminal(
+        slow.command(log_dir=None, max_failed_percent="0"), 80, {}, press
+    )
+    assert was_pressed
+    assert code in (0, 3)
+    lines = seen(output.replace("^C", ""))
+    assert lines[0].startswith("stopping when what is at work is done")
+    assert lines[-1] == ""
+    assert "Traceback" not in output
+    check_width(output, 80)
+
+
+def test_ctrl_c_ends_it_in_silence_while_it_is_loaded(backup: Backup) -> None:
+    """Python would show where it was."""
+    module = backup.home / "lib" / "loading.py"
+    module.parent.mkdir()
+    module.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    paths = f"{EC2 / 'lib'}:{module.parent}"
+    done = subprocess.run(
+        ["python3", "-B", "-m", "engine", "loading"],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-2, b"", b"")
+    for script in EC2.glob("efs-*.sh"):
+        if "exec python3" in script.read_text():
+            assert " -m engine engine." in script.read_text()
+
+
+def test_logs_are_kept_of_a_failure_alone(backup: Backup) -> None:
+    """Where they were asked for, or else where the failure says."""
+    for number in range(MESSAGES_KEPT + 30):
+        (backup.source / f"file {number}").write_text("text")
+    assert backup.run(log_dir=None).exit_code == 0
+    assert backup.run(log_dir=None, retain="0").exit_code == 2
+    assert scratch(backup) == []
+    for path in backup.snapshot(0).iterdir():
+        path.write_text("damaged")
+    done = backup.verify()
+    assert done.exit_code == 1
+    logs = kept(done.stderr)
+    assert [logs.name] == scratch(backup)
+    assert logs.stat().st_mode & 0o777 == 0o700
+    text = (logs / "engine.log").read_text()
+    assert all(f"changed: 'file {number}'\n" in text for number in range(MESSAGES_KEPT + 30))
+    assert "… and 70 more: see engine.log in the logs" in done.stderr
+    assert "  Errors      80\n" in done.stderr
+
+
+def test_quiet_says_what_is_wrong_and_verbose_says_all(backup: Backup) -> None:
+    fill(backup)
+    quiet = backup.run(quiet="", exclude="no-such-thing")
+    assert "the pattern 'no-such-thing' excluded nothing" in quiet.stderr
+    assert "copying" not in quiet.stderr
+    verbose = backup.run(verbose="")
+    assert "Z  phase: copy\n" in verbose.stderr
+    assert "Z  published " in verbose.stderr
+    refused = backup.run(verbose="", quiet="")
+    assert refused.exit_code == 2
+    code, output = run_on_terminal([*backup.command(), "--quiet"], 80)
+    assert (code, output) == (0, "")
+
+
+MODULES = {
+    "efs-backup-fpsync.sh": (backup_request.parse, [backup, backup_request]),
+    "efs-restore-fpsync.sh": (restore_request.parse, [restore, restore_request]),
+    "efs-verify.sh": (verify.parse, [verify]),
+    "efs-manage.sh": (manage.parse, [manage]),
+    "efs-undo.sh": (undo.parse, [undo]),
+    **{
+        f"efs-{action}.sh": (lambda words, action=action: ask.parser_of(action).parse_args(), [ask])
+        for action in ask.ACTIONS
+    },
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_option_is_explained_and_used(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parse, modules = MODULES[name]
+    parsers: list[argparse.ArgumentParser] = []
+
+    class Seen(Exception):
+        pass
+
+    def note(parser: argparse.ArgumentParser, *_words: object) -> None:
+        parsers.append(parser)
+        raise Seen
+
+    monkeypatch.setattr(PlainParser, "parse_args", note)
+    with pytest.raises(Seen):
+        parse([])
+    (parser,) = parsers
+    execution = EC2 / "lib" / "engine" / "command" / "execution.py"
+    sources = [*(Path(str(module.__file__)) for module in modules), execution]
+    used = {
+        node.attr
+        for source in sources
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    for action in parser._actions:
+        assert action.help, action
+        assert action.dest == "help" or action.dest in used, action
+    monkeypatch.setenv("COLUMNS", "80")
+    text = parser.format_help()
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert text.startswith(f"usage: {name} ")
+
+
+def test_what_is_found_fits_the_terminal_and_ctrl_c_is_no_answer(backup: Backup) -> None:
+    fill(backup)
+    for text in ("text", "other text"):
+        (backup.source / "a file with a name").write_text(text)
+        backup.must_publish()
+    where = ["--backup", str(backup.target), "--folder", backup.label]
+    cases = [(["find", "*"], 80), (["find", "*"], 120), (["diff", "daily.1", "daily.0"], 80)]
+    for words, columns in cases:
+        command = [str(EC2 / f"efs-{words[0]}.sh"), *where, *words[1:]]
+        code, output = run_on_terminal(command, columns)
+        assert code == 0, output
+        drawn(output)
+        check_width(output, columns)
+        assert "a file with a name" in output
+
+    def press(output: str, _process: int, terminal: int) -> None:
+        if output.endswith("Type yes to go on: "):
+            os.write(terminal, b"\x03")
+
+    command = [str(EC2 / "efs-manage.sh"), "remove", *where, "--snapshot", "daily.1"]
+    code, output = run_on_terminal(command, 80, {}, press)
+    assert code == 2
+    assert seen(output.replace("^C", ""))[-2:] == ["refused: nothing was removed", ""]
+    assert backup.snapshot(1).is_dir()
