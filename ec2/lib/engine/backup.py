@@ -165,9 +165,8 @@ class Backup:
         Returns some of the paths that changed.
         """
         options, folder, result = self.options, self.folder, self.result
-        stage = self.roots.inside(folder.stage)
+        source, stage, jobs = self.roots.source, self.roots.inside(folder.stage), options.jobs
         fleet = fleet_of(options, folder, self.roots, self.trees)
-        source, jobs = self.roots.source, options.jobs
         copying = Copying(
             source, stage, RSYNC_OPTIONS, self.work, jobs, self.notes, has_doubts=True, helper=fleet
         )
