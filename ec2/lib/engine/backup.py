@@ -31,6 +31,7 @@ from engine.snapshots.keeping import retain, told
 from engine.snapshots.readers import Readers
 from engine.snapshots.removal import remove_trees
 from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
+from engine.stage.helping import fleet_of
 from engine.stage.large import LargeFiles
 from engine.stage.memory import known, write_directories
 from engine.stage.reading_back import Window, verify
@@ -164,9 +165,10 @@ class Backup:
         Returns some of the paths that changed.
         """
         options, folder, result = self.options, self.folder, self.result
-        stage = self.roots.inside(folder.stage)
+        source, stage, jobs = self.roots.source, self.roots.inside(folder.stage), options.jobs
+        fleet = fleet_of(options, folder, self.roots, self.trees)
         copying = Copying(
-            self.roots.source, stage, RSYNC_OPTIONS, self.work, options.jobs, self.notes, True
+            source, stage, RSYNC_OPTIONS, self.work, jobs, self.notes, has_doubts=True, helper=fleet
         )
         files = self.previous.run.files or None if self.previous.run else None
         sharing = folder.sharing_of(folder.stage)
@@ -193,6 +195,8 @@ class Backup:
                 self._write_lists()
         finally:
             result.add(filling, copying.tally)
+            if fleet:
+                folder.discard(folder.work)
         if result.errors:
             raise Failed("files", "some files could not be copied, so nothing was published")
         result.take_failures(filling)

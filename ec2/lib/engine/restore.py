@@ -13,6 +13,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from engine.command.execution import execute
@@ -25,6 +26,7 @@ from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.removal import RemoveEmpty, remove_trees
 from engine.target.compare import CHANGES, NEVER, Collect, Compare, Sides
 from engine.target.fetch import Fetch
+from engine.target.helping import fleet_of
 from engine.target.plan import Plan
 from engine.target.records import Attributes, folders, read_records
 from engine.target.request import (
@@ -112,6 +114,7 @@ class Restore:
             opened_snapshot(self.folder, options.wanted)
         )
         self._check_published()
+        self.snapshot = snapshot.path
         self.result.snapshot_name = snapshot.path.name
         self.result.snapshot_date = snapshot.date
         here = Path(f"/proc/self/fd/{self.saved}")
@@ -206,13 +209,15 @@ class Restore:
         try:
             here = Path(f"/proc/self/fd/{self.saved}")
             saved = walls.around(self.saved, Root(here, Path(result.snapshot)), read_only=True)
-            path = safety.undo_path / "new"
-            new = walls.around(safety.new, Root(path, path))
+            undo = walls.around(safety.undo, Root(safety.undo_path, safety.undo_path))
+            new = replace(undo, path=undo.path / "new", name=safety.undo_path / "new")
             if walls.warning:
                 result.warn(walls.warning)
             with Pool(PROCESSES, self.stop, self.work) as pool:
                 fetch = Fetch(plan, self.live, safety.new, pool, self.work)
-                fetch.make(saved, new, self.options.jobs, self.stop, self._show_fetch(plan))
+                fleet = fleet_of(self.options, self.snapshot, self.saved, safety, undo)
+                jobs = self.options.jobs
+                fetch.make(saved, new, jobs, self.stop, self._show_fetch(plan), fleet)
             self._check_still_the_same()
             safety.make_aside()
             fetch.set_damaged_aside(self.digests, safety.damaged)
@@ -222,6 +227,9 @@ class Restore:
                 result.errors += fetch.errors
             self._discard(safety, was)
             raise
+        finally:
+            if fetch:
+                result.take_workers(fetch.tally)
         self._note_damaged(fetch)
         self._describe_way_back(safety)
         tops = Tops(self.saved, self.live, safety.aside, safety.new)
@@ -245,7 +253,7 @@ class Restore:
         """Nothing has changed yet, and nothing of the attempt shall be left."""
         try:
             with Pool(PROCESSES, StopSignals(), self.work) as pool:
-                remove_trees(pool, safety.undo, ["new"])
+                remove_trees(pool, safety.undo, safety.scratch())
             left = [*safety.discard_empty(), *safety.discard()]
             set_attributes_of(self.live, Directory(TOP, False, *was))
         except (OSError, EngineError) as error:
@@ -310,7 +318,7 @@ class Restore:
         try:
             empty = (RemoveEmpty(safety.new, folder) for folder in new if folder)
             pool.run(empty, lambda _: [])
-            errors = remove_trees(pool, safety.undo, ["new"])
+            errors = remove_trees(pool, safety.undo, safety.scratch())
         except EngineError as error:
             errors = [str(error)]
         if errors:

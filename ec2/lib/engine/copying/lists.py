@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine.copying.rsync import Copying, write_groups
+from engine.copying.job import write_groups
+from engine.copying.rsync import Copying
 from engine.tree.descent import TOP
 
 FILES_PER_JOB = 1000

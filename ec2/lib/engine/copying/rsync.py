@@ -1,46 +1,39 @@
-"""Copying lists of files with rsync, in several jobs at the same time."""
+"""Copying lists of files with rsync, in several jobs at the same time, and on other machines."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
-import shutil
-import signal
-import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from engine.command.files import nul_separated
-from engine.command.outcome import Failed
-from engine.command.process import StopSignals, waits_at_fifo
-from engine.command.text import PATH_SHOWN, shortened, shown, shown_path
-from engine.copying.tally import (
-    Tally,
-    add_vanished,
-    in_base,
-    judge_job,
-    leaves_doubts,
-    printed_digests,
+from engine.command.process import StopSignals
+from engine.command.text import shown_path
+from engine.copying.job import (
+    STUCK,
+    Done,
+    End,
+    Groups,
+    Job,
+    Rsync,
+    flat,
+    opened_end,
+    read_groups,
+    rsync_command,
 )
-from engine.tree.descent import GONE, TOP, opened
+from engine.copying.moving import Mover
+from engine.copying.tally import Tally, add_vanished, in_base, judge_job, leaves_doubts
+from engine.tree.descent import GONE, TOP
 from engine.tree.walls import Root
 
-# EFS has no ACLs and no extended attributes. Times are compared to the nanosecond: by whole
-# seconds, a file rewritten within one second with the same size would look unchanged.
-RSYNC_KEEP = ["-lptgoD", "--numeric-ids", "--modify-window=-1"]
 RSYNC_LOG = "rsync.log"
 WAIT_SECONDS = 0.05
-LOOK_SECONDS = 0.5  # between two looks at what a job waits for
-STUCK = -1000  # no exit code
-
-RSYNC_COUNT = ["--no-human-readable", "--stats"]
-# One line for each file; every rsync 3 has MD5, and so has Python.
-RSYNC_DIGESTS = ["--checksum-choice=md5", "--out-format==%C %n"]
 
 
 class TakesDigests(Protocol):
@@ -52,63 +45,34 @@ class TakesDigests(Protocol):
         """What was added so far outlives this process."""
 
 
-class End(NamedTuple):
-    """A directory where an rsync begins or ends. top: a descriptor of it. path: by which rsync gets
-    at it. name: what people call it."""
-
-    top: int
-    path: Path
-    name: bytes
-
-
-@contextlib.contextmanager
-def opened_end(root: Root, base: str) -> Iterator[End]:
-    """The directory ``base`` below ``root``."""
-    top = os.open(root.path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if base == TOP:
-            yield End(top, root.path, os.fsencode(root.name))
-            return
-        name = os.fsencode(root.name / shortened(shown(os.fsencode(base)), PATH_SHOWN))
-        with opened(top, base) as deeper, root.deeper(deeper) as path:
-            yield End(deeper, path, name)
-    finally:
-        os.close(top)
-
-
-class Job(NamedTuple):
-    """One list of files. names: where rsync finds it. base: see :meth:`Copying.add`."""
+class Listed(NamedTuple):
+    """A list that is to be copied. names, base, options: see :meth:`Copying.add`."""
 
     number: int
-    source: End
-    target: End
-    base: str
     names: Path
+    base: str
     options: Sequence[str]
 
 
-Groups = list[list[bytes]]
+class Helper(Protocol):
+    """Has lists copied elsewhere, see :class:`engine.workers.fleet.Fleet`."""
 
+    def begin(self, copying: Copying) -> None: ...
 
-def write_groups(path: Path, groups: Iterable[Iterable[bytes]]) -> None:
-    """Relative paths, each followed by a NUL; those that have to be in one list are a group, after
-    which follows another."""
-    path.write_bytes(b"".join(b"".join(n + b"\0" for n in group) + b"\0" for group in groups))
+    def reclaim(self) -> Listed | None:
+        """A list that nobody has begun, for a job of ours that has nothing else to do."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has any list."""
 
-def read_groups(path: Path) -> Groups:
-    return [group.split(b"\0") for group in path.read_bytes().split(b"\0\0")[:-1]]
+    def cancel(self) -> None:
+        """Have no more lists begun."""
 
+    def end(self) -> None:
+        """Wait for none of those that are."""
 
-def finished(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes, bool]:
-    """What it has printed on its two outputs, and whether it was ended for waiting at a FIFO."""
-    looks = 0
-    while looks < 2:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return (*process.communicate(timeout=LOOK_SECONDS), False)
-        looks = looks + 1 if waits_at_fifo(process.pid) else 0
-    os.killpg(process.pid, signal.SIGKILL)
-    return (*process.communicate(), True)
+    def close(self) -> None: ...
 
 
 class Copying:
@@ -116,7 +80,8 @@ class Copying:
 
     options: rsync's, besides what to keep and to count. work: a scratch directory; rsync.log in it
     tells about each job. notes: get the digests of what is copied, if there are any. has_doubts:
-    rather than to judge a job that could not do all, list its files in :meth:`take_unsure`.
+    rather than to judge a job that could not do all, list its files in :meth:`take_unsure`. helper:
+    takes lists, too, if there is one.
     """
 
     def __init__(
@@ -128,25 +93,24 @@ class Copying:
         jobs: int,
         notes: TakesDigests | None = None,
         has_doubts: bool = False,
+        helper: Helper | None = None,
     ) -> None:
-        rsync = shutil.which("rsync")
-        if rsync is None:
-            raise Failed("system", "rsync is not installed")
-        self._command = [rsync, *RSYNC_KEEP, *RSYNC_COUNT, *options, "--from0"]
-        if notes:
-            self._command += RSYNC_DIGESTS
+        self.rsync = Rsync(rsync_command(options, notes is not None))
         self._notes = notes
         self._source, self._target = source, target
         self._executor = ThreadPoolExecutor(jobs)
         self._jobs = jobs
-        self._running: set[int] = set()
-        self._waiting: list[tuple[str, Path]] = []
+        self._at_work = 0
+        self._waiting: deque[Listed] = deque()
+        self._ours: deque[Listed] = deque()  # to be done by no worker
         self._failure: Exception | None = None
         self._cancelled = self._ended = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._has_doubts = has_doubts
         self._unsure = work / "unsure"
         self._log = (work / RSYNC_LOG).open("ab", buffering=0)
+        self._mover = Mover()
+        self._helper = helper
         self.tally = Tally()
         self.submitted = self.done = 0
 
@@ -158,112 +122,157 @@ class Copying:
         """
         if self._notes:
             self._notes.save()
+        if self._helper and not self.submitted:
+            self._helper.begin(self)
         self.submitted += 1
-        self._waiting.append((base, names))
-        self._executor.submit(self._perform, self.submitted, names, options, base)
+        self._waiting.append(Listed(self.submitted, names, base, options))
+        self._executor.submit(self._perform)
 
     @property
     def has_room(self) -> bool:
         """Whether a job added now would begin at once."""
         return self.submitted - self.done < self._jobs
 
-    def _perform(self, number: int, names: Path, options: Sequence[str], base: str) -> None:
+    def hand_out(self) -> Listed | None:
+        """A list that nobody has begun, for the helper: it gives it to :meth:`take`, or back."""
+        with self._lock:
+            return None if self._cancelled or not self._waiting else self._waiting.popleft()
+
+    def give_back(self, listed: Listed, is_begun: bool) -> None:
+        """A list that was begun, and came to no end, is not handed out again."""
+        with self._lock:
+            (self._ours if is_begun else self._waiting).appendleft(listed)
+            if not self._cancelled:
+                self._executor.submit(self._perform)
+
+    def fail(self, error: Exception) -> None:
+        """For the main thread."""
+        self._failure = error
+
+    def _perform(self) -> None:
+        with self._lock:
+            if self._cancelled:
+                return
+            self._at_work += 1
+            lists = self._ours or self._waiting
+            listed = lists.popleft() if lists else None
+        if not listed and self._helper:
+            listed = self._helper.reclaim()
+        if listed:
+            self._settle(listed, self._copy)
+        with self._lock:
+            self._at_work -= 1
+
+    def _settle(self, listed: Listed, by: Callable[[Listed], None]) -> None:
         try:
-            self._copy(number, names, options, base)
-        except Exception as error:  # for the main thread
-            self._failure = error
+            by(listed)
+            listed.names.unlink()
+        except Exception as error:
+            self.fail(error)
         with self._lock:
             self.done += 1
 
-    def _copy(self, number: int, names: Path, options: Sequence[str], base: str) -> None:
-        self._waiting.remove((base, names))
-        groups = read_groups(names)
+    def _copy(self, listed: Listed) -> None:
+        groups = read_groups(listed.names)
         with contextlib.ExitStack() as stack:
-            try:
-                source = stack.enter_context(opened_end(self._source, base))
-            except OSError as error:
-                if error.errno not in GONE:
-                    raise
-                with self._lock:
-                    if self._has_doubts:
-                        self._doubt(base, itertools.chain(*groups))
-                    else:
-                        add_vanished(self.tally, [*itertools.chain(*groups)], base)
-            else:
-                target = stack.enter_context(opened_end(self._target, base))
-                self._copy_between(Job(number, source, target, base, names, options), groups)
-        names.unlink()
+            source = self._opened_source(listed, groups, stack)
+            if source:
+                target = stack.enter_context(opened_end(self._target, listed.base))
+                self._note(f"== rsync job {listed.number} begins\n")
+                for done in self.rsync.copy(
+                    Job(source, target, listed.names, listed.options), groups
+                ):
+                    self._take(listed, source, done)
 
-    def _copy_between(self, job: Job, groups: Groups) -> None:
-        """Whoever can write to the source can put a FIFO in the place of a file between rsync's two
-        looks at it; then it waits for a writer. What it waits for is found by cutting its list in
-        two, and the parts again: no other file pays for it."""
-        listed = [*itertools.chain(*groups)]
-        job.names.write_bytes(b"".join(name + b"\0" for name in listed))
-        code, printed, messages = self._run(job)
-        if code != STUCK:
-            self._take(job, listed, code, printed, messages)
-        elif len(groups) > 1:
-            # What is there already is copied once more: of its digest nothing is known.
-            again = job._replace(options=[*job.options, "--ignore-times"])
-            middle = len(groups) // 2
-            for half in (groups[:middle], groups[middle:]):
-                self._copy_between(again, half)
-        elif self._has_doubts:
-            with self._lock:
-                self._doubt(job.base, listed)
+    def _opened_source(
+        self, listed: Listed, groups: Groups, stack: contextlib.ExitStack
+    ) -> End | None:
+        try:
+            return stack.enter_context(opened_end(self._source, listed.base))
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+        with self._lock:
+            if self._has_doubts:
+                self._doubt(listed.base, flat(groups))
+            else:
+                add_vanished(self.tally, flat(groups), listed.base)
+        return None
+
+    def take(self, listed: Listed, worker: str, done: list[Done], delivery: int) -> None:
+        """Have at its place what a worker has copied into the directory ``delivery``, which nobody
+        writes to any more. What is missing then is copied by a job of ours: so it is that which
+        says what is wrong with a file, and no machine that may have troubles of its own."""
+        self._note(f"== rsync job {listed.number} was done by {worker}\n")
+        try:
+            is_complete = self._move(listed, done, delivery)
+        except Exception as error:
+            self.fail(error)
+            is_complete = False
+        with self._lock:
+            self.tally.add_worker(worker, (each.statistics for each in done))
+        if is_complete:
+            self._settle(listed, lambda _: None)
         else:
-            found = shown_path(in_base(job.base, listed[0]))
+            self.give_back(listed, is_begun=True)
+
+    def _move(self, listed: Listed, done: list[Done], delivery: int) -> bool:
+        """Returns whether that is all of the list."""
+        groups = read_groups(listed.names)
+        with contextlib.ExitStack() as stack:
+            source = self._opened_source(listed, groups, stack)
+            if not source:
+                return True
+            target = stack.enter_context(opened_end(self._target, listed.base))
+            is_complete = self._mover.move(delivery, target.top, flat(groups))
+            is_complete = is_complete and all(map(Done.is_clean, done))
+            for each in done:
+                if is_complete:
+                    self._take(listed, source, each)
+                elif each.code != STUCK:
+                    self._take_some(listed, each)
+        return is_complete
+
+    def _take(self, listed: Listed, source: End, done: Done) -> None:
+        names, base = done.listed, listed.base
+        self._note(f"== rsync job {listed.number}, exit code {done.code}\n")
+        if done.code == STUCK:
+            self._take_stuck(names, base)
+            return
+        said = done.statistics, done.messages
+        self._note("".join(said))
+        with self._lock:
+            if self._has_doubts and (
+                self._ended or leaves_doubts(self.tally, done.code, *said, len(names))
+            ):
+                self._doubt(base, names)
+            else:
+                judge_job(self.tally, listed.number, done.code, *said, names, source.top, base)
+        self._note_digests(listed, done)
+
+    def _take_some(self, listed: Listed, done: Done) -> None:
+        """Of a list that is not complete; the files are counted when it is."""
+        with self._lock:
+            self.tally.total_transferred_file_size += done.bytes
+        self._note_digests(listed, done)
+
+    def _note_digests(self, listed: Listed, done: Done) -> None:
+        if self._notes and not self._ended:
+            for path, digest in done.digests.items():
+                self._notes.add(digest, [os.fsencode(in_base(listed.base, path))])
+            self._notes.save()
+
+    def _take_stuck(self, names: list[bytes], base: str) -> None:
+        if self._has_doubts:
+            with self._lock:
+                self._doubt(base, names)
+        else:
+            found = shown_path(in_base(base, names[0]))
             self.tally.errors.add([f"{found} is no file but a FIFO by now"])
 
-    def _run(self, job: Job) -> tuple[int, bytes, bytes]:
-        """Perform one rsync. Returns its exit code, :data:`STUCK` if it was ended for waiting at a
-        FIFO, and what it printed on its two outputs."""
-        command = [*self._command, *job.options, f"--files-from={job.names}"]
+    def _note(self, text: str) -> None:
         with self._lock:
-            process = subprocess.Popen(
-                [*command, f"{job.source.path}/", f"{job.target.path}/"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={**os.environ, "LC_ALL": "C"},
-                close_fds=False,  # the lock lasts as long as a job does
-                start_new_session=True,  # a terminal's Ctrl-C is not for it
-            )
-            self._running.add(process.pid)
-        try:
-            with self._lock:
-                self._log.write(f"== rsync job {job.number} begins\n".encode())
-            printed, messages, is_stuck = finished(process)
-        except BaseException:  # also if the log's disk is full
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            raise
-        finally:
-            with self._lock:
-                self._running.remove(process.pid)
-        for end in (job.source, job.target):
-            messages = messages.replace(os.fsencode(end.path), end.name)
-        return STUCK if is_stuck else process.returncode, printed, messages
-
-    def _take(
-        self, job: Job, listed: list[bytes], code: int, printed: bytes, messages: bytes
-    ) -> None:
-        digests, statistics = printed_digests(printed, job.target.top)
-        with self._lock:
-            self._log.write(f"== rsync job {job.number}, exit code {code}\n".encode())
-            self._log.write(statistics.lstrip() + messages)
-            said = statistics.decode(errors="replace"), messages.decode(errors="backslashreplace")
-            if self._has_doubts and (
-                self._ended or leaves_doubts(self.tally, code, *said, len(listed))
-            ):
-                self._doubt(job.base, listed)
-            else:
-                judge_job(self.tally, job.number, code, *said, listed, job.source.top, job.base)
-        if self._notes and not self._ended:
-            for path, digest in digests.items():
-                self._notes.add(digest, [os.fsencode(in_base(job.base, path))])
-            self._notes.save()
+            self._log.write(text.encode(errors="backslashreplace"))
 
     def _doubt(self, base: str, names: Iterable[bytes]) -> None:
         with self._unsure.open("ab") as unsure:
@@ -278,11 +287,12 @@ class Copying:
     def take_waiting(self) -> int:
         """Have the files of the jobs that were never begun among those; return how many."""
         count = 0
-        for base, names in self._waiting:
-            listed = [*itertools.chain(*read_groups(names))]
-            self._doubt(base, listed)
-            count += len(listed)
-            names.unlink()
+        for listed in [*self._ours, *self._waiting]:
+            names = flat(read_groups(listed.names))
+            self._doubt(listed.base, names)
+            count += len(names)
+            listed.names.unlink()
+        self._ours.clear()
         self._waiting.clear()
         return count
 
@@ -290,7 +300,7 @@ class Copying:
         self, stop: StopSignals, patience: int, on_tick: Callable[[], None] = lambda: None
     ) -> None:
         """Wait for all jobs; after a signal for those at work, which ``patience`` signals end."""
-        while self._running or (self.done < self.submitted and not self._cancelled):
+        while self._is_busy or (self.done < self.submitted and not self._cancelled):
             if stop.received or self._failure:
                 self.cancel()
             if stop.received >= patience:
@@ -300,6 +310,10 @@ class Copying:
         if self._failure:
             raise self._failure
 
+    @property
+    def _is_busy(self) -> bool:
+        return self._at_work > 0 or (self._helper is not None and self._helper.is_busy)
+
     def finish(
         self, stop: StopSignals, patience: int, on_tick: Callable[[], None] = lambda: None
     ) -> None:
@@ -307,18 +321,23 @@ class Copying:
         try:
             self.wait(stop, patience, on_tick)
         finally:
+            self.cancel()
+            if self._helper:
+                self._helper.close()
             self._executor.shutdown()
+            self._mover.close()
             self._log.close()
 
     def cancel(self) -> None:
         """Begin no more jobs."""
-        self._cancelled = True
+        with self._lock:
+            self._cancelled = True
+        if self._helper:
+            self._helper.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _end(self) -> None:
-        """A job that waits for an NFS server which is away hears nothing less than this."""
         self._ended = True
-        with self._lock:
-            for process in self._running:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process, signal.SIGKILL)
+        self.rsync.end()
+        if self._helper:
+            self._helper.end()

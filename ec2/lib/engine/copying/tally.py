@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from engine.command.text import Messages, shown_path
@@ -24,7 +25,8 @@ RSYNC_CONFUSED = 2
 class Tally:
     """Sums over all jobs. Sizes are bytes; files are everything that is not a directory.
 
-    vanished: paths of files that were listed, and were gone before they could be copied.
+    vanished: paths of files that were listed, and were gone before they could be copied. workers:
+    what each has copied. warnings: what was wrong with them.
     """
 
     number_of_files: int = 0
@@ -34,6 +36,16 @@ class Tally:
     vanished: Messages = field(default_factory=Messages)
     errors: Messages = field(default_factory=Messages)
     messages: list[str] = field(default_factory=list)  # of jobs that leave doubts
+    workers: dict[str, dict[str, int]] = field(default_factory=dict)
+    warnings: Messages = field(default_factory=Messages)
+
+    def add_worker(self, name: str, statistics: Iterable[str]) -> None:
+        """What one of the lists that it has copied has said, each rsync of it."""
+        done = self.workers.setdefault(name, {"lists": 0, "files": 0, "bytes": 0})
+        done["lists"] += 1
+        for stats in map(parse_stats, statistics):
+            done["files"] += stats.get("number of files", 0) - stats.get("dir", 0)
+            done["bytes"] += stats.get("total transferred file size", 0)
 
 
 def leaves_doubts(

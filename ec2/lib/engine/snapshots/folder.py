@@ -21,6 +21,7 @@ Everything here renames or removes whole snapshots; nothing writes into a publis
     FOLDER/.daily.untold     a mass change of which nobody has been told yet, see holds.py
     FOLDER/.daily.notes      what is known of the digests of the files in the stage
     FOLDER/.daily.parts      copies of large files that are continued by the next run
+    FOLDER/.daily.work.ID    what a run and its workers leave for each other, see workers/shared.py
     FOLDER/.readers          locked by those who read a snapshot, see readers.py
     FOLDER/.lock             held for the whole run
 """
@@ -32,6 +33,7 @@ import logging
 import math
 import os
 import re
+import secrets
 import stat
 import time
 from collections.abc import Iterable, Sequence
@@ -96,6 +98,8 @@ class SnapshotFolder:
         self.readers = readers_file(path)
         self.listed = path / f".{interval}.snapshots"
         self.parts = path / f".{interval}.parts"
+        # A name of its own: NFS clients remember for up to a minute what an old one led to.
+        self.work = path / f".{interval}.work.{secrets.token_hex(8)}"
         self._complete = path / f".{interval}.complete"
         self._register = Register(path, interval)
         self._is_loaded = False
@@ -230,7 +234,10 @@ class SnapshotFolder:
         return self._register.problems
 
     def _clear(self) -> None:
-        """What is of another kind than a run would make is in the way."""
+        """What is of another kind than a run would make is in the way. So is what workers are told
+        by a run that was killed."""
+        for path in self.path.glob(f".{self.interval}.work.*"):
+            self.discard(path)
         for path in (self.stage, self.spare, self.parts, self._complete):
             if os.path.lexists(path) and not is_tree(path):
                 self.discard(path)

@@ -13,6 +13,7 @@ from engine.snapshots.retention import INTERVALS, Policy
 from engine.tree.excluding import Excludes
 from engine.tree.patterns import BadPattern, Patterns, checked, split
 from engine.tree.walls import opened_path
+from engine.workers.request import add_queue_options
 
 DESCRIPTION = """\
 Make the snapshot BACKUP/LABEL/INTERVAL.0 of SOURCE, renumber the older ones, and keep N of them.
@@ -44,6 +45,8 @@ class Options(CommonOptions):
     restore_test_percent: int
     max_failed_percent: int
     lock_wait: int
+    workers_queue: str | None
+    lease: int
 
     @property
     def excludes(self) -> Excludes:
@@ -141,6 +144,7 @@ def parse(words: list[str]) -> Options:
         metavar="SECONDS",
         help="how long to wait for another run to let go of the folder (0)",
     )
+    add_queue_options(parser)
     return Options(**vars(parser.parse_args(words)))
 
 

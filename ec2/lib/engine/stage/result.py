@@ -31,8 +31,9 @@ class BackupResult(Result):
     so many of them the snapshot has what the one before had. retention: which snapshots were
     promoted or have expired, and why. snapshots: all that there are, and why they are kept. held:
     the one before, as so many files were changed or removed; mass_change: how many, and some of
-    them. requests: what became of what was asked for, by identifier. test_restored to failed:
-    see :mod:`engine.trial.restoring`. restore_test_age: in how many seconds each file was tested.
+    them. workers: what other machines have copied, by their names. requests: what became of what
+    was asked for, by identifier. test_restored to failed: see :mod:`engine.trial.restoring`.
+    restore_test_age: in how many seconds each file was tested.
     """
 
     snapshot: str = ""
@@ -75,6 +76,7 @@ class BackupResult(Result):
     snapshots: list[str] = field(default_factory=list)
     held: str = ""
     mass_change: list[str] = field(default_factory=list)
+    workers: dict[str, dict[str, int]] = field(default_factory=dict)
     requests: dict[str, str] = field(default_factory=dict)
 
     advice: ClassVar[dict[str, str]] = {
@@ -166,7 +168,9 @@ class BackupResult(Result):
         for change, name in CHANGES.items():
             setattr(self, f"number_of_files_{name}", counts[change.value])
             setattr(self, f"size_{name}", counts[f"{change.value} bytes"])
+        self.workers = tally.workers
         self.warnings += filling.warnings.lines() + filling.vanished.lines()
+        self.warnings += tally.warnings.lines()
         self.errors += filling.errors.lines() + tally.errors.lines()
 
     def take_fates(self, fates: Sequence[Fate]) -> None:

@@ -17,7 +17,8 @@ from engine.command.process import StopSignals
 from engine.command.text import Messages, shown, shown_path
 from engine.copying.digests import LENGTH
 from engine.copying.lists import Lists
-from engine.copying.rsync import Copying
+from engine.copying.rsync import Copying, Helper
+from engine.copying.tally import Tally
 from engine.target.contents import with_digests
 from engine.target.records import Wanted
 from engine.target.safety import kept_times
@@ -136,6 +137,7 @@ class Fetch:
         self._digests = Digests(work / "digests")
         self._errors = Messages()
         self.damaged = Messages()
+        self.tally = Tally()
 
     def make(
         self,
@@ -144,6 +146,7 @@ class Fetch:
         jobs: int,
         stop: StopSignals,
         on_tick: Callable[[int, int], None],
+        helper: Helper | None = None,
     ) -> None:
         new_fd = self._new
         plan = self._plan
@@ -151,7 +154,7 @@ class Fetch:
         self._run(Prepare(new_fd, part) for part in chunks(paths, PER_TASK))
         self._run(Link(self._live, new_fd, part) for part in chunks(plan.links(), PER_TASK))
         self._check("prepared")
-        self._copy(saved, new, jobs, stop, on_tick)
+        self._copy(saved, new, jobs, stop, on_tick, helper)
         self._run(Finish(new_fd, part) for part in chunks(plan.directories(), PER_TASK))
         self._check("given its attributes")
         self._digests.save()
@@ -174,9 +177,10 @@ class Fetch:
         jobs: int,
         stop: StopSignals,
         on_tick: Callable[[int, int], None],
+        helper: Helper | None,
     ) -> None:
-        copying = Copying(saved, new, RSYNC_OPTIONS, self._work, jobs, self._digests)
-        tally = copying.tally
+        copying = Copying(saved, new, RSYNC_OPTIONS, self._work, jobs, self._digests, helper=helper)
+        self.tally = tally = copying.tally
 
         def tick() -> None:
             on_tick(tally.number_of_files_transferred, tally.total_transferred_file_size)

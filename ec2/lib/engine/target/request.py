@@ -24,6 +24,7 @@ from engine.target.result import RestoreResult
 from engine.tree.descent import names_in, opened
 from engine.tree.excluding import Excludes
 from engine.tree.patterns import BadPattern, Patterns
+from engine.workers.request import add_queue_options
 
 MODES = ("Mirror", "Merge", "NewDirectory")
 CHECKS = ("quick", "changed", "all")
@@ -57,6 +58,8 @@ class Options(CommonOptions):
     clock_skew: int
     dry_run: bool
     id: str
+    workers_queue: str | None
+    lease: int
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -110,6 +113,7 @@ def parse(words: list[str]) -> Options:
         metavar="NAME",
         help="name of the restore (the time, and four digits)",
     )
+    add_queue_options(parser)
     return Options(**vars(parser.parse_args(words)))
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from engine.command.execution import Result
 from engine.command.summary import Fact
 from engine.command.text import size
+from engine.copying.tally import Tally
 from engine.target.compare import CHANGES
 from engine.target.plan import VERBS, Plan
 
@@ -27,7 +28,8 @@ class RestoreResult(Result):
     """Files are everything that is not a directory. compared: by content. damaged: no longer in the
     snapshot what they were when they were copied. not_moved: left as they were, as the system
     refused to move them. repeat_command: of a dry run, to do what it says. excluded: what the
-    snapshot was made without, and what was left alone for that."""
+    snapshot was made without, and what was left alone for that. workers: what other machines have
+    copied, by their names."""
 
     id: str = ""
     mode: str = ""
@@ -52,12 +54,17 @@ class RestoreResult(Result):
     delete_command: str = ""
     repeat_command: str = ""
     excluded: list[str] = field(default_factory=list)
+    workers: dict[str, dict[str, int]] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     advice: ClassVar[dict[str, str]] = {
         "expired": "choose a newer snapshot",
         "verification": "look at what is kept there, or restore these files from another snapshot",
     }
+
+    def take_workers(self, tally: Tally) -> None:
+        self.workers = tally.workers
+        self.warnings += tally.warnings.lines()
 
     def headline(self) -> str:
         what = f"{self.snapshot_name}, made {self.snapshot_date}, into {self.target}"

@@ -2,7 +2,8 @@
 
 ROOT/.efs-restore-ID/          the moved entries, each under its own path
 ROOT/.efs-restore-ID.undo/     journal, and the script that puts everything back; and as long as the
-                               restore is at work, in ``new``, what it is going to put in place
+                               restore is at work, in ``new``, what it is going to put in place,
+                               and ``workers``, see workers/shared.py
 ROOT/.efs-restore-ID.damaged/  files that are not in the snapshot any more what they were
 """
 
@@ -21,6 +22,7 @@ from engine.tree.descent import DIRECTORY_FLAGS, exists, names_in, opened
 from engine.tree.reserved import SAFETY_PREFIX
 
 LOCK = f"{SAFETY_PREFIX}lock"
+WORKERS = "workers"
 
 UNDO_SCRIPT = Path(__file__).with_name("undo.py")
 
@@ -60,6 +62,15 @@ class SafetyDirectory:
                     os.rmdir("new", dir_fd=self.undo)
                 self.discard()
                 raise
+
+    def make_work(self) -> Path:
+        """For the run and its workers."""
+        self._make(WORKERS, self.undo)
+        return self.undo_path / WORKERS
+
+    def scratch(self) -> list[str]:
+        """What of ``undo`` is not needed any more when the restore is done."""
+        return [name for name in ("new", WORKERS) if exists(name, self.undo)]
 
     def begin(self) -> None:
         """Before the first change: where there is a journal, there is something to undo."""
