@@ -62,9 +62,11 @@ class Given(Mapping[str, str]):
         raise AdminError(f"{name} is missing. Give it like this: {name}={example}")
 
     def yes(self, name: str, default: bool = False) -> bool:
-        value = self.get(name, "").lower()
-        if value in ("", "yes", "y", "true", "1"):
-            return default if not value else True
+        if name not in self:
+            return default
+        value = self[name].lower()
+        if value in ("yes", "y", "true", "1"):
+            return True
         if value in ("no", "n", "false", "0"):
             return False
         raise AdminError(f"{name} is {self[name]!r}; it must be yes or no")

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from orchestrator import telling
 from orchestrator.actions import CallFunction, WorldChanged
 from orchestrator.limits import clean, document, from_bytes, shortened
-from orchestrator.record import DONE, KEY, Hook, Record, Value
+from orchestrator.record import DONE, KEY, LOCK_KEY, Hook, Lock, Record, Value
 from orchestrator.settings import Settings
 
 # With all else that one event can need, below the 300 seconds of the orchestrator.
@@ -51,9 +51,10 @@ class Functions:
             logger.exception("the record of run %s does not say so", call.run)
             return
         if call.hook is Hook.BEFORE and not record.running:
-            # The function after it was called too early then, and does not know of this one.
+            # The function after it was called too early then, and does not know of this one. If
+            # another run has begun since, it is called when that one ends: not while it copies.
             ended = telling.ended(record, self._settings)
-            if Hook.AFTER in self._settings.functions:
+            if Hook.AFTER in self._settings.functions and not self._is_followed(call.run):
                 self._invoke(Hook.AFTER, ended.detail)
             raise WorldChanged(f"run {call.run} was ended while {call.hook} was called")
         if said != DONE:
@@ -74,6 +75,12 @@ class Functions:
         except (BotoCoreError, ClientError) as error:
             return shortened(clean(f"could not be called: {error}"), REASON_BYTES)
         return shortened(clean(f"failed: {_message(text)}"), REASON_BYTES)
+
+    def _is_followed(self, run: str) -> bool:
+        answer = self._dynamodb.get_item(
+            TableName=self._settings.table, Key={KEY: {"S": LOCK_KEY}}, ConsistentRead=True
+        )
+        return "Item" in answer and Lock.from_item(answer["Item"]).run != run
 
     def _note(self, call: CallFunction, said: str) -> Record:
         """The record as it is with the note."""

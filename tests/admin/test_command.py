@@ -112,15 +112,17 @@ def test_what_is_unknown_is_named_with_what_there_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [("Yes", True), ("1", True), ("no", False), ("0", False), ("", True)]
+    ("value", "expected"), [("Yes", True), ("1", True), ("no", False), ("0", False)]
 )
 def test_yes_and_no(value: str, expected: bool) -> None:
     assert Given({"WATCH": value}).yes("WATCH", default=True) is expected
 
 
-def test_maybe() -> None:
-    with pytest.raises(AdminError, match="YES is 'maybe'"):
-        Given({"YES": "maybe"}).yes("YES")
+@pytest.mark.parametrize("value", ["maybe", "", " "])
+def test_maybe(value: str) -> None:
+    """An empty one is a variable that somebody forgot to set."""
+    with pytest.raises(AdminError, match=f"YES is '{value}'"):
+        Given({"YES": value}).yes("YES")
 
 
 def test_the_region_that_is_given_wins(monkeypatch: pytest.MonkeyPatch) -> None:

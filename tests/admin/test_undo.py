@@ -43,7 +43,7 @@ def test_a_dry_run_asks_nothing_and_says_what_follows(
     assert undo.main(given(STACK="backup", ID="1-a", DRYRUN="yes", RestorePrefix="/p")) == 0
     assert carried_out[0].is_dry
     said = capsys.readouterr().out
-    assert "Undo:  the restore 1-a in fs-1:/p; a dry run, which changes nothing" in said
+    assert "Undo:  the restore 1-a in fs-00000001:/p; a dry run, which changes nothing" in said
     assert "To undo it:  make undo STACK=backup ID=1-a RestorePrefix=/p" in said
 
 

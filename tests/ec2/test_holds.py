@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from engine.asked import verify_asked
+from engine.command.outcome import Stopped
 from engine.command.process import StopSignals
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.holds import release
@@ -395,7 +396,8 @@ def test_a_verification_that_is_asked_for_is_made_after_the_backup(five: Backup)
     assert none.startswith("not obeyed: verify daily.9: there is no snapshot daily.9")
     warning, *_ = (w for w in result["warnings"] if "not as it was made" in w)
     assert warning.endswith(": changed: 'changing'")
-    assert "verify" in result["phases"]
+    assert result["not_restorable"] == [bad.removeprefix("verification: "), "changed: 'changing'"]
+    assert "re-check" in result["phases"]
 
 
 def test_one_that_expires_with_the_backup_is_told(five: Backup) -> None:
@@ -405,15 +407,25 @@ def test_one_that_expires_with_the_backup_is_told(five: Backup) -> None:
     assert result["outcome"] == "published"
 
 
-def test_one_that_a_stop_leaves_is_asked_for_again(
+def test_one_that_a_stop_ends_is_answered_and_those_after_it_are_asked_for_again(
     five: Backup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = SnapshotFolder(five.target / five.label, "daily")
+    """What is done by the next backup begins anew: it would be stopped as well, for ever."""
+
+    def stopped(*_: object) -> None:
+        stop.received = True
+        raise Stopped("stopped")
+
+    monkeypatch.setattr("engine.asked.verified", stopped)
+    folder, to = SnapshotFolder(five.target / five.label, "daily"), tmp_path / "result.json"
     stop, result = StopSignals(), BackupResult("published")
-    stop.received = True
-    verify_asked({"1": (BEGIN, BEGIN + 1)}, folder, tmp_path, stop, result)
-    assert result.requests == {}
-    assert "the next backup does it" in result.warnings[0]
+    both = {"1": (BEGIN, BEGIN + 1), "2": (BEGIN, BEGIN + 1)}
+    verify_asked(both, folder, tmp_path, stop, result, to)
+    assert [*result.requests] == ["1"]
+    assert "stopped before it was finished" in result.requests["1"]
+    before = json.loads(to.read_text())  # should it be killed
+    assert before["outcome"] == "published"
+    assert "did not come to its end" in before["warnings"][0]
 
 
 def test_what_hits_a_verification_that_is_asked_for_says_nothing_of_the_backup(
@@ -424,6 +436,6 @@ def test_what_hits_a_verification_that_is_asked_for_says_nothing_of_the_backup(
 
     monkeypatch.setattr("engine.asked.verified", fail)
     folder, result = SnapshotFolder(five.target / five.label, "daily"), BackupResult("published")
-    verify_asked({"1": (BEGIN, BEGIN + 1)}, folder, tmp_path, StopSignals(), result)
+    verify_asked({"1": (BEGIN, BEGIN + 1)}, folder, tmp_path, StopSignals(), result, None)
     assert (result.outcome, result.requests) == ("published", {})
     assert "MemoryError" in result.warnings[0]

@@ -116,6 +116,19 @@ def test_the_one_after_is_called_again_when_the_run_was_ended_while_the_one_befo
     assert (payload["BackupStatus"], payload["Id"]) == ("Unknown", "run-a/ended/Unknown")
 
 
+def test_the_one_after_a_run_is_not_called_while_the_next_run_copies(
+    cloud: Cloud, functions: Functions, function: Lambda
+) -> None:
+    def ended_and_another_began() -> None:
+        cloud.instance_writes("run-a", BackupStatus={"S": "Unknown"})
+        cloud.instance_writes("lock", BackupId={"S": "lock"}, Run={"S": "run-b"}, Until={"N": "1"})
+
+    function.meanwhile = ended_and_another_began
+    with pytest.raises(WorldChanged, match="ended"):
+        functions.call(BEFORE)
+    assert len(function.calls) == 1
+
+
 def test_a_record_that_cannot_be_written_stops_a_start_and_no_end(
     cloud: Cloud, functions: Functions
 ) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from engine.command.execution import write_result_so_far
 from engine.command.outcome import EngineError, Refused, Stopped
 from engine.command.process import StopSignals
 from engine.snapshots.choice import Wanted, opened_snapshot
@@ -19,28 +20,39 @@ NAMED = 10
 """Files of a damaged snapshot that its warning names; the log names more."""
 
 
+UNFINISHED = (
+    "stopped before it was finished; ask again when there is time for all of it, or use "
+    "efs-verify.sh"
+)
+
+
 def verify_asked(
     asked: Mapping[str, Wanted],
     folder: SnapshotFolder,
     work: Path,
     stop: StopSignals,
     result: BackupResult,
+    to: Path | None,
 ) -> None:
-    """Answer each. The new snapshot is published: what is found in others is a warning, and what a
-    stop leaves has no answer, so the next backup is asked again."""
+    """Answer each. The new snapshot is published: what is found in others is a warning, and told by
+    itself. One that a stop ends is answered, too, as the next backup could do no more of it; those
+    that were not begun are asked for again."""
     for key, which in asked.items():
         checked = VerifyResult("verified")
         checked.progress = result.progress
-        result.begin("verify")
+        if stop.received:
+            return
+        result.begin("re-check")
+        write_result_so_far(to, result, "a verification that was asked for")
         try:
             result.requests[key] = verified(folder, which, work, stop, checked)
         except Stopped:
-            result.warn(
-                "a verification that was asked for was not finished; the next backup does it"
-            )
-            return
+            result.requests[key] = f"verification: {UNFINISHED}"
+            result.warn(f"a verification that was asked for was {UNFINISHED}")
         except (Refused, OSError, EngineError) as error:
             named = "; ".join(checked.errors[:NAMED])
+            if named:
+                result.not_restorable += [str(error), *checked.errors[:NAMED]]
             result.requests[key] = f"verification: {error}"
             result.warn(f"{error}{': ' if named else ''}{named}")
         except Exception as error:  # whatever it is, the new snapshot is good

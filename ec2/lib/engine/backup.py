@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.asked import verify_asked
-from engine.command.execution import execute, keep_log, write_result
+from engine.command.execution import execute, keep_log, write_result_so_far
 from engine.command.files import is_empty, nul_separated, write_atomically
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
@@ -99,7 +99,7 @@ def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -
             backup.test_restores()
         if not options.result:  # it was said here
             folder.untold.unlink(missing_ok=True)
-    verify_asked(to_verify, folder, work, stop, result)
+    verify_asked(to_verify, folder, work, stop, result, options.result)
 
 
 class Backup:
@@ -328,12 +328,10 @@ class Backup:
             result.warn(f"expired snapshots are left for the next run: {errors[0]}")
 
     def test_restores(self) -> None:
-        """Restore some files of the snapshots to this machine's disk. What has been done by now is
-        worth more: the result has it, should something kill this run here."""
+        """Restore some files of the snapshots to this machine's disk."""
         options, result = self.options, self.result
         result.begin("restore test")
-        killed = [*result.warnings, "the restore test did not come to its end"]
-        write_result(options.result, replace(result, warnings=killed))
+        write_result_so_far(options.result, result, "the restore test")
 
         def saved(member: Member) -> Root:
             return self.roots.inside(self.folder.path / member.name)

@@ -15,7 +15,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -279,6 +279,13 @@ def write_result(path: Path | None, result: Result) -> None:
             write_atomically(path, text)
     except OSError as error:
         log.error("the result cannot be written: %s\n%s", error, text)
+
+
+def write_result_so_far(path: Path | None, result: Result, doing: str) -> None:
+    """What has been done by now is worth more than what is begun: the result has it, should
+    something kill this run there."""
+    warnings = [*result.warnings, f"{doing} did not come to its end"]
+    write_result(path, replace(result, warnings=warnings))
 
 
 def result_path(words: list[str]) -> Path | None:

@@ -26,6 +26,7 @@ TITLES = {
     "publish": "writing to storage",
     "catalog": "writing the catalog",
     "verify": "reading",
+    "re-check": "reading",
     "expire": "tidying up",
     "restore test": "restoring as a test",
     "plan": "comparing",
