@@ -17,7 +17,8 @@ from engine.command.outcome import Refused
 from engine.history.members import Member, from_json
 from engine.history.upkeep import LIST, catalog_key, changes_key
 
-CACHE = Path(".cache/catalogs")
+# Of the project, whatever directory this is called from: in another one, others may have put it.
+CACHE = Path(__file__).absolute().parents[1] / ".cache/catalogs"
 NEW_SECONDS = 3600
 
 
@@ -30,14 +31,15 @@ class InBucket:
         client: Any,
         bucket: str,
         prefix: str,
-        cache: Path = CACHE,
+        cache: Path | None = None,
         most_bytes: float = math.inf,
     ) -> None:
         """most_bytes: how much one question may bring here; more is refused."""
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
-        self._cache = cache / hashlib.sha256(f"{bucket}/{prefix}".encode()).hexdigest()[:32]
+        own = hashlib.sha256(f"{bucket}/{prefix}".encode()).hexdigest()[:32]
+        self._cache = (cache or CACHE) / own
         self._room = most_bytes
         self._sizes: dict[str, int] = {}
         self._tags = dict(self._listed())
