@@ -34,8 +34,9 @@ from admin.command import (
     say,
 )
 from admin.preflight.__main__ import of_stack, report
-from admin.preflight.checks import checked, closed_to_nfs, opening
+from admin.preflight.checks import checked
 from admin.preflight.facts import Facts, Reader, Request, Unknown
+from admin.preflight.reaching import closed_to_nfs, opening
 from admin.program import REGION, Command, Option
 from admin.stack import Stack
 from admin.template import Template

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from admin.command import AdminError, Given, clients, console
-from admin.preflight.checks import Result, Status, checked
+from admin.preflight.checks import checked
 from admin.preflight.facts import Existing, Reader, Request
+from admin.preflight.results import Result, Status
 from admin.program import REGION, Command, Option
 from admin.stack import Stack
 from admin.template import Template

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from admin import deploy
-from admin.preflight.checks import Status
+from admin.preflight.results import Status
 from tests.admin.test_preflight import Network, clean_environment, closed_group, network
 
 __all__ = ["clean_environment", "network"]

@@ -22,8 +22,9 @@ from admin.command import AdminError, Given
 from admin.preflight import __main__ as command
 from admin.preflight import checks
 from admin.preflight import network as algebra
-from admin.preflight.checks import Result, Status
 from admin.preflight.facts import Existing, Fact, Facts, Item, Reader, Request
+from admin.preflight.results import Result, Status
+from admin.preflight.services import GATEWAYS, INTERFACES, way_out
 from admin.stack import Stack
 from admin.template import Template
 from tests.stubs import Checked
@@ -218,9 +219,9 @@ def endpoints_but(*absent: str, port: int = 443, private: bool = True) -> Callab
         network.without_way_out()
         group = network.security_group("endpoints")
         network.admit(group, port, "10.0.0.0/16")
-        for service in set(checks.GATEWAYS) - {*absent}:
+        for service in set(GATEWAYS) - {*absent}:
             network.gateway_endpoint(service)
-        for service in set(checks.INTERFACES) - {*absent}:
+        for service in set(INTERFACES) - {*absent}:
             network.interface_endpoint(service, group, private)
 
     return change
@@ -468,7 +469,7 @@ def test_a_default_route_that_leads_nowhere(network: Network) -> None:
     tables = facts.route_tables.get()
     for route in tables[0]["Routes"]:
         route["State"] = "blackhole"
-    result = checks.way_out(request, replace(facts, route_tables=Fact(tables)))
+    result = way_out(request, replace(facts, route_tables=Fact(tables)))
     assert result.status is Status.FAILED
     assert "leads nowhere (nat-" in result.text
 
