@@ -4,12 +4,9 @@ boto3 clients are typed Any: their methods are made from service models at run t
 module is the only place that calls them.
 """
 
-import json
 import logging
-import shlex
 import time
 from collections.abc import Callable
-from datetime import UTC
 from typing import Any, Literal, assert_never
 from uuid import uuid4
 
@@ -40,8 +37,9 @@ from orchestrator.actions import (
 )
 from orchestrator.bus import EventBus
 from orchestrator.core import Group, World
-from orchestrator.events import Check, Close, Event, Start, Stop, Terminating
+from orchestrator.events import Check, Close, Event, Start, Stop
 from orchestrator.functions import Functions
+from orchestrator.instances import Instances
 from orchestrator.record import (
     CLOSING,
     KEY,
@@ -61,13 +59,12 @@ from orchestrator.record import (
     to_dynamodb,
     unfinished_from_item,
 )
+from orchestrator.schedules import Schedules
 from orchestrator.settings import Settings
 
 RETRIES = Config(
     retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=10
 )
-SSM_SCRIPT = "/opt/efs-backup/ec2/ssm.sh"
-SSM_DELIVERY_SECONDS = 60
 # Longer than the function can run: who has noted a scale-in for so long is dead.
 SCALE_IN_SECONDS = 360
 # Thrice is longer than LEAVING, and shorter than the function can run.
@@ -90,12 +87,11 @@ class Account:
 
     def __init__(self, settings: Settings, function_arn: str, client: Callable[..., Any]) -> None:
         self._settings = settings
-        self._function_arn = function_arn
         self._dynamodb = client("dynamodb")
         self._autoscaling = client("autoscaling")
-        self._scheduler = client("scheduler")
+        self._schedules = Schedules(settings, function_arn, client("scheduler"))
+        self._instances = Instances(settings, self._autoscaling, client("ssm"))
         self._sns = client("sns")
-        self._ssm = client("ssm")
         self._bus = EventBus(client)
         self._functions = Functions(settings, self._dynamodb, client)
 
@@ -134,7 +130,7 @@ class Account:
             case BeginRun(record, lock):
                 self._begin_run(record, lock)
             case Schedule():
-                self._schedule(action)
+                self._schedules.add(action)
             case ScaleOut():
                 self._set_desired(1)
             case ScaleIn(run):
@@ -142,11 +138,11 @@ class Account:
             case AwaitScaleIn():
                 self._await_scale_in()
             case EndInstance(instance):
-                self._end_instance(instance)
+                self._instances.end(instance)
             case StopInstance(terminating):
-                self._stop_instance(terminating)
+                self._instances.stop(terminating)
             case CompleteHook(terminating):
-                self._complete_hook(terminating)
+                self._instances.complete_hook(terminating)
             case CloseRun(record):
                 self._close_run(record)
             case Notify(subject, body):
@@ -160,7 +156,7 @@ class Account:
             case AskToHold():
                 self._ask_to_hold(action)
             case RemoveSchedule(run):
-                self._remove_schedule(run)
+                self._schedules.remove(run)
             case ReleaseLock(run):
                 self._release_lock(run)
             case Attempt(run, step, inner):
@@ -376,97 +372,6 @@ class Account:
             if _code(error) != "ConditionalCheckFailedException":
                 raise
             logger.info("the lock of run %s has been released already", run)
-
-    def _schedule(self, schedule: Schedule) -> None:
-        event = {"mode": "backup", "action": schedule.action, "backup_id": schedule.run}
-        try:
-            self._scheduler.create_schedule(
-                Name=_schedule_name(schedule.run, schedule.action),
-                GroupName=self._settings.schedule_group,
-                ScheduleExpression=f"at({schedule.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
-                ScheduleExpressionTimezone="UTC",
-                FlexibleTimeWindow={"Mode": "OFF"},
-                ActionAfterCompletion="DELETE",
-                Target={
-                    "Arn": self._function_arn,
-                    "RoleArn": self._settings.scheduler_role_arn,
-                    "Input": json.dumps(event),
-                },
-            )
-        except ClientError as error:
-            if _code(error) != "ConflictException":
-                raise
-            logger.info("the %s of run %s is scheduled already", schedule.action, schedule.run)
-
-    def _remove_schedule(self, run: str) -> None:
-        """Tidying only: an entry that stays is due once, finds its run over, and is gone then.
-        For a failure here the whole event would come again, and with it the notification."""
-        for action in ("stop", "close"):
-            try:
-                self._scheduler.delete_schedule(
-                    Name=_schedule_name(run, action), GroupName=self._settings.schedule_group
-                )
-            except (BotoCoreError, ClientError) as error:
-                logger.info("the %s of run %s is not removed: %s", action, run, error)
-
-    def _end_instance(self, instance: str) -> None:
-        try:
-            self._autoscaling.terminate_instance_in_auto_scaling_group(
-                InstanceId=instance, ShouldDecrementDesiredCapacity=False
-            )
-        except ClientError as error:
-            if _code(error) != "ValidationError":
-                raise
-            logger.info("instance %s is gone already, or about to be: %s", instance, error)
-
-    def _stop_instance(self, terminating: Terminating) -> None:
-        command = [
-            *(SSM_SCRIPT, "--hook", terminating.hook, "--group", terminating.group),
-            *("--instance", terminating.instance, "--token", terminating.token),
-        ]
-        try:
-            self._run(terminating.instance, shlex.join(command))
-        except (BotoCoreError, ClientError):
-            # Nobody on the instance will complete the hook, and the group must not wait for it.
-            logger.exception("SSM does not reach instance %s", terminating.instance)
-            self._complete_hook(terminating)
-
-    def _run(self, instance: str, command: str) -> None:
-        """A stop never depends on where its output goes: whoever is refused the bucket does
-        without."""
-        request = {
-            "InstanceIds": [instance],
-            "DocumentName": "AWS-RunShellScript",
-            "Parameters": {"commands": [command]},
-            "TimeoutSeconds": SSM_DELIVERY_SECONDS,
-        }
-        bucket = self._settings.log_bucket
-        try:
-            self._ssm.send_command(
-                **request, OutputS3BucketName=bucket, OutputS3KeyPrefix="ssm-logs"
-            )
-        except ClientError as error:
-            logger.warning("once more, without output to the bucket %s: %s", bucket, error)
-            self._ssm.send_command(**request)
-
-    def _complete_hook(self, terminating: Terminating) -> None:
-        try:
-            self._autoscaling.complete_lifecycle_action(
-                AutoScalingGroupName=terminating.group,
-                LifecycleHookName=terminating.hook,
-                LifecycleActionToken=terminating.token,
-                InstanceId=terminating.instance,
-                LifecycleActionResult="CONTINUE",
-            )
-        except ClientError as error:
-            if "No active Lifecycle Action" not in str(error):
-                raise
-            logger.info("the hook of instance %s is completed already", terminating.instance)
-
-
-def _schedule_name(run: str, action: str) -> str:
-    # The close has a name of its own: the stop's entry still exists while it is being delivered.
-    return run if action == "stop" else f"{run}-{action}"
 
 
 def _code(error: ClientError) -> str:

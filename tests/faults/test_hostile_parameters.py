@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 
 from orchestrator import messages
 from orchestrator.actions import StopInstance
-from orchestrator.aws import SSM_SCRIPT, Account
+from orchestrator.aws import Account
 from orchestrator.events import Terminating
+from orchestrator.instances import SSM_SCRIPT
 from orchestrator.limits import fitted
 from tests.ec2.test_backup_script import BackupInstance
 from tests.ec2.test_restore_script import Instance
@@ -96,6 +97,7 @@ PLAIN = {
     "KeyPrefix": "efs-to-efs-backup/v2.0.0",
     "SHA256": "0" * 64,
 }
+FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:freeze"
 # Writes down its arguments, and ends as an engine does that refuses.
 NOTE_ARGUMENTS = """#!/bin/bash
 printf '%s\\0' "$@" >"$HOME/arguments"
@@ -253,6 +255,7 @@ def test_no_value_has_a_second_line(path: Path, data: st.DataObject) -> None:
         **{"BackupSchedule": "rate(1 day)", "VpcId": "vpc-0", "Subnets": "subnet-0,subnet-1"},
         **{"BackupDate": "2026-11-20", "UndoId": "1", "InstanceType": "t3.micro"},
         **{"KmsKeyId": "arn:aws:kms:eu-west-1:123456789012:key/0-1"},
+        **dict.fromkeys(("BeforeBackupFunction", "AfterBackupFunction"), FUNCTION),
         **{"SecurityGroupId": "sg-0", "RestoreLogBucket": "logs", "ReplicaRegion": "eu-west-1"},
     }
     for name, parameter in texts(TEMPLATES[path]).items():
