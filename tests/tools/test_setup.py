@@ -1,6 +1,7 @@
 """tools/setup.sh installs what is missing or says what to run, and keeps .venv in order."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -151,7 +152,7 @@ class TestPackages:
         assert result.returncode == 0, result.stderr
         *_, title, progress, venv, _, _, _ = result.stderr.splitlines()
         assert title.endswith(": rsync")
-        assert progress == f"{'    4 s  two 000':0<78}"
+        assert re.sub(r"\d(?= s)", "4", progress, count=1) == f"{'    4 s  two 000':0<78}"
         assert venv.startswith("Making .venv")
 
     def test_the_demo_needs_no_linters(self, machine: Machine) -> None:

@@ -1,5 +1,6 @@
 """These tests need an account: tests/local/test_inside.py runs them, in the sandbox."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,13 @@ from local import account, deployment, sandbox
 from tests.local.inside.faults import Backups
 
 VERSION = "v0.0.0-test"
+# What an administrator's commands need of the project; docs/local-account.md copies it, too.
+COPIED = (
+    "Makefile",
+    "README.md",
+    "requirements*.txt",
+    *("admin", "ec2", "src", "templates", "tools"),
+)
 
 if not sandbox.inside():
     collect_ignore_glob = ["test_*.py"]
@@ -20,6 +28,19 @@ if not sandbox.inside():
 def home(request: pytest.FixtureRequest) -> Path:
     """Each file of tests has its own, so that several can be run at the same time."""
     return sandbox.STATE / f"test-{request.session.items[0].path.stem}"
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout that commands may write into."""
+    project = tmp_path_factory.mktemp("project")
+    for path in (path for name in COPIED for path in sandbox.REPOSITORY.glob(name)):
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, project / path.name)
+    (project / ".venv").symlink_to(sandbox.REPOSITORY / ".venv")
+    (project / ".cache").mkdir()
+    for made in (sandbox.REPOSITORY / ".cache").glob("packages-*"):
+        (project / ".cache" / made.name).symlink_to(made)
+    return project
 
 
 @pytest.fixture(scope="session")

@@ -2,25 +2,11 @@
 
 import json
 import os
-import shutil
 import subprocess
 
 import pytest
 
-from local import api, deployment, sandbox
-from tests.local.inside.test_admin import FILES, ROOMS
-
-
-@pytest.fixture(scope="session")
-def project(tmp_path_factory):
-    project = tmp_path_factory.mktemp("project")
-    for room in ROOMS:
-        shutil.copytree(sandbox.REPOSITORY / room, project / room)
-    for file in FILES:
-        shutil.copy(sandbox.REPOSITORY / file, project)
-    for made in (".venv", ".cache"):
-        (project / made).symlink_to(sandbox.REPOSITORY / made)
-    return project
+from local import api, deployment
 
 
 @pytest.fixture(scope="session")

@@ -4,37 +4,20 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from urllib.parse import parse_qs
 
 import pytest
 
 from local import deployment, sandbox
+from tests.local.inside.conftest import COPIED
 
-ROOMS = ("admin", "ec2", "src", "templates", "tools")
-FILES = ("Makefile", "README.md", *(f"requirements{kind}.txt" for kind in ("", "-demo", "-dev")))
 V15 = sandbox.REPOSITORY / "admin/acceptance/v15.template"
 # What a shell or make could take for its own.
 LABEL = """it's "daily" $(echo x) $HOME, [a] # 100%"""
 SIZE = "    us-east-1: {InstanceSize: c5.xlarge}\n"
 SMALLER = "    us-east-1: {InstanceSize: c5.large}\n    c5.large: {Arch: HVM64}\n"
 PUBLICATION = {"BUCKET": "my-backups", "REGIONS": "us-east-1", "VERSION": "v2.0.0"}
-
-
-@pytest.fixture(scope="session")
-def project(tmp_path_factory):
-    """A checkout that commands may write into."""
-    project = tmp_path_factory.mktemp("project")
-    for room in ROOMS:
-        shutil.copytree(sandbox.REPOSITORY / room, project / room)
-    for file in FILES:
-        shutil.copy(sandbox.REPOSITORY / file, project)
-    (project / ".venv").symlink_to(sandbox.REPOSITORY / ".venv")
-    (project / ".cache").mkdir()
-    for made in (sandbox.REPOSITORY / ".cache").glob("packages-*"):
-        (project / ".cache" / made.name).symlink_to(made)
-    return project
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +119,7 @@ def backed_up(deployed, make, refused):
 
 
 def test_the_documentation_copies_what_the_commands_need():
-    words = ["cp", "-r", *FILES, *ROOMS, ".local/try"]
+    words = ["cp", "-r", *COPIED, ".local/try"]
     assert " ".join(words) in (sandbox.REPOSITORY / "docs" / "local-account.md").read_text()
 
 
