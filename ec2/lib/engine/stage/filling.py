@@ -45,6 +45,7 @@ DIRECTORIES_PER_TASK = 50
 PAUSES = (0.5, 2)  # before what could not be copied is tried again
 FEW = 10  # files that are never too many to do without
 FAILURES_KEPT = 200_000
+MESSAGES_FIRST = 3  # of rsync's, which may say why; then which files
 OLDER = "the older version of the snapshot before was kept"
 NO_TIME = "there was no time to copy it"
 NO_OLDER = "the snapshot before has no older version"
@@ -215,8 +216,8 @@ class Filling:
         if self._is_late:
             raise Stopped(STOPPED)
         reasons = (f"{shown_path(failure.path)}: {failure.reason}" for failure in self.failures)
+        self.errors.add(self.messages[-MESSAGES_FIRST:])  # a full disk, above all
         self.errors.add(reasons)
-        self.errors.add(self.messages)
 
     def _to_examine(self) -> Iterator[Task]:
         ours = map(os.fsdecode, self._copying.take_unsure())
