@@ -5,4 +5,4 @@ set -Eeuo pipefail
 
 lib=$(cd -- "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/lib" && pwd)
 # Names are UTF-8, or bytes that are kept; whatever the locale says of the terminal.
-PYTHONUTF8=1 PYTHONPATH=$lib exec python3 -B -m engine.worker "$@"
+PYTHONUTF8=1 PYTHONPATH=$lib exec python3 -B -m engine engine.worker "$@"

@@ -10,10 +10,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from engine import ask, backup, manage, restore, undo, verify
+from engine import ask, backup, manage, restore, undo, verify, worker
 from engine.command.arguments import PlainParser
 from engine.command.text import MESSAGES_KEPT
+from engine.stage import helping as backup_helping
 from engine.stage import request as backup_request
+from engine.target import helping as restore_helping
 from engine.target import request as restore_request
 
 from tests.terminals import check_width, drawn, run_on_terminal, seen
@@ -163,8 +165,9 @@ def test_quiet_says_what_is_wrong_and_verbose_says_all(backup: Backup) -> None:
 
 
 MODULES = {
-    "efs-backup-fpsync.sh": (backup_request.parse, [backup, backup_request]),
-    "efs-restore-fpsync.sh": (restore_request.parse, [restore, restore_request]),
+    "efs-backup-fpsync.sh": (backup_request.parse, [backup, backup_request, backup_helping]),
+    "efs-restore-fpsync.sh": (restore_request.parse, [restore, restore_request, restore_helping]),
+    "efs-worker.sh": (worker.parse, [worker]),
     "efs-verify.sh": (verify.parse, [verify]),
     "efs-manage.sh": (manage.parse, [manage]),
     "efs-undo.sh": (undo.parse, [undo]),
