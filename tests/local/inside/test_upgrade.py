@@ -151,15 +151,16 @@ def not_uploaded(template):
 
 
 def late(template):
-    """Everything has been updated by the time that this fails: nobody answers for it."""
+    """Everything has been updated by the time that this fails: nobody answers for it. A
+    release is indented by one blank."""
     head, resources = template.split("\nResources:\n")
-    others = re.findall(r"^  (\w+):$", resources.partition("\nOutputs:\n")[0], re.MULTILINE)
+    others = re.findall(r"^ (\w+):$", resources.partition("\nOutputs:\n")[0], re.MULTILINE)
     failing = {
         "Type": "Custom::TooMuch",
         "DependsOn": others,
         "Properties": {"ServiceToken": {"Fn::GetAtt": "Orchestrator.Arn"}, "ServiceTimeout": 1},
     }
-    return f"{head}\nResources:\n  TooMuch: {json.dumps(failing)}\n{resources}"
+    return f"{head}\nResources:\n TooMuch: {json.dumps(failing)}\n{resources}"
 
 
 @pytest.fixture(scope="module")
