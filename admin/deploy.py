@@ -80,8 +80,7 @@ def main(given: Given) -> int:
     own_bucket = not given.get("BUCKET")
     prefix = given.get("BUCKET") or default_bucket(connect)
     version = given.get("VERSION") or build.source_version()
-    own = ("STACK", *(option.name for option in OPTIONS))
-    parameters = {key: value for key, value in given.items() if key not in own}
+    parameters = {key: value for key, value in given.items() if key not in COMMAND.takes}
 
     release = publish.Release.built(version, prefix)
     template = release.template(TEMPLATE)
@@ -173,7 +172,8 @@ def kept_edits(
 def look(connect: Clients, request: Request, allow: bool, stack: str) -> None:
     """Without NFS into the source, the first backup fails; then all else that could keep it."""
     facts = Reader(connect).facts(request)
-    for group in closed(request, facts):
+    groups = closed(request, facts)
+    for group in groups:
         if allow:
             let_in(connect("ec2"), group, request.group)
             say(f"{group} lets NFS in from {request.group} now.")
@@ -181,8 +181,9 @@ def look(connect: Clients, request: Request, allow: bool, stack: str) -> None:
             say("The source does not let NFS in from the instances. Without it, backups fail:")
             say(f"  {opening(group, request.group)}")
             say(f"  or: make deploy {stack} ALLOW_NFS=yes")
-    results = list(checked(request, Reader(connect).facts(request)))
-    report(results, console())
+    if allow and groups:
+        facts = Reader(connect).facts(request)
+    report(list(checked(request, facts)), console())
 
 
 def closed(request: Request, facts: Facts) -> list[str]:

@@ -274,14 +274,13 @@ def main(given: Given) -> int:
     prefix = given.required("BUCKET", "my-backups")
     regions = given.required("REGIONS", '"eu-west-1 us-east-1"').split()
     version = given.required("VERSION", "v2.0.0")
-    own = [option.name for option in OPTIONS]
-    parameters = {name: value for name, value in given.items() if name not in own}
+    parameters = {name: value for name, value in given.items() if name not in COMMAND.takes}
     readme = build.ROOT / "README.md"
     with_block(readme.read_text(), "")
 
     release = Release.built(version, prefix)
     names = [name for kind, _ in TEMPLATES.values() for name in release.template(kind).parameters]
-    given.only(*own, *dict.fromkeys(names))
+    given.only(*COMMAND.takes, *dict.fromkeys(names))
     buckets = buckets_of(clients(regions[0]), prefix, regions)
     publish(release, buckets, given.yes("CREATE"))
 

@@ -49,6 +49,8 @@ WATCHED = (
     Option("WATCH", "", "show how it goes on, until it has ended"),
     Option("KEEP", "", "keep the stack that does it, though it ended well"),
 )
+# What is no parameter of the restore's stack, nor stands for one.
+OWN = ("STACK", *(option.name for option in WATCHED))
 
 SHOWN = (
     "WhatToDo",
@@ -86,7 +88,7 @@ class Request:
         connect = clients(given.get("REGION"))
         stack = Stack.backup(connect, name)
         url, template = restore_template(connect("s3"), stack)
-        given.only("STACK", *(option.name for option in WATCHED), *short, *template.parameters)
+        given.only(*OWN, *short, *template.parameters)
         settings = {n: v for n, v in stack.settings().items() if n in template.parameters}
         parameters = settings | parameters_for(stack, given, short)
         template.check(parameters)
@@ -186,8 +188,7 @@ def parameters_for(stack: Stack, given: Given, short: Mapping[str, str]) -> dict
         "RestoreMode": "Mirror",
         "DryRun": "No",
     }
-    own = ("STACK", *(option.name for option in WATCHED))
-    wanted = {short.get(name, name): value for name, value in given.items() if name not in own}
+    wanted = {short.get(name, name): value for name, value in given.items() if name not in OWN}
     if "DRYRUN" in given:
         wanted["DryRun"] = "Yes" if given.yes("DRYRUN") else "No"
     check_intact({name: value for name, value in of_stack.items() if name not in wanted})
