@@ -419,6 +419,14 @@ LAUNCH = "delete the restore's stack, and launch the template again"
             id="not started, and of no known group",
         ),
         pytest.param(
+            {**REFUSED, "outcome": "superseded", "message": "by what?"}, [], None,
+            "Unknown",
+            "The EFS restore ended in a way that is not known here: superseded: by what?.",
+            "See the logs: they say how it ended.",
+            NUMBERS,
+            id="unknown",
+        ),
+        pytest.param(
             None, ["--exit-status", "137"], "2026-01-01T00:00:00Z  x\nMemoryError\n  Logs  /x\n",
             "Unsuccessful",
             "The EFS restore was unsuccessful. The engine ended with exit status 137 and no "

@@ -179,11 +179,9 @@ class Backup:
             copying,
             LargeFiles(self.trees, self.parts, self.stop, LARGE),
             self.notes,
-            self.work,
-            options.jobs,
+            sharing,
             result.progress,
             files,
-            sharing,
             options.max_failed_percent,
         )
         try:

@@ -145,6 +145,11 @@ RESTORE = {
         f"See the logs. If the instance ran out of memory, {LAUNCH} with a larger one in its "
         "Mappings; otherwise {run.again}.",
     ),
+    "unknown": Verdict(
+        UNKNOWN,
+        "{run.task} ended in a way that is not known here: {run.result[outcome]}{run.because}.",
+        "See the logs: they say how it ended.",
+    ),
     # Why.
     "mount": Verdict(
         "",
