@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from common.statuses import RUNNING, SUCCESS
 from common.times import timestamp
+from common.window import STOP_BEFORE_END
 
 from orchestrator import messages, telling
 from orchestrator.actions import (
@@ -50,7 +51,6 @@ from orchestrator.events import (
 from orchestrator.record import Hook, Lock, NewestSnapshot, Record, Step, Unfinished
 from orchestrator.settings import Settings
 
-STOP_BEFORE_END = timedelta(minutes=15)
 KEEP_RECORD = timedelta(days=90)
 # EventBridge may deliver one tick of a rule twice, seconds apart and with two request ids.
 SAME_TICK = timedelta(minutes=1)

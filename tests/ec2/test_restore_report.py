@@ -419,7 +419,7 @@ LAUNCH = "delete the restore's stack, and launch the template again"
             id="not started, and of no known group",
         ),
         pytest.param(
-            {**REFUSED, "outcome": "superseded", "message": "by what?"}, [], None,
+            {**REFUSED, "outcome": "superseded", "cause": "", "message": "by what?"}, [], None,
             "Unknown",
             "The EFS restore ended in a way that is not known here: superseded: by what?.",
             "See the logs: they say how it ended.",

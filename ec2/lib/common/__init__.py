@@ -3,3 +3,7 @@ each zip.
 
 Python 3.9, standard library only: this runs on Amazon Linux 2023's own python3, too.
 """
+
+from pathlib import Path
+
+PRICES = Path(__file__).with_name("prices.toml")
