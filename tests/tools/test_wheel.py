@@ -1,4 +1,4 @@
-"""What pip installs of the repository: the administrators' program, with all that a release needs."""
+"""What pip installs of the repository: the administrators' program, and what a release needs."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """Where the program is called: in a directory with a module that it must not take for its own."""
+    """Where the program is called: with a module there that it must not take for its own."""
     (tmp_path / "yaml.py").write_text("raise SystemExit('not mine')")
     return tmp_path
 
