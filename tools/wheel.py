@@ -21,14 +21,14 @@ FILES = ("tools/__init__.py", "tools/build.py")
 PINNED = re.compile(r"(?m)^([\w.-]+==[^\s\\]+)")
 
 
-class Pins(MetadataHookInterface):  # type: ignore[misc]
+class Pins(MetadataHookInterface):
     """The program runs with the versions that it is tested with."""
 
     def update(self, metadata: dict[str, Any]) -> None:
         metadata["dependencies"] = PINNED.findall(Path(self.root, "requirements.txt").read_text())
 
 
-class Wheel(BuildHookInterface):  # type: ignore[misc]
+class Wheel(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
         sys.path.insert(0, self.root)
