@@ -1,4 +1,4 @@
-"""What `pip install` and `pipx install` of the repository make: the administrators' program alone.
+"""What pip and pipx make of the repository: the administrators' program alone.
 
 The package `efs2efs` is a copy of what a clone has of it, in the same folders: so the program finds
 the sources of a release where it does in a clone, and builds the same bytes. The packages that the
