@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
-from consoles import quick_create
+from common.consoles import quick_create
 
 from admin.command import AdminError, Clients, Given, clients
 from admin.program import Command, Option

@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import takewhile
 from urllib.parse import quote
 
-from consoles import console_host
+from common.consoles import console_host
 from rich.cells import cell_len
 from rich.console import Console
 

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from common.statuses import RUNNING, SUCCESS
+from common.times import timestamp
+
 from orchestrator import messages, telling
 from orchestrator.actions import (
     Action,
@@ -44,17 +47,7 @@ from orchestrator.events import (
     Terminated,
     Terminating,
 )
-from orchestrator.record import (
-    RUNNING,
-    SUCCESS,
-    Hook,
-    Lock,
-    NewestSnapshot,
-    Record,
-    Step,
-    Unfinished,
-    timestamp,
-)
+from orchestrator.record import Hook, Lock, NewestSnapshot, Record, Step, Unfinished
 from orchestrator.settings import Settings
 
 STOP_BEFORE_END = timedelta(minutes=15)
