@@ -145,6 +145,13 @@ class Copying:
             if not self._cancelled:
                 self._executor.submit(self._perform)
 
+    def look_again(self) -> None:
+        """Have a job of ours look whether the helper has a list that nobody has begun, once more:
+        each list has one, which may have come by while somebody was at it."""
+        with self._lock:
+            if not self._cancelled:
+                self._executor.submit(self._perform)
+
     def fail(self, error: Exception) -> None:
         """For the main thread."""
         self._failure = error

@@ -11,7 +11,7 @@ from engine.command.execution import Result
 from engine.command.outcome import Refused
 from engine.command.summary import NAMED, Fact
 from engine.command.text import Messages, plural, size
-from engine.copying.tally import Tally
+from engine.copying.tally import Tally, of_workers
 from engine.snapshots.retention import Fate
 from engine.stage.filling import Filling
 from engine.stage.judging import Change
@@ -105,7 +105,7 @@ class BackupResult(Result):
             Fact("Kept", plural(len(self.snapshots), "snapshot") if self.snapshots else ""),
         ]
         lists = {"Promoted": self._promoted(), "Asked for": list(self.requests.values())}
-        facts = [fact for fact in facts if fact.text]
+        facts = [*(fact for fact in facts if fact.text), *of_workers(self.workers)]
         facts += [Fact(title, f"{len(each)}", each) for title, each in lists.items() if each]
         if self.not_restorable:
             failed = f"{self.number_of_files_test_failed:,}"
