@@ -72,7 +72,7 @@ def test_a_held_one_never_expires_and_is_found_by_its_name(five: Backup) -> None
         subprocess.run(command, check=True, capture_output=True)
     target = five.home / "target"
     target.mkdir()
-    command = [str(EC2 / "efs-restore-fpsync.sh"), *words, "--snapshot", "before-migration"]
+    command = [str(EC2 / "efs-restore.sh"), *words, "--snapshot", "before-migration"]
     subprocess.run([*command, "--target", str(target)], check=True, capture_output=True)
     assert (target / "changing").read_text() == "night 1"
     assert five.hidden() == []

@@ -69,7 +69,7 @@ def test_weekly_and_monthly_snapshots_are_those_that_leave(source: Backup) -> No
     for number, (words, night) in enumerate(WAYS):
         target = source.home / f"target {number}"
         target.mkdir()
-        code, _, said = run("efs-restore-fpsync.sh", source, *words, "--target", str(target))
+        code, _, said = run("efs-restore.sh", source, *words, "--target", str(target))
         assert code == 0, said
         assert (target / "changing").read_text() == f"night {night}"
     code, result, _ = run("efs-verify.sh", source, "--snapshot", "2026-01-07")

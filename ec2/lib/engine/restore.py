@@ -356,7 +356,7 @@ class Restore:
     def _repeat_command(self, snapshot: Snapshot) -> str:
         """With the date: the number means another snapshot after the next run."""
         options = self.options
-        words = ["efs-restore-fpsync.sh", "--backup", str(options.backup)]
+        words = ["efs-restore.sh", "--backup", str(options.backup)]
         words += ["--folder", options.folder, "--interval", options.interval]
         words += ["--date", snapshot.date, "--target", str(options.target)]
         if options.prefix:

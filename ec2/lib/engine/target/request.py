@@ -68,7 +68,7 @@ class Options(CommonOptions):
 
 
 def parse(words: list[str]) -> Options:
-    parser = arguments.Parser("efs-restore-fpsync.sh", DESCRIPTION, EXIT_STATUS, "daily")
+    parser = arguments.Parser("efs-restore.sh", DESCRIPTION, EXIT_STATUS, "daily")
     add = parser.add_argument
     add_snapshot_options(parser)
     add(
