@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.snapshots.about import Run
+from engine.snapshots.about import Note
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.keeping import retain, snapshots_in
 from engine.snapshots.readers import Readers
@@ -150,7 +150,7 @@ def a_folder(home: Path) -> SnapshotFolder:
         tree = folder.path / name
         tree.mkdir()
         (tree / "which").write_text(name)
-        folder.register.begin(tree, Run(1, files=1))
+        folder.register.begin(tree, Note(1, files=1))
         folder.register.note(tree, made=BEGIN + day * DAY)
     return folder
 
@@ -203,7 +203,7 @@ def test_the_spare_is_the_one_that_was_made_last(tmp_path: Path) -> None:
     with Readers(folder.readers) as readers:
         retain(folder, POLICIES[0], True, readers)
     assert (folder.spare / "which").read_text() == "daily.2"
-    newest = folder.run_of(folder.snapshot(0))
+    newest = folder.note_of(folder.snapshot(0))
     assert newest
     assert newest.apart == 2
 

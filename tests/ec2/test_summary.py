@@ -237,9 +237,9 @@ A dry run, nothing was changed: it would restore daily.0, made
     create a/\\x1b[31mb
     create 28 more files; with --log-dir, create.txt names all
   To restore this:
-    efs-restore.sh --backup /mnt/backup --folder efs-backup \\
-      --interval daily --date 2026-11-27T02:00:11Z --target /mnt/target \\
-      --path '/my files' --mode Mirror
+    efs-restore.sh --backup /mnt/backup --folder efs-backup --interval daily \\
+      --date 2026-11-27T02:00:11Z --target /mnt/target --path '/my files' \\
+      --mode Mirror
 """,
     ),
     "verify": (

@@ -120,7 +120,7 @@ class Restore:
         here = Path(f"/proc/self/fd/{self.saved}")
         self.digests = existing(self.folder.digests_of(here))
         self.sharing = read_sharing(self.folder.sharing_of(here))
-        self.run_of_snapshot = self.folder.run_of(here)
+        self.run_of_snapshot = self.folder.note_of(here)
         self.excludes = excludes_of(self.folder, here, options.mode, self.result)
         return snapshot
 
