@@ -109,7 +109,7 @@ class Workers:
 
     def finish(self, name: str) -> tuple[int, str, dict[str, Any]]:
         process = self.started[name]
-        _, stderr = process.communicate(timeout=120)
+        _, stderr = process.communicate()
         return process.returncode, stderr, json.loads(self.result_of(name).read_text())
 
     def end(self) -> None:

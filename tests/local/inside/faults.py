@@ -11,7 +11,7 @@ from typing import Any
 from local import sandbox, tree
 from local.account import Account
 from local.api import Record
-from local.deployment import Deployment, Inbox, Notification
+from local.deployment import WAIT_SECONDS, Deployment, Inbox, Notification
 
 # Stands before the real command. What it leaves in /run/efs outlives the instance, as on EFS.
 COMMAND = """\
@@ -25,6 +25,8 @@ FAULTS
 esac
 exec REAL "$@"
 """
+# So many cannot be done without: a backup that a stop ends before it has them is incomplete.
+LAST = [f"last.{number}" for number in range(11)]
 # How the engine calls rsync for a part of the files.
 COPY = "*--files-from=*"
 MARKS = (".once", ".holding", ".go")
@@ -79,6 +81,16 @@ class Backups:
         variables = "".join(f"{k}={v}\n" for k, v in {**QUICK, **settings}.items())
         (self.account.image / "etc/environment").write_text(variables)
 
+    def hold_copies(self) -> None:
+        """All but files called `last.*` is copied, these when `.go` is there, or never if a stop
+        comes before."""
+        # The engine must notice the first signal before the second one comes.
+        self.break_instances(
+            {"rsync": {COPY: 'real "$@" --exclude="last.*"; hold'}},
+            DRAIN_SECONDS="3",
+            REPORT_SECONDS="300",
+        )
+
     def mend(self) -> None:
         shutil.rmtree(self.account.image, ignore_errors=True)
         for name in MARKS:
@@ -103,7 +115,7 @@ class Backups:
             (self.stack.source / f"new in run {self.runs}").write_text("content")
         run = self.stack.start()
         meanwhile(run)
-        self.stack.wait_until_idle(120)
+        self.stack.wait_until_idle()
         record = self.stack.item(run)
         assert record["BackupStatus"] != "Running"
         assert record["Message"]
@@ -118,9 +130,10 @@ class Backups:
     def notified(self, run: str, record: Record) -> list[Notification]:
         """All that was sent: last, and once, what the orchestrator says, which is in the record."""
         title, found = f"EFS backup {record['BackupStatus']}: ", self.inbox.messages()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + WAIT_SECONDS
         while not any(n.subject.startswith(title) for n in found):
             assert time.monotonic() < deadline, f"the end was not notified: {found}"
+            time.sleep(0.1)
             found += self.inbox.messages()
         (end,) = (n for n in found if n.subject.startswith(title))
         assert end == found[-1]
