@@ -26,7 +26,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local import api, imds, metrics, mount_targets, refusals
+from local import api, cli, imds, metrics, mount_targets, refusals
 from local.api import Credentials, Record
 from local.autoscaling import AutoScaling, ValidationError, validate_capacity
 from local.fleet import FILE_SYSTEMS, Fleet, Machine, owner
@@ -97,7 +97,8 @@ def main(home: Path) -> None:
     install(home)
     threading.Thread(target=_obey, name="control", daemon=True).start()
     sys.argv = ["ministack"]
-    _ministack("app").main()
+    with cli.serve(cli.NAME):
+        _ministack("app").main()
 
 
 def install(home: Path) -> None:

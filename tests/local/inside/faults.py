@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local import sandbox, tree
+from local import instance, sandbox, tree
 from local.account import Account
 from local.api import Record
 from local.deployment import WAIT_SECONDS, Deployment, Inbox, Notification
@@ -27,6 +27,8 @@ exec REAL "$@"
 """
 # So many cannot be done without: a backup that a stop ends before it has them is incomplete.
 LAST = [f"last.{number}" for number in range(11)]
+# What instances have that is not the system's.
+OWN = {"aws": instance.CLI, "python3": sys.executable}
 # How the engine calls rsync for a part of the files.
 COPY = "*--files-from=*"
 MARKS = (".once", ".holding", ".go")
@@ -71,8 +73,7 @@ class Backups:
         commands = self.account.image / "opt/aws/bin"
         commands.mkdir(parents=True)
         for name, cases in faults.items():
-            own = Path(sys.executable).with_name(name)
-            real = str(own) if own.exists() else shutil.which(name, path=sandbox.SYSTEM_PATH)
+            real = OWN.get(name) or shutil.which(name, path=sandbox.SYSTEM_PATH)
             lines = "\n".join(f"{pattern}) {action} ;;" for pattern, action in cases.items())
             text = COMMAND.replace("REAL", real or "false").replace("FAULTS", lines)
             (commands / name).write_text(text)
