@@ -342,5 +342,5 @@ def _until(what: str) -> Iterator[None]:
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         yield
-        time.sleep(0.1)
+        time.sleep(0.3)  # each question takes processor time of what is waited for
     raise DeploymentError(f"expected {what} within {WAIT_SECONDS} s")

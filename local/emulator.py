@@ -26,7 +26,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local import api, cli, imds, metrics, mount_targets, refusals
+from local import api, forks, imds, metrics, mount_targets, refusals
 from local.api import Credentials, Record
 from local.autoscaling import AutoScaling, ValidationError, validate_capacity
 from local.fleet import FILE_SYSTEMS, Fleet, Machine, owner
@@ -54,6 +54,7 @@ ENVIRONMENT = {
 PRIVATE_NAMES = {
     "core.iam_actions": ("extract_resource_arn", "request_tag_context"),
     "core.iam_evaluator": ("enforce",),
+    "core.lambda_runtime": ("_detect_runtime_binary",),
     "core.responses": ("request_scope",),
     "core.router": ("extract_access_key_id",),
     "core.tls": ("resolve_tls_material",),
@@ -97,7 +98,7 @@ def main(home: Path) -> None:
     install(home)
     threading.Thread(target=_obey, name="control", daemon=True).start()
     sys.argv = ["ministack"]
-    with cli.serve(cli.NAME):
+    with forks.serve():
         _ministack("app").main()
 
 
@@ -114,6 +115,7 @@ def install(home: Path) -> None:
     _hook_instance_types()
     _hook_autoscaling(scaling)
     _hook_run_command(scaling, fleet)
+    _hook_functions(home / "python")
     _ministack("services.eventbridge")._SCHEDULER_TICK_INTERVAL = SCHEDULE_TICK_SECONDS
     _ministack("services.scheduler")._SCHEDULE_TICK_INTERVAL = SCHEDULE_TICK_SECONDS
     metadata.start()
@@ -424,6 +426,22 @@ def _hook_refusals() -> None:
     )
     actions = _ministack("services.cloudformation.handlers")._ACTION_HANDLERS
     actions["DescribeStacks"] = partial(refusals.ascii_only, actions["DescribeStacks"])
+
+
+# Lambda: each function would load boto3 anew.
+
+
+def _hook_functions(python: Path) -> None:
+    python.write_text(forks.command("python"))
+    python.chmod(0o755)
+    runtime = _ministack("core.lambda_runtime")
+    detect = runtime._detect_runtime_binary
+
+    def forked(name: str) -> tuple[str, str]:
+        binary, script = detect(name)
+        return (str(python) if name.startswith("python") else binary), script
+
+    runtime._detect_runtime_binary = forked
 
 
 # EC2: every instance type and every image of ministack has Intel's architecture.

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from local import cli, sandbox
+from local import forks, sandbox
 
 # Where a login shell on Amazon Linux looks first, so the commands that Debian lacks go there.
 _OWN_COMMANDS = "opt/aws/bin"
@@ -128,7 +128,7 @@ def _make_disk(disk: Path, user_data: bytes) -> None:
             shutil.copy(setting, disk / "etc" / name)
     command = Path(f"{disk}{CLI}")
     command.parent.mkdir()
-    command.write_text(cli.command(cli.NAME))
+    command.write_text(forks.command("aws"))
     command.chmod(0o755)
     (disk / _OWN_COMMANDS / "aws").symlink_to(CLI)
     (disk / _OWN_COMMANDS / "python3").symlink_to(sys.executable)

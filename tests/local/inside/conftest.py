@@ -97,7 +97,7 @@ def wait_until() -> Callable[..., Any]:
         while time.monotonic() < deadline:
             if value := condition():
                 return value
-            time.sleep(0.1)
+            time.sleep(0.2)
         return pytest.fail(f"did not become true within {WAIT_SECONDS} s")
 
     return wait
