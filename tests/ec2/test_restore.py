@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import EC2, Backup, Outcome, Tree, end_tree, read_tree
+from .conftest import EC2, Backup, Outcome, Tree, end_tree, is_locked, read_tree
 from .test_backup import hostile_tree, write
 from .test_history import names_by_inode
 
@@ -54,9 +54,7 @@ class Restore:
 
     def run(self, **changes: str | None) -> Outcome:
         self.backup.result.unlink(missing_ok=True)
-        process = subprocess.run(
-            self.command(**changes), stderr=subprocess.PIPE, check=False, timeout=120
-        )
+        process = subprocess.run(self.command(**changes), stderr=subprocess.PIPE, check=False)
         exists = self.backup.result.exists()
         result = json.loads(self.backup.result.read_text()) if exists else {}
         return Outcome(process.returncode, process.stderr.decode(errors="replace"), result)
@@ -400,10 +398,9 @@ class TestRefusals:
     def test_a_second_restore_of_the_same_file_system(self, restore: Restore) -> None:
         damage(restore.target)
         lock = restore.target / ".efs-restore-lock"
-        holder = subprocess.Popen(["flock", str(lock), "sleep", "60"])
+        holder = subprocess.Popen(["flock", "--no-fork", str(lock), "sleep", "infinity"])
         try:
-            wait_until(lock.exists)
-            time.sleep(0.2)
+            wait_until(lambda: is_locked(lock))
             before = read_tree(restore.target)
             outcome = restore.run()
             assert outcome.exit_code == 2
@@ -433,7 +430,7 @@ class TestRefusals:
 
 
 def wait_until(condition: object) -> None:
-    for _ in range(200):
+    for _ in range(12000):
         if condition():  # type: ignore[operator]
             return
         time.sleep(0.05)
