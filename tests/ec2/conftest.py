@@ -166,7 +166,7 @@ class Backup:
             "clock_skew": "0",  # source and backup are on one file system
         }
         options.update(changes)
-        words = [str(EC2 / "efs-backup-fpsync.sh")]
+        words = [str(EC2 / "efs-backup.sh")]
         for name, value in options.items():
             if value is not None:
                 words.append("--" + name.replace("_", "-"))

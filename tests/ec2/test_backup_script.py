@@ -414,7 +414,7 @@ def test_an_engine_that_ends_without_a_result_is_reported_with_what_became_of_it
     (left / "rsync.log").write_text("what rsync said")
     (instance.root / "var/log/efs-backup").mkdir()
     (instance.root / "var/log/efs-backup/rsync.log").symlink_to("/dev/full")
-    engine = instance.root / "ec2/efs-backup-fpsync.sh"
+    engine = instance.root / "ec2/efs-backup.sh"
     engine.write_text(f'#!/bin/bash\necho \'{{"outcome": "publ\' >{instance.result}\nexit 1\n')
     instance.boot()
     assert instance.record["BackupStatus"] == "Unsuccessful"
@@ -433,7 +433,7 @@ def test_a_backup_without_some_files_says_so(instance: BackupInstance) -> None:
         "number_of_files_failed": 1,
         "errors": ["'a.log': No data available"],
     }
-    engine = instance.root / "ec2/efs-backup-fpsync.sh"
+    engine = instance.root / "ec2/efs-backup.sh"
     engine.write_text(f"#!/bin/bash\ncat >{instance.result} <<'END'\n{json.dumps(result)}\nEND\n")
     instance.boot()
     assert instance.record["BackupStatus"] == "Partial"

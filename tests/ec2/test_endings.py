@@ -56,7 +56,7 @@ def test_names_are_the_same_in_every_locale(backup: Backup, locale: str, locales
     commands: list[list[str | Path]] = [
         [EC2 / "efs-verify.sh", *options, "--number", "0", "--result", backup.result],
         [*backup.command(retain="7")],
-        [EC2 / "efs-restore-fpsync.sh", *options, "--number=1", "--target", backup.source],
+        [EC2 / "efs-restore.sh", *options, "--number=1", "--target", backup.source],
         [EC2 / "efs-verify.sh", "--nonsense", "\x1b[31m\udcff", "--result", backup.result],
     ]
     for command in commands:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from engine.command.process import StopSignals
-from engine.snapshots.about import Run
+from engine.snapshots.about import Note
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.names import Names
 from engine.snapshots.readers import Readers
@@ -52,7 +52,7 @@ def copied(tmp_path: Path) -> SnapshotFolder:
         tree = folder.snapshot(number)
         tree.mkdir()
         (tree / "which").write_text(tree.name)
-        folder.register.begin(tree, Run(1, files=1))
+        folder.register.begin(tree, Note(1, files=1))
         folder.register.note(tree, made=-number * DAY + 1e9)
     folder.names.look_again()
     assert folder.recover() == []
@@ -69,7 +69,7 @@ def published(folder: SnapshotFolder) -> dict[str, str]:
 def test_a_snapshot_that_is_removed_by_hand_while_a_run_copies(copied: SnapshotFolder) -> None:
     (copied.snapshot(1) / "which").unlink()
     copied.snapshot(1).rmdir()
-    copied.publish(Run(2), 1e9 + DAY, [])
+    copied.publish(Note(2), 1e9 + DAY, [])
     expected = {"daily.0": "new", "daily.1": "daily.0", "daily.2": "daily.2"}
     assert published(copied) == published(SnapshotFolder(copied.path, "daily")) == expected
 
@@ -77,7 +77,7 @@ def test_a_snapshot_that_is_removed_by_hand_while_a_run_copies(copied: SnapshotF
 def test_a_snapshot_that_is_renamed_by_hand_while_a_run_copies(copied: SnapshotFolder) -> None:
     copied.snapshot(2).rename(copied.path / "held.by hand")
     copied.snapshot(0).rename(copied.snapshot(2))
-    copied.publish(Run(2), 1e9 + DAY, [])
+    copied.publish(Note(2), 1e9 + DAY, [])
     expected = {"daily.0": "new", "daily.1": "daily.1", "daily.2": "daily.0"}
     expected["held.by hand"] = "daily.2"
     assert published(copied) == published(SnapshotFolder(copied.path, "daily")) == expected

@@ -45,7 +45,7 @@ class Restore:
             "result": str(self.backup.result),
         }
         options.update(changes)
-        words = [str(EC2 / "efs-restore-fpsync.sh")]
+        words = [str(EC2 / "efs-restore.sh")]
         for name, value in options.items():
             if value is not None:
                 words.append("--" + name.replace("_", "-"))
@@ -526,7 +526,7 @@ def test_killed_at_any_moment_it_can_be_started_again_and_undone(restore: Restor
 
 
 def test_help_explains_the_modes_and_the_exit_status() -> None:
-    words = [str(EC2 / "efs-restore-fpsync.sh"), "--help"]
+    words = [str(EC2 / "efs-restore.sh"), "--help"]
     process = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "Exit status: 0 restored" in process.stdout
     assert "NewDirectory" in process.stdout

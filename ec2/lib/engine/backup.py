@@ -24,7 +24,7 @@ from engine.copying.parts import LARGE, Parts
 from engine.copying.rsync import RSYNC_LOG, Copying
 from engine.history.members import Member
 from engine.history.upkeep import Before, Tools, complete, export, failing, write_newest
-from engine.snapshots.about import Run, source_identity
+from engine.snapshots.about import Note, source_identity
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.holds import hold_previous, is_upheaval, name_of_hold, obey_all, untold
 from engine.snapshots.keeping import retain, told
@@ -34,7 +34,7 @@ from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
 from engine.stage.helping import fleet_of
 from engine.stage.large import LargeFiles
 from engine.stage.memory import known, write_directories
-from engine.stage.reading_back import Window, verify
+from engine.stage.reading_back import Window, read_back
 from engine.stage.report import Context, Trees
 from engine.stage.request import Options, check, check_something_is_left, parse
 from engine.stage.result import PARTIAL, BackupResult
@@ -216,12 +216,12 @@ class Backup:
             make_list(target, None, self.notes, self.pool, self.trees.stage, self.work)
         write_directories(directories, self.notes, self.work)
 
-    def note(self) -> Run:
+    def note(self) -> Note:
         """What the next runs have to know of this one."""
-        before, result = self.previous.run or Run(0), self.result
+        before, result = self.previous.run or Note(0), self.result
         replaced = result.number_of_files_linked + result.number_of_changes
         was_spare = self.beginning.was_spare
-        return Run(
+        return Note(
             self.started,
             result.number_of_files,
             result.number_of_changes,
@@ -236,7 +236,7 @@ class Backup:
             excludes_caches=self.options.exclude_caches,
         )
 
-    def hold_before_upheaval(self, note: Run, changed: list[str]) -> Run:
+    def hold_before_upheaval(self, note: Note, changed: list[str]) -> Note:
         """Keep the snapshot before most of the files were changed or removed, as by malware or by
         mistake, until somebody releases it. Of several such runs in a row, that before the first.
         """
@@ -257,7 +257,7 @@ class Backup:
             hold_previous(self.folder, newest, result.held, result.mass_change)
         return replace(note, is_upheaval=True)
 
-    def publish(self, note: Run, changed: list[str]) -> None:
+    def publish(self, note: Note, changed: list[str]) -> None:
         folder, stop = self.folder, self.stop
         self.result.begin("publish")
         sync = ["sync", "--file-system", str(folder.path)]
@@ -271,14 +271,14 @@ class Backup:
         log.info("published %s", self.result.snapshot)
         self.parts.tidy()
 
-    def read_back(self, note: Run) -> bool:
+    def read_back(self, note: Note) -> bool:
         """Read back a share of the snapshot, which is published by now: being stopped is a warning.
 
         What is not as it should be is copied anew by the next run. Returns whether there is
         nothing.
         """
         folder, result, percent = self.folder, self.result, self.options.verify_percent
-        result.begin("verify")
+        result.begin("read back")
         window = Window(note.verified_to, percent)
         expected = note.files * percent // 100
 
@@ -287,13 +287,13 @@ class Backup:
 
         try:
             since = note.started - self.trees.margin
-            found = verify(self.trees, window, since, self.pool, on_tick)
+            found = read_back(self.trees, window, since, self.pool, on_tick)
             suspects = b"".join(os.fsencode(path) + b"\0" for path in found.mismatched)
             write_atomically(folder.suspects, suspects)
-            folder.note_run(folder.snapshot(0), replace(note, verified_to=window.end))
+            folder.write_note(folder.snapshot(0), replace(note, verified_to=window.end))
         except (OSError, EngineError) as error:
             reason = "stopped" if isinstance(error, Stopped) else str(error)
-            result.warn(f"the verification was not finished, and begins again next time: {reason}")
+            result.warn(f"reading back was not finished, and begins again next time: {reason}")
             return True
         result.number_of_files_verified = found.counts["verified"]
         result.number_of_files_changed_since = found.counts["changed since"]
@@ -358,12 +358,12 @@ class Previous(NamedTuple):
     no run for version 1.5."""
 
     path: Path | None
-    run: Run | None
+    run: Note | None
 
     @classmethod
     def of(cls, folder: SnapshotFolder) -> Previous:
         newest = folder.newest()
-        return cls(newest, folder.run_of(newest) if newest else None)
+        return cls(newest, folder.note_of(newest) if newest else None)
 
 
 def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:

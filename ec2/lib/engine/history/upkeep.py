@@ -28,7 +28,7 @@ from engine.history.catalog import (
 )
 from engine.history.members import Member, to_json, with_sizes
 from engine.history.writing import Lists, Unlisted, write_from_previous, write_from_tree
-from engine.snapshots.about import Run
+from engine.snapshots.about import Note
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.keeping import snapshots_in
 from engine.tree.pool import Pool
@@ -108,7 +108,7 @@ class Before(NamedTuple):
     sharing: Path | None
 
     @classmethod
-    def of(cls, folder: SnapshotFolder, newest: Path | None, run: Run | None) -> Before:
+    def of(cls, folder: SnapshotFolder, newest: Path | None, run: Note | None) -> Before:
         """None also if the snapshot may have been changed since."""
         if not newest or not run or not run.started:
             return cls(None, None)

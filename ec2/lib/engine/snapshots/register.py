@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.command.files import read_state, write_atomically
-from engine.snapshots.about import About, Damaged, Run, inode_of, parse
+from engine.snapshots.about import About, Damaged, Note, inode_of, parse
 from engine.snapshots.names import Names
 from engine.snapshots.recognition import holds, recognised
 from engine.snapshots.retention import INTERVALS
@@ -80,7 +80,9 @@ class Register:
             if about and about.interval != self._interval:
                 continue
             if about and about.run and not holds(tree, about.witnesses):
-                run = Run(0, excludes=about.run.excludes, excludes_caches=about.run.excludes_caches)
+                run = Note(
+                    0, excludes=about.run.excludes, excludes_caches=about.run.excludes_caches
+                )
                 self.note(tree, run=run)
                 self._say(tree, "was changed after it was made")
 
@@ -108,7 +110,7 @@ class Register:
         about = self.of(tree)
         return self._folder / f".{about.interval}.{kind}.{about.id}.gz" if about else None
 
-    def begin(self, tree: Path, run: Run | None) -> None:
+    def begin(self, tree: Path, run: Note | None) -> None:
         """``tree`` is to become a snapshot: nothing that was known of it holds any more."""
         sequence = max((about.sequence for about in self._known), default=0) + 1
         origin = self._make_origin()

@@ -59,7 +59,7 @@ class Options(CommonOptions):
 
 
 def parse(words: list[str]) -> Options:
-    parser = arguments.Parser("efs-backup-fpsync.sh", DESCRIPTION, EXIT_STATUS)
+    parser = arguments.Parser("efs-backup.sh", DESCRIPTION, EXIT_STATUS)
     add = parser.add_argument
     add("--source", type=arguments.directory, required=True, metavar="DIR", help="what to back up")
     add("--retain", type=arguments.count, required=True, metavar="N", help="snapshots to keep")

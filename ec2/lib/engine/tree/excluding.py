@@ -32,7 +32,7 @@ class Excludes(NamedTuple):
 
     @classmethod
     def noted(cls, patterns: str, caches: bool) -> Excludes:
-        """As :attr:`engine.snapshots.about.Run.excludes` has them."""
+        """As :attr:`engine.snapshots.about.Note.excludes` has them."""
         return cls(Patterns(filter(None, patterns.split("\n"))), caches)
 
     @property

@@ -15,7 +15,7 @@ from engine.tree.entries import file_of
 from engine.tree.pool import Worker
 
 
-class Recheck(NamedTuple):
+class CopyAnew(NamedTuple):
     """Have files copied anew whose content turned out not to be the source's.
 
     paths: of files that the last run found to be so. Of a file with several names only a person can
@@ -30,13 +30,13 @@ class Recheck(NamedTuple):
         for path in self.paths:
             with report.failing(path):
                 try:
-                    self._recheck(path, report, worker)
+                    self._look(path, report, worker)
                 except OSError as error:
                     if error.errno not in GONE:
                         raise
         return report
 
-    def _recheck(self, path: str, report: Report, worker: Worker) -> None:
+    def _look(self, path: str, report: Report, worker: Worker) -> None:
         folder, name = os.path.split(path)
         with opened(self.trees.source, folder) as source, opened(self.trees.stage, folder) as stage:
             now = file_of(os.stat(name, dir_fd=source, follow_symlinks=False))
