@@ -8,10 +8,11 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from common import PRICES
+
 from admin.cost.model import (
     FPSYNC,
     MOST_MACHINES,
-    PRICE_FILE,
     V15,
     WALK,
     Case,
@@ -107,7 +108,7 @@ def engines(prices: Prices, cases: Mapping[str, Case]) -> Rows:
 
 
 def price_list() -> Rows:
-    file = tomllib.loads(PRICE_FILE.read_text())
+    file = tomllib.loads(PRICES.read_text())
     rows = [["Price", "US dollars", "per", "Source"]]
     for price in file["prices"].values():
         rows.append([price["what"], f"{price['usd']:g}", price["unit"], price["source"]])

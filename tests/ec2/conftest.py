@@ -36,6 +36,11 @@ LISTS = ("digests", "sharing", "directories", "catalog", "changes")
 Tree = dict[bytes, tuple[object, ...]]
 
 
+def on_instance() -> dict[str, str]:
+    """The environment in which the scripts call Python."""
+    return {**os.environ, "PYTHONPATH": str(EC2 / "lib")}
+
+
 LEVELS = ["d" * 250 + f"{number:03}" for number in range(40)]  # 10,000 bytes
 
 

@@ -99,7 +99,7 @@ class Copying:
         self._notes = notes
         self._source, self._target = source, target
         self._executor = ThreadPoolExecutor(jobs)
-        self._jobs = jobs
+        self.work, self.jobs = work, jobs
         self._at_work = 0
         self._waiting: deque[Listed] = deque()
         self._ours: deque[Listed] = deque()  # to be done by no worker
@@ -131,7 +131,7 @@ class Copying:
     @property
     def has_room(self) -> bool:
         """Whether a job added now would begin at once."""
-        return self.submitted - self.done < self._jobs
+        return self.submitted - self.done < self.jobs
 
     def hand_out(self) -> Listed | None:
         """A list that nobody has begun, for the helper: it gives it to :meth:`take`, or back."""
