@@ -37,7 +37,8 @@ def measure(
     for delay_ms in delays_ms:
         for count in machines:
             folder = f"m{count}-{delay_ms:g}"
-            command = f"/project/bench/guest/machines {count} {delay_ms * 500:.0f} {jobs} {folder}"
+            one_way_us = round(delay_ms * 500)
+            command = f"{GUEST}/machines {count} {one_way_us} {jobs} {folder}"
             took, busy = map(float, rig.run(command, timeout=2 * HOUR).stdout.split())
             result = json.loads((rig.files() / "result.json").read_text())
             by_workers = sum(each["files"] for each in result["workers"].values())
