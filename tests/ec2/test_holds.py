@@ -204,7 +204,7 @@ def test_at_a_terminal_it_asks(made: Backup, answer: bytes, code: int) -> None:
         command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         os.write(ours, answer)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate()
     os.close(ours)
     os.close(theirs)
     assert process.returncode == code

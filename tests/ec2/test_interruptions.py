@@ -39,7 +39,7 @@ def slow(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> Backup:
 
 
 def wait_for(condition: str, found: Iterator[object]) -> None:
-    for _ in range(1200):
+    for _ in range(12000):
         if next(found, None):
             return
         time.sleep(0.05)

@@ -112,7 +112,7 @@ class Instance:
         return {**mounting, **progress, "HOME": str(self.root), "PATH": path, "FAILS": fails}
 
     def boot(self, fails: str = "", **settings: str) -> None:
-        self.start(fails, **settings).wait(120)
+        self.start(fails, **settings).wait()
 
     @property
     def logs(self) -> list[str]:
