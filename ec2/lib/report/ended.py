@@ -39,9 +39,10 @@ class Ended:
         """How it ended: a key of the verdicts."""
         if self.failure:
             return "not started"
-        if not self.result:
+        if "outcome" not in self.result:
             return self.without_result
-        return self.result["outcome"] if self.result["outcome"] in self.verdicts else "unknown"
+        ended = str(self.result["outcome"])
+        return ended if ended in self.verdicts and self.verdicts[ended].status else "unknown"
 
     @property
     def without_result(self) -> str:
