@@ -17,6 +17,7 @@ from orchestrator.actions import (
     Observation,
     PublishMetrics,
     SendAnonymousMetric,
+    Unit,
 )
 from orchestrator.events import Alarm
 from orchestrator.record import UNDONE, Hook, Lock, Record, Value
@@ -85,7 +86,7 @@ def observe_end(record: Record, settings: Settings) -> tuple[Observation, ...]:
     return (Measure(record.backup_id, "end"), *_run_metrics(record), *send)
 
 
-METRICS = {
+METRICS: Mapping[str, tuple[str, Unit]] = {
     "NumberOfFilesTransferred": ("FilesTransferred", "Count"),
     "NumberOfFilesFailed": ("FilesFailed", "Count"),
     "RestoreTestAge": ("RestoreTestAge", "Seconds"),
