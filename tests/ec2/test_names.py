@@ -23,24 +23,25 @@ def test_what_the_run_renames_and_removes_needs_no_other_listing(tmp_path: Path)
     (tmp_path / "a link").symlink_to("a tree")
     names = Names(tmp_path)
     names.is_ours = True
-    remembered = names.kinds()
+    remembered = names.all()
     names.make_tree(tmp_path / "a new tree")
     names.rename_tree(tmp_path / "a tree", tmp_path / "another tree")
     names.unlink(tmp_path / "a file")
-    assert names.kinds() is remembered
-    assert remembered == Names(tmp_path).kinds()
+    assert names.all() is remembered
+    assert remembered == Names(tmp_path).all()
     assert names.has_tree(tmp_path / "another tree")
     assert not names.has_tree(tmp_path / "a link")
-    assert remembered["a link"] == remembered["a FIFO"] == 0
+    assert remembered["a link"].kind == remembered["a FIFO"].kind == 0
+    assert names.inode_of(tmp_path / "another tree") == (tmp_path / "another tree").stat().st_ino
     with pytest.raises(FileNotFoundError):
         names.unlink(tmp_path / "never there")
 
 
 def test_without_the_lock_nothing_is_remembered(tmp_path: Path) -> None:
     names = Names(tmp_path)
-    assert names.kinds() == {}
+    assert names.all() == {}
     (tmp_path / "new").touch()
-    assert names.kinds() == {"new": stat.S_IFREG}
+    assert names.all()["new"].kind == stat.S_IFREG
 
 
 @pytest.fixture

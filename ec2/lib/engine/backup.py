@@ -127,7 +127,7 @@ class Backup:
         self.roots = open_roots(options, walls)
         if walls.warning:
             result.warn(walls.warning)
-        top = descriptor(self.roots.inside(folder.path).path, stack)
+        top = descriptor(self.roots.inside(folder.path).path, stack, os.O_PATH)
         self.previous = previous = Previous.of(folder)
         self.trees = self._open_trees(stack)
         self.disk = work / "restored"
@@ -150,9 +150,9 @@ class Backup:
         unfinished = self.beginning.unfinished
         return Trees(
             source=descriptor(self.roots.source.path, stack),
-            previous=descriptor(inside(newest).path, stack) if newest else None,
-            stage=descriptor(inside(folder.stage).path, stack),
-            trash=descriptor(inside(folder.make_trash()).path, stack),
+            previous=descriptor(inside(newest).path, stack, os.O_PATH) if newest else None,
+            stage=descriptor(inside(folder.stage).path, stack, os.O_PATH),
+            trash=descriptor(inside(folder.make_trash()).path, stack, os.O_PATH),
             changed_since=changed_since(run.started, self.started, margin) if run else 0,
             started=self.started,
             resumed=unfinished.started if unfinished else None,
@@ -231,8 +231,7 @@ class Backup:
             verified_to=before.verified_to,
             source=source_identity(self.trees.source),
             is_partial=result.outcome == PARTIAL,
-            # What was the spare is this stage; the next one is mostly as far from it.
-            apart=before.apart if was_spare or not before.apart else before.apart + 1,
+            apart=before.apart and before.apart + (not was_spare),  # the next is mostly as far
             differed_over=before.apart if was_spare else before.differed_over,
             excludes="\n".join(self.options.exclude),
             excludes_caches=self.options.exclude_caches,
@@ -271,7 +270,8 @@ class Backup:
         if folder.names.has(folder.suspects):  # they have been copied anew
             folder.discard(folder.suspects)
         log.info("published %s", self.result.snapshot)
-        self.parts.tidy()
+        if folder.names.has(folder.parts):
+            self.parts.tidy()
 
     def read_back(self, note: Run) -> bool:
         """Read back a share of the snapshot, which is published by now: being stopped is a warning.
@@ -368,8 +368,8 @@ class Previous(NamedTuple):
         return cls(newest, folder.run_of(newest) if newest else None)
 
 
-def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:
-    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def descriptor(directory: Path, stack: contextlib.ExitStack, flags: int = os.O_RDONLY) -> int:
+    number = os.open(directory, flags | os.O_DIRECTORY)
     stack.callback(os.close, number)
     return number
 

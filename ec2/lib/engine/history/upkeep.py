@@ -192,7 +192,7 @@ def remove_damaged(folder: SnapshotFolder, members: Sequence[Member]) -> None:
     read by each run."""
     for member, kind in itertools.product(members, ("catalog", "changes")):
         path = place_of(folder, member, kind)
-        if folder.names.kinds().get(path.name, stat.S_IFREG) != stat.S_IFREG:
+        if folder.names.is_other_than(stat.S_IFREG, path):
             folder.discard(path)
     newest = folder.register.of(folder.path / members[0].name) if members else None
     turn = newest.sequence % len(members) if newest else 0
