@@ -7,8 +7,10 @@ import stat
 from pathlib import Path
 
 import pytest
+from engine.command.outcome import Refused
 from engine.command.process import StopSignals
 from engine.snapshots.about import Run
+from engine.snapshots.choice import find_snapshot
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.names import Names
 from engine.snapshots.readers import Readers
@@ -84,9 +86,9 @@ def test_a_snapshot_that_is_renamed_by_hand_while_a_run_copies(copied: SnapshotF
     assert published(copied) == published(SnapshotFolder(copied.path, "daily")) == expected
 
 
-def test_a_snapshot_that_is_removed_by_hand_after_the_listing(copied: SnapshotFolder) -> None:
-    """It is no reason to lose the others."""
-    assert len(copied.dated()) == 3
+def test_a_snapshot_that_is_removed_by_hand_is_not_found(copied: SnapshotFolder) -> None:
+    assert find_snapshot(copied, 1).path == copied.snapshot(1)
     (copied.snapshot(1) / "which").unlink()
     copied.snapshot(1).rmdir()
-    assert [name for name, _ in copied.dated()] == ["daily.0", "daily.2"]
+    with pytest.raises(Refused, match=r"there is no snapshot daily\.1"):
+        find_snapshot(copied, 1)

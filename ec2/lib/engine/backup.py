@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from engine.asked import verify_asked
 from engine.command.execution import execute, keep_log, write_result_so_far
-from engine.command.files import is_empty, nul_separated, write_atomically
+from engine.command.files import is_empty, write_atomically
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import shown_path
@@ -35,12 +35,12 @@ from engine.stage.helping import fleet_of
 from engine.stage.large import LargeFiles
 from engine.stage.memory import known, write_directories
 from engine.stage.reading_back import Window, verify
+from engine.stage.recheck import suspects_in
 from engine.stage.report import Context, Trees
 from engine.stage.request import Options, check, check_something_is_left, parse
 from engine.stage.result import PARTIAL, BackupResult
 from engine.stage.roots import open_roots
 from engine.target.safety import restores_in
-from engine.tree.descent import is_inner_path
 from engine.tree.pool import PROCESSES, STOPPED, Pool
 from engine.tree.walls import Root, Walls
 from engine.trial.restoring import Trial, take_turns
@@ -297,6 +297,8 @@ class Backup:
             reason = "stopped" if isinstance(error, Stopped) else str(error)
             result.warn(f"the verification was not finished, and begins again next time: {reason}")
             return True
+        finally:
+            folder.names.look_again()
         result.number_of_files_verified = found.counts["verified"]
         result.number_of_files_changed_since = found.counts["changed since"]
         result.number_of_files_mismatched = found.counts["mismatched"]
@@ -387,13 +389,6 @@ def warn_of_restores(before: dict[str, bool], after: dict[str, bool], result: Ba
                 f"the source was being restored meanwhile, or a restore was killed: {name}; the "
                 "snapshot may hold a part of what it changed"
             )
-
-
-def suspects_in(folder: SnapshotFolder) -> list[str]:
-    """What is no path was not written by a run."""
-    if not folder.names.has(folder.suspects):
-        return []
-    return [os.fsdecode(name) for name in nul_separated(folder.suspects) if is_inner_path(name)]
 
 
 if __name__ == "__main__":
