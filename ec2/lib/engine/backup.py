@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from engine.asked import verify_asked
 from engine.command.execution import execute, keep_log, write_result_so_far
-from engine.command.files import is_empty, nul_separated, write_atomically
+from engine.command.files import is_empty, write_atomically
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import shown_path
@@ -38,8 +38,8 @@ from engine.stage.report import Context, Trees
 from engine.stage.request import Options, check, check_something_is_left, parse
 from engine.stage.result import PARTIAL, BackupResult
 from engine.stage.roots import open_roots
+from engine.stage.suspects import suspects_in
 from engine.target.safety import restores_in
-from engine.tree.descent import is_inner_path
 from engine.tree.pool import PROCESSES, STOPPED, Pool
 from engine.tree.walls import Root, Walls
 from engine.trial.restoring import Trial, take_turns
@@ -126,7 +126,7 @@ class Backup:
         self.roots = open_roots(options, walls)
         if walls.warning:
             result.warn(walls.warning)
-        top = descriptor(self.roots.inside(folder.path).path, stack)
+        top = descriptor(self.roots.inside(folder.path).path, stack, os.O_PATH)
         self.previous = previous = Previous.of(folder)
         self.trees = self._open_trees(stack)
         self.disk = work / "restored"
@@ -149,9 +149,9 @@ class Backup:
         unfinished = self.beginning.unfinished
         return Trees(
             source=descriptor(self.roots.source.path, stack),
-            previous=descriptor(inside(newest).path, stack) if newest else None,
-            stage=descriptor(inside(folder.stage).path, stack),
-            trash=descriptor(inside(folder.make_trash()).path, stack),
+            previous=descriptor(inside(newest).path, stack, os.O_PATH) if newest else None,
+            stage=descriptor(inside(folder.stage).path, stack, os.O_PATH),
+            trash=descriptor(inside(folder.make_trash()).path, stack, os.O_PATH),
             changed_since=changed_since(run.started, self.started, margin) if run else 0,
             started=self.started,
             resumed=unfinished.started if unfinished else None,
@@ -228,8 +228,7 @@ class Backup:
             verified_to=before.verified_to,
             source=source_identity(self.trees.source),
             is_partial=result.outcome == PARTIAL,
-            # What was the spare is this stage; the next one is mostly as far from it.
-            apart=before.apart if was_spare or not before.apart else before.apart + 1,
+            apart=before.apart and before.apart + (not was_spare),  # the next is mostly as far
             differed_over=before.apart if was_spare else before.differed_over,
             excludes="\n".join(self.options.exclude),
             excludes_caches=self.options.exclude_caches,
@@ -268,7 +267,8 @@ class Backup:
         if folder.names.has(folder.suspects):  # they have been copied anew
             folder.discard(folder.suspects)
         log.info("published %s", self.result.snapshot)
-        self.parts.tidy()
+        if folder.names.has(folder.parts):
+            self.parts.tidy()
 
     def read_back(self, note: Note) -> bool:
         """Read back a share of the snapshot, which is published by now: being stopped is a warning.
@@ -294,6 +294,8 @@ class Backup:
             reason = "stopped" if isinstance(error, Stopped) else str(error)
             result.warn(f"reading back was not finished, and begins again next time: {reason}")
             return True
+        finally:
+            folder.names.look_again()
         result.number_of_files_verified = found.counts["verified"]
         result.number_of_files_changed_since = found.counts["changed since"]
         result.number_of_files_mismatched = found.counts["mismatched"]
@@ -365,8 +367,8 @@ class Previous(NamedTuple):
         return cls(newest, folder.note_of(newest) if newest else None)
 
 
-def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:
-    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def descriptor(directory: Path, stack: contextlib.ExitStack, flags: int = os.O_RDONLY) -> int:
+    number = os.open(directory, flags | os.O_DIRECTORY)
     stack.callback(os.close, number)
     return number
 
@@ -384,13 +386,6 @@ def warn_of_restores(before: dict[str, bool], after: dict[str, bool], result: Ba
                 f"the source was being restored meanwhile, or a restore was killed: {name}; the "
                 "snapshot may hold a part of what it changed"
             )
-
-
-def suspects_in(folder: SnapshotFolder) -> list[str]:
-    """What is no path was not written by a run."""
-    if not folder.names.has(folder.suspects):
-        return []
-    return [os.fsdecode(name) for name in nul_separated(folder.suspects) if is_inner_path(name)]
 
 
 if __name__ == "__main__":

@@ -122,7 +122,8 @@ class SnapshotFolder:
         """
         if self.path.is_symlink() or (self.path.exists() and not self.path.is_dir()):
             raise Refused(f"{str(self.path)!r} exists and is not a directory")
-        self.path.mkdir(exist_ok=True)
+        if not self.path.exists():
+            self.path.mkdir(exist_ok=True)
         working = f"another run is working on {str(self.path)!r}"
         deadline = time.monotonic() + wait
         is_waiting = False
@@ -213,7 +214,7 @@ class SnapshotFolder:
         snapshots = self.trees()
         recognised = self._register.load(snapshots)
         self._is_loaded = True
-        self._register.distrust(snapshots)
+        self._register.distrust(self.newest())
         self._register.bind()
         if recognised:
             log.info(
@@ -232,7 +233,7 @@ class SnapshotFolder:
         plain = (self.notes, self.suspects, self.untold, self.tests, self.readers, self.listed)
         for kind, paths in ((stat.S_IFDIR, trees), (stat.S_IFREG, plain)):
             for path in paths:
-                if self.names.kinds().get(path.name, kind) != kind:
+                if self.names.is_other_than(kind, path):
                     self.discard(path)
 
     def discard(self, path: Path) -> None:
@@ -384,9 +385,9 @@ class SnapshotFolder:
         nothing else called alike."""
         pattern = re.compile(rf"({'|'.join(map(re.escape, prefixes))})\.(0|[1-9][0-9]*)", re.ASCII)
         found = []
-        for name, kind in self.names.kinds().items():
+        for name, entry in self.names.all().items():
             match = pattern.fullmatch(name)
-            if match and kind == stat.S_IFDIR:
+            if match and entry.kind == stat.S_IFDIR:
                 place = prefixes.index(match[1]), int(match[2])
                 found.append((place, self.path / name))
         return [(number, path) for (_, number), path in sorted(found)]

@@ -7,10 +7,12 @@ import os
 import stat
 from typing import NamedTuple
 
+from engine.command.files import nul_separated
+from engine.snapshots.folder import SnapshotFolder
 from engine.stage.judging import Change
 from engine.stage.report import Report, Trees, unlink
 from engine.tree.content import same_content
-from engine.tree.descent import GONE, opened
+from engine.tree.descent import GONE, is_inner_path, opened
 from engine.tree.entries import file_of
 from engine.tree.pool import Worker
 
@@ -50,3 +52,10 @@ class CopyAnew(NamedTuple):
         report.changed(Change.CHANGED, now.bytes, path)
         report.to_copy(path, now)
         unlink(self.trees, path, report)
+
+
+def suspects_in(folder: SnapshotFolder) -> list[str]:
+    """What is no path was not written by a run."""
+    if not folder.names.has(folder.suspects):
+        return []
+    return [os.fsdecode(name) for name in nul_separated(folder.suspects) if is_inner_path(name)]

@@ -51,8 +51,6 @@ class Excludes(NamedTuple):
 
     def leave_nothing(self, directory: int) -> bool:
         """Whether a top directory that is not empty would seem to be."""
-        if not self:
-            return False
         if self.caches and is_tag(directory):
             return True
         with os.scandir(directory) as entries:
