@@ -341,5 +341,5 @@ class Filling:
             self.copied,
             seen.listed,
             self.copied_bytes,
-            files / max(time.monotonic() - self._started, 1),
+            files / max(time.monotonic() - self._started, 0.001),
         )

@@ -89,7 +89,7 @@ class BackupResult(Figures, Result):
             for change in Change
             if (number := getattr(self, change.files))
         ]
-        return ", ".join(parts) or "nothing since the snapshot before"
+        return ", ".join(parts) or "nothing"
 
     def _read_back(self) -> str:
         return (
