@@ -7,19 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from common.dynamodb import plain_item
+from common.records import Attributes, Run
+from common.statuses import INCOMPLETE, PARTIAL, RUNNING, SUCCESS
+from common.table import LOCK_KEY, key_of
+
 from admin.command import AdminError, Clients
-from admin.records import Attributes as Attributes
-from admin.records import Position as Position
-from admin.records import Run as Run
-from admin.records import moment as moment
-from admin.records import newest_complete as newest_complete
-from admin.records import plain as plain
-from admin.records import runs_of as runs_of
-from admin.records import spoken as spoken
 from admin.stack import Stack
 
-LOCK = "lock"
-STYLES = {"Success": "green", "Running": "cyan", "Partial": "yellow", "Incomplete": "yellow"}
+STYLES = {SUCCESS: "green", RUNNING: "cyan", PARTIAL: "yellow", INCOMPLETE: "yellow"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class RunTable:
 
     def items(self) -> Iterator[Attributes]:
         for page in self.client.get_paginator("scan").paginate(TableName=self.name):
-            yield from map(plain, page["Items"])
+            yield from map(plain_item, page["Items"])
 
     def run(self, backup_id: str) -> Run:
         if (item := self._item(backup_id)) is None:
@@ -48,17 +44,15 @@ class RunTable:
 
     def active(self) -> Active | None:
         """The run that is under way. Of version 1.5's nobody knows."""
-        lock = self._item(LOCK)
+        lock = self._item(LOCK_KEY)
         record = self._item(str(lock["Run"])) if lock else None
         if not lock or not record or not Run(record).running:
             return None
         return Active(Run(record), datetime.fromtimestamp(int(lock["Until"]), UTC))
 
     def _item(self, key: str) -> Attributes | None:
-        answer = self.client.get_item(
-            TableName=self.name, Key={"BackupId": {"S": key}}, ConsistentRead=True
-        )
-        return plain(answer["Item"]) if "Item" in answer else None
+        answer = self.client.get_item(TableName=self.name, Key=key_of(key), ConsistentRead=True)
+        return plain_item(answer["Item"]) if "Item" in answer else None
 
 
 def table_of(connect: Clients, stack: Stack) -> RunTable:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from orchestrator.limits import fitted
+from common.limits import fitted
+from common.phases import TIMES
+
 from orchestrator.record import Record
 from orchestrator.settings import Settings
 
@@ -32,12 +34,7 @@ SENT = (
     "NumberOfFilesTransferred",
     "TotalFileSize",
     "TotalTransferredFileSize",
-    "CreateHardlinksStartTime",
-    "CreateHardlinksStopTime",
-    "RemoveSnapshotStartTime",
-    "RemoveSnapshotStopTime",
-    "RsyncDeleteStartTime",
-    "RsyncDeleteStopTime",
+    *TIMES,
 )
 
 

@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from common.statuses import RUNNING, SUCCESS
+from common.times import timestamp
+from common.window import STOP_BEFORE_END
+
 from orchestrator import messages, telling
 from orchestrator.actions import (
     Action,
@@ -44,20 +48,9 @@ from orchestrator.events import (
     Terminated,
     Terminating,
 )
-from orchestrator.record import (
-    RUNNING,
-    SUCCESS,
-    Hook,
-    Lock,
-    NewestSnapshot,
-    Record,
-    Step,
-    Unfinished,
-    timestamp,
-)
+from orchestrator.record import Hook, Lock, NewestSnapshot, Record, Step, Unfinished
 from orchestrator.settings import Settings
 
-STOP_BEFORE_END = timedelta(minutes=15)
 KEEP_RECORD = timedelta(days=90)
 # EventBridge may deliver one tick of a rule twice, seconds apart and with two request ids.
 SAME_TICK = timedelta(minutes=1)

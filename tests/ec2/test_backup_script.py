@@ -215,7 +215,7 @@ def test_a_kernel_that_cannot_be_set_changes_nothing(instance: BackupInstance) -
 @pytest.mark.parametrize(
     ("fails", "settings", "status", "says"),
     [
-        ("mount", {}, "Unsuccessful", "unable to find the mount IP OR mount EFS: the source"),
+        ("mount", {}, "Unsuccessful", "mount EFS: the source file system fs-01234567:/"),
         ("", {"FOLDER_LABEL": "a/b"}, "Unsuccessful", "'a/b' contains '/'"),
         ("", {"RETAIN": "1.5"}, "Unsuccessful", "not '1.5'"),
         ("", {"VERIFY_PERCENT": "1.5"}, "Unsuccessful", "not '1.5'"),
@@ -229,7 +229,7 @@ def test_the_logs_of_a_failure_are_kept(
     instance.boot(fails, **settings)
     assert instance.record["BackupStatus"] == status
     assert says in instance.record["Message"]
-    assert says.partition(": ")[0] in (
+    assert says.rpartition(": ")[2] in (
         (instance.root / "bucket" / instance.record["EC2Logs"].replace("//", "/"))
         .joinpath("cloud-init-output.log")
         .read_text()
@@ -414,7 +414,7 @@ def test_an_engine_that_ends_without_a_result_is_reported_with_what_became_of_it
     (left / "rsync.log").write_text("what rsync said")
     (instance.root / "var/log/efs-backup").mkdir()
     (instance.root / "var/log/efs-backup/rsync.log").symlink_to("/dev/full")
-    engine = instance.root / "ec2/efs-backup-fpsync.sh"
+    engine = instance.root / "ec2/efs-backup.sh"
     engine.write_text(f'#!/bin/bash\necho \'{{"outcome": "publ\' >{instance.result}\nexit 1\n')
     instance.boot()
     assert instance.record["BackupStatus"] == "Unsuccessful"
@@ -433,7 +433,7 @@ def test_a_backup_without_some_files_says_so(instance: BackupInstance) -> None:
         "number_of_files_failed": 1,
         "errors": ["'a.log': No data available"],
     }
-    engine = instance.root / "ec2/efs-backup-fpsync.sh"
+    engine = instance.root / "ec2/efs-backup.sh"
     engine.write_text(f"#!/bin/bash\ncat >{instance.result} <<'END'\n{json.dumps(result)}\nEND\n")
     instance.boot()
     assert instance.record["BackupStatus"] == "Partial"

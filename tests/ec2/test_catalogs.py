@@ -26,7 +26,7 @@ from engine.history.compare import compare
 from engine.history.members import Member, with_sizes
 from engine.history.search import Pattern, Question, Range, search
 from engine.history.shown import names, table
-from engine.history.upkeep import InFolder, members_of
+from engine.history.upkeep import InFolder, members_of, remove_damaged
 from engine.snapshots.folder import SnapshotFolder
 
 from .conftest import DAMAGES, EC2, Backup, inside
@@ -279,6 +279,19 @@ def test_what_is_damaged_is_named_or_done_without_and_written_anew(
     assert answer(week, "find", "*")["versions"] == expected["versions"]
 
 
+def test_a_damaged_catalog_is_removed_when_it_is_drawn(week: Backup) -> None:
+    folder = SnapshotFolder(week.target / week.label, "daily")
+    members = members_of(folder, {})
+    damaged = catalog_of(week, 2)
+    DAMAGES["cut off"](damaged)
+    for _ in range(1000):
+        if damaged.exists():
+            remove_damaged(folder, members)
+    assert [catalog_of(week, number).exists() for number in range(4)] == [True, True, False, True]
+    week.must_publish()
+    assert told_by(damaged) == really_in(week.snapshot(3))
+
+
 # Whole to gzip, and nothing that this version writes.
 STRANGE: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "other fields": lambda lines: [line + b"\tmore" for line in lines],
@@ -310,7 +323,7 @@ def test_what_no_run_writes_is_damaged_and_nothing_worse(week: Backup) -> None:
             assert found == expected, name
         with contextlib.suppress(Refused):
             compare(members[3], members[0], members, catalogs)
-        assert len(with_sizes(members, catalogs)) == 4
+        assert len(with_sizes(members, catalogs, set())) == 4
     (week.source / "changing").write_text("again")
     assert week.run().exit_code == 0
 

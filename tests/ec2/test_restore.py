@@ -45,7 +45,7 @@ class Restore:
             "result": str(self.backup.result),
         }
         options.update(changes)
-        words = [str(EC2 / "efs-restore-fpsync.sh")]
+        words = [str(EC2 / "efs-restore.sh")]
         for name, value in options.items():
             if value is not None:
                 words.append("--" + name.replace("_", "-"))
@@ -481,10 +481,20 @@ def random_damage(target: Path, random_source: random.Random) -> Iterator[None]:
         yield
 
 
-def was_killed_at_once(target: Path) -> bool:
-    """Whether a restore was, before its first change: that may have been in the moment between
-    making its directory and giving the one above its time again, which nothing makes one."""
-    return any(not (own / "journal").exists() for own in target.glob(".efs-restore-*.undo"))
+def killed(command: list[str], target: Path, seconds: float) -> bool:
+    """Begin a restore and kill it. Whether that was before it had a journal: then it may have been
+    in the moment between making its lock or its directory and giving the directory above its time
+    again, which nothing makes one."""
+
+    def journals() -> set[Path]:
+        return {*target.glob(".efs-restore-*.undo/journal")}
+
+    before = journals()
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    time.sleep(seconds)
+    end_tree(process)
+    process.wait()
+    return journals() == before
 
 
 def test_killed_at_any_moment_it_can_be_started_again_and_undone(restore: Restore) -> None:
@@ -498,18 +508,17 @@ def test_killed_at_any_moment_it_can_be_started_again_and_undone(restore: Restor
     for _ in range(4):
         list(random_damage(restore.target, random_source))
         before = visible(read_tree(restore.target))
-        for _ in range(2):
-            process = subprocess.Popen(restore.command(), stderr=subprocess.DEVNULL)
-            time.sleep(random_source.uniform(0.1, 0.7))
-            end_tree(process)
-            process.wait()
+        was_early = [
+            killed(restore.command(), restore.target, random_source.uniform(0.1, 0.7))
+            for _ in range(2)
+        ]
         outcome = restore.run()
         assert outcome.exit_code == 0, outcome.stderr
         restored = visible(read_tree(restore.target))
         assert restored == read_tree(restore.backup.snapshot(0))
         restore.undo()
         undone = visible(read_tree(restore.target))
-        if was_killed_at_once(restore.target):
+        if any(was_early):
             undone[b"."] = before[b"."]
         assert undone == before
         for leftover in restore.target.glob(".efs-restore-*"):
@@ -517,7 +526,7 @@ def test_killed_at_any_moment_it_can_be_started_again_and_undone(restore: Restor
 
 
 def test_help_explains_the_modes_and_the_exit_status() -> None:
-    words = [str(EC2 / "efs-restore-fpsync.sh"), "--help"]
+    words = [str(EC2 / "efs-restore.sh"), "--help"]
     process = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "Exit status: 0 restored" in process.stdout
     assert "NewDirectory" in process.stdout

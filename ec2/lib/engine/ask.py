@@ -112,7 +112,7 @@ def find(options: argparse.Namespace) -> Answer:
         words = ["--backup", str(options.backup), "--folder", options.folder, "--snapshot", which]
         words += ["--target", "DIR", "--path", path]
         words += ["--mode", "NewDirectory"] if is_apart else []
-        return shlex.join(["efs-restore-fpsync.sh", *words])
+        return shlex.join(["efs-restore.sh", *words])
 
     return shown.answer_lines(answer, options.page, options.per_page, restore)
 
@@ -131,7 +131,7 @@ def diff(options: argparse.Namespace) -> Answer:
 
 def snapshots(options: argparse.Namespace) -> Answer:
     folder, members = opened(options)
-    found = with_sizes(members, InFolder(folder))
+    found = with_sizes(members, InFolder(folder), set())
     if options.json:
         return shown.members_json(found)
     return shown.table(found, time.time())

@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.command.files import read_state, write_atomically
-from engine.snapshots.about import About, Damaged, Run, inode_of, parse
+from engine.snapshots.about import About, Damaged, Note, parse
+from engine.snapshots.names import Names
 from engine.snapshots.recognition import holds, recognised
 from engine.snapshots.retention import INTERVALS
 
@@ -40,9 +41,10 @@ class Register:
     problems: what was found to be damaged, for people.
     """
 
-    def __init__(self, folder: Path, interval: str) -> None:
+    def __init__(self, folder: Path, interval: str, names: Names) -> None:
         self.problems: list[str] = []
         self._folder = folder
+        self._names = names
         self._interval = interval
         self._known: list[About] = []
         self._bound: dict[int, About] = {}  # by the inode of the snapshot's directory
@@ -54,9 +56,10 @@ class Register:
         """
         self.problems = []
         self._known = sorted(self._read_all(), key=lambda about: about.sequence, reverse=True)
-        here = {interval: self._here(interval) for interval in INTERVALS}
-        ours = [about for about in self._known if about.origin == here[about.interval]]
-        strangers = [about for about in self._known if about.origin != here[about.interval]]
+        there = [each for each in INTERVALS if self._names.has(self._origin(each))]
+        here = {interval: self._here(interval) for interval in there}
+        ours = [about for about in self._known if about.origin == here.get(about.interval)]
+        strangers = [about for about in self._known if about.origin != here.get(about.interval)]
         self._bound = {about.inode: about for about in reversed(ours)}
         unknown = [tree for tree in trees if not self.of(tree)]
         number = 0
@@ -70,16 +73,14 @@ class Register:
                     self._say(tree, "was copied here, and what is in it does not tell which it is")
         return number
 
-    def distrust(self, trees: Iterable[Path]) -> None:
-        """Whoever has changed a snapshot may have put another one, or nothing of ours, there."""
-        for tree in trees:
-            about = self.of(tree)
-            if about and about.interval != self._interval:
-                continue
-            if about and about.run and not holds(tree, about.witnesses):
-                run = Run(0, excludes=about.run.excludes, excludes_caches=about.run.excludes_caches)
-                self.note(tree, run=run)
-                self._say(tree, "was changed after it was made")
+    def distrust(self, newest: Path | None) -> None:
+        """Whoever has changed a snapshot may have put another one, or nothing of ours, there. That
+        matters where it is to prove that files did not change."""
+        about = self.of(newest) if newest else None
+        if newest and about and about.run and not holds(newest, about.witnesses):
+            note = Note(0, excludes=about.run.excludes, excludes_caches=about.run.excludes_caches)
+            self.note(newest, run=note)
+            self._say(newest, "was changed after it was made")
 
     def _say(self, tree: Path, what: str) -> None:
         self.problems.append(f"{str(tree)!r} {what}. {IF_NEWEST}")
@@ -98,32 +99,32 @@ class Register:
                 self._write(replace(about, origin=here))
 
     def of(self, tree: Path) -> About | None:
-        return self._bound.get(inode_of(tree))
+        return self._bound.get(self._names.inode_of(tree))
 
     def list_of(self, tree: Path, kind: str) -> Path | None:
         """Where its list is, if there is one; None if nothing is known of ``tree``."""
         about = self.of(tree)
         return self._folder / f".{about.interval}.{kind}.{about.id}.gz" if about else None
 
-    def begin(self, tree: Path, run: Run | None) -> None:
+    def begin(self, tree: Path, run: Note | None) -> None:
         """``tree`` is to become a snapshot: nothing that was known of it holds any more."""
         sequence = max((about.sequence for about in self._known), default=0) + 1
         origin = self._make_origin()
-        about = About(secrets.token_hex(8), sequence, inode_of(tree), origin, run)
+        about = About(secrets.token_hex(8), sequence, self._names.inode_of(tree), origin, run)
         self._write(replace(about, interval=self._interval))
 
     def note(self, tree: Path, **changes: Any) -> None:
         """Note fields of :class:`About` for a tree of which something is known."""
-        self._write(replace(self._bound[inode_of(tree)], **changes))
+        self._write(replace(self._bound[self._names.inode_of(tree)], **changes))
 
     def forget(self, trees: Iterable[Path], discard: Callable[[Path], None]) -> None:
         """Discard what concerns none of ``trees``, and was of our runs."""
-        inodes = {inode_of(tree) for tree in trees}
+        inodes = {self._names.inode_of(tree) for tree in trees}
         self._bound = {inode: about for inode, about in self._bound.items() if inode in inodes}
         self._known = [*self._bound.values()]
         kept = {about.id for about in self._known}
         for prefix in (f".{self._interval}.{kind}." for kind in ("about", *LISTS)):
-            for path in self._folder.glob(f"{prefix}*"):
+            for path in self._names.starting_with(prefix):
                 identifier = path.name.removeprefix(prefix).removesuffix(".gz")
                 if identifier not in kept:
                     discard(path)
@@ -132,8 +133,9 @@ class Register:
         """Discard what was known of one snapshot that is gone."""
         self._known = [each for each in self._known if each.id != about.id]
         self._bound.pop(about.inode, None)
-        for path in self._folder.glob(f".{about.interval}.*.{about.id}*"):
-            discard(path)
+        for path in self._names.starting_with(f".{about.interval}."):
+            if f".{about.id}" in path.name:
+                discard(path)
 
     def _origin(self, interval: str) -> Path:
         return self._folder / f".{interval}.origin"
@@ -164,7 +166,9 @@ class Register:
 
     def _read_all(self) -> Iterator[About]:
         paths = [
-            (each, path) for each in INTERVALS for path in self._folder.glob(f".{each}.about.*")
+            (each, path)
+            for each in INTERVALS
+            for path in self._names.starting_with(f".{each}.about.")
         ]
         for interval, path in paths:
             if path.name.endswith(".new"):
