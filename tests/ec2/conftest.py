@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import gzip
 import hashlib
 import json
@@ -12,7 +13,8 @@ import signal
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,15 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a FIFO": lambda path: (path.unlink(), os.mkfifo(path)),
     "a link": lambda path: (path.unlink(), path.symlink_to("/etc/hostname")),
 }
+
+
+def is_locked(path: Path) -> bool:
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def content(name: bytes, directory: int, mode: int) -> str:
@@ -155,7 +166,7 @@ class Backup:
             "clock_skew": "0",  # source and backup are on one file system
         }
         options.update(changes)
-        words = [str(EC2 / "efs-backup-fpsync.sh")]
+        words = [str(EC2 / "efs-backup.sh")]
         for name, value in options.items():
             if value is not None:
                 words.append("--" + name.replace("_", "-"))
@@ -174,7 +185,7 @@ class Backup:
         )
 
     def finish(self, process: subprocess.Popen[str]) -> Outcome:
-        _, stderr = process.communicate(timeout=120)
+        _, stderr = process.communicate()
         result = json.loads(self.result.read_text()) if self.result.exists() else {}
         return Outcome(process.returncode, stderr, result)
 
@@ -259,20 +270,42 @@ def check_digests(snapshot: Path, digests: Path) -> None:
 
 
 def end_tree(process: subprocess.Popen[str]) -> None:
-    """SIGKILL for the whole process tree, as when the machine loses its power."""
-    listing = subprocess.run(
-        ["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
-    ).stdout
-    children: dict[int, list[int]] = {}
-    for line in listing.splitlines():
-        pid, parent = map(int, line.split())
-        children.setdefault(parent, []).append(pid)
-    victims = [process.pid]
-    for pid in victims:
-        victims.extend(children.get(pid, []))
-    for pid in victims:
+    """SIGKILL for the whole process tree, as when the machine loses its power.
+
+    All are stopped before: what one of them starts between being found and being killed would go
+    on working, and have the locks.
+    """
+    victims: set[int] = set()
+    while found := tree_of(process.pid) - victims:
+        send(signal.SIGSTOP, found)
+        victims |= found
+    send(signal.SIGKILL, victims)
+    while any(state_of(pid) not in ("", "Z") for pid in victims):
+        time.sleep(0.005)
+
+
+def tree_of(pid: int) -> set[int]:
+    """A process and what it has started, and these have."""
+    found = {pid}
+    for children in Path("/proc", str(pid), "task").glob("*/children"):
+        with contextlib.suppress(OSError):  # gone
+            for child in children.read_text().split():
+                found |= tree_of(int(child))
+    return found
+
+
+def send(number: int, pids: Iterable[int]) -> None:
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
+
+
+def state_of(pid: int) -> str:
+    """As ps shows it; nothing for one that is gone."""
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 EXCHANGE = 2
