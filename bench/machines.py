@@ -25,10 +25,6 @@ class Shared:
     files_by_workers: int
 
     @property
-    def waiting(self) -> float:
-        return self.seconds - self.processor_seconds
-
-    @property
     def setting(self) -> tuple[int, float]:
         return self.files, self.delay_ms
 

@@ -94,21 +94,16 @@ def growth_table(grown: list[Growth]) -> str:
 
 
 def machines_table(samples: Sequence[Shared]) -> str:
-    """Also without the processor, which all of them share here."""
     lines = [
-        "| files | round trip | machines | seconds | times one | of these waiting | times one |"
+        "| files | round trip | machines | seconds | times one | of the processor | by others |"
     ]
     lines.append("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for row in samples:
         alone = [s for s in samples if (s.files, s.delay_ms, s.machines) == (*row.setting, 1)]
-        times = [
-            f"{before / now:.2f}"
-            for one in alone
-            for before, now in ((one.seconds, row.seconds), (one.waiting, row.waiting))
-        ] or ["", ""]
+        times = f"{alone[0].seconds / row.seconds:.2f}" if alone else ""
         lines.append(
-            f"| {row.files:,} | {row.delay_ms:g} ms | {row.machines} | {row.seconds:.0f} "
-            f"| {times[0]} | {row.waiting:.0f} | {times[1]} |"
+            f"| {row.files:,} | {row.delay_ms:g} ms | {row.machines} | {row.seconds:.0f} | {times} "
+            f"| {row.processor_seconds:.0f} | {row.files_by_workers:,} |"
         )
     return "\n".join(lines)
 
