@@ -184,4 +184,5 @@ class Workers:
         for process in self.started.values():
             if process.poll() is None:
                 end_tree(process)
-            process.communicate()
+            if process.stderr and not process.stderr.closed:  # as it is after finish()
+                process.communicate()
