@@ -160,6 +160,7 @@ class Step(StrEnum):
     """
 
     CAPACITY = "capacity"
+    WORKERS = "workers"
     NEWEST = "newest snapshot"
     NOTIFICATION = "notification"
     EVENT = "event"
