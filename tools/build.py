@@ -91,8 +91,9 @@ def write_templates(source: Path, target: Path, placeholders: Mapping[str, str])
 
 def released(template: str) -> str:
     """Without the comments that are for who changes the template, blank lines, what indents lines
-    more than YAML needs, line breaks before an ARN, and blanks in a dashboard: one of more than 51,200 bytes cannot be given
-    to CloudFormation without a bucket. The Mappings stay as they are, which users edit.
+    more than YAML needs, line breaks before an ARN, and blanks in a dashboard: one of more than
+    51,200 bytes cannot be given to CloudFormation without a bucket. The Mappings stay as they are,
+    which users edit.
 
     >>> released("# Why.\\nMappings:\\n  # What.\\n  a: 1\\nResources:\\n  # How.\\n  b: 2\\n")
     'Mappings:\\n  # What.\\n  a: 1\\nResources:\\n b: 2\\n'
