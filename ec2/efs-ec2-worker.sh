@@ -45,8 +45,8 @@ watch_spot() {
 
 # Exit statuses of the engine are no errors of this script.
 copy() {
-  "$HERE/efs-worker.sh" "${TREES[@]}" --workers-queue "$WORKERS_QUEUE" --idle "$IDLE_SECONDS" \
-    --name "$INSTANCE_ID" --log-dir "$LOGS" &
+  "$HERE/efs-worker.sh" "${TREES[@]}" --workers-queue "$WORKERS_QUEUE" --lease "$LEASE_SECONDS" \
+    --idle "$IDLE_SECONDS" --name "$INSTANCE_ID" --log-dir "$LOGS" &
   ENGINE=$!
   watch_spot &
   WATCHER=$!

@@ -64,7 +64,7 @@ PRIVATE_NAMES = {
     "services.cloudformation.handlers": ("_ACTION_HANDLERS",),
     "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_ec2_sg_permissions"),
     "services.ec2": (
-        "_ACTION_MAP", "_security_groups", "_tags", "exec_in_instance_blocking",
+        "_ACTION_MAP", "_lt_data_xml", "_security_groups", "_tags", "exec_in_instance_blocking",
         "instance_is_managed",
     ),
     "services.efs": ("_error", "_file_systems", "_update_file_system"),
@@ -173,7 +173,10 @@ def _decide_and_note(
     enforce: Any, journal: Path, key: str, action: str, service: str, region: str,
     resource_arn: str = "*", service_context: dict[str, Any] | None = None,
 ) -> Any:  # fmt: skip
-    """Adds each decision about a role to the journal, a line of JSON."""
+    """Adds each decision about a role to the journal, a line of JSON. Who may do something to one
+    message may do so to a batch."""
+    if service == "sqs":
+        action = action.removesuffix("Batch")
     denied = enforce(key, action, service, region, resource_arn, service_context)
     session = _ministack("services.sts")._sessions.get(key)
     if session and ":assumed-role/" in session["Arn"]:
@@ -425,13 +428,22 @@ def _hook_refusals() -> None:
     actions["DescribeStacks"] = partial(refusals.ascii_only, actions["DescribeStacks"])
 
 
-# EC2: every instance type and every image of ministack has Intel's architecture.
+# EC2: every instance type and every image of ministack has Intel's architecture, and a launch
+# template does not tell whether it asks for Spot Instances.
 
 
 def _hook_instance_types() -> None:
-    actions = _ministack("services.ec2")._ACTION_MAP
+    ec2 = _ministack("services.ec2")
+    ec2._lt_data_xml = partial(_with_market, ec2._lt_data_xml)
+    actions = ec2._ACTION_MAP
     actions["DescribeInstanceTypes"] = partial(_describe, actions["DescribeInstanceTypes"])
     _ministack("services.ssm")._PUBLIC_AMI_PARAMETERS[GRAVITON_IMAGE] = "ami-0c2023a1b2c3d4e60"
+
+
+def _with_market(render: Callable[[Record], str], data: Record) -> str:
+    kind = data.get("InstanceMarketOptions", {}).get("MarketType")
+    market = f"<marketType>{kind}</marketType>" if kind else ""
+    return f"{render(data)}<instanceMarketOptions>{market}</instanceMarketOptions>"
 
 
 def _describe(describe: Any, parameters: Record) -> Any:
@@ -476,9 +488,10 @@ def _answer_lifecycle_action(
     return service._xml(200, f"{action}Response", f"<{action}Result/>")
 
 
-def _answer_termination(service: Any, end: Callable[[str], None], parameters: Record) -> Any:
+def _answer_termination(service: Any, end: Callable[[str, bool], None], parameters: Record) -> Any:
+    decrement = service._p(parameters, "ShouldDecrementDesiredCapacity") == "true"
     try:
-        end(service._p(parameters, "InstanceId"))
+        end(service._p(parameters, "InstanceId"), decrement)
     except ValidationError as error:
         return service._error("ValidationError", str(error))
     return service._xml(200, f"{TERMINATE}Response", f"<{TERMINATE}Result/>")

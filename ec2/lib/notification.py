@@ -37,6 +37,18 @@ def write(path: Path, found: dict[str, Any]) -> None:
     path.write_text(document(whole), encoding="utf-8")
 
 
+def by_workers(found: Any) -> dict[str, Any]:
+    """What other machines have copied, as an engine's result says: how many there were, and a line
+    for each. Nothing if there were none."""
+    workers = found if isinstance(found, dict) else {}
+    lines = [
+        f"{name}: {done['lists']} list(s), {done['files']} file(s), {done['bytes']} bytes"
+        for name, done in sorted(workers.items())
+        if isinstance(done, dict) and {"lists", "files", "bytes"} <= done.keys()
+    ]
+    return {"NumberOfWorkers": len(lines), "Workers": lines} if lines else {}
+
+
 def read(path: Path) -> Any:
     """What a JSON file holds; None if it is missing, cut off, or no JSON at all."""
     try:

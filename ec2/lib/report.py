@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from limits import clean, count, fitted, shortened
-from notification import MOUNT, argument, console_link, read, write
+from notification import MOUNT, argument, by_workers, console_link, read, write
 
 SUCCESS = "The EFS was backed up successfully"
 PARTIAL = "The EFS was backed up, but {failed} file(s) could not be copied"
@@ -115,6 +115,7 @@ def known(found: Any) -> dict[str, Any]:
         value = found.get(key)
         if isinstance(value, int) and 0 <= value < LARGEST_NUMBER:
             result[key] = int(value)
+    result["workers"] = found.get("workers")
     phases = found.get("phases")
     result["phases"] = {
         name: {moment: str(times.get(moment, "")) for moment in ("start", "stop")}
@@ -185,6 +186,7 @@ def attributes(
     counts.update(TESTED if "restore test" in phases else {})
     counts.update(EXCLUDED if result.get("number_of_files_excluded") else {})
     found.update({name: result[key] for key, name in counts.items() if key in result})
+    found.update(by_workers(result.get("workers")))
     for phase, name in PHASES.items():
         if phase in phases:
             found[f"{name}StartTime"] = phases[phase]["start"]

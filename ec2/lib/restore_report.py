@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.command import text
-from notification import MOUNT, console_link, write
+from notification import MOUNT, by_workers, console_link, write
 
 TARGET_MOUNT = "/mnt/target"
 REFUSED, STOPPED = 2, 3  # exit statuses of the engine
@@ -345,6 +345,7 @@ def notification(run: Run, start: str, stop: str, logs: str) -> dict[str, Any]:
     }
     if run.outcome not in ("refused", "not started"):
         found.update({name: result[key] for key, name in COUNTS.items() if key in result})
+        found.update(by_workers(result.get("workers")))
     found["Snapshot"] = run.snapshot
     found["LeftAlone"] = shortened(result.get("excluded", []))
     for key, name in PLACES.items():

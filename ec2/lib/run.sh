@@ -2,6 +2,8 @@
 # The steps that backups and restores have in common. The calling script sets TASK to what it does,
 # and starts with FAILURE='' REPORT_OPTIONS=().
 
+LEASE_SECONDS=${LEASE_SECONDS:-60}
+
 identify() {
   configure_aws
   INSTANCE_ID=$(imds meta-data/instance-id)
@@ -19,7 +21,7 @@ worker_options() {
   WORKER_OPTIONS=()
   # shellcheck disable=SC2034 # for the calling script
   [[ -z $WORKERS_QUEUE ]] || WORKER_OPTIONS=(--workers-queue "$WORKERS_QUEUE" --workers-group "$WORKERS_GROUP"
-    --workers "$WORKERS" --workers-worth "${WORKERS_WORTH:-300}")
+    --workers "$WORKERS" --workers-worth "${WORKERS_WORTH:-300}" --lease "$LEASE_SECONDS")
 }
 
 # The engine has done so, unless it was killed.

@@ -32,6 +32,7 @@ SHOWN = (
     "NumberOfFilesTransferred",
     "TotalTransferredFileSize",
     "NumberOfFilesFailed",
+    "NumberOfWorkers",
     "Progress",
 )
 

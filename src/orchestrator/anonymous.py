@@ -32,6 +32,7 @@ SENT = (
     "NumberOfFilesTransferred",
     "TotalFileSize",
     "TotalTransferredFileSize",
+    "NumberOfWorkers",
     "CreateHardlinksStartTime",
     "CreateHardlinksStopTime",
     "RemoveSnapshotStartTime",

@@ -92,6 +92,8 @@ ORDER = (
     "NumberOfFilesCarriedForward",
     "NumberOfFilesExcluded",
     "ExcludedFileSize",
+    "NumberOfWorkers",
+    "Workers",
     "Errors",
     "Warnings",
     "Progress",

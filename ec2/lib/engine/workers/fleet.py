@@ -45,7 +45,7 @@ FEWEST_OFFERS = 20  # lists that wait for a worker, if there is none yet
 TAKERS = 4
 MOST_DELIVERIES = 3  # of one list that nobody finished
 PAUSE = 60  # seconds without offers when the queue refuses one
-SCALE_SECONDS = 15  # between two looks at how many workers are wanted
+SCALE_SECONDS = 5  # between two looks at how many workers are wanted
 # In leases. Another worker gets a list after one; a worker that lives and does not end may hang.
 SILENT, STALE, LONG = 1.5, 10, 10
 
