@@ -107,8 +107,8 @@ class AutoScaling:
             desired, least = member.group["DesiredCapacity"], member.group["MinSize"]
             if desired <= least:
                 raise ValidationError(
-                    f"Currently, desiredSize equals minSize ({least}). Terminating instance without "
-                    "replacement will violate group's min size constraint. Either set "
+                    f"Currently, desiredSize equals minSize ({least}). Terminating instance "
+                    "without replacement will violate group's min size constraint. Either set "
                     "shouldDecrementDesiredCapacity flag to false or lower group's min size."
                 )
             member.group["DesiredCapacity"] = desired - 1
