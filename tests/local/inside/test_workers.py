@@ -32,7 +32,13 @@ def helped(local_account, release_url):
     network = deployment.create_network(local_account)
     source_id = deployment.create_file_system(local_account, network)
     stack = deployment.Deployment.create(
-        local_account, network, source_id, release_url, Retain="1000", Workers="2"
+        local_account,
+        network,
+        source_id,
+        release_url,
+        Retain="1000",
+        Workers="2",
+        HoldOnChangePercent="0",
     )
     return Backups(stack, deployment.Inbox.subscribe(stack))
 
