@@ -582,7 +582,7 @@ def test_the_command_says_what_failed_and_what_to_do(
     attribute("EnableDnsHostnames")(network)
     assert command.main(given(**words)) == 1
     out = capsys.readouterr().out
-    assert "13 ok, 1 failed." in out
+    assert "14 ok, 1 failed." in out
     assert "aws ec2 modify-vpc-attribute" in out
 
 

@@ -230,10 +230,19 @@ def test_the_instance_may_do_nothing_else(template: dict[str, Any]) -> None:
     notes = "/efs-restore-logs/snapshots/${AWS::StackName}-RestoreAutoScalingGroup-*"
     assert note.endswith("${RestoreLogBucket}" + notes)
     rest = {action: resource for action, resource in found if action != "s3:GetObject"}
-    for verb in ("SetDesiredCapacity", "TerminateInstanceInAutoScalingGroup"):
-        are_its_groups(rest.pop(f"autoscaling:{verb}"))
-    for verb in ("ChangeMessageVisibility", "DeleteMessage", "ReceiveMessage", "SendMessage"):
-        assert rest.pop(f"sqs:{verb}") == {"Fn::GetAtt": ["WorkerQueue", "Arn"]}
+    queue, group = rest["sqs:SendMessage"]
+    assert queue == {"Fn::GetAtt": ["WorkerQueue", "Arn"]}
+    assert group["Fn::Sub"].endswith(":autoScalingGroupName/${WorkerGroup}")
+    of_workers = {action for action, resource in rest.items() if resource == [queue, group]}
+    verbs = ("ChangeMessageVisibility", "DeleteMessage", "ReceiveMessage", "SendMessage")
+    of_group = ("SetDesiredCapacity", "TerminateInstanceInAutoScalingGroup")
+    assert of_workers == {
+        *(f"sqs:{verb}" for verb in verbs),
+        *(f"autoscaling:{verb}" for verb in of_group),
+    }
+    rest = {action: resource for action, resource in rest.items() if action not in of_workers}
+    own, _ = (r for action, r in found if action == "autoscaling:SetDesiredCapacity")
+    assert own["Fn::Sub"].endswith("${AWS::StackName}-RestoreAutoScalingGroup-*")
     logs = "arn:${AWS::Partition}:s3:::${RestoreLogBucket}/efs-restore-logs/*"
     assert rest == {
         "s3:PutObject": {"Fn::Sub": logs},
