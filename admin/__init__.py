@@ -1,6 +1,7 @@
-"""What an administrator runs. What it shares with the engine, it imports from there."""
+"""What an administrator runs. What it shares with the account's side, it imports from there."""
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent.parent / "ec2" / "lib"))
+ROOT = Path(__file__).parent.parent
+sys.path += [str(ROOT / "ec2" / "lib"), str(ROOT / "src")]

@@ -29,9 +29,9 @@ from engine.history.members import Member, chosen, unambiguous
 
 from admin.catalogs import catalogs_of
 from admin.command import AdminError, Given, clients, same_stack
-from admin.in_bucket import InBucket
 from admin.program import FORMAT, REGION, Command, Option
 from admin.stack import Stack
+from console_page.in_bucket import InBucket
 
 
 def main(action: str, given: Given) -> int:

@@ -12,10 +12,11 @@ from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import HTTPClientError
+from common.records import Position
 
 from admin.command import AdminError, Clients, Given, clients, same_stack, say
 from admin.program import REGION, Command
-from admin.runs import Active, Position, RunTable, table_of
+from admin.runs import Active, RunTable, table_of
 from admin.stack import Stack
 
 START = {"mode": "backup", "action": "start"}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from engine.history.upkeep import LIST
 
 from admin import listing
 from admin.command import AdminError, Clients
-from admin.in_bucket import InBucket
 from admin.stack import Stack
+from console_page.in_bucket import InBucket
+
+# Of the project, whatever directory this is called from: in another one, others may have put it.
+CACHE = Path(__file__).absolute().parents[1] / ".cache/catalogs"
 
 
 def catalogs_of(connect: Clients, stack: Stack) -> InBucket:
@@ -20,7 +24,7 @@ def catalogs_of(connect: Clients, stack: Stack) -> InBucket:
             " make deploy"
         )
     client = connect("s3")
-    return InBucket(client, bucket, prefix_of(client, bucket, label))
+    return InBucket(client, bucket, prefix_of(client, bucket, label), CACHE)
 
 
 def prefix_of(client: Any, bucket: str, label: str) -> str:

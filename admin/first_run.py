@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from common.records import Run, runs_of
+from common.window import STOP_BEFORE_END
+
 from admin.command import Clients
 from admin.cost import model
 from admin.cost.tables import dollars
-from admin.runs import Run, runs_of, table_of
+from admin.runs import table_of
 from admin.stack import Stack
 
 # Where no run has said how many files there are.
@@ -31,7 +34,7 @@ def said(connect: Clients, stack: Stack) -> Iterator[str]:
     yield f"{stack.name} is of version 1.5, whose modification times have no fractions of seconds."
     yield f"So its next backup copies most files once more: {case.gb:,.1f} GB, {files}."
     yield f"  That takes some {took:,.1f} hours; the window is {window / 60:,.1f} hours"
-    if took * 60 > window - 15:
+    if took * 60 > window - STOP_BEFORE_END.total_seconds() / 60:
         yield "    (a backup that its window ends is continued by the next one)."
     yield f"  It costs some {dollars(first)} if the source has elastic throughput,"
     yield f"  and {dollars(twice)} a month more while snapshots of version 1.5 are kept."

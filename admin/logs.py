@@ -14,13 +14,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from common.records import Run, runs_of
 from rich.filesize import decimal
 
 from admin import listing
 from admin.command import AdminError, Given, clients, printable, same_stack, say
 from admin.program import REGION, Command, Option
 from admin.run_details import chosen
-from admin.runs import Run, runs_of, table_of
+from admin.runs import table_of
 from admin.stack import Stack
 
 # Where each instance that worked on a run has a folder of its own, named by time and run.

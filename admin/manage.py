@@ -22,10 +22,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from common.records import Attributes, runs_of
+
 from admin.backup_now import start
 from admin.command import AdminError, Given, clients, confirmed, same_stack, say
 from admin.program import REGION, YES, Command, Option
-from admin.runs import Attributes, RunTable, runs_of, table_of
+from admin.runs import RunTable, table_of
 from admin.stack import Stack
 
 KEY = {"BackupId": {"S": "requests"}}

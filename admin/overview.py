@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from botocore.exceptions import ClientError
+from common.records import Attributes, Run, newest_complete, runs_of, spoken
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from admin.command import Clients, explained, say
-from admin.runs import STYLES, Attributes, Run, newest_complete, runs_of, spoken, table_of
+from admin.runs import STYLES, table_of
 from admin.stack import Stack
 
 

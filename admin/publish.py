@@ -2,9 +2,10 @@
 
     make publish BUCKET=prefix REGIONS="eu-west-1 us-east-1" VERSION=v2.0.0 [CREATE=yes]
 
-Prints the links that launch stacks from it, and writes them into the README. Parameters of the
-templates that are given, too, are filled into the links. Exit code 1: an error, which is explained;
-all regions were checked before the first upload, and the same command goes on where it ended.
+Prints the links that launch stacks from it, and writes them into the README of a clone. Parameters
+of the templates that are given, too, are filled into the links. Exit code 1: an error, which is
+explained; all regions were checked before the first upload, and the same command goes on where it
+ended.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
-from consoles import quick_create
+from common.consoles import quick_create
 
 from admin.command import AdminError, Clients, Given, clients
 from admin.program import Command, Option
@@ -44,8 +46,9 @@ class Release:
 
     @classmethod
     def built(cls, version: str, bucket_prefix: str) -> Release:
-        """A new one in dist/. Raises AdminError when it cannot be built."""
-        dist = build.ROOT / "dist"
+        """A new one in dist/, or where users have their caches if the program is installed, and
+        not in a clone. Raises AdminError when it cannot be built."""
+        dist = (build.ROOT if is_clone() else cache_directory()) / "dist"
         try:
             build.build(build.version(version), build.bucket(bucket_prefix), dist)
         except (argparse.ArgumentTypeError, build.BuildError, OSError) as error:
@@ -276,7 +279,8 @@ def main(given: Given) -> int:
     version = given.required("VERSION", "v2.0.0")
     parameters = {name: value for name, value in given.items() if name not in COMMAND.takes}
     readme = build.ROOT / "README.md"
-    with_block(readme.read_text(), "")
+    if is_clone():
+        with_block(readme.read_text(), "")
 
     release = Release.built(version, prefix)
     names = [name for kind, _ in TEMPLATES.values() for name in release.template(kind).parameters]
@@ -284,13 +288,25 @@ def main(given: Given) -> int:
     buckets = buckets_of(clients(regions[0]), prefix, regions)
     publish(release, buckets, given.yes("CREATE"))
 
-    readme.write_text(with_block(readme.read_text(), launch_block(release, buckets, parameters)))
+    if is_clone():
+        block = launch_block(release, buckets, parameters)
+        readme.write_text(with_block(readme.read_text(), block))
     for bucket in buckets:
         for kind, (name, stack) in TEMPLATES.items():
             url = launch_url(bucket, release, name, stack, parameters)
             print(f"\n{kind} in {bucket.region}:\n{url}")
-    print(f"\nThe links are in {readme.name}, too.")
+    if is_clone():
+        print(f"\nThe links are in {readme.name}, too.")
     return 0
+
+
+def is_clone() -> bool:
+    """Whether this is a clone of the project, rather than a program that was installed."""
+    return (build.ROOT / "README.md").exists()
+
+
+def cache_directory() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "efs2efs"
 
 
 OPTIONS = (
@@ -302,7 +318,7 @@ OPTIONS = (
 COMMAND = Command(
     "publish",
     main,
-    "build a release, upload it, and write launch links into the README",
+    "build a release, upload it, and write links that launch it",
     OPTIONS,
     stack=False,
     parameters=True,

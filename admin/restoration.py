@@ -10,12 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
+from common.records import spoken
+from common.times import moment
 from rich.console import Console
 from rich.filesize import decimal
 
 from admin import listing
 from admin.command import AdminError, Clients, printable
-from admin.runs import moment, spoken
 from admin.stack import UNUSABLE, Stack
 
 LOGS = "efs-restore-logs/"

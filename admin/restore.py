@@ -20,13 +20,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
+from common.records import Run, runs_of
+from common.statuses import PLANNED, SUCCESS, UNDONE
 from rich.console import Console
 
 from admin.command import AdminError, Clients, Given, clients, confirmed, console, printable
 from admin.program import REGION, YES, Command, Option
 from admin.publish import object_url
 from admin.restoration import Restoration
-from admin.runs import Run, RunTable, runs_of
+from admin.runs import RunTable
 from admin.stack import Stack
 from admin.template import Template
 
@@ -41,7 +43,7 @@ SHORT = {
 """Names for the command line, and the parameters that they stand for."""
 
 TEMPLATE = "efs-to-efs-restore.template"
-GOOD = ("Success", "Planned", "Undone")
+GOOD = (SUCCESS, PLANNED, UNDONE)
 
 WATCHED = (
     REGION,
@@ -142,7 +144,7 @@ def main(given: Given) -> int:
 
 def what_next(request: Request, message: Mapping[str, Any]) -> str:
     """The command after a dry run, or the one that undoes a restore."""
-    if message["Status"] == "Planned":
+    if message["Status"] == PLANNED:
         # The number means another snapshot after the next backup.
         _, _, date = message["Snapshot"].partition(", made ")
         numbers = ("NUMBER", "SNAPSHOT", "BackupNum", "BackupDate", "DRYRUN", "DryRun")
@@ -238,7 +240,7 @@ def made_by(runs: Iterable[Run], parameters: Mapping[str, str]) -> str:
     made = [
         run.stopped
         for run in runs
-        if run.status == "Success"
+        if run.status == SUCCESS
         and run.stopped
         and all(run.attributes.get(name) == parameters[name] for name in names)
     ]

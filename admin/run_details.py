@@ -9,12 +9,13 @@ from decimal import Decimal
 from itertools import takewhile
 from urllib.parse import quote
 
-from consoles import console_host
+from common.consoles import console_host
+from common.records import Run, spoken
+from common.statuses import SUCCESS
 from rich.cells import cell_len
 from rich.console import Console
 
 from admin.command import AdminError, Clients, printable
-from admin.runs import Run, spoken
 from admin.stack import Stack
 
 INDENT = "  "
@@ -117,7 +118,7 @@ def newest_failed(runs: list[Run]) -> Failed | None:
     failed = next((run for run in runs if run.failed), None)
     if failed is None:
         return None
-    well = sum(run.status == "Success" for run in takewhile(lambda run: run is not failed, runs))
+    well = sum(run.status == SUCCESS for run in takewhile(lambda run: run is not failed, runs))
     since = f" ({well} since then ended well)" if well else ""
     return Failed(failed, f"The newest run that did not end well{since}")
 

@@ -7,19 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from common.dynamodb import plain_item
+from common.records import Attributes, Run
+from common.statuses import INCOMPLETE, PARTIAL, RUNNING, SUCCESS
+
 from admin.command import AdminError, Clients
-from admin.records import Attributes as Attributes
-from admin.records import Position as Position
-from admin.records import Run as Run
-from admin.records import moment as moment
-from admin.records import newest_complete as newest_complete
-from admin.records import plain as plain
-from admin.records import runs_of as runs_of
-from admin.records import spoken as spoken
 from admin.stack import Stack
 
 LOCK = "lock"
-STYLES = {"Success": "green", "Running": "cyan", "Partial": "yellow", "Incomplete": "yellow"}
+STYLES = {SUCCESS: "green", RUNNING: "cyan", PARTIAL: "yellow", INCOMPLETE: "yellow"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class RunTable:
 
     def items(self) -> Iterator[Attributes]:
         for page in self.client.get_paginator("scan").paginate(TableName=self.name):
-            yield from map(plain, page["Items"])
+            yield from map(plain_item, page["Items"])
 
     def run(self, backup_id: str) -> Run:
         if (item := self._item(backup_id)) is None:
@@ -58,7 +54,7 @@ class RunTable:
         answer = self.client.get_item(
             TableName=self.name, Key={"BackupId": {"S": key}}, ConsistentRead=True
         )
-        return plain(answer["Item"]) if "Item" in answer else None
+        return plain_item(answer["Item"]) if "Item" in answer else None
 
 
 def table_of(connect: Clients, stack: Stack) -> RunTable:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from itertools import takewhile
 
+from common.records import Attributes, Position, Run, newest_complete, runs_of, spoken
+from common.statuses import PARTIAL, SUCCESS
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -25,17 +27,7 @@ from admin import overview
 from admin.command import AdminError, Given, clients, console, same_stack
 from admin.program import REGION, Command, Option
 from admin.run_details import Links, Whole, chosen, newest_failed
-from admin.runs import (
-    STYLES,
-    Attributes,
-    Position,
-    Run,
-    RunTable,
-    newest_complete,
-    runs_of,
-    spoken,
-    table_of,
-)
+from admin.runs import STYLES, RunTable, table_of
 from admin.stack import Stack
 
 POLL_SECONDS = 5
@@ -101,9 +93,9 @@ def newest_snapshot(items: Iterable[Attributes], runs: Iterable[Run], now: datet
 
 def partial_since(runs: Iterable[Run], now: datetime) -> str:
     """A sentence about a snapshot that is newer than the last complete one; empty if none is."""
-    since = takewhile(lambda run: run.status != "Success", runs)
+    since = takewhile(lambda run: run.status != SUCCESS, runs)
     for run in since:
-        if run.status == "Partial" and (stopped := run.stopped):
+        if run.status == PARTIAL and (stopped := run.stopped):
             count = run.number("NumberOfFilesFailed")
             files = "some files" if count is None else f"{count:,} file(s)"
             age = spoken(now - stopped)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 
+from common.statuses import PLANNED
 from rich.console import Console
 
 from admin.command import Given, confirmed, console
@@ -34,7 +35,7 @@ def main(given: Given) -> int:
     message = request.carry_out(out, "undo")
     if message is None:
         return 0
-    if message["Status"] == "Planned":
+    if message["Status"] == PLANNED:
         again = request.command("undo", "DRYRUN", "DryRun")
         out.print(f"\nTo undo it:  {again}", soft_wrap=True)
     return 0 if message["Status"] in GOOD else 1

@@ -30,7 +30,7 @@ active_run() {
 claim_run() {
   local run values image
   run=$(active_run)
-  [[ $run != None ]] || fail "No backup run is registered in the table $TABLE_NAME; was the group's capacity changed by hand?"
+  [[ $run != None ]] || fail no-run "No backup run is registered in the table $TABLE_NAME; was the group's capacity changed by hand?"
   BACKUP_ID=$run
   RUN_LABEL="$(date -u +%Y%m%d-%H%M%S)-$BACKUP_ID"
   image=$(imds meta-data/ami-id)
@@ -39,7 +39,7 @@ claim_run() {
   aws dynamodb update-item --table-name "$TABLE_NAME" --key "{\"BackupId\": {\"S\": \"$BACKUP_ID\"}}" \
     --update-expression 'SET InstanceId = :instance, AmiId = :image, EC2Logs = :logs' \
     --condition-expression 'BackupStatus = :running' --expression-attribute-values "$values" ||
-    fail "The EFS backup was unsuccessful. The record of the backup $BACKUP_ID in the table $TABLE_NAME cannot be updated, or the backup is over"
+    fail record "The record of the backup $BACKUP_ID in the table $TABLE_NAME cannot be updated, or the backup is over"
   log "backup $BACKUP_ID on instance $INSTANCE_ID"
 }
 
@@ -50,7 +50,7 @@ watch_progress() {
   export AWS_MAX_ATTEMPTS=1
   while sleep "$PROGRESS_SECONDS" && kill -0 "$$"; do # the script's process, not this one
     [[ -e $PROGRESS ]] || continue
-    python3 -B "$HERE/lib/progress_report.py" --progress "$PROGRESS" --table "$TABLE_NAME" \
+    make_report progress --progress "$PROGRESS" --table "$TABLE_NAME" \
       --backup-id "$BACKUP_ID" --instance "$INSTANCE_ID" --request "$STATE/progress-update.json" &&
       aws dynamodb update-item --cli-connect-timeout 5 --cli-read-timeout 5 \
         --cli-input-json "file://$STATE/progress-update.json"
@@ -63,7 +63,7 @@ fetch_requests() {
   REQUESTS=()
   if aws dynamodb get-item --table-name "$TABLE_NAME" --consistent-read --query Item --output json \
     --key '{"BackupId": {"S": "requests"}}' >"$asked"; then
-    python3 -B "$HERE/lib/snapshot_requests.py" --item "$asked" --write "$STATE/requests.json"
+    make_report requests --item "$asked" --write "$STATE/requests.json"
     [[ ! -e $STATE/requests.json ]] || REQUESTS=(--requests "$STATE/requests.json")
   else
     warn 'what was asked of snapshots could not be fetched from the table; the next backup tries again'
@@ -73,7 +73,7 @@ fetch_requests() {
 # What has an answer is not asked for any more. If this fails, the next backup finds it done.
 forget_requests() {
   local request=$STATE/answered.json
-  python3 -B "$HERE/lib/snapshot_requests.py" --result "$RESULT" --table "$TABLE_NAME" --write "$request" || return 0
+  make_report answers --result "$RESULT" --table "$TABLE_NAME" --write "$request" || return 0
   [[ ! -e $request ]] || aws dynamodb update-item --cli-input-json "file://$request" ||
     warn 'what was done to snapshots could not be removed from the requests in the table'
 }
@@ -132,10 +132,9 @@ ship_catalogs() {
 
 write_report() {
   [[ ! -e $STATE/stop ]] || REPORT_OPTIONS+=(--stopped)
-  python3 -B "$HERE/lib/report.py" --result "$RESULT" --exit-status "$ENGINE_STATUS" \
-    --failure "$FAILURE" --table "$TABLE_NAME" \
-    --backup-id "$BACKUP_ID" --instance "$INSTANCE_ID" --logs "s3://$LOG_BUCKET/ec2-logs/$RUN_LABEL/" \
-    --topic "$TOPIC_ARN" "${REPORT_OPTIONS[@]}" --request "$STATE/update.json" --message "$STATE/message.json"
+  make_last_report backup --exit-status "$ENGINE_STATUS" --table "$TABLE_NAME" --backup-id "$BACKUP_ID" \
+    --instance "$INSTANCE_ID" --logs "s3://$LOG_BUCKET/ec2-logs/$RUN_LABEL/" --topic "$TOPIC_ARN" \
+    --request "$STATE/update.json"
 }
 
 # What the record says of status and instance, separated by a tab; None where it says nothing.
@@ -202,14 +201,14 @@ on_exit() {
 }
 
 main() {
-  BACKUP_ID='' INSTANCE_ID='' GROUP='' RUN_LABEL='' WATCHER='' REPLACED='' FAILURE='' REPORT_OPTIONS=() ENGINE_STATUS=0
+  BACKUP_ID='' INSTANCE_ID='' GROUP='' RUN_LABEL='' WATCHER='' REPLACED='' CAUSE='' FAILURE='' REPORT_OPTIONS=() ENGINE_STATUS=0
   export PATH=/usr/local/bin:$PATH
   mkdir -p -- "$STATE" # in memory
   read_config /etc/efs-backup.conf
   trap on_exit EXIT
   identify
   claim_run
-  mkdir -p -- "$LOGS" || fail "The EFS backup was unsuccessful. $LOGS cannot be made; is the disk full?"
+  mkdir -p -- "$LOGS" || fail disk "$LOGS cannot be made; is the disk full?"
   install_programs
   link_without_asking
   mount_for_backup

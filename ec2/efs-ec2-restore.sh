@@ -100,9 +100,8 @@ ship_logs() {
 
 # Prints the status.
 write_report() {
-  python3 -B "$HERE/lib/restore_report.py" --config "$CONFIG" --result "$RESULT" --failure "$FAILURE" \
-    --engine-log "$LOGS/restore.log" --group "$GROUP" --start "$STARTED" \
-    --logs "s3://$LOG_BUCKET/$LOG_PREFIX/" "${REPORT_OPTIONS[@]}" --message "$STATE/message.json"
+  make_last_report restore --config "$CONFIG" --engine-log "$LOGS/restore.log" --group "$GROUP" \
+    --start "$STARTED" --logs "s3://$LOG_BUCKET/$LOG_PREFIX/"
 }
 
 # say MESSAGE WHAT_TO_DO: a notification that needs no report.
@@ -146,7 +145,7 @@ on_exit() {
 }
 
 main() {
-  INSTANCE_ID='' GROUP='' LOG_PREFIX='' NOTE='' WATCHER='' FAILURE='' REPORT_OPTIONS=()
+  INSTANCE_ID='' GROUP='' LOG_PREFIX='' NOTE='' WATCHER='' CAUSE='' FAILURE='' REPORT_OPTIONS=()
   STARTED=$(date -u +%FT%TZ)
   mkdir -p -- "$STATE" "$LOGS"
   export PATH=/usr/local/bin:$PATH

@@ -79,7 +79,7 @@ on_exit() {
 }
 
 main() {
-  INSTANCE_ID='' WATCHER='' FAILURE='' REPORT_OPTIONS=() TREES=() KEPT=efs-backup-log
+  INSTANCE_ID='' WATCHER='' CAUSE='' FAILURE='' REPORT_OPTIONS=() TREES=() KEPT=efs-backup-log
   SOURCE_EFS='' TARGET_EFS='' UNDO_ID=''
   export PATH=/usr/local/bin:$PATH
   read_config /etc/efs-backup.conf

@@ -13,9 +13,9 @@ main() {
   missing=$(missing_programs)
   [[ -n $missing ]] || return 0
   log "installing ${missing//$'\n'/, }"
-  install_packages || fail "could not install ${missing//$'\n'/, }: the package manager failed for $INSTALL_SECONDS seconds, see above"
+  install_packages || fail install "could not install ${missing//$'\n'/, }: the package manager failed for $INSTALL_SECONDS seconds, see above"
   missing=$(missing_programs)
-  [[ -z $missing ]] || fail "could not install ${missing//$'\n'/, }"
+  [[ -z $missing ]] || fail install "could not install ${missing//$'\n'/, }"
 }
 
 main

@@ -21,12 +21,12 @@ parse_arguments() {
       --group) GROUP=$2 ;;
       --instance) INSTANCE=$2 ;;
       --token) TOKEN=$2 ;;
-      *) fail "unknown argument $1" ;;
+      *) fail usage "unknown argument $1" ;;
     esac
     shift 2
   done
   [[ $# == 0 && -n $HOOK && -n $GROUP && -n $INSTANCE && -n $TOKEN ]] ||
-    fail 'usage: ssm.sh --hook NAME --group NAME --instance ID --token TOKEN'
+    fail usage 'ssm.sh --hook NAME --group NAME --instance ID --token TOKEN'
 }
 
 # The group must go on whatever happens here, or the instance would linger until the hook times out.
@@ -59,7 +59,7 @@ stop_backup() {
   if ! reported_within "$DRAIN_SECONDS"; then
     log "the running copies did not finish within $DRAIN_SECONDS seconds; ending them"
     signal_engine
-    reported_within "$REPORT_SECONDS" || fail 'the backup has not reported; its record is left to the orchestrator'
+    reported_within "$REPORT_SECONDS" || fail silence 'the backup has not reported; its record is left to the orchestrator'
   fi
   log 'the backup has reported'
 }

@@ -10,8 +10,10 @@ import re
 import struct
 import subprocess
 import termios
+import time
 import unicodedata
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TextIO
 
 # What may reach a terminal besides text: begin a line anew, clear it, colours.
@@ -68,6 +70,13 @@ def run_on_terminal(
             on_output(output.decode(errors="replace"), process.pid, master)
     os.close(master)
     return process.wait(), output.decode()
+
+
+def interrupt_question(process: int, terminal: int) -> None:
+    """Presses Ctrl-C once the process waits for an answer: just before, nobody would notice."""
+    while "wait_woken" not in Path(f"/proc/{process}/wchan").read_text():
+        time.sleep(0.01)
+    os.write(terminal, b"\x03")
 
 
 def width(text: str) -> int:

@@ -23,8 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOLUTION_NAME = "efs-to-efs-backup"
 LAMBDAS = ("orchestrator", "solution_helper", "ami_info", "restore_watch", "console_page")
-# What a Lambda has beside it of what the instance runs.
-FROM_INSTANCE = {"console_page": ("engine/", "limits.py", "consoles.py")}
+# What a Lambda has beside it of what the instance runs: all have the former.
+COMMON, MORE = "common/", {"console_page": ("engine/",)}
 DASHBOARD = re.compile(r"( DashboardBody: !Sub \|\n {8})(.*\n(?: {8}.*\n)*)")
 VERSION = re.compile(r"v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?", re.ASCII)
 BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,46}[a-z0-9]")
@@ -152,12 +152,11 @@ def lambda_files(package: Path, cache: Path) -> Files:
     requirements = package / "requirements.txt"
     dependencies = files_of(installed(requirements, cache)) if requirements.exists() else {}
     own = files_of(package, f"{package.name}/")
-    wanted = FROM_INSTANCE.get(package.name, ())
-    shared = files_of(package.parents[1] / "ec2/lib") if wanted else {}
-    shared = {name: shared[name] for name in shared if name.startswith(wanted)}
+    shared = files_of(package.parents[1] / "ec2/lib")
+    wanted = (COMMON, *MORE.get(package.name, ()))
     return {
         **dependencies,
-        **shared,
+        **{name: shared[name] for name in shared if name.startswith(wanted)},
         **{name: own[name] for name in own if "/requirements." not in name},
     }
 

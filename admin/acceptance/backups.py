@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from common.records import Run
+from common.statuses import INCOMPLETE, SUCCESS
+
 from admin import listing, logs
 from admin.acceptance.found import Found
 from admin.acceptance.scene import BACKUP, FOLDER, SOURCE, Scene
 from admin.command import AdminError
-from admin.runs import Run
 from admin.stack import Stack
 
 V15 = Path(__file__).with_name("v15.template")
@@ -25,7 +27,7 @@ def backups(scene: Scene) -> Found:
     _ = scene.backup_mounted
     source, snapshot = (scene.tool("digest", p) for p in (SOURCE, f"{BACKUP}/{FOLDER}/daily.0"))
     old = scene.run(f"cat {BACKUP}/{FOLDER}/daily.1/docs/file")
-    good = first.status == second.status == "Success" and source == snapshot
+    good = first.status == second.status == SUCCESS and source == snapshot
     return Found(
         good and old == "as backed up",
         f"{first.status}, {second.status}; source {source}; daily.0 {snapshot}; in daily.1 {old!r}",
@@ -45,13 +47,13 @@ def stopped(scene: Scene) -> Found:
         found = (o["Key"] for o in listing.objects(scene.client("s3"), bucket, logs.STOPS))
         return next((key for key in found if instance in key.split("/")), "")
 
-    if ended.status == "Success":
+    if ended.status == SUCCESS:
         return Found(None, "the run was over before it could be stopped", f"the run {run}")
     try:
         key = scene.until("the output of the command", 5, log)
     except AdminError as error:
         return Found(False, f"{ended.status}; {error}", f"s3://{bucket}/{logs.STOPS}")
-    return Found(ended.status == "Incomplete", f"{ended.status}; {key}", f"s3://{bucket}/{key}")
+    return Found(ended.status == INCOMPLETE, f"{ended.status}; {key}", f"s3://{bucket}/{key}")
 
 
 def replaced(scene: Scene) -> Found:
@@ -72,7 +74,7 @@ def replaced(scene: Scene) -> Found:
     took = (ended.stopped or killed) - killed
     scene.killed = ended
     return Found(
-        ended.status == "Success" and second != "",
+        ended.status == SUCCESS and second != "",
         f"{ended.status}; {first} was terminated, {second} ended the run after {took}",
         f"the run {run}",
     )
@@ -93,7 +95,7 @@ def lock(scene: Scene) -> Found:
     proof = f"the logs of the run {scene.killed.backup_id} in s3://{bucket}/"
     if not lines:
         return Found(True, "the lock was free when the second instance came", proof)
-    return Found(scene.killed.status == "Success", " | ".join(lines), proof)
+    return Found(scene.killed.status == SUCCESS, " | ".join(lines), proof)
 
 
 def of_lock(bucket: logs.Bucket, run: Run) -> Iterator[str]:
@@ -125,7 +127,7 @@ def upgraded(scene: Scene) -> Found:
     run = scene.runs_of(new).back_up()
     after, newest = (scene.tool("digest", f"{place}/{FOLDER}/daily.{n}") for n in (1, 0))
     kept = all(same(old, new, output) for output in ("BackupEFS", "LogBucket", "SNSTopic"))
-    good = run.status == "Success" and before == after == newest and kept
+    good = run.status == SUCCESS and before == after == newest and kept
     return Found(
         good,
         f"{new.status}; {run.status}; the old snapshot {before}, now daily.1 {after}, daily.0"

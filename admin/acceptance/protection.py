@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
+from common.statuses import SUCCESS
 
 from admin.acceptance.found import Found
 from admin.acceptance.scene import BACKUP, FOLDER, CommandFailed, Scene
@@ -55,7 +56,7 @@ def protection(scene: Scene) -> Found:
     run = scene.runs.back_up()
     good = before and after.endswith("cannot write") and "daily.0" in seen
     return Found(
-        good and run.status == "Success",
+        good and run.status == SUCCESS,
         f"before, it {'could' if before else 'could not'}; {after}; it reads {seen.split()};"
         f" the backup: {run.status}",
         f"the run {run.backup_id}; file system {scene.stack.outputs['BackupEFS']}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from botocore.exceptions import ClientError
+from common.statuses import SUCCESS, UNDONE
 
 from admin.acceptance.found import Found
 from admin.acceptance.scene import SOURCE, Scene
@@ -24,7 +25,7 @@ def restores(scene: Scene) -> Found:
     messages.append(scene.restore(UndoId=messages[-1].get("RestoreId", "")))
     back = scene.run(f"cat {SOURCE}/new")
     statuses = [message["Status"] for message in messages]
-    good = statuses == ["Success", "Success", "Success", "Undone"] and bool(one) and back == "new"
+    good = statuses == [SUCCESS, SUCCESS, SUCCESS, UNDONE] and bool(one) and back == "new"
     return Found(
         good and after == before != damaged,
         f"{statuses}; before {before}, damaged {damaged}, restored {after}",
@@ -56,7 +57,7 @@ def replaced(scene: Scene) -> Found:
     message = scene.restore(end_it, SUBDIR="/docs/")
     back = scene.run(f"ls {SOURCE}/docs")
     others = sorted(scene.restorers - {*ended})
-    good = message["Status"] == "Success" and "file" in back
+    good = message["Status"] == SUCCESS and "file" in back
     return Found(
         (good if others else None),
         f"{ended[0]} was terminated; {', '.join(others) or 'no other one was seen'}:"

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from common.records import Run, runs_of
+from common.statuses import SUCCESS
+
 from admin import backup_now
 from admin.acceptance.account import Account
 from admin.command import AdminError
-from admin.runs import Run, RunTable, runs_of
+from admin.runs import RunTable
 from admin.stack import Stack
 
 
@@ -79,7 +82,7 @@ class Runs:
 
     def have_snapshot(self) -> None:
         """Raises AdminError when there is none, and none can be made."""
-        if any(run.status == "Success" for run in runs_of(self.table.items())):
+        if any(run.status == SUCCESS for run in runs_of(self.table.items())):
             return
-        if (run := self.back_up()).status != "Success":
+        if (run := self.back_up()).status != SUCCESS:
             raise AdminError(f"The backup before it: {run.status}: {run.message}")

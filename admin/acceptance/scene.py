@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
+from common.records import Run
+from common.statuses import SUCCESS
 from rich.console import Console
 
 from admin import publish, restore
@@ -20,7 +22,6 @@ from admin.acceptance.account import Account
 from admin.acceptance.runs import Runs
 from admin.command import AdminError, Given
 from admin.restoration import Restoration
-from admin.runs import Run
 from admin.stack import Stack
 
 HERE = Path(__file__).parent
@@ -157,7 +158,7 @@ class Scene:
             return None if found["Status"] in waiting else found
 
         found = self.until("a command on the client", 10, ended)
-        if found["Status"] != "Success":
+        if found["Status"] != SUCCESS:
             raise CommandFailed(found["StandardErrorContent"].strip() or found["Status"])
         return str(found["StandardOutputContent"]).strip()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from common.statuses import SUCCESS
+
 from admin.acceptance.found import Found
 from admin.acceptance.scene import SOURCE, Scene
 from admin.cost.model import load_prices
@@ -49,7 +51,7 @@ def stays_cold(scene: Scene) -> Found:
     scene.account.say("EFS measures once an hour; waiting for that")
     after = scene.until("EFS to measure the backup again", 150, anew)
     return Found(
-        run.status == "Success" and cold(after) >= cold(before),
+        run.status == SUCCESS and cold(after) >= cold(before),
         f"{cold(before):,} bytes were cold; after the next backup ({run.status}) {cold(after):,}",
         f"SizeInBytes of {scene.stack.outputs['BackupEFS']}",
     )
@@ -60,7 +62,7 @@ def first_visit(scene: Scene) -> Found:
     _ = scene.tree
     scene.run(f"[[ -e {SOURCE}/cold ]] || head -c 64M /dev/urandom >{SOURCE}/cold")
     run = scene.runs.back_up()
-    scene.stays = run.status == "Success"
+    scene.stays = run.status == SUCCESS
     return Found(
         None if scene.stays else False,
         f"{run.status}: nothing is cold yet. In a day or two: make acceptance"

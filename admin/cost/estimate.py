@@ -73,7 +73,7 @@ def shown(case: Case, prices: Prices) -> Iterator[Table | str]:
         table.add_row(*(cell.strip("*") for cell in row), style="bold" if "**" in row[0] else "")
     yield table
     yield from remarks
-    yield "An estimate, with list prices (admin/cost/prices.toml). docs/cost.md explains it."
+    yield "An estimate, with list prices (ec2/lib/common/prices.toml). docs/cost.md explains it."
 
 
 def main(given: Given) -> int:

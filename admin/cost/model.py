@@ -6,9 +6,8 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-PRICE_FILE = Path(__file__).with_name("prices.toml")
+from common import PRICES
 
 KIB, GIB = 2**10, 2**30
 DAYS_PER_MONTH = 365 / 12
@@ -300,5 +299,5 @@ def v15(prices: Prices, case: Case) -> Estimate:
 
 
 def load_prices() -> Prices:
-    file = tomllib.loads(PRICE_FILE.read_text())
+    file = tomllib.loads(PRICES.read_text())
     return {key: float(price["usd"]) for key, price in file["prices"].items()}

@@ -8,9 +8,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 
+from common import PRICES
+
 from admin.cost.model import (
     FPSYNC,
-    PRICE_FILE,
     V15,
     WALK,
     Case,
@@ -64,7 +65,7 @@ def engines(prices: Prices, cases: Mapping[str, Case]) -> Rows:
 
 
 def price_list() -> Rows:
-    file = tomllib.loads(PRICE_FILE.read_text())
+    file = tomllib.loads(PRICES.read_text())
     rows = [["Price", "US dollars", "per", "Source"]]
     for price in file["prices"].values():
         rows.append([price["what"], f"{price['usd']:g}", price["unit"], price["source"]])

@@ -32,10 +32,11 @@ log() {
   TZ=UTC printf '%(%FT%TZ)T  %s\n' -1 "$(printable "$*")" >&2 || true
 }
 
-# fail MESSAGE: ends the script; the message is what the user is told.
+# fail CAUSE DETAIL: ends the script. The cause is a word for programs; the detail goes on from what they
+# say of it.
 fail() {
   # shellcheck disable=SC2034 # read by the EXIT path of the calling script
-  FAILURE=${1:0:MESSAGE_LENGTH}
-  log "failed: $1"
+  CAUSE=$1 FAILURE=${2:0:MESSAGE_LENGTH}
+  log "failed: $1: $2"
   exit 1
 }

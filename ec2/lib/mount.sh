@@ -11,16 +11,16 @@ MOUNT_PAUSE=${MOUNT_PAUSE:-15}
 # mount_efs ROLE FILE_SYSTEM PATH MOUNT_POINT OPTIONS
 # ROLE is how messages call it: source, backup or target.
 mount_efs() {
-  local output end=$((SECONDS + MOUNT_SECONDS)) said="The EFS $TASK was unsuccessful. The EC2 instance was unable to find the mount IP OR mount EFS: the $1 file system $2:$3"
+  local output end=$((SECONDS + MOUNT_SECONDS)) tree="the $1 file system $2:$3"
   mkdir -p -- "$4"
   until output=$(try_mount "$2" "$3" "$4" "$5" "$((end - SECONDS))" 2>&1); do
-    log "mounting the $1 file system $2:$3 failed: $output"
-    ((SECONDS < end)) || fail "$said $(mount_cause "$output") ($output)"
+    log "mounting $tree failed: $output"
+    ((SECONDS < end)) || fail mount "$tree $(mount_cause "$output") ($output)"
     sleep "$MOUNT_PAUSE"
   done
   # What must not be written is not left to an option that was overlooked.
-  [[ ,$5, != *,ro,* ]] || read_only "$4" || fail "$said was mounted, but not read-only; nothing was read or written"
-  log "mounted the $1 file system $2:$3"
+  [[ ,$5, != *,ro,* ]] || read_only "$4" || fail mount "$tree was mounted, but not read-only; nothing was read or written"
+  log "mounted $tree"
 }
 
 mount_for_backup() {

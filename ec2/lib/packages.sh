@@ -27,6 +27,6 @@ install_once() {
   elif command -v apt-get >/dev/null; then
     DEBIAN_FRONTEND=noninteractive apt-get -y -q install rsync
   else
-    fail 'neither dnf nor apt-get is here to install rsync'
+    fail install 'neither dnf nor apt-get is here to install rsync'
   fi
 }

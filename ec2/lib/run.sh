@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The steps that backups and restores have in common. The calling script sets TASK to what it does,
-# and starts with FAILURE='' REPORT_OPTIONS=().
+# and starts with CAUSE='' FAILURE='' REPORT_OPTIONS=().
 
 LEASE_SECONDS=${LEASE_SECONDS:-60}
 
@@ -13,7 +13,7 @@ identify() {
 
 install_programs() {
   "$HERE/install.sh" ||
-    fail "The EFS $TASK was unsuccessful. The programs that a $TASK needs could not be installed; see the logs"
+    fail install "The programs that a $TASK needs could not be installed; see the logs"
 }
 
 # Sets WORKER_OPTIONS to what tells the engine of the machines that may help.
@@ -32,8 +32,19 @@ end_workers() {
 # explain EXIT_STATUS: a script that did not end through `fail` has to say something, too.
 explain() {
   if (($1)) && [[ -z $FAILURE ]]; then
-    FAILURE="The EFS $TASK was unsuccessful. $0 ended with exit status $1; see the logs"
+    CAUSE=script FAILURE="$0 ended with exit status $1; see the logs"
   fi
+}
+
+# make_report TASK OPTIONS...
+make_report() {
+  PYTHONPATH=$HERE/lib python3 -B -m report "$@"
+}
+
+# make_last_report TASK OPTIONS...: of how the run ended, in words for people, too.
+make_last_report() {
+  make_report "$@" --result "$RESULT" --cause "$CAUSE" --failure "$FAILURE" "${REPORT_OPTIONS[@]}" \
+    --message "$STATE/message.json"
 }
 
 warn() { # message: a part of the report

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import boto3
+from common.patience import once_allowed
 from crhelper import CfnResource
 
 from ami_info.image import newest_image
-from ami_info.patience import once_allowed
 
 helper = CfnResource(log_level="INFO", sleep_on_delete=0)
 

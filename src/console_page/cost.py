@@ -6,10 +6,10 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from console_page.records import Run
+from common import PRICES
+from common.records import Run
 
 GIB = 2**30
 MONTH = timedelta(days=365 / 12)
@@ -33,7 +33,7 @@ class Cost(NamedTuple):
 
 @cache
 def price_list() -> Mapping[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("prices.toml").read_text())
+    return tomllib.loads(PRICES.read_text())
 
 
 def monthly(file_system: Mapping[str, Any] | None, runs: Iterable[Run], now: datetime) -> Cost:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 from xml.etree.ElementTree import Element, tostring
 
-from limits import clean, shortened
+from common.limits import clean, shortened
 
 LONGEST = 2_000  # bytes of a text
 

@@ -1,5 +1,4 @@
-"""The catalogs of a stack's snapshots, brought here from the log bucket once. admin/ has this by a
-symbolic link."""
+"""The catalogs of a stack's snapshots, brought here from the log bucket once."""
 
 from __future__ import annotations
 
@@ -17,8 +16,6 @@ from engine.command.outcome import Refused
 from engine.history.members import Member, from_json
 from engine.history.upkeep import LIST, catalog_key, changes_key
 
-# Of the project, whatever directory this is called from: in another one, others may have put it.
-CACHE = Path(__file__).absolute().parents[1] / ".cache/catalogs"
 NEW_SECONDS = 3600
 
 
@@ -31,7 +28,7 @@ class InBucket:
         client: Any,
         bucket: str,
         prefix: str,
-        cache: Path | None = None,
+        cache: Path,
         most_bytes: float = math.inf,
     ) -> None:
         """most_bytes: how much one question may bring here; more is refused."""
@@ -39,7 +36,7 @@ class InBucket:
         self._bucket = bucket
         self._prefix = prefix
         own = hashlib.sha256(f"{bucket}/{prefix}".encode()).hexdigest()[:32]
-        self._cache = (cache or CACHE) / own
+        self._cache = cache / own
         self._room = most_bytes
         self._sizes: dict[str, int] = {}
         self._tags = dict(self._listed())

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from common.dynamodb import plain_item
+from common.records import Attributes, Run, newest_complete, runs_of
 from engine.command.outcome import EngineError
 from engine.history.members import Member
 
 from console_page.in_bucket import InBucket
-from console_page.records import Attributes, Run, newest_complete, plain, runs_of
 from console_page.settings import Settings
 
 REQUESTS = "requests"
@@ -102,6 +103,6 @@ def scanned(client: Any, table: str) -> list[Attributes]:
         ProjectionExpression=", ".join((*names, "#time", "#run")),
         ExpressionAttributeNames={**names, "#time": "Time", "#run": "Run"},
     )
-    found = [plain(item) for page in pages for item in page["Items"]]
+    found = [plain_item(item) for page in pages for item in page["Items"]]
     asked = client.get_item(TableName=table, Key={"BackupId": {"S": REQUESTS}})
-    return [*found, *([plain(asked["Item"])] if "Item" in asked else [])]
+    return [*found, *([plain_item(asked["Item"])] if "Item" in asked else [])]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from consoles import quick_create
+from common.consoles import quick_create
 from engine.history.members import Member, unambiguous
 
 from console_page.settings import Settings

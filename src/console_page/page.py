@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from common.records import Position, Run, spoken
+from common.statuses import INCOMPLETE, PARTIAL, RUNNING, SUCCESS
 from engine.history import shown
 from engine.history.members import Member, unambiguous
 
@@ -15,13 +17,12 @@ from console_page.cost import monthly
 from console_page.html import Content, button, style, tag
 from console_page.known import Known
 from console_page.links import Restore
-from console_page.records import Position, Run, spoken
 from console_page.settings import Settings
 from console_page.style import CSS
 
 RUNS = 10
 NARROW = 1000  # pixels, below which a row is a block
-KINDS = {"Success": "good", "Running": "busy", "Partial": "fair", "Incomplete": "fair"}
+KINDS = {SUCCESS: "good", RUNNING: "busy", PARTIAL: "fair", INCOMPLETE: "fair"}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from orchestrator.limits import fitted
+from common.limits import fitted
+
 from orchestrator.record import Record
 from orchestrator.settings import Settings
 

@@ -12,6 +12,8 @@ from uuid import uuid4
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from common.dynamodb import tagged
+from common.statuses import RUNNING
 
 from orchestrator.actions import (
     Action,
@@ -47,7 +49,6 @@ from orchestrator.record import (
     LOCK_KEY,
     NEWEST_KEY,
     REQUESTS_KEY,
-    RUNNING,
     SCALE_IN_KEY,
     UNDONE,
     UNFINISHED_KEY,
@@ -57,7 +58,6 @@ from orchestrator.record import (
     Record,
     Step,
     Value,
-    to_dynamodb,
     unfinished_from_item,
 )
 from orchestrator.schedules import Schedules
@@ -363,7 +363,7 @@ class Account:
             Key={KEY: {"S": REQUESTS_KEY}},
             UpdateExpression="SET #key = :request",
             ExpressionAttributeNames={"#key": ask.key},
-            ExpressionAttributeValues={":request": to_dynamodb(request)},
+            ExpressionAttributeValues={":request": tagged(request)},
         )
 
     def _release_lock(self, run: str) -> None:

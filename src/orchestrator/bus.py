@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
+from common.limits import document
 
 from orchestrator.actions import Announce
-from orchestrator.limits import document
 
 SOURCE = "efs-backup"
 # An entry has 262,144 bytes at most, its names among them.

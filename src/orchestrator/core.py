@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from common.statuses import SUCCESS
+from common.times import timestamp
+from common.window import STOP_BEFORE_END
+
 from orchestrator import messages, telling
 from orchestrator.actions import (
     Action,
@@ -45,19 +49,9 @@ from orchestrator.events import (
     Terminated,
     Terminating,
 )
-from orchestrator.record import (
-    SUCCESS,
-    Hook,
-    Lock,
-    NewestSnapshot,
-    Record,
-    Step,
-    Unfinished,
-    timestamp,
-)
+from orchestrator.record import Hook, Lock, NewestSnapshot, Record, Step, Unfinished
 from orchestrator.settings import Settings
 
-STOP_BEFORE_END = timedelta(minutes=15)
 # EventBridge may deliver one tick of a rule twice, seconds apart and with two request ids.
 SAME_TICK = timedelta(minutes=1)
 # So long, after its report, an instance takes at most to set its group's capacity to 0.

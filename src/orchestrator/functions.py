@@ -7,10 +7,10 @@ from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
+from common.limits import clean, document, from_bytes, shortened
 
 from orchestrator import telling
 from orchestrator.actions import CallFunction, WorldChanged
-from orchestrator.limits import clean, document, from_bytes, shortened
 from orchestrator.record import DONE, KEY, LOCK_KEY, Hook, Lock, Record, Value
 from orchestrator.settings import Settings
 

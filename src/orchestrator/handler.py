@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+from common.limits import shortened
 
 from orchestrator import events
 from orchestrator.actions import Action, Attempt, WorldChanged
 from orchestrator.aws import RETRIES, Account
 from orchestrator.core import Decision, decide
-from orchestrator.limits import shortened
 from orchestrator.observer import BRIEFLY, Observer
 from orchestrator.settings import Settings
 

@@ -4,25 +4,24 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
-from orchestrator.actions import Notify
-from orchestrator.consoles import console_host
-from orchestrator.limits import SNS_SUBJECT_LENGTH, document
-from orchestrator.record import (
+from common import statuses
+from common.consoles import console_host
+from common.limits import SNS_SUBJECT_LENGTH, document
+from common.statuses import (
     FPSYNC_FAILED,
-    INCOMPLETE,
+    MOUNT,
     PARTIAL,
     REFUSED,
     RUNNING,
-    SUCCESS,
-    UNDONE,
+    SAID,
     UNKNOWN,
     UNSUCCESSFUL,
-    Hook,
-    Lock,
-    Record,
-    Value,
-    timestamp,
+    UNTOUCHED,
 )
+from common.times import timestamp
+
+from orchestrator.actions import Notify
+from orchestrator.record import UNDONE, Hook, Lock, Record, Value
 from orchestrator.settings import Settings
 
 KEEP_RECORD = timedelta(days=90)
@@ -30,28 +29,19 @@ NOT_REPORTED = (
     "The SSM script could not update the DynamoDB table with backup status, "
     "please check the logs in the S3 bucket for the details."
 )
+# For records in which the instance did not say it: it knows more.
 OUTCOME = {
-    SUCCESS: "The EFS was backed up successfully",
+    **SAID,
     PARTIAL: "The EFS was backed up, but some files could not be copied",
-    INCOMPLETE: "The EFS backup was incomplete. Either backup window expired before full backup "
-    "or fpsync process was not completed.",
-    UNSUCCESSFUL: "The EFS backup was unsuccessful. "
-    "The EC2 instance was unable to find the mount IP OR mount EFS",
-    FPSYNC_FAILED: "fpsync process in backup script failed or did not start",
+    UNSUCCESSFUL: f"{SAID[UNSUCCESSFUL]} {MOUNT}",
     UNKNOWN: NOT_REPORTED,
 }
-
-# For records in which the instance did not say it: it knows more.
 WHAT_TO_DO = {
-    SUCCESS: "Nothing.",
-    PARTIAL: "See Errors: they name what could not be copied, and whether the snapshot has it as "
-    "the one before had it. Put right what they name; the next backup tries again.",
-    INCOMPLETE: "Nothing if there was much to copy: the next backup continues with what is left. "
-    "If it happens again, use a longer backup window or a larger instance.",
+    **statuses.WHAT_TO_DO,
     UNSUCCESSFUL: "See the logs, put right what they name, and start a backup or wait for the next "
-    "one. The snapshots that exist were not touched.",
+    f"one. {UNTOUCHED}",
     FPSYNC_FAILED: "See rsync.log in the log bucket under efs-backup-log, then start a backup or "
-    "wait for the next one. The snapshots that exist were not touched.",
+    f"wait for the next one. {UNTOUCHED}",
 }
 LOOK_FURTHER = (
     "See the logs. If this run left none, its instance ended early or could not reach S3 and "
@@ -132,7 +122,7 @@ def closed(record: Record, instance_seen: bool, settings: Settings, now: datetim
             REFUSED,
             f"The EFS backup was not started: the function to call before it {why}.",
             f"See the logs of the function {settings.functions.get(Hook.BEFORE, '')}, and start a "
-            "backup or wait for the next one. The snapshots that exist were not touched.",
+            f"backup or wait for the next one. {UNTOUCHED}",
             now,
         )
     if instance_seen:

@@ -7,6 +7,7 @@ from typing import Any, assert_never
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from common.dynamodb import tagged
 
 from orchestrator import anonymous
 from orchestrator.actions import (
@@ -17,7 +18,7 @@ from orchestrator.actions import (
     SendAnonymousMetric,
 )
 from orchestrator.bus import EventBus
-from orchestrator.record import KEY, Record, Value, to_dynamodb
+from orchestrator.record import KEY, Record, Value
 from orchestrator.settings import Settings
 
 NAMESPACE = "EFSBackup"
@@ -142,7 +143,7 @@ class Observer:
             Key={KEY: {"S": run}},
             UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in found),
             ConditionExpression=f"attribute_exists({KEY})",
-            ExpressionAttributeValues={f":{name}": to_dynamodb(found[name]) for name in found},
+            ExpressionAttributeValues={f":{name}": tagged(found[name]) for name in found},
         )
 
     def _publish(self, metrics: PublishMetrics) -> None:

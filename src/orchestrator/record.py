@@ -6,21 +6,16 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from common.dynamodb import plain_item, tagged_item
+from common.statuses import RUNNING, UNKNOWN
+from common.times import moment, timestamp
+
 KEY = "BackupId"
 LOCK_KEY = "lock"
 NEWEST_KEY = "newest-snapshot"
 UNFINISHED_KEY = "unfinished"
 REQUESTS_KEY = "requests"
 SCALE_IN_KEY = "scale-in"
-
-RUNNING = "Running"
-SUCCESS = "Success"
-PARTIAL = "Partial"
-INCOMPLETE = "Incomplete"
-UNSUCCESSFUL = "Unsuccessful"
-FPSYNC_FAILED = "fpsync failed"
-UNKNOWN = "Unknown"
-REFUSED = "Refused"
 
 # The attribute of a record that names the steps of the run's end that are not done yet.
 UNDONE = "Undone"
@@ -33,9 +28,6 @@ Value = str | int | float | list[str] | dict[str, str | int | float]
 Item = dict[str, dict[str, Any]]
 
 
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
-
-
 class Hook(StrEnum):
     """A moment of a run at which a function of the user's is called: the attribute of the record
     that says what came of it."""
@@ -46,11 +38,6 @@ class Hook(StrEnum):
 
 DONE = "done"
 """What the attribute says of a function that answered; of any other it says why not."""
-
-
-def timestamp(moment: datetime) -> str:
-    """The table's way of writing a time: UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime(TIME_FORMAT)
 
 
 @dataclass(frozen=True)
@@ -81,10 +68,7 @@ class Record:
 
     def time(self, name: str) -> datetime | None:
         """The time in this attribute; None if there is none that can be read."""
-        try:
-            return datetime.strptime(str(self.attributes[name]), TIME_FORMAT).replace(tzinfo=UTC)
-        except (KeyError, ValueError):
-            return None
+        return moment(self.attributes.get(name))
 
     def number(self, name: str) -> int | float | None:
         value = self.attributes.get(name)
@@ -111,11 +95,11 @@ class Record:
         return Record({**self.attributes, **dict(zip(CLOSING, end, strict=True))})
 
     def to_item(self) -> Item:
-        return {name: to_dynamodb(value) for name, value in self.attributes.items()}
+        return tagged_item(self.attributes)
 
     @classmethod
     def from_item(cls, item: Item) -> "Record":
-        return cls({name: _from_dynamodb(value) for name, value in item.items()})
+        return cls(plain_item(item))
 
 
 @dataclass(frozen=True)
@@ -176,28 +160,3 @@ def unfinished_from_item(item: Item) -> Unfinished:
     known = frozenset(Step)
     noted = {run: known & set(value.get("SS", ())) for run, value in item.items()}
     return {run: frozenset(map(Step, steps)) for run, steps in noted.items() if steps}
-
-
-def to_dynamodb(value: Value) -> dict[str, Any]:
-    if isinstance(value, list):
-        return {"L": [{"S": line} for line in value]}
-    if isinstance(value, dict):
-        return {"M": {name: to_dynamodb(inner) for name, inner in value.items()}}
-    return {"S": value} if isinstance(value, str) else {"N": str(value)}
-
-
-def _from_dynamodb(value: dict[str, Any]) -> Value:
-    ((kind, raw),) = value.items()
-    if kind == "SS":
-        return sorted(raw)
-    if kind == "L":
-        return [str(_from_dynamodb(line)) for line in raw]
-    if kind == "M":
-        return {name: _plain(_from_dynamodb(inner)) for name, inner in raw.items()}
-    if kind == "N":
-        return int(raw) if raw.lstrip("-").isdigit() else float(raw)
-    return str(raw)
-
-
-def _plain(value: Value) -> str | int | float:
-    return value if isinstance(value, str | int | float) else str(value)

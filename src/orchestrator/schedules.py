@@ -1,11 +1,10 @@
 """The one-shot schedules of a run: its stop and its close."""
 
-import json
 import logging
-from datetime import UTC
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from common.window import once
 
 from orchestrator.actions import Schedule
 from orchestrator.settings import Settings
@@ -27,15 +26,7 @@ class Schedules:
             self._scheduler.create_schedule(
                 Name=_name(schedule.run, schedule.action),
                 GroupName=self._settings.schedule_group,
-                ScheduleExpression=f"at({schedule.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
-                ScheduleExpressionTimezone="UTC",
-                FlexibleTimeWindow={"Mode": "OFF"},
-                ActionAfterCompletion="DELETE",
-                Target={
-                    "Arn": self._function_arn,
-                    "RoleArn": self._settings.scheduler_role_arn,
-                    "Input": json.dumps(event),
-                },
+                **once(schedule.at, self._function_arn, self._settings.scheduler_role_arn, event),
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConflictException":

@@ -6,6 +6,8 @@ that users have called before and after a run get the same.
 
 from collections.abc import Mapping
 
+from common.statuses import REFUSED, SUCCESS
+
 from orchestrator import messages
 from orchestrator.actions import (
     Announce,
@@ -17,7 +19,7 @@ from orchestrator.actions import (
     SendAnonymousMetric,
 )
 from orchestrator.events import Alarm
-from orchestrator.record import REFUSED, SUCCESS, UNDONE, Hook, Lock, Record, Value
+from orchestrator.record import UNDONE, Hook, Lock, Record, Value
 from orchestrator.settings import Settings
 
 STARTED = "EFS Backup Started"

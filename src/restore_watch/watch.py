@@ -7,10 +7,13 @@ import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
+from common.statuses import UNKNOWN
+from common.times import timestamp
+from common.window import once
 
 ENTRY = "restore"
 """There is one restore at a time in a stack, so there is one entry."""
@@ -67,7 +70,7 @@ class Watch:
     def launched(self, group: str, end: datetime) -> str:
         """The window begins with the first instance: one that replaces it gets no other."""
         if self._expect(group, end):
-            return f"an instance was launched; the window is over at {end:%FT%TZ}"
+            return f"an instance was launched; the window is over at {timestamp(end)}"
         return "the window goes on, or the restore has ended already"
 
     def not_launched(self, group: str, end: datetime, why: str) -> str:
@@ -78,7 +81,7 @@ class Watch:
             NO_INSTANCE,
             f"No instance could be launched for the EFS restore yet: {why.rstrip('. ')}.",
             "Put that right. The Auto Scaling group tries again until "
-            f"{end:%FT%TZ}; to give up earlier, delete the restore's stack.",
+            f"{timestamp(end)}; to give up earlier, delete the restore's stack.",
         )
         return "no instance could be launched"
 
@@ -102,7 +105,7 @@ class Watch:
             self._end_workers()
             return "the restore was heard of"
         self._notify(
-            "EFS restore: Unknown",
+            f"EFS restore: {UNKNOWN}",
             "The instance of the EFS restore has ended and has not said how the restore ended.",
             "If you ended it yourself, or deleted its stack, that is why. Otherwise see the logs "
             f"below EC2Logs and the activity history of the Auto Scaling group, and {AGAIN}. "
@@ -118,7 +121,7 @@ class Watch:
         self._scale_in(group)
         self._end_workers()
         self._notify(
-            "EFS restore: Unknown",
+            f"EFS restore: {UNKNOWN}",
             "The EFS restore has not ended within its Restore Window of "
             f"{self.settings.window} minutes, and has not reported. Its instance was ended.",
             "See progress.json below EC2Logs for how far it was. A file system that stops "
@@ -162,19 +165,12 @@ class Watch:
         the restore has reported and is over."""
         if not self._desired(group):
             return False
+        event = {"mode": "restore", "action": "end", "group": group}
         try:
             self._scheduler.create_schedule(
                 Name=ENTRY,
                 GroupName=self.settings.schedule_group,
-                ScheduleExpression=f"at({end.astimezone(UTC):%Y-%m-%dT%H:%M:%S})",
-                ScheduleExpressionTimezone="UTC",
-                FlexibleTimeWindow={"Mode": "OFF"},
-                ActionAfterCompletion="DELETE",
-                Target={
-                    "Arn": self._function_arn,
-                    "RoleArn": self.settings.scheduler_role_arn,
-                    "Input": json.dumps({"mode": "restore", "action": "end", "group": group}),
-                },
+                **once(end, self._function_arn, self.settings.scheduler_role_arn, event),
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConflictException":
@@ -204,7 +200,7 @@ class Watch:
     def _notify(self, subject: str, message: str, what_to_do: str, group: str = "") -> None:
         """Like the notification of the instance. group: for how to start the restore again."""
         body = {
-            "Status": "Unknown",
+            "Status": UNKNOWN,
             "Message": message,
             "WhatToDo": what_to_do,
             **({"StartCommand": self._start_command(group)} if group else {}),

@@ -8,10 +8,10 @@ from typing import Any
 from uuid import uuid4
 
 import boto3
+from common.patience import once_allowed
 from crhelper import CfnResource
 
 from solution_helper import deployment, file_system, metric
-from solution_helper.patience import once_allowed
 from solution_helper.schedule import two_intervals
 
 METRICS_URL = "https://metrics.awssolutionsbuilder.com/generic"

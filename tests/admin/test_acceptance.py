@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from common.records import Run
 from moto import mock_aws
 
 from admin import logs
@@ -23,7 +24,6 @@ from admin.acceptance.kept import KINDS, Kept
 from admin.acceptance.rows import COLD, ROWS, Row, chosen
 from admin.acceptance.runs import Runs
 from admin.command import AdminError, Given
-from admin.runs import Run
 from tests.cloudformation import aws_environment
 from tests.stubs import Checked
 

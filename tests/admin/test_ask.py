@@ -15,7 +15,7 @@ from engine.history.catalog import Totals, Version, escaped, write_catalog, writ
 from engine.history.members import Member, to_json
 from engine.history.upkeep import LIST, catalog_key, changes_key
 
-from admin import ask, catalogs, in_bucket
+from admin import ask, catalogs
 from admin.command import AdminError, Given
 from tests.terminals import Terminal, check_width, drawn
 
@@ -115,7 +115,7 @@ def answer(
     capsys: pytest.CaptureFixture[str],
 ) -> Any:
     """answer(action, NAME=value, …): what is printed."""
-    monkeypatch.setattr(in_bucket, "CACHE", tmp_path / ".cache/catalogs")
+    monkeypatch.setattr(catalogs, "CACHE", tmp_path / ".cache/catalogs")
     monkeypatch.setattr(ask, "clients", lambda region: lambda service: bucket)
     monkeypatch.setattr(ask.Stack, "backup", lambda connect, name: Stack)
 

@@ -9,10 +9,11 @@ import boto3
 import pytest
 from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ReadTimeoutError
+from common.records import Run
 
 from admin import backup_now
 from admin.command import AdminError, Given
-from admin.runs import Active, Run, RunTable
+from admin.runs import Active, RunTable
 from tests.admin.test_status import NOW, RUNNING, SUCCESS
 from tests.cloudformation import aws_environment
 from tests.stubs import Checked

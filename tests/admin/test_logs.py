@@ -8,11 +8,11 @@ from typing import Any
 
 import boto3
 import pytest
+from common.records import Run
 from moto import mock_aws
 
 from admin import logs
 from admin.command import AdminError, Given
-from admin.runs import Run
 from tests.cloudformation import aws_environment
 from tests.stubs import Checked
 

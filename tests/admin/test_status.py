@@ -8,13 +8,14 @@ from typing import Any
 import boto3
 import pytest
 from boto3.dynamodb.types import TypeSerializer
+from common.records import Position, Run, runs_of, spoken
 from moto import mock_aws
 from rich.console import Console
 
 from admin import status
 from admin.command import AdminError, Given
 from admin.run_details import Links
-from admin.runs import Position, Run, RunTable, runs_of, spoken
+from admin.runs import RunTable
 from tests.cloudformation import aws_environment
 
 NOW = datetime(2026, 3, 4, 5, 30, tzinfo=UTC)

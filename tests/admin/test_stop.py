@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from common.records import Run
 
 from admin import stop
 from admin.command import Given
-from admin.runs import Active, Run
+from admin.runs import Active
 from orchestrator import core, events
 from orchestrator.handler import _name as name_of
 from tests.admin.test_status import NOW, RUNNING

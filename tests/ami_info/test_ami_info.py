@@ -142,7 +142,7 @@ class TestYoungRole:
 
     @pytest.fixture
     def naps(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-        from ami_info import patience
+        from common import patience
 
         naps: list[float] = []
         clock = SimpleNamespace(monotonic=lambda: sum(naps), sleep=naps.append)

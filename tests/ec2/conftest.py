@@ -12,7 +12,8 @@ import signal
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,11 @@ BOOKKEEPING = (
 LISTS = ("digests", "sharing", "directories", "catalog", "changes")
 
 Tree = dict[bytes, tuple[object, ...]]
+
+
+def on_instance() -> dict[str, str]:
+    """The environment in which the scripts call Python."""
+    return {**os.environ, "PYTHONPATH": str(EC2 / "lib")}
 
 
 LEVELS = ["d" * 250 + f"{number:03}" for number in range(40)]  # 10,000 bytes
@@ -254,20 +260,42 @@ def check_digests(snapshot: Path, digests: Path) -> None:
 
 
 def end_tree(process: subprocess.Popen[str]) -> None:
-    """SIGKILL for the whole process tree, as when the machine loses its power."""
-    listing = subprocess.run(
-        ["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
-    ).stdout
-    children: dict[int, list[int]] = {}
-    for line in listing.splitlines():
-        pid, parent = map(int, line.split())
-        children.setdefault(parent, []).append(pid)
-    victims = [process.pid]
-    for pid in victims:
-        victims.extend(children.get(pid, []))
-    for pid in victims:
+    """SIGKILL for the whole process tree, as when the machine loses its power.
+
+    All are stopped before: what one of them starts between being found and being killed would go
+    on working, and have the locks.
+    """
+    victims: set[int] = set()
+    while found := tree_of(process.pid) - victims:
+        send(signal.SIGSTOP, found)
+        victims |= found
+    send(signal.SIGKILL, victims)
+    while any(state_of(pid) not in ("", "Z") for pid in victims):
+        time.sleep(0.005)
+
+
+def tree_of(pid: int) -> set[int]:
+    """A process and what it has started, and these have."""
+    found = {pid}
+    for children in Path("/proc", str(pid), "task").glob("*/children"):
+        with contextlib.suppress(OSError):  # gone
+            for child in children.read_text().split():
+                found |= tree_of(int(child))
+    return found
+
+
+def send(number: int, pids: Iterable[int]) -> None:
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
+
+
+def state_of(pid: int) -> str:
+    """As ps shows it; nothing for one that is gone."""
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 EXCHANGE = 2

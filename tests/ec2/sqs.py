@@ -1,4 +1,4 @@
-"""A queue of the emulator's, and workers as processes of their own."""
+"""A queue of the emulator's, what it can refuse, and workers as processes of their own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.exceptions import BotoCoreError
@@ -65,6 +70,58 @@ def emulator(home: Path) -> Iterator[Any]:
         process.wait()
 
 
+class Refusing(BaseHTTPRequestHandler):
+    """Passes on to the emulator what it does not refuse."""
+
+    emulator = ""
+    refusals: dict[str, list[tuple[int, str]]]  # by call, each for one of them, the last for ever
+    refused: list[str]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        call = self.headers["X-Amz-Target"].partition(".")[2]
+        if refusals := self.refusals.get(call):
+            status, code = refusals[0] if len(refusals) == 1 else refusals.pop(0)
+            if status != 200:
+                self.refused.append(call)
+                text = {"__type": f"com.amazonaws.sqs#{code}", "message": f"said of {call}"}
+                self._answer(status, json.dumps(text).encode())
+                return
+        request = urllib.request.Request(self.emulator, body, dict(self.headers))
+        try:
+            with urllib.request.urlopen(request) as answer:
+                self._answer(answer.status, answer.read())
+        except urllib.error.HTTPError as error:
+            self._answer(error.code, error.read())
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def refusing(
+    url: str, refusals: dict[str, list[tuple[int, str]]]
+) -> Iterator[tuple[str, list[str]]]:
+    """Another URL of the queue, at which it refuses some calls; and which it did."""
+    parts = urlsplit(url)
+    emulator = f"{parts.scheme}://{parts.netloc}/"
+    members = {"emulator": emulator, "refusals": refusals, "refused": []}
+    handler = type("Handler", (Refusing,), members)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}{parts.path}", members["refused"]
+        finally:
+            server.shutdown()
+
+
 @dataclass
 class Workers:
     """Those of one backup's directories, and the queue between them and its runs."""
@@ -107,9 +164,14 @@ class Workers:
     def result_of(self, name: str) -> Path:
         return self.backup.home / f"worker.{name}.json"
 
-    def finish(self, name: str) -> tuple[int, str, dict[str, Any]]:
+    def finish(self, name: str, waits_for_pipe: bool = True) -> tuple[int, str, dict[str, Any]]:
+        """waits_for_pipe: until no process of it is left, either."""
         process = self.started[name]
-        _, stderr = process.communicate(timeout=120)
+        if waits_for_pipe:
+            _, stderr = process.communicate(timeout=120)
+        else:
+            process.wait(timeout=120)
+            stderr = ""
         return process.returncode, stderr, json.loads(self.result_of(name).read_text())
 
     def end(self) -> None:

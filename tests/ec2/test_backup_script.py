@@ -214,7 +214,7 @@ def test_a_kernel_that_cannot_be_set_changes_nothing(instance: BackupInstance) -
 @pytest.mark.parametrize(
     ("fails", "settings", "status", "says"),
     [
-        ("mount", {}, "Unsuccessful", "unable to find the mount IP OR mount EFS: the source"),
+        ("mount", {}, "Unsuccessful", "mount EFS: the source file system fs-01234567:/"),
         ("", {"FOLDER_LABEL": "a/b"}, "Unsuccessful", "'a/b' contains '/'"),
         ("", {"RETAIN": "1.5"}, "Unsuccessful", "not '1.5'"),
         ("", {"VERIFY_PERCENT": "1.5"}, "Unsuccessful", "not '1.5'"),
@@ -228,7 +228,7 @@ def test_the_logs_of_a_failure_are_kept(
     instance.boot(fails, **settings)
     assert instance.record["BackupStatus"] == status
     assert says in instance.record["Message"]
-    assert says.partition(": ")[0] in (
+    assert says.rpartition(": ")[2] in (
         (instance.root / "bucket" / instance.record["EC2Logs"].replace("//", "/"))
         .joinpath("cloud-init-output.log")
         .read_text()

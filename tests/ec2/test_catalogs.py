@@ -310,7 +310,7 @@ def test_what_no_run_writes_is_damaged_and_nothing_worse(week: Backup) -> None:
             assert found == expected, name
         with contextlib.suppress(Refused):
             compare(members[3], members[0], members, catalogs)
-        assert len(with_sizes(members, catalogs)) == 4
+        assert len(with_sizes(members, catalogs, set())) == 4
     (week.source / "changing").write_text("again")
     assert week.run().exit_code == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from engine.command.execution import as_engine_error
 
 from .conftest import EC2, Backup
 from .test_interruptions import wait_for
@@ -89,6 +91,11 @@ def test_a_sort_that_finds_no_space_is_said(
     assert (done.exit_code, done.result["cause"]) == (1, "system")
     assert "No space left on device" in done.result["message"]
     assert "Traceback" not in done.stderr
+
+
+def test_what_memory_is_missing_for_is_a_cause_of_its_own() -> None:
+    for error in (MemoryError(), OSError(errno.ENOMEM, "Cannot allocate memory")):
+        assert as_engine_error(error).cause == "memory"
 
 
 def test_an_error_that_nobody_foresaw_has_a_result(

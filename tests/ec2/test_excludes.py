@@ -51,7 +51,7 @@ def test_files_and_directories_are_left_out_and_counted(backup: Backup, source: 
     assert paths(backup.snapshot(0)) == {"kept", "a", "a/kept", "a/cache", "a/cache/4"}
     assert result["number_of_files"] == 3
     assert result["number_of_files_excluded"] == 3  # a directory is one
-    assert result["size_excluded"] == 2 * len("some text")
+    assert result["excluded_file_size"] == 2 * len("some text")
     assert result["warnings"] == []
     for name in ("a", "."):
         assert read_tree(backup.snapshot(0))[name.encode()] == read_tree(source)[name.encode()]
@@ -257,7 +257,7 @@ def test_a_large_file_is_excluded_and_included(backup: Backup, source: Path) -> 
     with (source / "large").open("wb") as file:
         file.truncate(1 << 31)
     result = backup.must_publish(exclude="large").result
-    assert result["size_excluded"] == 1 << 31
+    assert result["excluded_file_size"] == 1 << 31
     assert result["total_transferred_file_size"] < 1000
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from common.limits import clean, count, document, fitted, from_bytes, shortened, size
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from limits import clean, count, document, fitted, from_bytes, shortened, size
-from notification import write
+from report.ended import write
 
 TEXTS = st.text(st.characters(codec=None, exclude_categories=())) | st.text(
     '\\"\x1b\ud800é漢', max_size=60

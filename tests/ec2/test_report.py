@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import EC2
+from .conftest import on_instance
 
 PUBLISHED: dict[str, Any] = {
     "outcome": "published",
@@ -62,10 +62,10 @@ def report(home: Path, result: dict[str, Any] | None, *words: str) -> dict[str, 
         "request": "update.json",
         "message": "message.json",
     }
-    command = [sys.executable, str(EC2 / "lib" / "report.py"), *words]
+    command = [sys.executable, "-m", "report", "backup", *words]
     for name, value in options.items():
         command += [f"--{name}", value]
-    subprocess.run(command, cwd=home, check=True)
+    subprocess.run(command, cwd=home, env=on_instance(), check=True)
     request: dict[str, Any] = json.loads((home / "update.json").read_text())
     return request
 
@@ -126,7 +126,25 @@ def plain(request: dict[str, Any]) -> dict[str, Any]:
             "Unsuccessful",
             "The EFS backup was unsuccessful. another run is working",
         ),
-        (None, ["--failure", "no mount"], "Unsuccessful", "no mount"),
+        (
+            None,
+            ["--cause", "record", "--failure", "no record"],
+            "Unsuccessful",
+            "The EFS backup was unsuccessful. no record",
+        ),
+        (
+            None,
+            ["--cause", "mount", "--failure", "the source file system fs-1:/ does not answer"],
+            "Unsuccessful",
+            "The EFS backup was unsuccessful. The EC2 instance was unable to find the mount IP OR "
+            "mount EFS: the source file system fs-1:/ does not answer",
+        ),
+        (
+            None,
+            ["--cause", "no-run", "--failure", "No backup run is registered"],
+            "Unsuccessful",
+            "No backup run is registered",
+        ),
         (
             None,
             [],
@@ -228,10 +246,10 @@ def test_what_was_restored_for_a_test_is_counted_if_there_was_one(tmp_path: Path
 
 
 def test_what_was_excluded_is_counted(tmp_path: Path) -> None:
-    excluded = {"number_of_files_excluded": 5, "size_excluded": 4096}
+    excluded = {"number_of_files_excluded": 5, "excluded_file_size": 4096}
     found = plain(report(tmp_path, {**PUBLISHED, **excluded}))
     assert (found["NumberOfFilesExcluded"], found["ExcludedFileSize"]) == (5, 4096)
-    nothing = {"number_of_files_excluded": 0, "size_excluded": 0}
+    nothing = {"number_of_files_excluded": 0, "excluded_file_size": 0}
     assert "ExcludedFileSize" not in plain(report(tmp_path, {**PUBLISHED, **nothing}))
 
 
@@ -304,7 +322,7 @@ def test_a_log_that_was_not_uploaded_is_named_whatever_else_there_is(tmp_path: P
             "use a larger one",
         ),
         (
-            {**PUBLISHED, "outcome": "failed", "message": "[Errno 12] Cannot allocate memory"},
+            {**PUBLISHED, "outcome": "failed", "cause": "memory", "message": "[Errno 12] Cannot"},
             [],
             "use a larger one",
         ),
@@ -317,10 +335,10 @@ def test_a_log_that_was_not_uploaded_is_named_whatever_else_there_is(tmp_path: P
         ({**PUBLISHED, "outcome": "refused"}, [], "parameters of the stack"),
         (
             None,
-            ["--failure", "The EC2 instance was unable to find the mount IP OR mount EFS: x"],
+            ["--cause", "mount", "--failure", "x"],
             "mount targets",
         ),
-        (None, ["--failure", "could not be installed"], "See the logs"),
+        (None, ["--cause", "install", "--failure", "could not be installed"], "See the logs"),
         (None, ["--exit-status", "137"], "ran out of memory"),
         (None, ["--exit-status", "1"], "See the logs"),
     ],
@@ -376,10 +394,12 @@ def test_the_whole_notification_of_an_instance_that_cannot_update_its_record(
 def test_progress_is_an_update_of_a_running_record(tmp_path: Path) -> None:
     written = {"phase": "copy", "done": 3, "unit": "parts", "files_linked": 7, "updated": "now"}
     (tmp_path / "progress.json").write_text(json.dumps(written))
-    command = [sys.executable, str(EC2 / "lib" / "progress_report.py")]
+    command = [sys.executable, "-m", "report", "progress"]
     command += ["--progress", "progress.json", "--table", "t", "--backup-id", "b-1"]
     command += ["--instance", "i-1"]
-    subprocess.run([*command, "--request", "update.json"], cwd=tmp_path, check=True)
+    subprocess.run(
+        [*command, "--request", "update.json"], cwd=tmp_path, env=on_instance(), check=True
+    )
     assert json.loads((tmp_path / "update.json").read_text()) == {
         "TableName": "t",
         "Key": {"BackupId": {"S": "b-1"}},
@@ -416,7 +436,7 @@ def test_hostile_file_names_reach_the_record_as_text_in_any_locale(
     failure = os.fsdecode("größe ".encode() + b"\xff\x1b")
     found = plain(report(tmp_path, {**PUBLISHED, "errors": errors}, "--failure", failure))
     assert found["Errors"] == [*errors[:3], r"\x1b[2J\x07\x9b1m", r"\ud800"]
-    assert found["Message"] == r"größe \xff\x1b"
+    assert found["Message"] == r"The EFS backup was unsuccessful. größe \xff\x1b"
     text = (tmp_path / "message.json").read_bytes().decode()
     assert all(c.isprintable() or c == "\n" for c in text)
     assert json.loads(text)["Message"] == found["Message"]
@@ -464,9 +484,11 @@ def test_lists_of_another_kind_keep_no_run_from_being_reported(tmp_path: Path, v
 
 def test_progress_that_is_being_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "progress.json").write_text('{"phase": "co')
-    command = [sys.executable, str(EC2 / "lib" / "progress_report.py"), "--table", "t"]
+    command = [sys.executable, "-m", "report", "progress", "--table", "t"]
     command += ["--progress", "progress.json", "--backup-id", "b-1", "--instance", "i-1"]
-    subprocess.run([*command, "--request", "update.json"], cwd=tmp_path, check=True)
+    subprocess.run(
+        [*command, "--request", "update.json"], cwd=tmp_path, env=on_instance(), check=True
+    )
     assert not (tmp_path / "update.json").exists()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import EC2
+from .conftest import on_instance
 
 SETTINGS = """\
 REGION=eu-west-1
@@ -127,10 +127,12 @@ def report(
         "logs": "s3://logs/efs-restore-logs/x/",
         "message": "message.json",
     }
-    command = [sys.executable, str(EC2 / "lib" / "restore_report.py")]
+    command = [sys.executable, "-m", "report", "restore"]
     for name, value in options.items():
         command += [f"--{name}", value]
-    process = subprocess.run([*command, *words], cwd=home, check=True, capture_output=True)
+    process = subprocess.run(
+        [*command, *words], cwd=home, env=on_instance(), check=True, capture_output=True
+    )
     notification: dict[str, Any] = json.loads((home / "message.json").read_text())
     return process.stdout.decode().strip(), notification
 
@@ -391,7 +393,7 @@ LAUNCH = "delete the restore's stack, and launch the template again"
             id="refused without a result",
         ),
         pytest.param(
-            None, ["--failure", f"The EFS restore was unsuccessful. {MOUNT}: x (timed out)"], None,
+            None, ["--cause", "mount", "--failure", "x (timed out)"], None,
             "Unsuccessful",
             f"The EFS restore was unsuccessful. {MOUNT}: x (timed out). Nothing was changed.",
             "Check mount targets, security groups, DNS and file system policy as the message "
@@ -402,7 +404,8 @@ LAUNCH = "delete the restore's stack, and launch the template again"
         pytest.param(
             None, ["--failure", "The programs could not be installed"], None,
             "Unsuccessful",
-            "The programs could not be installed. Nothing was changed.",
+            "The EFS restore was unsuccessful. The programs could not be installed. Nothing was "
+            "changed.",
             f"See the logs, put right what they name, and {START}.",
             AGAIN,
             id="not started",
@@ -410,10 +413,18 @@ LAUNCH = "delete the restore's stack, and launch the template again"
         pytest.param(
             None, ["--failure", "No identity", "--group", ""], None,
             "Unsuccessful",
-            "No identity. Nothing was changed.",
+            "The EFS restore was unsuccessful. No identity. Nothing was changed.",
             f"See the logs, put right what they name, and {LAUNCH}.",
             {},
             id="not started, and of no known group",
+        ),
+        pytest.param(
+            {**REFUSED, "outcome": "superseded", "cause": "", "message": "by what?"}, [], None,
+            "Unknown",
+            "The EFS restore ended in a way that is not known here: superseded: by what?.",
+            "See the logs: they say how it ended.",
+            NUMBERS,
+            id="unknown",
         ),
         pytest.param(
             None, ["--exit-status", "137"], "2026-01-01T00:00:00Z  x\nMemoryError\n  Logs  /x\n",

@@ -340,7 +340,7 @@ def test_an_instance_ends_when_nobody_can_be_notified(instance: Instance) -> Non
 
 
 def test_a_restore_whose_report_fails_is_notified(instance: Instance) -> None:
-    (instance.root / "ec2/lib/restore_report.py").write_text("raise SystemExit(1)")
+    (instance.root / "ec2/lib/report/restore.py").write_text("raise SystemExit(1)")
     instance.boot()
     assert instance.subjects == ["EFS restore: Unknown"]
     assert instance.message == {

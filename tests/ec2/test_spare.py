@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from engine.snapshots.folder import Run, is_spare_cheaper
+from engine.snapshots.about import Run
+from engine.snapshots.spare import is_spare_cheaper
 
 from .conftest import Backup, read_tree
 

@@ -42,6 +42,10 @@ BACKUP = BackupResult(
     ],
     snapshots=["daily.0 …", "weekly.0 …"],
 )
+WORKERS = {
+    "i-2": {"lists": 1, "files": 1, "bytes": 70},
+    "i-1": {"lists": 12, "files": 11_000, "bytes": 3 << 30},
+}
 WARNINGS = [f"vanished during the backup: 'a file {number}'" for number in range(12)]
 RESTORE = RestoreResult(
     "restored",
@@ -120,6 +124,19 @@ Made daily.0 in 3.2 s: 20,000 files, 3.0 GiB
     daily.8 becomes weekly.0: it is the first of week 2026-W47
 """,
     ),
+    "backup by several machines": (
+        replace(BACKUP, workers=WORKERS, retention=[], expired=[]),
+        """\
+Made daily.0 in 3.2 s: 20,000 files, 3.0 GiB
+  Snapshot  /mnt/backup/efs-backup/daily.0
+  Changed   100 added (6.0 MiB), 20 changed (1.0 MiB), 3 removed (4.0 KiB)
+  Copied    120 files, 7.0 MiB
+  Kept      2 snapshots
+  Workers   2
+    i-1: 11,000 files, 3.0 GiB in 12 lists
+    i-2: 1 file, 70 bytes in 1 list
+""",
+    ),
     "backup with warnings": (
         replace(BACKUP, warnings=WARNINGS, retention=[], expired=[]),
         """\
@@ -191,6 +208,19 @@ Restored daily.0, made 2026-11-27T02:00:11Z, into /mnt/target in 3.2 s
               /mnt/target/.efs-restore-20261127T091502Z-1f0a
   To put it back:
     sudo python3 /mnt/target/.efs-restore-20261127T091502Z-1f0a.undo/undo
+  To delete what is kept for that:
+    sudo rm -rf /mnt/target/.efs-restore-20261127T091502Z-1f0a \\
+      /mnt/target/.efs-restore-20261127T091502Z-1f0a.undo
+""",
+    ),
+    "restore by several machines": (
+        replace(RESTORE, workers=WORKERS, safety_directory="", undo_command="", excluded=[]),
+        """\
+Restored daily.0, made 2026-11-27T02:00:11Z, into /mnt/target in 3.2 s
+  Files    3 created (1.5 KiB), 1,000 kept, 4 compared by content
+  Workers  2
+    i-1: 11,000 files, 3.0 GiB in 12 lists
+    i-2: 1 file, 70 bytes in 1 list
   To delete what is kept for that:
     sudo rm -rf /mnt/target/.efs-restore-20261127T091502Z-1f0a \\
       /mnt/target/.efs-restore-20261127T091502Z-1f0a.undo

@@ -18,7 +18,7 @@ from engine.stage import request as backup_request
 from engine.target import helping as restore_helping
 from engine.target import request as restore_request
 
-from tests.terminals import check_width, drawn, run_on_terminal, seen
+from tests.terminals import check_width, drawn, interrupt_question, run_on_terminal, seen
 
 from .conftest import EC2, Backup
 from .test_interruptions import slow  # noqa: F401
@@ -226,9 +226,9 @@ def test_what_is_found_fits_the_terminal_and_ctrl_c_is_no_answer(backup: Backup)
         check_width(output, columns)
         assert "a file with a name" in output
 
-    def press(output: str, _process: int, terminal: int) -> None:
+    def press(output: str, process: int, terminal: int) -> None:
         if output.endswith("Type yes to go on: "):
-            os.write(terminal, b"\x03")
+            interrupt_question(process, terminal)
 
     command = [str(EC2 / "efs-manage.sh"), "remove", *where, "--snapshot", "daily.1"]
     code, output = run_on_terminal(command, 80, {}, press)

@@ -11,12 +11,17 @@ from pathlib import Path
 import pytest
 from engine.copying.job import Done
 from engine.copying.moving import Mover
+from engine.workers.queue import Queue, QueueError
 from engine.workers.shared import (
     Invitation,
     Malformed,
+    NotOurs,
     Order,
     OtherFormat,
     Outcome,
+    check_marks,
+    check_place,
+    marks_of,
     opened_tree,
     opened_work,
     read_file,
@@ -28,13 +33,18 @@ from .conftest import LEVELS, inside
 
 GROUPS = [[b"./a\nb", b"./\xff\xfe"], [b"./d/\\#012"]]
 DONE = Done([name for group in GROUPS for name in group], 0, "s", "m", {b"\xff\xfe": b"0" * 32})
-ORDER = Order("run", "efs-backup/daily.0", 7, "deep", ["--sparse"], GROUPS)
+MARKS = {"0": [1, 2]}
+ORDER = Order("run", "efs-backup/daily.0", 7, "deep", MARKS, ["--sparse"], GROUPS)
+
+
+def invited(work: str, place: str = "") -> Invitation:
+    return Invitation(work, "run", 7, place, 1)
 
 
 def test_names_of_any_bytes_arrive_as_they_are() -> None:
     assert Order.parse(ORDER.write()) == ORDER
     assert Outcome.parse(Outcome("one", [DONE]).write(), GROUPS) == Outcome("one", [DONE])
-    invitation = Invitation(os.fsdecode(b"\xff/.daily.work"), "run", 7)
+    invitation = invited(os.fsdecode(b"\xff/.daily.work"))
     assert Invitation.parse(invitation.text()) == invitation
 
 
@@ -47,16 +57,25 @@ def without(text: str | bytes, name: str, **other: object) -> str:
 OUTCOME = Outcome("one", [DONE]).write()
 DAMAGED: list[Callable[[], object]] = [
     lambda: Invitation.parse("[" * 100_000),
-    lambda: Invitation.parse(Invitation("a/../b", "run", 1).text()),
-    lambda: Invitation.parse(Invitation("/etc", "run", 1).text()),
-    lambda: Invitation.parse(without(Invitation("a", "run", 1).text(), "number", number="1")),
+    lambda: Invitation.parse(invited("a/../b").text()),
+    lambda: Invitation.parse(invited("/etc").text()),
+    lambda: Invitation.parse(invited("").text()),
+    lambda: Invitation.parse(invited("a\0b").text()),
+    lambda: Invitation.parse(invited("\ud800").text()),
+    lambda: Invitation.parse(invited("a", "..").text()),
+    lambda: Invitation.parse(without(invited("a").text(), "number", number="1")),
     lambda: Order.parse(b""),
+    lambda: Order.parse(ORDER._replace(source="../other").write()),
+    lambda: Order.parse(ORDER._replace(base="/etc").write()),
+    lambda: Order.parse(ORDER._replace(groups=[[b"./a"], [b"./a/../../b"]]).write()),
+    lambda: Order.parse(ORDER._replace(groups=[[b"/etc/passwd"]]).write()),
     lambda: Order.parse(ORDER._replace(options=[1]).write()),  # type: ignore[list-item]
     lambda: Outcome.parse(OUTCOME[:-30], GROUPS),
     lambda: Outcome.parse(OUTCOME, GROUPS[:1]),
     lambda: Outcome.parse(OUTCOME.replace(b"0" * 32, b"x" * 32), GROUPS),
     lambda: Outcome.parse(without(OUTCOME, "done", done=[{"listed": [1]}]).encode(), GROUPS),
     lambda: Outcome.parse(without(OUTCOME, "done", done="all").encode(), GROUPS),
+    lambda: Outcome.parse(OUTCOME.replace(b"\\udcff", b"\\ud800"), GROUPS),
 ]
 
 
@@ -111,9 +130,55 @@ def test_a_snapshot_is_found_by_its_inode(tmp_path: Path) -> None:
     top = os.open(tmp_path, os.O_RDONLY)
     with opened_tree(top, ORDER._replace(inode=inode)) as tree:
         assert os.listdir(tree) == ["x"]
-    with pytest.raises(Malformed), opened_tree(top, ORDER._replace(inode=1)):
+    with pytest.raises(NotOurs), opened_tree(top, ORDER._replace(inode=1)):
         pass
     os.close(top)
+
+
+def test_a_copy_of_the_source_is_not_taken_for_it(tmp_path: Path) -> None:
+    """Top directories of file systems may all have the same inode."""
+    names = [f"./d/{number}".encode() for number in range(5)]
+    for top in ("one", "two"):
+        (tmp_path / top / "d").mkdir(parents=True)
+        for name in names:
+            (tmp_path / top / os.fsdecode(name)).write_text("text")
+            os.utime(tmp_path / top / os.fsdecode(name), (1, 1))
+    one, two = (os.open(tmp_path / top, os.O_RDONLY) for top in ("one", "two"))
+    order = ORDER._replace(marks=marks_of(one, names), groups=[names])
+    assert len(order.marks) == 3
+    for name in names[1:]:
+        (tmp_path / "one" / os.fsdecode(name)).unlink()
+    check_marks(one, order)
+    with pytest.raises(NotOurs):
+        check_marks(two, order)
+    (tmp_path / "one" / os.fsdecode(names[0])).write_text("other")
+    with pytest.raises(NotOurs):
+        check_marks(one, order)
+    os.close(one)
+    os.close(two)
+
+
+def test_another_target_is_not_taken_for_the_run_s(tmp_path: Path) -> None:
+    (tmp_path / "place").mkdir()
+    invitation = invited("place/work", "place")
+    top = os.open(tmp_path, os.O_RDONLY)
+    check_place(top, invitation._replace(inode=(tmp_path / "place").stat().st_ino))
+    for other in (invitation, invitation._replace(place="none")):
+        with pytest.raises(NotOurs):
+            check_place(top, other)
+    os.close(top)
+
+
+def test_a_queue_that_does_not_answer_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shim = tmp_path / "aws"
+    shim.write_text("#!/bin/sh\nexec sleep 1000\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("engine.workers.queue.SECONDS", 0.1)
+    with pytest.raises(QueueError, match="timed out"):
+        Queue("http://127.0.0.1/1/queue").delete("receipt")
 
 
 @pytest.fixture

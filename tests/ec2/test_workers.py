@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -17,10 +18,10 @@ import pytest
 from engine.workers.shared import Invitation
 
 from .conftest import Backup, Outcome, check_digests, end_tree, read_tree
-from .sqs import ENVIRONMENT, Workers, emulator
+from .sqs import ENVIRONMENT, Workers, emulator, refusing
 from .test_backup import hostile_tree
 from .test_history import names_by_inode, new_seed
-from .test_interruptions import slow_rsync, wait_for
+from .test_interruptions import ask_to_stop, slow_rsync, wait_for
 from .test_restore import Restore, visible, visible_groups
 
 pytestmark = pytest.mark.timeout(600)
@@ -199,7 +200,8 @@ def test_a_message_that_is_delivered_twice_at_once(workers: Workers) -> None:
     until(lambda: bool(in_work(backup, "*.list")))
     lists = in_work(backup, "*.list")
     head = json.loads(lists[0].read_bytes().split(b"\n")[0])
-    message = Invitation(f"{backup.label}/{lists[0].parent.name}", head["run"], int(lists[0].stem))
+    work, inode = f"{backup.label}/{lists[0].parent.name}", backup.snapshot(0).parent.stat().st_ino
+    message = Invitation(work, head["run"], int(lists[0].stem), backup.label, inode)
     workers.client.send_message(QueueUrl=workers.url, MessageBody=message.text())
     for name in ("one", "two"):
         workers.start(name, shim)
@@ -213,11 +215,17 @@ def test_a_message_that_is_delivered_twice_at_once(workers: Workers) -> None:
     assert outcome.result["workers"]
 
 
-@pytest.mark.parametrize("fault", ["gone", "purged"])
-def test_without_workers_or_a_queue_one_machine_does_it_all(workers: Workers, fault: str) -> None:
+@pytest.mark.parametrize("fault", ["gone", "purged", "unreachable"])
+def test_without_workers_or_a_queue_one_machine_does_it_all(
+    workers: Workers, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backup = workers.backup
     if fault == "gone":
         workers.client.delete_queue(QueueUrl=workers.url)
+    if fault == "unreachable":
+        workers.url = "http://127.0.0.1:1/1/queue"
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        workers.start("one")
     process = backup.start(held(backup), jobs="1", **workers.options)
     if fault == "purged":
         until(lambda: len(in_work(backup, "*.list")) > 2)
@@ -227,8 +235,143 @@ def test_without_workers_or_a_queue_one_machine_does_it_all(workers: Workers, fa
     is_exact(backup, outcome)
     says = "went on alone for a time, as the queue says"
     assert all(says in line for line in outcome.result["warnings"])
-    assert bool(outcome.result["warnings"]) == (fault == "gone")
+    assert bool(outcome.result["warnings"]) == (fault != "purged")
     assert outcome.result["workers"] == {}
+    if fault == "unreachable":
+        code, stderr, result = workers.finish("one")
+        assert (code, result["cause"]) == (1, "queue"), stderr
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["SendMessageBatch", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibilityBatch"],
+)
+def test_a_right_that_is_missing_costs_no_file(workers: Workers, call: str) -> None:
+    """Messages that cannot be deleted come again and again: the worker ends all the same."""
+    backup = workers.backup
+    with refusing(workers.url, {call: [(403, "AccessDenied")]}) as (workers.url, refused):
+        workers.start("one", idle="5")
+        process = backup.start(held(backup), jobs="1", **workers.options)
+        if call in ("DeleteMessage", "ChangeMessageVisibilityBatch"):
+            until(lambda: bool(in_work(backup, "old/*")))
+        else:
+            until(lambda: bool(refused))
+        go(backup)
+        outcome = backup.finish(process)
+        code, stderr, result = workers.finish("one")
+    is_exact(backup, outcome)
+    assert set(refused) <= {call}
+    is_told = any(f"said of {call}" in line for line in outcome.result["warnings"])
+    assert is_told == (call == "SendMessageBatch")
+    if call == "ReceiveMessage":
+        assert (code, result["cause"]) == (1, "queue"), stderr
+        assert f"said of {call}" in result["message"]
+    else:
+        assert (code, result["outcome"]) == (0, "ended"), stderr
+    if call in ("DeleteMessage", "ChangeMessageVisibilityBatch"):
+        assert outcome.result["workers"]["one"]["lists"] > 0
+
+
+def test_a_queue_that_throttles_is_asked_again(workers: Workers) -> None:
+    backup = workers.backup
+    busy = [(403, "RequestThrottled"), (200, ""), (403, "RequestThrottled"), (200, "")]
+    calls = ("SendMessageBatch", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibilityBatch")
+    with refusing(workers.url, {call: [*busy] for call in calls}) as (workers.url, refused):
+        workers.start("one")
+        process = backup.start(held(backup), jobs="1", **workers.options)
+        until(lambda: len(in_work(backup, "old/*")) > 1)
+        go(backup)
+        outcome = backup.finish(process)
+    is_exact(backup, outcome)
+    assert {"SendMessageBatch", "ReceiveMessage", "DeleteMessage"} <= set(refused)
+    assert outcome.result["warnings"] == []
+    assert outcome.result["workers"]["one"]["lists"] > 1
+
+
+@pytest.mark.parametrize("other", ["source", "target"])
+def test_a_worker_with_other_trees_copies_nothing_and_says_so(workers: Workers, other: str) -> None:
+    """It hands back what it got, and ends; another worker does it, long before a lease ends."""
+    backup = workers.backup
+    elsewhere = backup.home / "elsewhere"
+    if other == "source":
+        shutil.copytree(backup.source, elsewhere)
+    else:
+        elsewhere.mkdir()
+    workers.start("wrong", lease="600", **{other: str(elsewhere)})
+    process = backup.start(held(backup), jobs="1", workers_queue=workers.url, lease="600")
+    code, stderr, result = workers.finish("wrong")
+    assert (code, result["outcome"]) == (1, "failed"), stderr
+    assert f"--{other} {elsewhere}" in result["message"]
+    assert "those of the run?" in result["message"]
+    begun = len(in_work(backup, "old/*"))
+    workers.start("right", lease="600")
+    until(lambda: len(in_work(backup, "old/*")) > begun)
+    go(backup)
+    outcome = backup.finish(process)
+    is_exact(backup, outcome)
+    assert outcome.result["workers"].keys() == {"right"}
+    assert outcome.result["warnings"] == []
+
+
+def test_a_worker_whose_machine_is_taken_away_hands_its_list_back(workers: Workers) -> None:
+    """At once: a lease takes longer than this test may."""
+    backup = workers.backup
+    body = f'touch "{backup.home}/begun"\nexec sleep 1000'
+    workers.start("one", slow_rsync(backup.home / "never", body), jobs="1", lease="3600")
+    process = backup.start(held(backup), jobs="1", workers_queue=workers.url, lease="3600")
+    until((backup.home / "begun").exists)
+    (taken,) = in_work(backup, "*.????????????????")
+    workers.started["one"].terminate()
+    code, stderr, result = workers.finish("one")
+    assert (code, result["outcome"], result["number_of_lists"]) == (0, "ended", 0), stderr
+    workers.start("two", lease="3600")
+    number = taken.name.partition(".")[0]
+    until(
+        lambda: (
+            bool(in_work(backup, f"old/{number}.*"))
+            and not taken.with_name(f"{number}.list").exists()
+        )
+    )
+    go(backup)
+    outcome = backup.finish(process)
+    is_exact(backup, outcome)
+    assert outcome.result["warnings"] == []
+    assert outcome.result["workers"]["two"]["lists"] > 0
+
+
+def test_an_rsync_that_hangs_holds_up_neither_the_run_nor_its_worker(workers: Workers) -> None:
+    """As one that waits for an NFS server, of which a process outlives each signal."""
+    backup = workers.backup
+    end = backup.home / "end"
+    body = f"setsid bash -c 'while [[ ! -e \"{end}\" ]]; do sleep 0.2; done' &\n"
+    body += f'touch "{backup.home}/begun"\nkill -STOP $$'
+    shim = slow_rsync(backup.home / "hangs", body)
+    workers.start("one", shim, jobs="1", lease="2", idle="3")
+    process = backup.start(held(backup), jobs="1", workers_queue=workers.url, lease="2")
+    until((backup.home / "begun").exists)
+    go(backup)
+    outcome = backup.finish(process)
+    is_exact(backup, outcome)
+    assert any("begun by a worker, and not ended" in line for line in outcome.result["warnings"])
+    code, stderr, result = workers.finish("one", waits_for_pipe=False)
+    end.touch()
+    assert (code, result["outcome"]) == (0, "ended"), stderr
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_clocks_that_are_apart_change_nothing(workers: Workers, faults: str, days: int) -> None:
+    backup = workers.backup
+    workers.start("one", {"LD_PRELOAD": faults, "FAULT_CLOCK": str(days * 86400)})
+    process = backup.start(held(backup), jobs="1", **workers.options)
+    until(lambda: len(in_work(backup, "old/*")) > 1)
+    go(backup)
+    is_exact(backup, backup.finish(process))
+    path = next(backup.source.rglob("f3"))
+    info = path.stat()
+    path.write_text("CONTENT 3")
+    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+    backup.must_publish()
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
 
 
 def test_messages_of_a_run_that_was_killed_are_dropped(workers: Workers) -> None:
@@ -251,20 +394,49 @@ def test_messages_of_a_run_that_was_killed_are_dropped(workers: Workers) -> None
     is_exact(backup, backup.must_publish())
 
 
+def test_a_run_is_killed_and_another_one_goes_on_with_the_same_worker(workers: Workers) -> None:
+    backup = workers.backup
+    body = (
+        f'touch "{backup.home}/begun"\nwhile [[ ! -e "{backup.home}/late" ]]; do sleep 0.05; done\n'
+    )
+    workers.start("one", slow_rsync(backup.home / "slow", f'{body}exec "$REAL" "$@"'), jobs="1")
+    first = backup.start(held(backup), jobs="1", **workers.options)
+    until((backup.home / "begun").exists)
+    before = in_work(backup, "*.list")
+    end_tree(first)
+    first.communicate()
+    second = backup.start(held(backup), jobs="1", **workers.options)
+    until(lambda: len({*in_work(backup, "*.list")} - {*before}) > 1)
+    (backup.home / "late").touch()
+    until(lambda: bool(in_work(backup, "old/*")))
+    go(backup)
+    outcome = backup.finish(second)
+    is_exact(backup, outcome)
+    assert outcome.result["workers"]["one"]["lists"] > 0
+
+
 def test_at_the_end_of_the_window_workers_finish_what_they_are_at(workers: Workers) -> None:
     backup = workers.backup
-    body = f'touch "{backup.home}/begun.$$"; sleep 3; exec "$REAL" "$@"'
-    workers.start("one", slow_rsync(backup.home / "slow", body))
-    process = backup.start(held(backup), jobs="1", **workers.options)
-    until(lambda: bool([*backup.home.glob("begun.*")]))
-    process.send_signal(signal.SIGTERM)
-    time.sleep(1)
+    for number in range(FILES, 9000):
+        (backup.source / f"d{number % 7}" / f"f{number}").write_text(f"content {number}")
+    home = backup.home
+    body = f'touch "{home}/begun.$$"; while [[ ! -e "{home}/go" ]]; do sleep 0.1; done\n'
+    slow = slow_rsync(home / "slow", f'{body}exec "$REAL" "$@"')
+    for number in range(8):
+        workers.start(f"w{number}", slow, jobs="1", lease="60")
+    process = backup.start(held(backup), jobs="1", workers_queue=workers.url, lease="60")
+    until(lambda: len([*home.glob("begun.*")]) == 8)
+    ask_to_stop(process)
+    until(lambda: len(in_work(backup, "*.list")) == 8)  # nobody begins the others any more
     go(backup)
     outcome = backup.finish(process)
     assert (outcome.exit_code, outcome.result["outcome"]) == (3, "stopped"), outcome.stderr
     assert backup.names() == []
-    done = outcome.result["workers"]["one"]["files"]
+    assert len(outcome.result["workers"]) == 8
+    done = sum(each["files"] for each in outcome.result["workers"].values())
     assert done > 0
+    for process in workers.started.values():
+        process.terminate()
     second = backup.must_publish()
     assert second.result["number_of_files_continued"] >= done
     is_exact(backup, second)
@@ -272,7 +444,12 @@ def test_at_the_end_of_the_window_workers_finish_what_they_are_at(workers: Worke
 
 def test_a_list_that_kills_workers_and_cannot_be_copied_here_is_partial(workers: Workers) -> None:
     """The file before is kept, of that list's one file; all others are copied."""
-    backup = workers.backup
+    backup, client = workers.backup, workers.client
+    dead = client.create_queue(QueueName="dead")["QueueUrl"]
+    arn = client.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]
+    policy = {"deadLetterTargetArn": arn["QueueArn"], "maxReceiveCount": 2}
+    attributes = {"RedrivePolicy": json.dumps(policy)}
+    client.set_queue_attributes(QueueUrl=workers.url, Attributes=attributes)
     poison = backup.source / "d0" / "poison"
     poison.write_text("old")
     backup.must_publish()
@@ -294,6 +471,7 @@ def test_a_list_that_kills_workers_and_cannot_be_copied_here_is_partial(workers:
     assert any("'d0/poison'" in line for line in outcome.result["errors"])
     new = read_tree(backup.source)
     assert read_tree(backup.snapshot(0)) == {**new, b"d0/poison": old}
+    assert client.receive_message(QueueUrl=dead).get("Messages")
 
 
 def test_a_restore_is_fetched_by_workers(workers: Workers) -> None:
@@ -320,17 +498,55 @@ def test_a_restore_is_fetched_by_workers(workers: Workers) -> None:
     assert sorted(path.name for path in undo.iterdir()) == ["journal", "undo"]
 
 
+@pytest.mark.parametrize("fault", ["killed", "taken away", "stopped"])
+def test_a_restore_is_exact_whatever_becomes_of_its_workers(workers: Workers, fault: str) -> None:
+    """Or leaves nothing, if it is stopped itself."""
+    backup = workers.backup
+    backup.must_publish()
+    restore = Restore(backup, backup.home / "target")
+    restore.target.mkdir()
+    (restore.target / "mine").write_text("before")
+    before = read_tree(restore.target)
+    ends = {"source": str(backup.target), "target": str(restore.target)}
+    body = f'touch "{backup.home}/begun"\nwhile [[ ! -e "{backup.home}/go" ]]; do sleep 0.1; done\n'
+    slow = slow_rsync(backup.home / "slow", f'{body}exec "$REAL" "$@"')
+    one = workers.start("one", slow, jobs="1", **ends)
+    command = [*held(backup), *restore.command(jobs="1", **workers.options)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    until((backup.home / "begun").exists)
+    if fault == "killed":
+        end_tree(one)
+    elif fault == "taken away":
+        one.terminate()
+        assert workers.finish("one")[0] == 0
+    else:
+        ask_to_stop(process)
+    go(backup)
+    outcome = backup.finish(process)
+    if fault == "stopped":
+        assert (outcome.exit_code, outcome.result["outcome"]) == (3, "stopped"), outcome.stderr
+        assert outcome.result["workers"]["one"]["lists"] == 1
+        assert read_tree(restore.target) == before
+        return
+    assert outcome.exit_code == 0, outcome.stderr
+    assert visible(read_tree(restore.target)) == read_tree(backup.source)
+    assert visible_groups(restore.target) == names_by_inode(backup.source)
+    assert outcome.result["workers"] == {}
+
+
 def test_nonsense_in_the_queue_and_another_release(workers: Workers) -> None:
     inside = workers.backup.target / "open"
     inside.mkdir(mode=0o755)
-    messages = ["nonsense", "[]", '{"format": 1}', Invitation("open", "run", 1).text()]
-    messages += [Invitation("../source", "run", 1).text(), Invitation("none", "run", 1).text()]
+    inode = workers.backup.target.stat().st_ino
+    paths = ["open", "../source", "none", "\ud800"]
+    messages = ["nonsense", "[]", '{"format": 1}']
+    messages += [Invitation(path, "run", 1, "", inode).text() for path in paths]
     for message in messages:
         workers.client.send_message(QueueUrl=workers.url, MessageBody=message)
-    workers.start("one", idle="3")
+    workers.start("one", jobs="10", idle="3")
     code, stderr, result = workers.finish("one")
     assert (code, result["number_of_lists"]) == (0, 0), stderr
-    assert stderr.count("a message makes no sense") == 4
+    assert stderr.count("a message makes no sense") == 5
     assert "'open' is not a run's" in stderr
     workers.client.send_message(QueueUrl=workers.url, MessageBody='{"format": 2}')
     workers.start("two")

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from common.limits import fitted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,6 @@ from orchestrator.actions import StopInstance
 from orchestrator.aws import Account
 from orchestrator.events import Terminating
 from orchestrator.instances import SSM_SCRIPT
-from orchestrator.limits import fitted
 from tests.ec2.test_backup_script import BackupInstance
 from tests.ec2.test_restore_script import Instance
 from tests.orchestrator.test_core import SETTINGS, body, record

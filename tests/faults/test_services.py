@@ -19,14 +19,14 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
+from common.times import timestamp
 from moto import mock_aws
 
 from orchestrator import handler
-from orchestrator.record import timestamp
 from tests.orchestrator.cloud import REGION, Cloud
 from tests.orchestrator.test_handler import RUN, Context
 
-ROOT = Path(__file__).parents[2]
+INSTANCE = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "ec2/lib")}
 DELIVERIES = 3
 FAR = 10**6
 SERVICES = ["auto-scaling", "dynamodb", "scheduler", "sns"]
@@ -249,8 +249,8 @@ def test_names_of_any_length_are_recorded_and_notified(backups: Backups, tmp_pat
     backups.start()
     words = ["--backup-id", RUN, "--table", backups.cloud.settings.table, "--instance", "i-1"]
     words += ["--result", "result.json", "--logs", "s3://logs/x/", "--topic", "arn:aws:sns:r:1:t"]
-    command = [sys.executable, ROOT / "ec2/lib/report.py", *words, "--request", "update.json"]
-    subprocess.run([*command, "--message", "message.json"], cwd=tmp_path, check=True)
+    command = [sys.executable, "-m", "report", "backup", *words, "--request", "update.json"]
+    subprocess.run([*command, "--message", "message.json"], cwd=tmp_path, env=INSTANCE, check=True)
     update = json.loads((tmp_path / "update.json").read_text())
     boto3.client("dynamodb", REGION).update_item(**update)
     backups.terminated()

@@ -8,6 +8,8 @@ from importlib import metadata
 import pytest
 
 from local import emulator, sandbox
+from local.emulator import __main__ as program
+from local.emulator import images
 
 NAMES = [(module, name) for module, names in emulator.PRIVATE_NAMES.items() for name in names]
 SIGNATURES = {
@@ -37,7 +39,7 @@ SIGNATURES = {
 @pytest.mark.parametrize(("module", "name"), NAMES)
 def test_name_exists(module, name):
     assert hasattr(importlib.import_module(f"ministack.{module}"), name), (
-        f"ministack.{module}.{name} has disappeared; local/emulator.py uses it"
+        f"ministack.{module}.{name} has disappeared; local/emulator/ uses it"
     )
 
 
@@ -56,8 +58,8 @@ def test_launch_templates_still_do_not_tell_of_spot_instances():
 
 def test_instance_types_and_images_are_still_all_of_one_architecture():
     """When this fails, ministack has learned it: remove ours."""
-    images = importlib.import_module("ministack.services.ssm")._PUBLIC_AMI_PARAMETERS
-    assert emulator.GRAVITON_IMAGE not in images
+    known = importlib.import_module("ministack.services.ssm")._PUBLIC_AMI_PARAMETERS
+    assert images.GRAVITON_IMAGE not in known
     ec2 = importlib.import_module("ministack.services.ec2")
     status, _, body = ec2._ACTION_MAP["DescribeInstanceTypes"]({"InstanceType.1": ["c7g.large"]})
     assert (status, body.count(b"<item>x86_64</item>")) == (200, 1)
@@ -96,11 +98,12 @@ def test_the_missing_resource_type_is_still_missing():
 
 
 def test_every_private_name_that_is_used_is_listed():
-    source = (sandbox.REPOSITORY / "local" / "emulator.py").read_text()
     used = {
         node.attr
-        for node in ast.walk(ast.parse(source))
+        for source in (sandbox.REPOSITORY / "local" / "emulator").glob("*.py")
+        for node in ast.walk(ast.parse(source.read_text()))
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and node.attr != "_exit"
+        if ast.unparse(node.value) != "self"
     }
     assert used == used & {name for _, name in NAMES}
 
@@ -113,4 +116,4 @@ def test_the_installed_version_is_the_pinned_one():
 def test_the_emulator_does_not_start_without_a_name(monkeypatch, tmp_path):
     monkeypatch.setitem(emulator.PRIVATE_NAMES, "services.ssm", ("_gone",))
     with pytest.raises(SystemExit, match=r"ministack\.services\.ssm\._gone"):
-        emulator.main(tmp_path)
+        program.main(tmp_path)

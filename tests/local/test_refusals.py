@@ -2,7 +2,7 @@
 
 import pytest
 
-from local import refusals
+from local.emulator import refusals
 
 DAY = 86400
 

@@ -13,7 +13,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
-from snapshot_requests import for_engine
+from common.limits import SNS_MESSAGE_BYTES
+from report.requests import for_engine
 
 from orchestrator.actions import (
     AskToHold,
@@ -37,7 +38,6 @@ from orchestrator.actions import (
 from orchestrator.aws import Account, WorldChanged
 from orchestrator.core import Group, World, decide
 from orchestrator.events import Check, Close, Hold, Start, Stop, Terminated, Terminating
-from orchestrator.limits import SNS_MESSAGE_BYTES
 from orchestrator.record import Lock, NewestSnapshot, Record, Step
 from orchestrator.settings import Settings
 from tests.orchestrator.cloud import FUNCTION_ARN, REGION, Cloud

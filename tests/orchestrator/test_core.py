@@ -1159,7 +1159,7 @@ def test_the_anonymous_metric_can_be_opted_out_of() -> None:
     assert observed(decision) == ENDED[:-1]
 
 
-@pytest.mark.parametrize("stop", ["2026-03-01T02:30:00", "yesterday", 7])
+@pytest.mark.parametrize("stop", ["02:30", "yesterday", 7])
 def test_a_record_that_someone_edited_is_finalised_all_the_same(stop: Value) -> None:
     odd = record("a", "Success", BackupStopTime=stop)
     decision = decide(TERMINATED, world(odd, lock="a"), SETTINGS, at("02:31"))

@@ -12,6 +12,7 @@ from unittest import mock
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from common.times import timestamp
 
 from orchestrator import anonymous, handler
 from orchestrator.aws import Account, WorldChanged
@@ -19,7 +20,7 @@ from orchestrator.bus import EventBus
 from orchestrator.events import UnknownEvent
 from orchestrator.functions import Functions
 from orchestrator.observer import Observer
-from orchestrator.record import Hook, timestamp
+from orchestrator.record import Hook
 from orchestrator.settings import SettingsError
 from tests.metrics_endpoint import Endpoint
 from tests.orchestrator.cloud import FUNCTION_ARN, REGION, Cloud

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 import pytest
+from common.times import timestamp
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -35,7 +36,7 @@ from orchestrator.actions import (
 )
 from orchestrator.core import Group, World, decide
 from orchestrator.events import Check, Close, Event, Start, Stop, Terminated
-from orchestrator.record import DONE, Hook, Lock, NewestSnapshot, Record, Step, timestamp
+from orchestrator.record import DONE, Hook, Lock, NewestSnapshot, Record, Step
 from orchestrator.settings import Settings
 from tests.orchestrator.test_core import CASES, HOOKED, SETTINGS, at, body, inner, settings_of
 

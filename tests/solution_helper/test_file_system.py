@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from common import patience
 
-from solution_helper import patience
 from solution_helper.file_system import Refused, check_name, check_not_replaced
 from tests.cloudformation import STACK_ID, CloudFormation, aws_environment
 

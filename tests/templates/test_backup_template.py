@@ -2,9 +2,11 @@
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from common.window import STOP_BEFORE_END
 
 from orchestrator.bus import SOURCE
 from tests.templates.reading import BACKUP, ROOT, actions, load, statements, wrongly_judged
@@ -202,8 +204,17 @@ def test_no_instance_runs_until_a_backup_starts(resources: dict[str, Any]) -> No
 def test_the_hook_holds_the_instance_until_the_window_ends(resources: dict[str, Any]) -> None:
     hook = resources["LifecycleHook"]["Properties"]
     assert hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
-    assert hook["HeartbeatTimeout"] == 15 * 60
+    assert hook["HeartbeatTimeout"] == STOP_BEFORE_END.total_seconds()
     assert hook["DefaultResult"] == "CONTINUE"
+
+
+def test_the_scripts_know_how_long_that_is() -> None:
+    minutes = STOP_BEFORE_END // timedelta(minutes=1)
+    restore = (ROOT / "ec2/efs-ec2-restore.sh").read_text()
+    assert re.findall(r"MINUTES_TO_STOP=(\d+)", restore) == [str(minutes)]
+    waits = re.findall(r"_SECONDS=\$\{\w+_SECONDS:-(\d+)\}", (ROOT / "ec2/ssm.sh").read_text())
+    assert len(waits) == 2
+    assert sum(map(int, waits)) < minutes * 60
 
 
 def test_records_expire_and_the_table_is_encrypted(resources: dict[str, Any]) -> None:

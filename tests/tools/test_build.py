@@ -34,6 +34,7 @@ def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
         write(root / "ec2/efs-ec2-backup.sh", "#!/bin/bash\n")
         (root / "ec2/efs-ec2-backup.sh").chmod(0o755)
         write(root / "ec2/lib/common.sh", "say() { echo; }\n")
+        write(root / "ec2/lib/common/limits.py", "LINES = 20\n")
         write(root / "templates/efs-to-efs-backup.template", "Bucket: %%BUCKET_NAME%%\n")
         return root
 
@@ -115,6 +116,7 @@ class TestRelease:
             assert archive.namelist() == [
                 "ami_info/__init__.py",
                 "ami_info/handler.py",
+                "common/limits.py",
                 "tiny-1.0.dist-info/LICENSE",
                 "tiny-1.0.dist-info/METADATA",
                 "tiny-1.0.dist-info/WHEEL",
@@ -122,7 +124,11 @@ class TestRelease:
             ]
             assert archive.read("tiny/__init__.py") == b"SIZE = 'tiny'\n"
         with zipfile.ZipFile(dist / "regional-s3-assets/orchestrator.zip") as archive:
-            assert archive.namelist() == ["orchestrator/__init__.py", "orchestrator/handler.py"]
+            assert archive.namelist() == [
+                "common/limits.py",
+                "orchestrator/__init__.py",
+                "orchestrator/handler.py",
+            ]
 
     def test_bundles_ec2(self, project: Path, dist: Path) -> None:
         make(project)
@@ -131,6 +137,7 @@ class TestRelease:
         assert {name: oct(member.mode) for name, member in members.items()} == {
             "ec2/efs-ec2-backup.sh": "0o755",
             "ec2/lib/common.sh": "0o644",
+            "ec2/lib/common/limits.py": "0o644",
         }
 
     def test_another_build_at_the_same_time(

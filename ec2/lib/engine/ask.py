@@ -131,7 +131,7 @@ def diff(options: argparse.Namespace) -> Answer:
 
 def snapshots(options: argparse.Namespace) -> Answer:
     folder, members = opened(options)
-    found = with_sizes(members, InFolder(folder))
+    found = with_sizes(members, InFolder(folder), set())
     if options.json:
         return shown.members_json(found)
     return shown.table(found, time.time())

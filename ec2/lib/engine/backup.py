@@ -179,16 +179,14 @@ class Backup:
             copying,
             LargeFiles(self.trees, self.parts, self.stop, LARGE),
             self.notes,
-            self.work,
-            options.jobs,
+            sharing,
             result.progress,
             files,
-            sharing,
             options.max_failed_percent,
         )
         try:
             result.begin("copy")
-            filling.copy_files(self.stop, suspects_in(folder.suspects))
+            filling.copy_files(self.stop, suspects_in(folder))
             if not filling.errors and not copying.tally.errors:
                 result.begin("directories")
                 filling.finish_directories()
@@ -231,7 +229,8 @@ class Backup:
             verified_to=before.verified_to,
             source=source_identity(self.trees.source),
             is_partial=result.outcome == PARTIAL,
-            apart=before.apart + 1 if before.apart else 0,
+            # What was the spare is this stage; the next one is mostly as far from it.
+            apart=before.apart if was_spare or not before.apart else before.apart + 1,
             differed_over=before.apart if was_spare else before.differed_over,
             excludes="\n".join(self.options.exclude),
             excludes_caches=self.options.exclude_caches,
@@ -267,7 +266,8 @@ class Backup:
                 raise Stopped(STOPPED)
             raise Failed("system", f"{str(folder.path)!r} could not be synced to storage")
         self.result.snapshot = str(folder.publish(note, time.time(), changed))
-        folder.suspects.unlink(missing_ok=True)  # they have been copied anew
+        if folder.names.has(folder.suspects):  # they have been copied anew
+            folder.discard(folder.suspects)
         log.info("published %s", self.result.snapshot)
         self.parts.tidy()
 
@@ -387,11 +387,11 @@ def warn_of_restores(before: dict[str, bool], after: dict[str, bool], result: Ba
             )
 
 
-def suspects_in(path: Path) -> list[str]:
+def suspects_in(folder: SnapshotFolder) -> list[str]:
     """What is no path was not written by a run."""
-    if not path.exists():
+    if not folder.names.has(folder.suspects):
         return []
-    return [os.fsdecode(name) for name in nul_separated(path) if is_inner_path(name)]
+    return [os.fsdecode(name) for name in nul_separated(folder.suspects) if is_inner_path(name)]
 
 
 if __name__ == "__main__":

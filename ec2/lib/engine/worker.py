@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,8 @@ from engine.tree.descent import DIRECTORY_FLAGS
 from engine.tree.walls import Root, Walls, opened_path
 from engine.workers.queue import Message, Queue, QueueError
 from engine.workers.request import add_queue_options
-from engine.workers.shared import Invitation, Malformed, OtherFormat
-from engine.workers.work import NotWanted, Trees, Work
+from engine.workers.shared import Invitation, Malformed, NotOurs, OtherFormat
+from engine.workers.work import HandedBack, NotWanted, Trees, Work
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +37,14 @@ time; what one does not finish, others do.
 """
 EXIT_STATUS = """\
 Exit status: 0 there was nothing more to do, or a signal came, 1 failed, 2 refused. SIGTERM or
-SIGINT lets running jobs finish; a second one ends them.
+SIGINT has running jobs ended, and hands their lists back.
 """
 MESSAGE_SECONDS = 10  # to wait for one, in one call
 WAIT_SECONDS = 0.2
 TRIES = 5  # at a queue that refuses, and with lists that cannot be copied, one after the other
 PAUSE = 2
 BEATS = 4  # in a lease
+END_SECONDS = 10  # for what was killed; an rsync that waits for an NFS server does not end
 
 
 @dataclass
@@ -127,28 +128,25 @@ class Service:
         self._options, self._trees, self._scratch = options, trees, work
         self._stop, self._result = stop, result
         self._queue = Queue(options.workers_queue)
-        self._executor = ThreadPoolExecutor(options.jobs)
         self._lock = threading.Lock()
         self._at_work: set[Work] = set()
+        self._unsettled: set[Work] = set()  # these, and those of which the queue is being told
         self._tally = Tally()
         self._failures = 0  # lists in a row
         self._failure: EngineError | None = None
         self._is_over = threading.Event()
-        self._last = time.monotonic()
+        self._last = time.monotonic()  # when a list was copied
 
     def run(self) -> None:
-        heart = threading.Thread(target=self._beat)
-        heart.start()
+        # Of each other, as a queue that does not answer may take a minute to say so.
+        in_thread(self._every, WAIT_SECONDS, self._look)
+        in_thread(self._every, self._options.lease / BEATS, self._beat)
+        in_thread(self._every, self._options.lease / BEATS, self._keep)
         try:
             self._serve()
         finally:
-            while self._at_work:
-                if self._stop.received > 1:
-                    self._end()
-                time.sleep(WAIT_SECONDS)
-            self._executor.shutdown()
+            self._wait()
             self._is_over.set()
-            heart.join()
         if self._failure:
             raise self._failure
         self._result.outcome = "ended"
@@ -156,15 +154,13 @@ class Service:
     def _serve(self) -> None:
         refusals = 0
         while not self._stop.received and not self._failure:
+            if time.monotonic() - self._last > self._options.idle and not refusals:
+                log.info("there was no list for %d seconds", self._options.idle)
+                return
             free = self._options.jobs - len(self._at_work)
             if not free:
                 time.sleep(WAIT_SECONDS)
                 continue
-            if self._at_work:
-                self._last = time.monotonic()
-            elif time.monotonic() - self._last > self._options.idle:
-                log.info("there was no list for %d seconds", self._options.idle)
-                return
             try:
                 wait = min(MESSAGE_SECONDS, self._options.idle)
                 messages = self._queue.receive(free, wait, self._options.lease)
@@ -178,13 +174,19 @@ class Service:
                 continue
             for message in messages:
                 self._accept(message)
-                self._last = time.monotonic()
+
+    def _wait(self) -> None:
+        patience = END_SECONDS / WAIT_SECONDS
+        while self._unsettled and patience > 0:
+            patience -= not any(work.is_copying for work in self._works())
+            time.sleep(WAIT_SECONDS)
 
     def _accept(self, message: Message) -> None:
         try:
             invitation = Invitation.parse(message.body)
         except OtherFormat as error:
             self._failure = Refused(f"the run is of another release than this worker: {error}")
+            self._hand_back(message.receipt)
             return
         except Malformed as error:
             log.warning("a message makes no sense: %s", error)
@@ -193,23 +195,31 @@ class Service:
         work = Work(message.receipt, invitation, self._trees, self._scratch)
         with self._lock:
             self._at_work.add(work)
-        self._executor.submit(self._perform, work)
+            self._unsettled.add(work)
+        in_thread(self._perform, work)
 
     def _perform(self, work: Work) -> None:
-        is_over = True
+        settle = self._delete
         try:
             self._take_stock(work.perform(self._options.name))
         except NotWanted:
-            log.info("a list is not wanted any more, or not below %s", self._options.target)
+            log.info("a list is not wanted any more")
+        except Malformed as error:
+            log.warning("a list makes no sense: %s", error)
+        except HandedBack:
+            log.info("a list is handed back")
+            settle = self._hand_back
         except Exception as error:  # others may do better
-            what = "makes no sense" if isinstance(error, Malformed) else "cannot be done"
-            log.warning("a list %s: %s: %s", what, type(error).__name__, error)
-            self._count(False, str(error))
-            is_over = False
+            log.warning("a list cannot be done: %s: %s", type(error).__name__, error)
+            ours = f"--source {self._options.source} and --target {self._options.target}"
+            what = f"are {ours} those of the run? " if isinstance(error, NotOurs) else ""
+            self._count(False, f"{what}{error}")
+            settle = self._hand_back
         with self._lock:
-            self._at_work.remove(work)  # before it is deleted, and cannot be kept any more
-        if is_over:
-            self._delete(work.receipt)
+            self._at_work.remove(work)  # before it is settled, and cannot be kept any more
+        settle(work.receipt)
+        with self._lock:
+            self._unsettled.remove(work)
 
     def _take_stock(self, done: list[Done]) -> None:
         with self._lock:
@@ -218,13 +228,14 @@ class Service:
             self._result.number_of_lists = sums["lists"]
             self._result.number_of_files = sums["files"]
             self._result.size = sums["bytes"]
+            self._last = time.monotonic()
         is_well = all(each.code in (0, RSYNC_VANISHED) for each in done)
         self._count(is_well, "rsync says so")
 
     def _count(self, is_well: bool, why: str) -> None:
         """A machine on which nothing works would take lists from others that could do them."""
         self._failures = 0 if is_well else self._failures + 1
-        if self._failures == TRIES:
+        if self._failures >= TRIES and not self._failure:
             self._failure = Failed("files", f"{TRIES} lists in a row could not be copied: {why}")
 
     def _delete(self, receipt: str) -> None:
@@ -233,25 +244,44 @@ class Service:
         except QueueError as error:  # it comes again, and leads to no list
             log.warning("a message could not be deleted: %s", error)
 
-    def _beat(self) -> None:
-        while not self._is_over.wait(self._options.lease / BEATS):
-            with self._lock:
-                at_work = [*self._at_work]
-            for work in at_work:
-                try:
-                    work.beat()
-                except OSError as error:
-                    log.warning("nobody can be told of a list at work: %s", error)
-            try:
-                self._queue.extend([work.receipt for work in at_work], self._options.lease)
-            except QueueError as error:  # then somebody else gets it, too
-                log.warning("a message could not be kept: %s", error)
+    def _hand_back(self, receipt: str) -> None:
+        try:
+            self._queue.extend([receipt], 0)
+        except QueueError as error:  # others get it after its lease
+            log.warning("a message could not be handed back: %s", error)
 
-    def _end(self) -> None:
+    def _works(self) -> list[Work]:
         with self._lock:
-            at_work = [*self._at_work]
+            return [*self._at_work]
+
+    def _every(self, seconds: float, do: Callable[[list[Work]], None]) -> None:
+        while not self._is_over.wait(seconds):
+            do(self._works())
+
+    def _look(self, at_work: list[Work]) -> None:
+        if any(work.is_copying for work in at_work):
+            self._last = time.monotonic()
+        if self._stop.received:
+            for work in at_work:
+                work.hand_back()
+
+    def _beat(self, at_work: list[Work]) -> None:
         for work in at_work:
-            work.end()
+            try:
+                work.beat()
+            except OSError as error:
+                log.warning("nobody can be told of a list at work: %s", error)
+
+    def _keep(self, at_work: list[Work]) -> None:
+        try:
+            self._queue.extend([work.receipt for work in at_work], self._options.lease)
+        except QueueError as error:  # then somebody else gets it, too
+            log.warning("a message could not be kept: %s", error)
+
+
+def in_thread(do: Callable[..., None], *arguments: object) -> None:
+    """It ends with the process at the latest."""
+    threading.Thread(target=do, args=arguments, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -19,13 +19,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+from common.times import TIME_FORMAT, utc_now
+
 from engine.command.files import write_atomically
 from engine.command.outcome import FAILED, REFUSED, EngineError, Failed
 from engine.command.process import StopSignals
 from engine.command.progress import Progress
 from engine.command.screen import ANSWER, Screen, ToScreen, level
 from engine.command.summary import ADVICE, NAMED, Fact, is_long, problems, write
-from engine.command.text import MESSAGES_KEPT, TIME_FORMAT, duration, printable
+from engine.command.text import MESSAGES_KEPT, duration, printable
 
 log = logging.getLogger(__name__)
 
@@ -105,10 +107,6 @@ class Result:
     def what_to_do(self) -> str:
         advice = {**ADVICE, **self.advice}
         return advice.get(self.cause, "") or advice.get(self.outcome, "")
-
-
-def utc_now() -> str:
-    return time.strftime(TIME_FORMAT, time.gmtime())
 
 
 AnyOptions = TypeVar("AnyOptions", bound=RunOptions)
@@ -264,9 +262,10 @@ def as_engine_error(error: Exception) -> EngineError:
     if isinstance(error, OSError):
         is_vague = error.errno == errno.ENOSPC and not error.filename
         where = f", that of the backup or of {scratch()} with the run's lists" if is_vague else ""
-        return Failed("system", f"{error}{where}")
+        cause = "memory" if error.errno == errno.ENOMEM else "system"
+        return Failed(cause, f"{error}{where}")
     if isinstance(error, MemoryError):
-        return Failed("system", "there is too little memory")
+        return Failed("memory", "there is too little memory")
     log.error("%s", "".join(traceback.format_exception(type(error), error, error.__traceback__)))
     return Failed("unforeseen", f"an unforeseen error: {type(error).__name__}: {error}")
 

@@ -9,12 +9,15 @@ import gzip
 import os
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from engine.command.outcome import Failed
 from engine.command.text import shown
+
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+Made = TypeVar("Made")
 
 
 def is_empty(directory: Path) -> bool:
@@ -27,12 +30,7 @@ def write_atomically(path: Path, text: str | bytes, durably: bool = True) -> Non
     if isinstance(text, str):
         text = (text + "\n").encode(errors="backslashreplace")
     new = path.with_name(path.name + ".new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    try:
-        descriptor = os.open(new, flags, 0o644)
-    except FileExistsError:
-        new.unlink()  # that of a run that was killed, or a link that leads elsewhere
-        descriptor = os.open(new, flags, 0o644)
+    descriptor = anew(new, lambda: os.open(new, NEW_FILE, 0o644))
     with open(descriptor, "wb") as file:
         file.write(text)
         file.flush()
@@ -41,6 +39,15 @@ def write_atomically(path: Path, text: str | bytes, durably: bool = True) -> Non
     new.replace(path)
     if durably:
         sync_directory(path.parent)
+
+
+def anew(path: Path, make: Callable[[], Made]) -> Made:
+    """What ``make`` makes at ``path``, where nothing may be: not even a look is taken before."""
+    try:
+        return make()
+    except FileExistsError:
+        path.unlink()  # that of a run that was killed, or a link that leads elsewhere
+        return make()
 
 
 def sync_directory(path: Path) -> None:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from common.times import utc_now
+
 from engine.command.files import write_atomically
 from engine.command.process import StopSignals
 from engine.command.screen import ANSWER, Screen
-from engine.command.text import TIME_FORMAT, duration, size
+from engine.command.text import duration, size
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +89,7 @@ class Progress:
         found: dict[str, str | int] = {"phase": self._phase, "done": done, "unit": unit, **counts}
         if total is not None:
             found["total"] = total
-        found["updated"] = time.strftime(TIME_FORMAT, time.gmtime())
+        found["updated"] = utc_now()
         try:
             write_atomically(self._path, json.dumps(found), durably=False)
         except OSError as error:

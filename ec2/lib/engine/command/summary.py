@@ -29,6 +29,7 @@ ADVICE = {
     "partial": "put right what is named above; the next backup tries again",
     "space": "make room there, and start it again",
     "system": "put right what the message names, and start it again: it goes on with what is there",
+    "memory": "use a larger machine, and start it again: it goes on with what is there",
     "walk": "see the logs; if memory was short, use a larger machine. Then start it again: it goes "
     "on with what is there",
     "unforeseen": "this is a mistake of the program: please report it with its logs. The snapshots "

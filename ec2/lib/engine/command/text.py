@@ -8,9 +8,10 @@ import re
 import time
 from collections.abc import Iterable
 
+from common.times import TIME_FORMAT
+
 log = logging.getLogger(__name__)
 
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 MESSAGES_KEPT = 50
 MORE = "… and {} more"
 PATH_SHOWN = 1000  # characters; a path can have 255,000

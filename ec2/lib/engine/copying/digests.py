@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from engine.command.files import nul_separated, opened_gzip, sort_records
+from engine.command.files import anew, nul_separated, opened_gzip, sort_records
 from engine.command.outcome import Failed
 from engine.command.text import Messages, shown_path
 from engine.tree.content import CHECK_BYTES, reader
@@ -195,13 +195,11 @@ def make_list(
     that has to be read cannot be.
     """
     notes.save()
-    new = target.with_name(target.name + ".new")
-    new.unlink(missing_ok=True)
     old = previous if previous and previous.exists() else None
     if old and not notes.are_new and _is_whole(old):
+        same = old
         with contextlib.suppress(OSError):  # a list, too, has only so many names
-            os.link(old, new)
-            new.replace(target)
+            anew(target, lambda: os.link(same, target))
             return
 
     def lines() -> Iterator[Line]:
@@ -210,6 +208,8 @@ def make_list(
     errors = _note_missing((path for path, digest in lines() if digest is None), notes, pool, stage)
     if errors:
         raise Failed("files", f"some files in the stage cannot be read: {errors[0]}")
+    new = target.with_name(target.name + ".new")
+    new.unlink(missing_ok=True)
     with gzip.GzipFile(new, "wb", compresslevel=1, mtime=0) as file:
         for path, digest in lines():
             if digest:

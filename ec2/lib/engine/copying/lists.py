@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
-from pathlib import Path
+from typing import NamedTuple
 
 from engine.copying.job import write_groups
 from engine.copying.rsync import Copying
@@ -23,10 +23,10 @@ Group = list[tuple[str, int]]  # paths and sizes; one list has them all
 class Lists:
     """Hands what it is given to ``copying``, in lists that keep all of its jobs busy."""
 
-    def __init__(self, copying: Copying, work: Path, jobs: int, *options: str) -> None:
-        self._shallow = Batch(copying, work, jobs, options)
+    def __init__(self, copying: Copying, *options: str) -> None:
+        self._shallow = Batch(copying, options)
         # What lies close together comes one after the other: one directory at a time is enough.
-        self._deep = Batch(copying, work, jobs, options)
+        self._deep = Batch(copying, options)
 
     def add(self, group: Group) -> None:
         """Have it copied; as several files if :func:`fits` says that it cannot be one."""
@@ -49,6 +49,23 @@ class Lists:
         self._deep.finish(apart)
 
 
+class ByKind(NamedTuple):
+    """Lists for what rsync has to be told to keep: holes, and names that share an inode."""
+
+    singles: Lists
+    sparse: Lists
+    groups: Lists
+
+    @classmethod
+    def of(cls, copying: Copying) -> ByKind:
+        groups = Lists(copying, "--hard-links", "--sparse")
+        return cls(Lists(copying), Lists(copying, "--sparse"), groups)
+
+    def finish(self, apart: bool = False) -> None:
+        for lists in self:
+            lists.finish(apart)
+
+
 def fits(group: Group) -> bool:
     """Whether one rsync can copy all of it: it has to run where all names are short."""
     bases = {cut(path)[0] for path, _ in group}
@@ -69,11 +86,9 @@ def cut(path: str) -> tuple[str, str]:
 class Batch:
     """Files below one directory, ``base``."""
 
-    def __init__(self, copying: Copying, work: Path, jobs: int, options: tuple[str, ...]) -> None:
+    def __init__(self, copying: Copying, options: tuple[str, ...]) -> None:
         self.base = TOP
         self._copying = copying
-        self._work = work
-        self._jobs = jobs
         self._options = options
         self._groups: list[Group] = []
         self._files = self._bytes = 0
@@ -95,14 +110,14 @@ class Batch:
         apart: a job for each file, unless these are too many.
         """
         groups = self._groups
-        length = max(math.ceil(len(groups) / self._jobs), FEWEST_FILES)
+        length = max(math.ceil(len(groups) / self._copying.jobs), FEWEST_FILES)
         if apart and len(groups) <= MOST_JOBS:
             length = 1
         for start in range(0, len(groups), length):
             self._begin(groups[start : start + length])
 
     def _begin(self, groups: Iterable[Group]) -> None:
-        path = self._work / f"list.{self._copying.submitted}"
+        path = self._copying.work / f"list.{self._copying.submitted}"
         # rsync takes a name that begins with '#' or ';' for a comment.
         names = ((b"./" + os.fsencode(cut(name)[1]) for name, _ in group) for group in groups)
         write_groups(path, names)

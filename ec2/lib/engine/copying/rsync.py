@@ -99,7 +99,7 @@ class Copying:
         self._notes = notes
         self._source, self._target = source, target
         self._executor = ThreadPoolExecutor(jobs)
-        self._jobs = jobs
+        self.work, self.jobs = work, jobs
         self._at_work = 0
         self._waiting: deque[Listed] = deque()
         self._ours: deque[Listed] = deque()  # to be done by no worker
@@ -132,13 +132,13 @@ class Copying:
     @property
     def has_room(self) -> bool:
         """Whether a job added now would begin at once."""
-        return self.submitted - self.done < self._jobs
+        return self.submitted - self.done < self.jobs
 
     @property
     def backlog(self) -> tuple[int, float, int]:
         """How many lists wait, the seconds that one took so far, and how many are done at once."""
         with self._lock:
-            return len(self._waiting), self._seconds / max(1, self._timed), self._jobs
+            return len(self._waiting), self._seconds / max(1, self._timed), self.jobs
 
     def hand_out(self) -> Listed | None:
         """A list that nobody has begun, for the helper: it gives it to :meth:`take`, or back."""
@@ -149,6 +149,13 @@ class Copying:
         """A list that was begun, and came to no end, is not handed out again."""
         with self._lock:
             (self._ours if is_begun else self._waiting).appendleft(listed)
+            if not self._cancelled:
+                self._executor.submit(self._perform)
+
+    def look_again(self) -> None:
+        """Have a job of ours look whether the helper has a list that nobody has begun, once more:
+        each list has one, which may have come by while somebody was at it."""
+        with self._lock:
             if not self._cancelled:
                 self._executor.submit(self._perform)
 

@@ -9,7 +9,8 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from engine.command.text import Messages, shown_path
+from engine.command.summary import Fact
+from engine.command.text import Messages, plural, shown_path, size
 from engine.tree.descent import TOP, is_gone, join, opened
 
 LINES_SHOWN = 20
@@ -46,6 +47,16 @@ class Tally:
         for stats in map(parse_stats, statistics):
             done["files"] += stats.get("number of files", 0) - stats.get("dir", 0)
             done["bytes"] += stats.get("total transferred file size", 0)
+
+
+def of_workers(workers: dict[str, dict[str, int]]) -> list[Fact]:
+    """For people; the field ``workers`` of results is what programs read."""
+    lines = [
+        f"{name}: {plural(done['files'], 'file')}, {size(done['bytes'])}"
+        f" in {plural(done['lists'], 'list')}"
+        for name, done in sorted(workers.items())
+    ]
+    return [Fact("Workers", f"{len(lines)}", lines)] if lines else []
 
 
 def leaves_doubts(

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from engine.command.files import opened_gzip
+from engine.command.files import NEW_FILE, anew, opened_gzip
 from engine.command.outcome import Failed
 from engine.tree.descent import chunks
 
@@ -222,8 +222,7 @@ def link_of(path: Path | None) -> Link | None:
 def replacing(target: Path) -> Iterator[gzip.GzipFile]:
     """A compressed file, under its name when it is whole."""
     new = target.with_name(target.name + ".new")
-    new.unlink(missing_ok=True)
-    with new.open("xb") as raw:
+    with open(anew(new, lambda: os.open(new, NEW_FILE, 0o644)), "wb") as raw:
         with gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as file:
             yield file
         raw.flush()

@@ -7,22 +7,23 @@ the next newer one differs. Whatever they are called by now, and whichever are g
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from engine.command.outcome import Refused
 from engine.command.text import spoken
-from engine.history.catalog import DamagedCatalog, Link, Version, changes, link_of
+from engine.history.catalog import DamagedCatalog, Difference, Link, Version, changes, link_of
 from engine.snapshots.about import LATEST
 from engine.snapshots.retention import HELD
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\dZ)?)?", re.ASCII)
 NEAREST = 3
+FEW_BYTES = 10_000  # compressed
 
 
 @dataclass(frozen=True)
@@ -148,15 +149,28 @@ def sources(
     return found, lost
 
 
-def with_sizes(members: Sequence[Member], catalogs: Catalogs) -> list[Member]:
-    """With what the changes tell of files, bytes, and what removing each would free."""
+def with_sizes(
+    members: Sequence[Member],
+    catalogs: Catalogs,
+    damaged: set[Path],
+    known: Mapping[str, Link] = MappingProxyType({}),
+) -> list[Member]:
+    """With what the changes tell of files, bytes, and what removing each would free.
+
+    known: what was read of some already, by identifiers. What turns out to be damaged is added.
+    """
     found = []
-    links = [_link(each, catalogs) for each in members]
+    links = [known.get(each.id) or _link(each, catalogs) for each in members]
+    read = _Read(catalogs)
     for number, member in enumerate(members):
         link = links[number]
         if link:
             member = replace(member, files=link.files, bytes=link.bytes)
-            member = replace(member, frees=_freed(number, members, links, catalogs, link.bytes))
+            try:
+                frees = _freed(number, members, links, read, link.bytes)
+                member = replace(member, frees=frees)
+            except DamagedCatalog as error:
+                damaged.add(error.path)
         found.append(member)
     return found
 
@@ -166,11 +180,30 @@ def _link(member: Member, catalogs: Catalogs) -> Link | None:
     return link if link and link.snapshot == member.id else None
 
 
+class _Read:
+    """The changes of one member after the other. Each is asked for twice in a row: so a few are
+    read once."""
+
+    def __init__(self, catalogs: Catalogs) -> None:
+        self._catalogs = catalogs
+        self._last: tuple[Member, list[Difference]] | None = None
+
+    def __call__(self, member: Member) -> Iterable[Difference]:
+        if self._last and self._last[0] is member:
+            return self._last[1]
+        path = self._catalogs.changes(member)
+        assert path
+        if path.stat().st_size > FEW_BYTES:
+            return changes(path)
+        self._last = (member, [*changes(path)])
+        return self._last[1]
+
+
 def _freed(
     number: int,
     members: Sequence[Member],
     links: Sequence[Link | None],
-    catalogs: Catalogs,
+    changes_of: _Read,
     everything: int,
 ) -> int | None:
     """What neither of its neighbours has: nobody else has what these have not."""
@@ -186,18 +219,12 @@ def _freed(
         return None
     if not newer and not older:
         return everything
-    with contextlib.suppress(DamagedCatalog):
-        sides = []
-        if newer:
-            to_newer = catalogs.changes(member)
-            assert to_newer
-            sides.append((path, old) for path, old, _ in changes(to_newer))
-        if older:
-            to_older = catalogs.changes(older)
-            assert to_older
-            sides.append((path, new) for path, _, new in changes(to_older))
-        return _sum(sides[0] if len(sides) == 1 else _in_both(*sides))
-    return None
+    sides = []
+    if newer:
+        sides.append((path, old) for path, old, _ in changes_of(member))
+    if older:
+        sides.append((path, new) for path, _, new in changes_of(older))
+    return _sum(sides[0] if len(sides) == 1 else _in_both(*sides))
 
 
 def _in_both(

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -18,6 +19,7 @@ from engine.command.text import spoken
 from engine.copying.digests import Notes
 from engine.history.catalog import (
     DamagedCatalog,
+    Link,
     Totals,
     blocks,
     link_of,
@@ -34,7 +36,7 @@ from engine.tree.pool import Pool
 log = logging.getLogger(__name__)
 
 LIST = "snapshots.json"  # what the list of all snapshots is called in the log bucket
-CHECKED_BYTES = 64 << 20  # of catalogs that a run reads only to see whether they are whole
+CHECKED_BYTES = 64 << 20  # of a catalog that a run reads only to see whether it is whole
 LOOK_EVERY = 4096  # lines
 
 
@@ -165,39 +167,50 @@ def complete(folder: SnapshotFolder, tools: Tools, why: Mapping[str, str], resul
     """Write what is missing or damaged, and the list of all snapshots."""
     members = members_of(folder, why)
     own = [each for each in members if each.chain == folder.interval]
+    found: list[Member] = []
     with failing("what is missing of the catalogs", result):
         remove_damaged(folder, own)
-        is_whole = False
-        for _ in range(2):  # what turns out to be damaged is written anew
-            if not is_whole:
-                for member in own:
-                    write_missing(folder, member, tools, result)
-                done = [link(folder, *pair, tools, result) for pair in zip([None, *own], own)]
-                is_whole = all(done)
+        # What turns out to be damaged is written anew: changes, of which a catalog may be next.
+        for _ in range(3):
+            for member in own:
+                write_missing(folder, member, tools, result)
+            links = linked(folder, own, tools, result)
+            damaged: set[Path] = set()
+            found = with_sizes(members, InFolder(folder), damaged, links)
+            damaged &= {place_of(folder, each, "changes") for each in own}
+            for path in damaged:
+                folder.discard(path)
+            if len(links) == len(own) and not damaged:
+                break
     with failing("the list of snapshots", result):
-        found = with_sizes(members, InFolder(folder))
+        found = found or with_sizes(members, InFolder(folder), set())
         write_atomically(folder.listed, to_json(found))
 
 
 def remove_damaged(folder: SnapshotFolder, members: Sequence[Member]) -> None:
-    """Of many or large ones a part in each run, each when its turn comes."""
-    if not members:
-        return
-    newest = folder.register.of(folder.path / members[0].name)
+    """What is no file, and what is damaged of the one catalog whose turn it is. The changes are all
+    read by each run."""
+    for member, kind in itertools.product(members, ("catalog", "changes")):
+        path = place_of(folder, member, kind)
+        if folder.names.kinds().get(path.name, stat.S_IFREG) != stat.S_IFREG:
+            folder.discard(path)
+    newest = folder.register.of(folder.path / members[0].name) if members else None
     turn = newest.sequence % len(members) if newest else 0
-    left = CHECKED_BYTES
-    for member in [*members[turn:], *members[:turn]]:
-        for kind, header in (("catalog", True), ("changes", False)):
-            path = place_of(folder, member, kind)
-            try:
-                left -= path.lstat().st_size
-                if left >= 0:
-                    for _ in blocks(path) if header else blocks(path, None):
-                        pass
-            except FileNotFoundError:
-                continue
-            except (OSError, DamagedCatalog):
+    for member in members[turn : turn + 1]:
+        path = place_of(folder, member, "catalog")
+        with contextlib.suppress(FileNotFoundError):
+            is_small = path.lstat().st_size <= CHECKED_BYTES
+            if is_small and not is_whole(path):
                 folder.discard(path)
+
+
+def is_whole(catalog: Path) -> bool:
+    try:
+        for _ in blocks(catalog):
+            pass
+    except DamagedCatalog:
+        return False
+    return True
 
 
 def write_missing(folder: SnapshotFolder, member: Member, tools: Tools, result: Told) -> None:
@@ -226,27 +239,56 @@ def without_stop(what: str, result: Told) -> Iterator[None]:
             result.warn(f"{what} is left for the next run: {error}")
 
 
+def linked(
+    folder: SnapshotFolder, members: Sequence[Member], tools: Tools, result: Told
+) -> dict[str, Link]:
+    """Note how the next newer one of each differs, unless that is noted. What is, by identifiers.
+    The oldest first: what is the same catalog has as many files and bytes."""
+    found: dict[str, Link] = {}
+    older: tuple[Path, Totals] | None = None
+    for newer, member in reversed([*zip([None, *members], members)]):
+        catalog = place_of(folder, member, "catalog")
+        totals = older[1] if older and are_same(catalog, older[0]) else None
+        done = link(folder, newer, member, totals, tools, result)
+        if done:
+            found[member.id] = done
+        older = (catalog, Totals(done.files, done.bytes)) if done else None
+    return found
+
+
+def are_same(one: Path, other: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return one.samefile(other)
+    return False
+
+
 def link(
-    folder: SnapshotFolder, newer: Member | None, member: Member, tools: Tools, result: Told
-) -> bool:
-    """Note how the next newer one differs, unless that is noted. Returns whether it is."""
+    folder: SnapshotFolder,
+    newer: Member | None,
+    member: Member,
+    totals: Totals | None,
+    tools: Tools,
+    result: Told,
+) -> Link | None:
+    """Of one snapshot. totals: of its catalog, if they are known. None if it cannot be."""
     target = place_of(folder, member, "changes")
-    found = link_of(target) if target.exists() else None
+    found = link_of(target)
     expected = (member.id, newer.id if newer else "")
     if found and found[:2] == expected:
-        return True
+        return found
     older = place_of(folder, member, "catalog")
     other = place_of(folder, newer, "catalog") if newer else None
     if not older.exists() or (other and not other.exists()):
-        return False
+        return None
     if tools.stop.received:
         raise Stopped("stopped")
     with without_stop(f"what changed after {member.name}", result):
-        known = found and found.snapshot == member.id
-        totals = Totals(found.files, found.bytes) if found and known else totals_of(older)
+        if found and found.snapshot == member.id:
+            totals = Totals(found.files, found.bytes)
+        totals = totals or totals_of(older)
         write_changes(target, *expected, older, other, totals)
-        return True
-    return False
+        return Link(*expected, *totals)
+    return None
 
 
 def export(folder: SnapshotFolder, target: Path, result: Told) -> None:

@@ -19,7 +19,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import IO, NamedTuple, Optional
 
-from engine.command.files import nul_separated, opened_gzip, sort_records
+from engine.command.files import anew, nul_separated, opened_gzip, sort_records
 from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, read_list
 from engine.history.catalog import Version, blocks, entries, escaped, write_catalog
@@ -257,16 +257,16 @@ def link(previous: Path, target: Path) -> None:
     """The same catalog for one more snapshot, once it is known to be whole."""
     for _ in blocks(previous):
         pass
-    new = target.with_name(target.name + ".new")
-    new.unlink(missing_ok=True)
     try:
-        os.link(previous, new)
+        anew(target, lambda: os.link(previous, target))
     except OSError:  # it has as many names as it can have
+        new = target.with_name(target.name + ".new")
+        new.unlink(missing_ok=True)
         with previous.open("rb") as source, new.open("xb") as copy:
             shutil.copyfileobj(source, copy)
             copy.flush()
             os.fsync(copy.fileno())
-    new.replace(target)
+        new.replace(target)
 
 
 def write_from_tree(

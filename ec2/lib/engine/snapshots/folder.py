@@ -45,17 +45,14 @@ from engine.command.files import locked, sync_directory
 from engine.command.outcome import Refused, Stopped
 from engine.command.process import TICK_SECONDS, StopSignals
 from engine.snapshots.about import Run
+from engine.snapshots.names import Names
 from engine.snapshots.readers import Readers, readers_file
 from engine.snapshots.recognition import witnesses
 from engine.snapshots.register import Register
 from engine.snapshots.retention import HELD, INTERVALS
+from engine.snapshots.spare import is_spare_cheaper
 
 log = logging.getLogger(__name__)
-
-
-# To make a spare that differs in more than this share of its files into the stage takes more calls
-# than to link all files into an empty one. Measured on NFS, see docs/adr/0007.
-SPARE_LIMIT = 0.7
 
 LOOKS = 3  # for a snapshot that is being given another number
 
@@ -65,22 +62,6 @@ class Beginning(NamedTuple):
 
     unfinished: Run | None = None
     was_spare: bool = False
-
-
-def is_spare_cheaper(runs: Sequence[Run]) -> bool:
-    """Whether a stage made of the spare takes fewer calls than an empty one.
-
-    ``runs`` made the snapshots that there are, newest first. The spare was the one before them, or
-    an older one that left a longer interval: it differs by no more than what all runs since have
-    changed. If that were the same files each time it differs by far less, so what was found when
-    one was last used has a say, too.
-    """
-    newest = runs[0]
-    limit = SPARE_LIMIT * newest.files
-    apart = newest.apart or len(runs)
-    changed = sum(run.changes for run in runs) * max(1, apart / len(runs))
-    differed = newest.differed * max(1, apart / (newest.differed_over or apart))
-    return changed <= limit or differed <= limit
 
 
 class SnapshotFolder:
@@ -100,8 +81,10 @@ class SnapshotFolder:
         self.parts = path / f".{interval}.parts"
         # A name of its own: NFS clients remember for up to a minute what an old one led to.
         self.work = path / f".{interval}.work.{secrets.token_hex(8)}"
+        self.names = Names(path)
+        self._lock = path / ".lock"
         self._complete = path / f".{interval}.complete"
-        self._register = Register(path, interval)
+        self._register = Register(path, interval, self.names)
         self._is_loaded = False
 
     def snapshot(self, number: int) -> Path:
@@ -119,7 +102,7 @@ class SnapshotFolder:
 
     def held(self) -> list[Path]:
         """All of the folder, by name."""
-        return sorted(path for path in self.path.glob(f"{HELD}*") if is_tree(path))
+        return sorted(filter(self.names.has_tree, self.names.starting_with(HELD)))
 
     def trees(self) -> list[Path]:
         """All that are published, by any run, newest first; then those that are held."""
@@ -143,7 +126,7 @@ class SnapshotFolder:
         working = f"another run is working on {str(self.path)!r}"
         deadline = time.monotonic() + wait
         is_waiting = False
-        lock = self.path / ".lock"
+        lock = self._lock
         if os.path.lexists(lock) and not stat.S_ISREG(lock.lstat().st_mode):
             raise Refused(f"{str(lock)!r} is not a plain file, as it should be; remove it")
         while locked(lock) is None:
@@ -155,12 +138,12 @@ class SnapshotFolder:
                 log.warning("%s; waiting for its lock for up to %d seconds", working, wait)
                 is_waiting = True
             time.sleep(TICK_SECONDS)
+        self.names.is_ours = True
 
     def now(self) -> int:
         """The time (in ns) by the clock of the backup file system."""
-        lock = self.path / ".lock"
-        os.utime(lock)
-        return lock.stat().st_mtime_ns
+        os.utime(self._lock)
+        return self._lock.stat().st_mtime_ns
 
     def begin_stage(self, started: int, readers: Readers) -> Beginning:
         """Have a stage.
@@ -168,29 +151,35 @@ class SnapshotFolder:
         ``started`` is noted before the directory becomes the stage: a stage without a date does not
         pass for one that was begun long ago.
         """
-        if self.stage.is_dir():
+        names = self.names
+        if names.has_tree(self.stage):
             about = self.register.of(self.stage)
             if not about:
                 self.register.begin(self.stage, Run(started))
             return Beginning(unfinished=about.run if about else None)
         runs = [self.run_of(path) or Run(0) for _, path in self.numbered()]
-        if self.spare.is_dir() and readers.have(self.spare):
-            log.info("the spare is being read: linking into an empty stage")
-            self.spare.rename(self._next(f".{self.interval}.expired"))
-        elif self.spare.is_dir() and runs and not is_spare_cheaper(runs):
-            log.info("the spare differs too much: linking into an empty stage")
-            self.spare.rename(self._next(f".{self.interval}.expired"))
-        self.notes.unlink(missing_ok=True)
-        was_spare = self.spare.is_dir()
-        self.spare.mkdir(mode=0o700, exist_ok=True)
+        was_spare = names.has_tree(self.spare)
+        why_not = ""
+        if was_spare and readers.have(self.spare):
+            why_not = "is being read"
+        elif was_spare and runs and not is_spare_cheaper(runs):
+            why_not = "differs too much"
+        if why_not:
+            log.info("the spare %s: linking into an empty stage", why_not)
+            self.discard(self.spare)
+            was_spare = False
+        if names.has(self.notes):
+            self.discard(self.notes)
+        if not was_spare:
+            names.make_tree(self.spare)
         self.register.begin(self.spare, Run(started))
-        self.spare.rename(self.stage)
+        names.rename_tree(self.spare, self.stage)
         return Beginning(was_spare=was_spare)
 
     def make_trash(self) -> Path:
         """A directory for what is taken out of the stage, removed together with what expired."""
-        path = self._next(f".{self.interval}.expired")
-        path.mkdir(mode=0o700)
+        path = self._next_expired()
+        self.names.make_tree(path)
         return path
 
     def run_of(self, snapshot: Path) -> Run | None:
@@ -215,11 +204,12 @@ class SnapshotFolder:
 
         To be called once, when the folder is locked.
         """
-        is_new = not any(self.path.glob(f".{self.interval}.*"))
+        is_new = not self.names.starting_with(f".{self.interval}.")
         self._clear()
         self.finish_publishing()
         if is_new:
             self._register.adopt([path for _, path in self.numbered()])
+            self.names.look_again()
         snapshots = self.trees()
         recognised = self._register.load(snapshots)
         self._is_loaded = True
@@ -236,22 +226,27 @@ class SnapshotFolder:
     def _clear(self) -> None:
         """What is of another kind than a run would make is in the way. So is what workers are told
         by a run that was killed."""
-        for path in self.path.glob(f".{self.interval}.work.*"):
+        for path in self.names.starting_with(f".{self.interval}.work."):
             self.discard(path)
-        for path in (self.stage, self.spare, self.parts, self._complete):
-            if os.path.lexists(path) and not is_tree(path):
-                self.discard(path)
+        trees = (self.stage, self.spare, self.parts, self._complete)
         plain = (self.notes, self.suspects, self.untold, self.tests, self.readers, self.listed)
-        for path in plain:
-            if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
-                self.discard(path)
+        for kind, paths in ((stat.S_IFDIR, trees), (stat.S_IFREG, plain)):
+            for path in paths:
+                if self.names.kinds().get(path.name, kind) != kind:
+                    self.discard(path)
 
     def discard(self, path: Path) -> None:
         """A directory goes with what expired."""
-        if is_tree(path):
-            path.rename(self._next(f".{self.interval}.expired"))
+        if stat.S_ISDIR(path.lstat().st_mode):
+            self.names.rename_tree(path, self._next_expired())
         else:
-            path.unlink()
+            self.names.unlink(path)
+
+    def move(self, snapshot: Path, target: Path) -> None:
+        """A rename alone would replace an empty directory."""
+        if os.path.lexists(target):
+            raise FileExistsError(f"{str(target)!r} is in the way of {snapshot.name}; move it away")
+        self.names.rename_tree(snapshot, target)
 
     def publish(self, run: Run, now: float, changed: Iterable[str]) -> Path:
         """Turn the stage into snapshot 0, made by ``run`` at ``now`` (seconds since 1970).
@@ -261,6 +256,7 @@ class SnapshotFolder:
         One rename decides (stage -> complete); all that follow are repeated by the next run if this
         one is killed among them.
         """
+        self.names.look_again()  # the copying took its time
         newest = self.newest()
         before = self.register.of(newest) if newest else None
         if before and not run.changes:
@@ -268,20 +264,20 @@ class SnapshotFolder:
         else:
             found = witnesses(self.stage, newest, changed)
         self.register.note(self.stage, run=run, made=now, witnesses=found)
-        self.stage.rename(self._complete)
+        self.names.rename_tree(self.stage, self._complete)
         self.finish_publishing()
         sync_directory(self.path)
         return self.snapshot(0)
 
     def finish_publishing(self) -> None:
-        if not self._complete.is_dir():
+        if not self.names.has_tree(self._complete):
             return
         gap = 0
-        while os.path.lexists(self.snapshot(gap)):
+        while self.names.has(self.snapshot(gap)):
             gap += 1
         for number in reversed(range(gap)):
-            self.snapshot(number).rename(self.snapshot(number + 1))
-        self._complete.rename(self.snapshot(0))
+            self.names.rename_tree(self.snapshot(number), self.snapshot(number + 1))
+        self.names.rename_tree(self._complete, self.snapshot(0))
 
     def dated(self) -> list[tuple[str, float]]:
         """Names of the published snapshots, of each interval newest first, and when it was made.
@@ -290,8 +286,10 @@ class SnapshotFolder:
         which the note was lost: it is not taken to be newer than the one that came after it.
         """
         for _ in range(LOOKS - 1):
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 return self._dated()
+            except FileNotFoundError:
+                self.names.look_again()
         return self._dated()
 
     def _dated(self) -> list[tuple[str, float]]:
@@ -311,6 +309,7 @@ class SnapshotFolder:
         renumbers them, one look from name to name can miss it."""
         inode = os.fstat(top).st_ino
         for _ in range(LOOKS):
+            self.names.look_again()
             for path in self.trees():
                 with contextlib.suppress(FileNotFoundError):
                     if path.stat().st_ino == inode:
@@ -322,16 +321,18 @@ class SnapshotFolder:
         from the snapshots that stay. But what was a spare and is left over is nearer than one that
         leaves a longer interval."""
         spare = self._best_spare(expired, readers) if keep_spare else None
-        if self.spare.is_dir() and (spare or not keep_spare):
-            self.spare.rename(self._next(f".{self.interval}.expired"))
+        if self.names.has_tree(self.spare) and (spare or not keep_spare):
+            self.discard(self.spare)
         for path in expired:
             if path == spare:
                 self._note_distance(path)
-            path.rename(self.spare if path == spare else self._next(f".{self.interval}.expired"))
+                self.names.rename_tree(path, self.spare)
+            else:
+                self.discard(path)
 
     def _best_spare(self, expired: Sequence[Path], readers: Readers) -> Path | None:
         own = [path for path in expired if path.name.startswith(f"{self.interval}.")]
-        candidates = own if self.spare.is_dir() else expired
+        candidates = own if self.names.has_tree(self.spare) else expired
         free = [path for path in candidates if not readers.have(path)]
         return max(reversed(free), key=self.order, default=None)
 
@@ -340,7 +341,8 @@ class SnapshotFolder:
         run = self.run_of(newest) if newest else None
         if newest and run and self.register.of(newest):
             since = self.order(newest) - self.order(spare) if self.order(spare) else 0
-            self.note_run(newest, replace(run, apart=max(0, since)))
+            if max(0, since) != run.apart:
+                self.note_run(newest, replace(run, apart=max(0, since)))
 
     def order(self, snapshot: Path) -> int:
         """Higher for one of our runs that was made later; 0 if that is not known."""
@@ -366,34 +368,32 @@ class SnapshotFolder:
     def forget(self, readers: Readers) -> None:
         """Remove what was known of snapshots that are gone, and the notes for the newest."""
         snapshots = self.trees()
-        expired = [path for _, path in self._numbered(f".{self.interval}.expired")]
-        snapshots += [path for path in expired if readers.have(path)]
+        known = (path for _, path in self._expired() if self.register.of(path))
+        snapshots += filter(readers.have, known)
         self.register.forget(snapshots, self.discard)
         self.notes.unlink(missing_ok=True)
 
     def leftovers(self, readers: Readers) -> list[Path]:
-        """What can go once a new snapshot is published; what is read goes in a later run."""
-        expired = (path for _, path in self._numbered(f".{self.interval}.expired"))
-        return [path for path in expired if not readers.have(path)]
+        """What can go once a new snapshot is published; what is read goes in a later run. What is
+        empty, as what was taken out of the stage mostly is, goes here."""
+        found = [path for _, path in self._expired() if not readers.have(path)]
+        return [path for path in found if not self.names.remove_empty(path)]
 
     def _numbered(self, *prefixes: str) -> list[tuple[int, Path]]:
         """The directories ``PREFIX.NUMBER`` in ascending order, of one prefix after the other;
         nothing else called alike."""
         pattern = re.compile(rf"({'|'.join(map(re.escape, prefixes))})\.(0|[1-9][0-9]*)", re.ASCII)
         found = []
-        with os.scandir(self.path) as entries:
-            for entry in entries:
-                match = pattern.fullmatch(entry.name)
-                if match and entry.is_dir(follow_symlinks=False):
-                    place = prefixes.index(match[1]), int(match[2])
-                    found.append((place, self.path / entry.name))
+        for name, kind in self.names.kinds().items():
+            match = pattern.fullmatch(name)
+            if match and kind == stat.S_IFDIR:
+                place = prefixes.index(match[1]), int(match[2])
+                found.append((place, self.path / name))
         return [(number, path) for (_, number), path in sorted(found)]
 
-    def _next(self, prefix: str) -> Path:
-        numbers = [number for number, _ in self._numbered(prefix)]
-        return self.path / f"{prefix}.{max(numbers, default=-1) + 1}"
+    def _expired(self) -> list[tuple[int, Path]]:
+        return self._numbered(f".{self.interval}.expired")
 
-
-def is_tree(path: Path) -> bool:
-    """Whether it is a directory itself, and no link to one."""
-    return path.is_dir() and not path.is_symlink()
+    def _next_expired(self) -> Path:
+        number = max((number for number, _ in self._expired()), default=-1) + 1
+        return self.path / f".{self.interval}.expired.{number}"

@@ -19,7 +19,7 @@ from engine.command.outcome import Refused
 from engine.snapshots.about import Run
 from engine.snapshots.choice import Snapshot, Wanted, find_snapshot, hold_name, wanted
 from engine.snapshots.folder import SnapshotFolder
-from engine.snapshots.keeping import move, snapshots_in
+from engine.snapshots.keeping import snapshots_in
 from engine.snapshots.readers import Readers
 from engine.snapshots.retention import HELD, newest_complete
 
@@ -60,16 +60,16 @@ def hold_previous(folder: SnapshotFolder, newest: Path, held: str, said: list[st
     """
     write_atomically(folder.untold, json.dumps({"held": held, "said": said}))
     if newest.name != held:
-        move(newest, folder.path / held)
+        folder.move(newest, folder.path / held)
 
 
 def untold(folder: SnapshotFolder) -> list[str]:
     """What an earlier run has said of a snapshot that is held still, and nobody was told."""
+    if not folder.names.has(folder.untold):
+        return []
     try:
         found = json.loads(read_state(folder.untold))
         held, said = found["held"], [str(line) for line in found["said"]]
-    except FileNotFoundError:
-        return []
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         with contextlib.suppress(OSError):
             folder.untold.unlink()
@@ -149,7 +149,7 @@ def hold(folder: SnapshotFolder, which: Wanted, name: str) -> str:
         raise Refused(f"{snapshot} is held already; release it first", "snapshot")
     if target.exists():
         raise Refused(f"another snapshot is held as {name!r}; give another name", "snapshot")
-    move(snapshot.path, target)
+    folder.move(snapshot.path, target)
     return f"{snapshot} is held as {name}"
 
 
@@ -163,7 +163,7 @@ def release(folder: SnapshotFolder, which: Wanted) -> str:
     if not is_held(snapshot):
         raise Refused(f"{snapshot} is not held", "snapshot")
     target = make_room(folder, snapshot)
-    move(snapshot.path, target)
+    folder.move(snapshot.path, target)
     return f"{snapshot} is released and called {target.name}"
 
 
@@ -186,7 +186,7 @@ def make_room(folder: SnapshotFolder, snapshot: Snapshot) -> Path:
     while folder.snapshot(end).exists():
         end += 1
     for each in reversed(range(number, end)):
-        move(folder.snapshot(each), folder.snapshot(each + 1))
+        folder.move(folder.snapshot(each), folder.snapshot(each + 1))
     return folder.snapshot(number)
 
 
@@ -206,7 +206,7 @@ def remove(folder: SnapshotFolder, which: Wanted, readers: Readers) -> str:
 def check_removable(folder: SnapshotFolder, snapshot: Snapshot) -> None:
     if is_held(snapshot):
         raise Refused(f"{snapshot} is held; release it first", "snapshot")
-    if folder.stage.is_dir() and snapshot.path == folder.newest():
+    if folder.names.has_tree(folder.stage) and snapshot.path == folder.newest():
         raise Refused(
             f"an unfinished backup goes on from {snapshot}; remove it after the next one",
             "snapshot",

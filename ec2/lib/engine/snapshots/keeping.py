@@ -7,7 +7,6 @@ the new one, and the next run decides anew on what is there.
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 from engine.command.text import spoken
@@ -47,7 +46,7 @@ def retain(
     folder.expire(expired, keep_spare, readers)
     for fate in fates:
         if fate.becomes and fate.is_change:
-            move(folder.path / fate.name, folder.path / fate.becomes)
+            folder.move(folder.path / fate.name, folder.path / fate.becomes)
     return fates
 
 
@@ -59,10 +58,3 @@ def told(folder: SnapshotFolder, fates: list[Fate]) -> list[str]:
         f"{why.get(each.name)}"
         for each in snapshots_in(folder)
     ]
-
-
-def move(snapshot: Path, target: Path) -> None:
-    """A rename alone would replace an empty directory."""
-    if os.path.lexists(target):
-        raise FileExistsError(f"{str(target)!r} is in the way of {snapshot.name}; move it away")
-    snapshot.rename(target)

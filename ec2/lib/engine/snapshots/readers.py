@@ -44,6 +44,7 @@ class Readers:
     """For the run that works on the folder: tells of what is read."""
 
     def __init__(self, file: Path) -> None:
+        self._free: set[int] = set()
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         self._descriptor = os.open(file, flags, 0o600)
 
@@ -56,8 +57,11 @@ class Readers:
     def have(self, tree: Path) -> bool:
         """Whether anybody reads ``tree``. If not, nobody can begin to before the run ends."""
         inode = tree.stat().st_ino
+        if inode in self._free:
+            return False
         try:
             fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, inode)
         except (BlockingIOError, PermissionError):  # POSIX allows either for a lock that is held
             return True
+        self._free.add(inode)
         return False

@@ -5,16 +5,17 @@ Witnesses tell: paths at which a snapshot differs from the one before it. See do
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.snapshots.about import About, Witness, inode_of
-from engine.tree.descent import opened
+from engine.tree.descent import PLACE_FLAGS, stat_of
 
 WITNESSES = 3
 CANDIDATES = 50  # changed paths among which witnesses are looked for
@@ -23,33 +24,43 @@ LONGEST_PATH = 1000  # of a witness, in characters
 
 def witnesses(tree: Path, before: Path | None, changed: Iterable[str]) -> list[Witness]:
     """A few of the paths ``changed`` at which ``tree`` visibly differs from ``before``."""
-    differing = (
-        there
-        for path in itertools.islice(changed, CANDIDATES)
-        if len(path) <= LONGEST_PATH
-        for there in [witness(tree, path)]
-        if before is None or there != witness(before, path)
-    )
-    return [*itertools.islice(differing, WITNESSES)]
+    with contextlib.ExitStack() as stack:
+        top = stack.enter_context(opened_tree(tree))
+        top_before = stack.enter_context(opened_tree(before)) if before else None
+        differing = (
+            there
+            for path in itertools.islice(changed, CANDIDATES)
+            if len(path) <= LONGEST_PATH
+            for there in [witness(top, path)]
+            if top_before is None or there != witness(top_before, path)
+        )
+        return [*itertools.islice(differing, WITNESSES)]
 
 
-def witness(tree: Path, path: str) -> Witness:
-    folder, name = os.path.split(path)
-    top = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+@contextlib.contextmanager
+def opened_tree(tree: Path) -> Iterator[int]:
+    top = os.open(tree, PLACE_FLAGS | os.O_DIRECTORY)
     try:
-        with opened(top, folder) as directory:
-            info = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            return Witness(path, info.st_mode, info.st_size, info.st_mtime_ns)
-    except (FileNotFoundError, NotADirectoryError):
-        return Witness(path)
+        yield top
     finally:
         os.close(top)
 
 
-def holds(tree: Path, expected: Iterable[Witness]) -> bool:
-    """Whether ``tree`` has what all of its witnesses say."""
+def witness(top: int, path: str) -> Witness:
     try:
-        return all(witness(tree, each.path).is_like(each) for each in expected)
+        info = stat_of(top, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return Witness(path)
+    return Witness(path, info.st_mode, info.st_size, info.st_mtime_ns)
+
+
+def holds(tree: Path, expected: Sequence[Witness]) -> bool:
+    """Whether ``tree`` has what all of its witnesses say."""
+    if not expected:
+        return True
+    try:
+        with opened_tree(tree) as top:
+            return all(witness(top, each.path).is_like(each) for each in expected)
     except OSError:
         return False
 

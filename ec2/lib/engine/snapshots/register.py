@@ -27,6 +27,7 @@ from typing import Any
 
 from engine.command.files import read_state, write_atomically
 from engine.snapshots.about import About, Damaged, Run, inode_of, parse
+from engine.snapshots.names import Names
 from engine.snapshots.recognition import holds, recognised
 from engine.snapshots.retention import INTERVALS
 
@@ -40,9 +41,10 @@ class Register:
     problems: what was found to be damaged, for people.
     """
 
-    def __init__(self, folder: Path, interval: str) -> None:
+    def __init__(self, folder: Path, interval: str, names: Names) -> None:
         self.problems: list[str] = []
         self._folder = folder
+        self._names = names
         self._interval = interval
         self._known: list[About] = []
         self._bound: dict[int, About] = {}  # by the inode of the snapshot's directory
@@ -54,9 +56,10 @@ class Register:
         """
         self.problems = []
         self._known = sorted(self._read_all(), key=lambda about: about.sequence, reverse=True)
-        here = {interval: self._here(interval) for interval in INTERVALS}
-        ours = [about for about in self._known if about.origin == here[about.interval]]
-        strangers = [about for about in self._known if about.origin != here[about.interval]]
+        there = [each for each in INTERVALS if self._names.has(self._origin(each))]
+        here = {interval: self._here(interval) for interval in there}
+        ours = [about for about in self._known if about.origin == here.get(about.interval)]
+        strangers = [about for about in self._known if about.origin != here.get(about.interval)]
         self._bound = {about.inode: about for about in reversed(ours)}
         unknown = [tree for tree in trees if not self.of(tree)]
         number = 0
@@ -123,7 +126,7 @@ class Register:
         self._known = [*self._bound.values()]
         kept = {about.id for about in self._known}
         for prefix in (f".{self._interval}.{kind}." for kind in ("about", *LISTS)):
-            for path in self._folder.glob(f"{prefix}*"):
+            for path in self._names.starting_with(prefix):
                 identifier = path.name.removeprefix(prefix).removesuffix(".gz")
                 if identifier not in kept:
                     discard(path)
@@ -132,8 +135,9 @@ class Register:
         """Discard what was known of one snapshot that is gone."""
         self._known = [each for each in self._known if each.id != about.id]
         self._bound.pop(about.inode, None)
-        for path in self._folder.glob(f".{about.interval}.*.{about.id}*"):
-            discard(path)
+        for path in self._names.starting_with(f".{about.interval}."):
+            if f".{about.id}" in path.name:
+                discard(path)
 
     def _origin(self, interval: str) -> Path:
         return self._folder / f".{interval}.origin"
@@ -164,7 +168,9 @@ class Register:
 
     def _read_all(self) -> Iterator[About]:
         paths = [
-            (each, path) for each in INTERVALS for path in self._folder.glob(f".{each}.about.*")
+            (each, path)
+            for each in INTERVALS
+            for path in self._names.starting_with(f".{each}.about.")
         ]
         for interval, path in paths:
             if path.name.endswith(".new"):

@@ -19,7 +19,7 @@ from engine.command.process import StopSignals
 from engine.command.progress import Progress
 from engine.command.text import Messages, shown, shown_path
 from engine.copying.digests import CARRIED, CONTINUED, LINKED, VOID, Notes
-from engine.copying.lists import Lists, fits
+from engine.copying.lists import ByKind, Lists, fits
 from engine.copying.rsync import WAIT_SECONDS, Copying
 from engine.snapshots.recognition import CANDIDATES
 from engine.stage.failures import CHANGES, Again, Carry, Examine
@@ -55,10 +55,10 @@ SAVE_SECONDS = 10
 class Filling:
     """One attempt to fill the stage. What it found is in its attributes, also if it fails.
 
-    work: a scratch directory; afterwards, changes.txt.gz in it lists how the source differs from
-    the previous snapshot. expected: the number of files in that, if it is known. sharing: gets the
-    paths of the snapshot that share an inode with others of it. max_failed_percent: more files than
-    that, and more than a few, have to be copied or it fails.
+    Afterwards, changes.txt.gz in the work directory of ``copying`` lists how the source differs
+    from the previous snapshot. expected: the number of files in that, if it is known. sharing: gets
+    the paths of the snapshot that share an inode with others of it. max_failed_percent: more files
+    than that, and more than a few, have to be copied or it fails.
     """
 
     def __init__(
@@ -68,11 +68,9 @@ class Filling:
         copying: Copying,
         large: LargeFiles,
         notes: Notes,
-        work: Path,
-        jobs: int,
+        sharing: Path,
         progress: Progress,
         expected: int | None,
-        sharing: Path,
         max_failed_percent: int,
     ) -> None:
         self.counts: Counter[str] = Counter()
@@ -91,10 +89,8 @@ class Filling:
         self._copying = copying
         self._large = large
         self._notes = notes
-        self._singles = Lists(copying, work, jobs)
-        self._sparse = Lists(copying, work, jobs, "--sparse")
-        self._groups = Lists(copying, work, jobs, "--hard-links", "--sparse")
-        self._work = work
+        self._lists = ByKind.of(copying)
+        self._work = work = copying.work
         self._shared = SharedNames(work / "shared")
         self._sharing = gzip.GzipFile(sharing, "wb", compresslevel=1, mtime=0)
         self._doubtful = SharedNames(work / "doubtful")
@@ -173,8 +169,7 @@ class Filling:
 
     def _copy_the_rest(self, stop: StopSignals, apart: bool = False) -> None:
         """Begin the last jobs, wait for all, and find out what has failed."""
-        for lists in (self._singles, self._sparse, self._groups):
-            lists.finish(apart)
+        self._lists.finish(apart)
         self._copying.wait(stop, 2, self._show)
         for report in self._large.wait(self._show):
             self._take(report)
@@ -253,11 +248,11 @@ class Filling:
         self.counts["listed"] += len(copies)
         self._notes.add(VOID, (os.fsencode(path) for path, _ in copies))
         for file in report.copies:
-            self._copy_single(file, self._singles)
+            self._copy_single(file, self._lists.singles)
         for file in report.sparse:
-            self._copy_single(file, self._sparse)
+            self._copy_single(file, self._lists.sparse)
         if report.together and not self._large.takes(report.together):
-            self._groups.add(report.together)
+            self._lists.groups.add(report.together)
             if not fits(report.together):
                 key = str(self.counts["files apart"])
                 self.counts["files apart"] += 1
@@ -299,7 +294,7 @@ class Filling:
             if len(names) == 1:
                 if not is_settled(names):
                     self._notes.add(VOID, [os.fsencode(names[0].path)])
-                    self._copy_single((names[0].path, names[0].size), self._singles)
+                    self._copy_single((names[0].path, names[0].size), self._lists.singles)
                     self.counts["listed"] += 1
             elif not is_settled(names):
                 yield Share(self._trees, names)

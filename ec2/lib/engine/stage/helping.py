@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from engine.snapshots.folder import SnapshotFolder
 from engine.stage.report import Trees
 from engine.stage.request import Options
@@ -25,7 +23,9 @@ def fleet_of(options: Options, folder: SnapshotFolder, roots: Roots, trees: Tree
             options.lease,
             roots.inside(folder.work).path,
             str(folder.work.relative_to(options.backup)),
+            str(folder.path.relative_to(options.backup)),
+            folder.path.stat().st_ino,
             TOP,
-            os.fstat(trees.source).st_ino,
+            trees.source,
         )
     )

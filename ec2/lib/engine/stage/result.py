@@ -11,7 +11,7 @@ from engine.command.execution import Result
 from engine.command.outcome import Refused
 from engine.command.summary import NAMED, Fact
 from engine.command.text import Messages, plural, size
-from engine.copying.tally import Tally
+from engine.copying.tally import Tally, of_workers
 from engine.snapshots.retention import Fate
 from engine.stage.filling import Filling
 from engine.stage.judging import Change
@@ -55,7 +55,7 @@ class BackupResult(Result):
     number_of_files_newly_excluded: int = 0
     size_newly_excluded: int = 0
     number_of_files_excluded: int = 0
-    size_excluded: int = 0
+    excluded_file_size: int = 0
     number_of_files_linked: int = 0
     number_of_files_at_link_limit: int = 0
     number_of_files_checked: int = 0
@@ -68,7 +68,7 @@ class BackupResult(Result):
     number_of_files_test_read: int = 0
     number_of_files_test_failed: int = 0
     number_of_files_test_without_digest: int = 0
-    size_test_restored: int = 0
+    test_restored_file_size: int = 0
     restore_test_age: int | None = None
     not_restorable: list[str] = field(default_factory=list)
     expired: list[str] = field(default_factory=list)
@@ -98,14 +98,14 @@ class BackupResult(Result):
             Fact("Snapshot", self.snapshot or "none; the next backup goes on with what was copied"),
             Fact("Changed", self._changed() if self.snapshot else ""),
             Fact("Copied", f"{copied}, {size(self.total_transferred_file_size)}"),
-            Fact("Excluded", counted(self.number_of_files_excluded, self.size_excluded)),
+            Fact("Excluded", counted(self.number_of_files_excluded, self.excluded_file_size)),
             Fact("Read back", self._read_back() if "verify" in self.phases else ""),
             Fact("Tested", self._tested() if "restore test" in self.phases else ""),
             Fact("Expired", "; ".join(self._expired())),
             Fact("Kept", plural(len(self.snapshots), "snapshot") if self.snapshots else ""),
         ]
         lists = {"Promoted": self._promoted(), "Asked for": list(self.requests.values())}
-        facts = [fact for fact in facts if fact.text]
+        facts = [*(fact for fact in facts if fact.text), *of_workers(self.workers)]
         facts += [Fact(title, f"{len(each)}", each) for title, each in lists.items() if each]
         if self.not_restorable:
             failed = f"{self.number_of_files_test_failed:,}"
@@ -130,9 +130,8 @@ class BackupResult(Result):
         )
 
     def _tested(self) -> str:
-        restored = (
-            f"{self.number_of_files_test_restored:,} restored ({size(self.size_test_restored)})"
-        )
+        amount = size(self.test_restored_file_size)
+        restored = f"{self.number_of_files_test_restored:,} restored ({amount})"
         return f"{restored}, {self.number_of_files_test_failed:,} could not be"
 
     def _expired(self) -> list[str]:
@@ -164,7 +163,7 @@ class BackupResult(Result):
         self.number_of_files_continued = counts["continued"]
         self.number_of_directories = counts["directories"]
         self.number_of_files_excluded = counts["left out"]
-        self.size_excluded = counts["left out bytes"]
+        self.excluded_file_size = counts["left out bytes"]
         for change, name in CHANGES.items():
             setattr(self, f"number_of_files_{name}", counts[change.value])
             setattr(self, f"size_{name}", counts[f"{change.value} bytes"])
@@ -188,7 +187,7 @@ class BackupResult(Result):
     def take_trial(self, counts: Counter[str], failures: Messages, age: int) -> None:
         for name in ("restored", "read", "failed", "without_digest"):
             setattr(self, f"number_of_files_test_{name}", counts[name])
-        self.size_test_restored = counts["bytes"]
+        self.test_restored_file_size = counts["bytes"]
         self.restore_test_age = age
         if counts["failed"]:
             self.warn(f"{counts['failed']} files of the snapshots could not be restored for a test")

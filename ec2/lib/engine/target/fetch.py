@@ -16,7 +16,7 @@ from engine.command.outcome import Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import Messages, shown, shown_path
 from engine.copying.digests import LENGTH
-from engine.copying.lists import Lists
+from engine.copying.lists import ByKind
 from engine.copying.rsync import Copying, Helper
 from engine.copying.tally import Tally
 from engine.target.contents import with_digests
@@ -185,16 +185,14 @@ class Fetch:
         def tick() -> None:
             on_tick(tally.number_of_files_transferred, tally.total_transferred_file_size)
 
-        singles = Lists(copying, self._work, jobs)
-        sparse = Lists(copying, self._work, jobs, "--sparse")
-        groups = Lists(copying, self._work, jobs, "--hard-links", "--sparse")
+        lists = ByKind.of(copying)
         try:
             for file in self._plan.singles():
-                (sparse if file.is_sparse else singles).add([(file.path, file.size)])
+                kind = lists.sparse if file.is_sparse else lists.singles
+                kind.add([(file.path, file.size)])
             for group in self._plan.groups():
-                groups.add([(file.path, file.size) for file in group])
-            for lists in (singles, sparse, groups):
-                lists.finish()
+                lists.groups.add([(file.path, file.size) for file in group])
+            lists.finish()
         except BaseException:
             copying.cancel()
             raise

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from engine.target.request import Options
 from engine.target.safety import SafetyDirectory
+from engine.tree.descent import TOP
 from engine.tree.walls import Root
 from engine.workers.fleet import Fleet, Meeting
 from engine.workers.queue import Queue
@@ -27,7 +27,9 @@ def fleet_of(
             options.lease,
             undo.path / work.name,
             str(work.relative_to(options.target)),
+            TOP,
+            options.target.stat().st_ino,
             str(snapshot.relative_to(options.backup)),
-            os.fstat(saved).st_ino,
+            saved,
         )
     )

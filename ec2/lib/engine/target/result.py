@@ -9,7 +9,7 @@ from typing import ClassVar
 from engine.command.execution import Result
 from engine.command.summary import Fact
 from engine.command.text import size
-from engine.copying.tally import Tally
+from engine.copying.tally import Tally, of_workers
 from engine.target.compare import CHANGES
 from engine.target.plan import VERBS, Plan
 
@@ -82,6 +82,7 @@ class RestoreResult(Result):
                 self.delete_command
             )
         facts = [Fact("Files", self._counts(TO_DO if is_plan else DONE))]
+        facts += of_workers(self.workers)
         if is_plan and any(self.examples.values()):
             facts.append(Fact("It would", items=[*self._examples()]))
         if self.excluded:

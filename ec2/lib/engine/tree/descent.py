@@ -18,6 +18,7 @@ CHUNK = 200  # entries of one directory that one thread settles, each after the 
 NAME_MAX = 255
 LONG_PATH = 4000  # below PATH_MAX
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+PLACE_FLAGS = os.O_PATH | os.O_NOFOLLOW  # asks NFS for nothing but the attributes
 GONE = (errno.ENOENT, errno.ENOTDIR)  # what an entry that is not there answers, and nothing else
 Item = TypeVar("Item")
 
@@ -32,12 +33,21 @@ def opened(top: int, path: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def open_directory(top: int, path: str) -> int:
-    """Likewise, to be closed by the caller."""
+def stat_of(top: int, path: str) -> os.stat_result:
+    """Of whatever is at ``path``, also of a symbolic link."""
+    descriptor = open_directory(top, path, PLACE_FLAGS)
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_directory(top: int, path: str, flags: int = DIRECTORY_FLAGS) -> int:
+    """To be closed by the caller."""
     descriptor = top
     for part in _parts(path or "."):
         try:
-            deeper = _open_part(part, descriptor)
+            deeper = _open_part(part, descriptor, flags)
         finally:
             if descriptor != top:
                 os.close(descriptor)
@@ -70,23 +80,24 @@ def _make_directory(name: str, directory: int) -> None:
         os.mkdir(name, 0o700, dir_fd=directory)
 
 
-def _open_part(path: str, top: int) -> int:
+def _open_part(path: str, top: int, flags: int) -> int:
     try:
-        return open_beneath(os.fsencode(path), DIRECTORY_FLAGS, top)
+        return open_beneath(os.fsencode(path), flags, top)
     except NotImplementedError:
-        return _open_step_by_step(path, top)
+        return _open_step_by_step(path, top, flags)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        return _open_step_by_step(path, top)  # says NotADirectoryError if it was a symbolic link
+        # Says NotADirectoryError if it was a symbolic link.
+        return _open_step_by_step(path, top, flags)
 
 
-def _open_step_by_step(path: str, top: int) -> int:
+def _open_step_by_step(path: str, top: int, flags: int) -> int:
     """For kernels that have no call for it. A symbolic link is no directory."""
     descriptor = top
     for part in path.split("/"):
         try:
-            deeper = os.open(part, DIRECTORY_FLAGS, dir_fd=descriptor)
+            deeper = os.open(part, flags, dir_fd=descriptor)
         finally:
             if descriptor != top:
                 os.close(descriptor)

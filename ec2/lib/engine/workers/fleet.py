@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.command.files import locked
-from engine.copying.job import read_groups
+from engine.copying.job import flat, read_groups
 from engine.copying.rsync import Copying, Listed
-from engine.tree.descent import DIRECTORY_FLAGS
+from engine.tree.descent import DIRECTORY_FLAGS, opened
 from engine.workers.queue import Queue, QueueError
 from engine.workers.scaling import Backlog, Group
 from engine.workers.shared import (
@@ -33,6 +33,7 @@ from engine.workers.shared import (
     Order,
     Outcome,
     Seen,
+    marks_of,
     read_file,
     seen,
     write_file,
@@ -53,16 +54,20 @@ SILENT, STALE, LONG = 1.5, 10, 10
 class Meeting(NamedTuple):
     """Where a run and its workers meet. group: that of the workers, if it is for the run to say how
     many there are. folder: by which the run gets at the directory. work: the same, from the top of
-    what workers mount as their target. source, inode: the tree that is copied, from the top of what
-    they mount as their source. lease: see :data:`engine.workers.shared.LEASE`."""
+    what workers mount as their target. place, inode: see
+    :class:`engine.workers.shared.Invitation`. source, tree: what is copied, from the top of what
+    they mount as their source, and a descriptor of it. lease: see
+    :data:`engine.workers.shared.LEASE`."""
 
     queue: Queue
     group: Group | None
     lease: int
     folder: Path
     work: str
-    source: str
+    place: str
     inode: int
+    source: str
+    tree: int
 
 
 @dataclass
@@ -75,19 +80,25 @@ class Offer:
     begun: float = 0
     changed: float = 0
 
-    def look(self, found: Seen, now: float) -> None:
-        if found.deliveries and not self.begun:
+    def look(self, found: Seen, now: float) -> bool:
+        """Returns whether who was at it has handed it back."""
+        is_back = self.begun > 0 and not found.deliveries
+        if is_back:
+            self.since, self.begun = now, 0
+        elif found.deliveries and not self.begun:
             self.begun = now
         if found.deliveries != self.seen.deliveries:
             self.changed = now
         self.seen = found
+        return is_back
 
     def is_lost(self, now: float, lease: int) -> bool:
         """Whether it is not to be waited for any longer."""
         if not self.begun:
             return now - self.since > STALE * lease
         is_silent = now - self.changed > SILENT * lease
-        return is_silent or len(self.seen.deliveries) > MOST_DELIVERIES
+        is_long = now - self.begun > LONG * lease
+        return is_silent or is_long or len(self.seen.deliveries) > MOST_DELIVERIES
 
 
 class Fleet:
@@ -95,9 +106,6 @@ class Fleet:
 
     def __init__(self, meeting: Meeting) -> None:
         self._meeting = meeting
-        self._directory = os.open(meeting.folder, DIRECTORY_FLAGS)
-        os.mkdir("old", 0o700, dir_fd=self._directory)
-        self._alive = locked(meeting.folder / LOCK)
         self._run = secrets.token_hex(8)
         self._offers: dict[int, Offer] = {}
         self._arriving: set[int] = set()
@@ -111,6 +119,9 @@ class Fleet:
 
     def begin(self, copying: Copying) -> None:
         self._copying = copying
+        self._directory = os.open(self._meeting.folder, DIRECTORY_FLAGS)
+        os.mkdir("old", 0o700, dir_fd=self._directory)
+        self._alive = locked(self._meeting.folder / LOCK)
         self._thread.start()
 
     @property
@@ -125,8 +136,9 @@ class Fleet:
 
     def close(self) -> None:
         self._closed = True
-        if self._thread.ident:
-            self._thread.join()
+        if not self._thread.ident:
+            return
+        self._thread.join()
         self._takers.shutdown()
         self._scale(Backlog(0, math.inf, 0, 1))
         os.close(self._directory)
@@ -134,18 +146,14 @@ class Fleet:
             os.close(self._alive)
 
     def reclaim(self) -> Listed | None:
-        """The newest that nobody has begun, as workers begin with the oldest, or else what takes
-        too long."""
-        long_ago = time.monotonic() - LONG * self._meeting.lease
+        """The newest that nobody has begun, as workers begin with the oldest."""
         with self._lock:
-            offers = [*reversed(self._offers.values())]
-            free = [offer for offer in offers if not offer.begun]
-            free += [offer for offer in offers if 0 < offer.begun < long_ago]
+            free = [offer for offer in self._offers.values() if not offer.begun]
             if not free:
                 return None
-            del self._offers[free[0].listed.number]
-        self._clear(free[0].listed.number, free[0].seen)
-        return free[0].listed
+            del self._offers[free[-1].listed.number]
+        self._clear(free[-1].listed.number, free[-1].seen)
+        return free[-1].listed
 
     def _work(self) -> None:
         while not self._closed:
@@ -179,7 +187,8 @@ class Fleet:
         for number in found.keys() - known:
             self._clear(number, found[number])
         for offer in offers:
-            offer.look(found.get(offer.listed.number, Seen()), now)
+            if offer.look(found.get(offer.listed.number, Seen()), now):
+                self._copying.look_again()
             if offer.seen.done:
                 self._arrive(offer)
         self._withdraw(offer for offer in self._all() if offer.is_lost(now, self._meeting.lease))
@@ -226,11 +235,18 @@ class Fleet:
         meeting = self._meeting
         options = [*self._copying.rsync.options, *listed.options]
         groups = read_groups(listed.names)
-        order = Order(self._run, meeting.source, meeting.inode, listed.base, options, groups)
+        marks = {}
+        with contextlib.suppress(OSError), opened(meeting.tree, listed.base) as base:
+            marks = marks_of(base, flat(groups))
+        inode = os.fstat(meeting.tree).st_ino
+        order = Order(self._run, meeting.source, inode, listed.base, marks, options, groups)
         write_file(f"{listed.number}.list", self._directory, order.write())
 
     def _message(self, listed: Listed) -> str:
-        return Invitation(self._meeting.work, self._run, listed.number).text()
+        meeting = self._meeting
+        return Invitation(
+            meeting.work, self._run, listed.number, meeting.place, meeting.inode
+        ).text()
 
     def _withdraw(self, offers: Iterable[Offer]) -> None:
         """To be done by our own jobs; what no worker has begun may be offered again."""
@@ -254,8 +270,14 @@ class Fleet:
         self._takers.submit(self._take, offer)
 
     def _take(self, offer: Offer) -> None:
-        listed, delivery = offer.listed, min(offer.seen.done)
-        name = f"{listed.number}.{delivery}"
+        try:
+            self._take_delivery(offer.listed, f"{offer.listed.number}.{min(offer.seen.done)}")
+        except Exception as error:  # or the run would wait for ever
+            self._copying.fail(error)
+        self._clear(offer.listed.number, offer.seen)
+        self._arriving.discard(offer.listed.number)
+
+    def _take_delivery(self, listed: Listed, name: str) -> None:
         try:
             text = read_file(f"{name}.done", self._directory)
             outcome = Outcome.parse(text or b"", read_groups(listed.names))
@@ -263,13 +285,11 @@ class Fleet:
         except (OSError, Malformed) as error:
             self._warn(f"what a worker left of rsync job {listed.number} cannot be read: {error}")
             self._copying.give_back(listed, is_begun=True)
-        else:
-            try:
-                self._copying.take(listed, outcome.worker, outcome.done, copied)
-            finally:
-                os.close(copied)
-        self._clear(listed.number, offer.seen)
-        self._arriving.discard(listed.number)
+            return
+        try:
+            self._copying.take(listed, outcome.worker, outcome.done, copied)
+        finally:
+            os.close(copied)
 
     def _clear(self, number: int, found: Seen) -> None:
         """Who begins this list from now on finds none, and who is at it that nobody wants it. Where

@@ -33,7 +33,7 @@ class Queue:
         parts = urlsplit(url)
         self._url = url
         self._common = ["--endpoint-url", f"{parts.scheme}://{parts.netloc}", "--output", "json"]
-        region = re.search(r"\bsqs\.([a-z0-9-]+)\.", parts.netloc)
+        region = re.search(r"\bsqs(?:-fips)?\.([a-z0-9-]+)\.", parts.netloc)
         if region:
             self._common += ["--region", region[1]]
 

@@ -10,6 +10,9 @@ open to nobody else:
 
 A message only says that there is a list. One that comes twice, late or of another attempt does no
 harm: it leads to a list that is gone, or to another copy that nobody takes.
+
+Both say what they are about in a way that a worker with other file systems, or other directories
+of them, cannot take for its own.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from engine.tree.descent import info_of, is_inner_path, opened
 FORMAT = 1  # of all that follows; a worker of another release may know another
 LEASE = 60  # seconds
 LOCK = "lock"
+Marks = dict[str, list[int]]
 Made = TypeVar("Made")
 NAME = re.compile(r"([0-9]+)\.(?:list|([0-9a-f]{16})(?:\.([0-9]+|done))?)", re.ASCII)
 
@@ -38,12 +42,19 @@ class Malformed(Exception):
     """It is not what a run or a worker of this release writes."""
 
 
+class NotOurs(Exception):
+    """It is of a run with another source or target."""
+
+
 class Invitation(NamedTuple):
-    """A message. work: the directory, from the top of the target. run: one attempt's name."""
+    """A message. work: the directory, from the top of the target. run: one attempt's name. place:
+    a directory there that outlives the run, and its inode."""
 
     work: str
     run: str
     number: int
+    place: str
+    inode: int
 
     def text(self) -> str:
         return json.dumps({"format": FORMAT, **self._asdict()})
@@ -51,20 +62,23 @@ class Invitation(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Invitation:
         fields = parsed_object(text)
-        invitation = fields_of(cls, fields, work=str, run=str, number=int)
-        if not is_inner_path(os.fsencode(invitation.work)) or invitation.number < 1:
+        invitation = fields_of(cls, fields, work=str, run=str, number=int, place=str, inode=int)
+        if not invitation.work or invitation.number < 1:
             raise Malformed("it names no directory or no list")
+        for path in (invitation.work, invitation.place):
+            check_inside(encoded(path))
         return invitation
 
 
 class Order(NamedTuple):
     """A list. source: the tree, from the top of the source, and its inode. base: a directory in it,
-    from which the names go. options: rsync's."""
+    from which the names go. marks: see :func:`marks_of`. options: rsync's."""
 
     run: str
     source: str
     inode: int
     base: str
+    marks: Marks
     options: list[str]
     groups: Groups
 
@@ -78,10 +92,12 @@ class Order(NamedTuple):
     def parse(cls, text: bytes) -> Order:
         head, _, names = text.partition(b"\n")
         fields = {**parsed_object(head), "groups": parsed_groups(names)}
-        types = {"run": str, "source": str, "inode": int, "base": str, "options": list}
-        order = fields_of(cls, fields, **types, groups=list)
+        types = {"run": str, "source": str, "inode": int, "base": str, "marks": dict}
+        order = fields_of(cls, fields, **types, options=list, groups=list)
         if not all(isinstance(option, str) for option in order.options):
             raise Malformed("its options make no sense")
+        for path in (encoded(order.source), encoded(order.base), *flat(order.groups)):
+            check_inside(path)
         return order
 
 
@@ -120,9 +136,22 @@ def parsed_done(fields: Any) -> Done:
         isinstance(digest, str) and re.fullmatch("[0-9a-f]{32}", digest) for digest in digests
     ):
         raise Malformed("its names or digests make no sense")
-    listed = [*map(os.fsencode, done.listed)]
-    by_name = {os.fsencode(n): os.fsencode(digest) for n, digest in done.digests.items()}
+    listed = [encoded(name) for name in fields["listed"]]
+    by_name = {encoded(name): encoded(digest) for name, digest in fields["digests"].items()}
     return done._replace(listed=listed, digests=by_name)
+
+
+def encoded(name: str) -> bytes:
+    try:
+        return os.fsencode(name)
+    except ValueError as error:  # half of a character, which JSON can hold
+        raise Malformed(f"it has a name that is none: {error}") from error
+
+
+def check_inside(path: bytes) -> None:
+    inner = path.removeprefix(b"./")
+    if inner and not (is_inner_path(inner) and b"\0" not in inner):
+        raise Malformed(f"{path!r} leads out")
 
 
 def parsed_object(text: str | bytes) -> dict[str, Any]:
@@ -171,9 +200,37 @@ def is_abandoned(work: int) -> bool:
     return True
 
 
+def marks_of(base: int, names: list[bytes]) -> Marks:
+    """By which a tree is known: of some of its files, what no other file system has, the inode and
+    when it last changed. The inode of a top directory can be the same in all."""
+    found = {}
+    for number in {0, len(names) // 2, len(names) - 1}:
+        folder, name = os.path.split(os.fsdecode(names[number].removeprefix(b"./")))
+        with contextlib.suppress(OSError), opened(base, folder) as directory:
+            if info := info_of(name, directory):
+                found[str(number)] = [info.st_ino, info.st_ctime_ns]
+    return found
+
+
+def check_marks(base: int, order: Order) -> None:
+    """One is enough: files change meanwhile. Raises :class:`NotOurs`."""
+    ours = marks_of(base, flat(order.groups))
+    if not any(order.marks.get(number) == mark for number, mark in ours.items()):
+        raise NotOurs("files that it names are others here, or have changed since")
+
+
+def check_place(top: int, invitation: Invitation) -> None:
+    """Raises :class:`NotOurs`."""
+    with contextlib.suppress(FileNotFoundError), opened(top, invitation.place) as place:
+        if os.fstat(place).st_ino == invitation.inode:
+            return
+    raise NotOurs(f"{invitation.place or 'the top'!r} of what it copies to is another one here")
+
+
 @contextlib.contextmanager
 def opened_tree(top: int, order: Order) -> Iterator[int]:
-    """The tree that an order is about, wherever it is by now: a snapshot's number may change."""
+    """The tree that an order is about, wherever it is by now: a snapshot's number may change.
+    Raises :class:`NotOurs`."""
     folder, name = os.path.split(order.source)
     with opened(top, folder) as directory:
         names = [name or ".", *(os.listdir(directory) if name else [])]
@@ -184,7 +241,7 @@ def opened_tree(top: int, order: Order) -> Iterator[int]:
                     if os.fstat(tree).st_ino == order.inode:
                         yield tree
                         return
-    raise Malformed(f"{order.source!r} is not there any more")
+    raise NotOurs(f"{order.source or 'the top'!r} of what it copies is another one here")
 
 
 @dataclass

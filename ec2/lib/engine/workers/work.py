@@ -18,6 +18,8 @@ from engine.workers.shared import (
     Invitation,
     Order,
     Outcome,
+    check_marks,
+    check_place,
     is_abandoned,
     opened_tree,
     opened_work,
@@ -28,6 +30,10 @@ from engine.workers.shared import (
 
 class NotWanted(Exception):
     """The list has been copied by somebody else, or taken back, or its run is over."""
+
+
+class HandedBack(Exception):
+    """This machine ends before the list does."""
 
 
 class Trees(NamedTuple):
@@ -52,23 +58,38 @@ class Work:
         self._rsync: Rsync | None = None
         self._directory: int | None = None  # as long as it is at work
         self._beat = 0
-        self._is_over = False
+        self._why_over: Exception | None = None
 
     def perform(self, worker: str) -> list[Done]:
-        """Raises :class:`NotWanted`, or :class:`engine.workers.shared.Malformed`."""
+        """Raises :class:`NotWanted`, :class:`HandedBack`, or what
+        :mod:`engine.workers.shared` does: then it is as if nobody had begun the list."""
+        check_place(self._trees.target_top, self._invitation)
         try:
             with opened_work(self._trees.target_top, self._invitation.work) as work:
                 order = self._order(work)
                 os.mkdir(self._name, 0o700, dir_fd=work)
-                with self._beating(work):
-                    done = self._copy(order, work)
-                    self.beat()
-                    if self._is_over:
-                        raise NotWanted
-                    write_file(f"{self._name}.done", work, Outcome(worker, done).write())
+                try:
+                    with self._beating(work):
+                        done = self._copy(order, work)
+                        self.beat()
+                        self._check_wanted()
+                        write_file(f"{self._name}.done", work, Outcome(worker, done).write())
+                except BaseException:
+                    self._leave(work)
+                    raise
         except FileNotFoundError as error:  # the run has ended, and its directory is removed
             raise NotWanted from error
         return done
+
+    def _check_wanted(self) -> None:
+        if self._why_over:
+            raise self._why_over
+
+    def _leave(self, work: int) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(f"{self._name}.{self._beat}", dir_fd=work)
+        with contextlib.suppress(OSError):
+            os.rename(self._name, f"old/{self._name}", src_dir_fd=work, dst_dir_fd=work)
 
     def _order(self, work: int) -> Order:
         text = read_file(f"{self._invitation.number}.list", work)
@@ -90,24 +111,28 @@ class Work:
             with self._lock:
                 self._directory = None
 
+    @property
+    def is_copying(self) -> bool:
+        return self._directory is not None and not self._why_over
+
     def beat(self) -> None:
         """Say that it is at work; if nobody wants that any more, end it."""
         with self._lock:
-            if self._directory is None or self._is_over:
+            if self._directory is None or self._why_over:
                 return
             old, new = f"{self._name}.{self._beat}", f"{self._name}.{self._beat + 1}"
             try:
                 os.rename(old, new, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+                self._beat += 1
             except FileNotFoundError:
-                self._end()
-            self._beat += 1
+                self._end(NotWanted())
 
-    def end(self) -> None:
+    def hand_back(self) -> None:
         with self._lock:
-            self._end()
+            self._end(HandedBack())
 
-    def _end(self) -> None:
-        self._is_over = True  # before anything ends for that: it has no outcome
+    def _end(self, why: Exception) -> None:
+        self._why_over = self._why_over or why  # before anything ends for that: it has no outcome
         if self._rsync:
             self._rsync.end()
 
@@ -122,8 +147,7 @@ class Work:
             target = stack.enter_context(self._opened_target(work))
             rsync = Rsync(order.options)
             with self._lock:
-                if self._is_over:
-                    raise NotWanted
+                self._check_wanted()
                 self._rsync = rsync
             try:
                 return [*rsync.copy(Job(source, target, self._names, []), order.groups)]
@@ -133,11 +157,12 @@ class Work:
     @contextlib.contextmanager
     def _opened_source(self, order: Order) -> Iterator[End]:
         root = self._trees.source
-        with opened_tree(self._trees.source_top, order) as tree:
+        with opened_tree(self._trees.source_top, order) as tree, opened(tree, order.base) as base:
+            check_marks(base, order)
             if not order.source and order.base == TOP:
-                yield End(tree, root.path, os.fsencode(root.name))
+                yield End(base, root.path, os.fsencode(root.name))
                 return
-            with opened(tree, order.base) as base, root.deeper(base) as path:
+            with root.deeper(base) as path:
                 yield End(base, path, os.fsencode(root.name / order.source))
 
     @contextlib.contextmanager

@@ -1,15 +1,14 @@
-"""What the records of a stack's runs say, as its table holds them. admin/ has this by a symbolic
-link."""
+"""What the records of a stack's runs say, as its table holds them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer
+from common.statuses import RUNNING, SUCCESS, UNKNOWN
+from common.times import moment
 
 NEWEST_SNAPSHOT = "newest-snapshot"
 LONGEST_WINDOW = 1_000_000  # minutes; what is longer nobody has set
@@ -29,15 +28,15 @@ class Run:
 
     @property
     def status(self) -> str:
-        return str(self.attributes.get("BackupStatus", "Unknown"))
+        return str(self.attributes.get("BackupStatus", UNKNOWN))
 
     @property
     def running(self) -> bool:
-        return self.status == "Running"
+        return self.status == RUNNING
 
     @property
     def failed(self) -> bool:
-        return self.status not in ("Running", "Success")
+        return self.status not in (RUNNING, SUCCESS)
 
     @property
     def started(self) -> datetime | None:
@@ -75,40 +74,26 @@ def number(value: Any) -> int | None:
         return None
 
 
-def plain(item: Mapping[str, Any]) -> Attributes:
-    deserialize = TypeDeserializer().deserialize
-    return {name: deserialize(value) for name, value in item.items()}
-
-
 def runs_of(items: Iterable[Attributes]) -> list[Run]:
     """The runs among the items, the newest first."""
     runs = [Run(item) for item in items if "BackupStartTime" in item]
-    oldest = datetime.min.replace(tzinfo=UTC)
+    oldest = datetime.min.replace(tzinfo=timezone.utc)
     return sorted(runs, key=lambda run: run.started or oldest, reverse=True)
-
-
-def moment(text: Any) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)  # version 1.5 leaves the Z out
 
 
 def newest_complete(items: Iterable[Attributes], runs: Iterable[Run]) -> datetime | None:
     """When the newest complete snapshot was made. Version 1.5 keeps no note of it."""
     noted = (i["Time"] for i in items if i["BackupId"] == NEWEST_SNAPSHOT and i.get("Run"))
-    ends = [datetime.fromtimestamp(int(time), UTC) for time in noted]
-    ends += [run.stopped for run in runs if run.status == "Success" and run.stopped]
+    ends = [datetime.fromtimestamp(int(time), timezone.utc) for time in noted]
+    ends += [run.stopped for run in runs if run.status == SUCCESS and run.stopped]
     return max(ends, default=None)
 
 
 def spoken(duration: timedelta) -> str:
     """A duration in its two largest units: 3 d 4 h, 12 min 30 s."""
     seconds = max(0, round(duration.total_seconds()))
-    for (unit, size), (smaller, part) in pairwise(
-        (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    ):
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    for (unit, size), (smaller, part) in zip(units, units[1:]):
         if seconds >= size:
             rest = seconds % size // part
             return f"{seconds // size} {unit}" + (f" {rest} {smaller}" if rest else "")

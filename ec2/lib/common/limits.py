@@ -3,9 +3,6 @@
 Names of files are bytes that everybody chooses who can write to the source, and they get into
 messages. None may be so long that a service refuses to take it, and none may act on the terminal,
 log or mail program that shows it.
-
-One file for the instance and the orchestrator, which has it through a symbolic link: Python 3.9,
-standard library only.
 """
 
 from __future__ import annotations

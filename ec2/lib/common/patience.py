@@ -3,11 +3,11 @@
 It is seconds old, and IAM is eventually consistent: what it allows may be refused for a while.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from typing import TypeVar
-
-from botocore.exceptions import ClientError
 
 NOT_ALLOWED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 PATIENCE_SECONDS = 60  # half of the time that the functions have
@@ -22,7 +22,9 @@ def once_allowed(call: Callable[[], T]) -> T:
     while True:
         try:
             return call()
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in NOT_ALLOWED or time.monotonic() > until:
+        except Exception as error:
+            # botocore's, which is nothing that an instance has.
+            code = getattr(error, "response", {}).get("Error", {}).get("Code")
+            if code not in NOT_ALLOWED or time.monotonic() > until:
                 raise
         time.sleep(PAUSE_SECONDS)

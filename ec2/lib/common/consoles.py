@@ -1,8 +1,4 @@
-"""Where the console of each partition of AWS is. The orchestrator and tools/ have this by
-a symbolic link.
-
-Python 3.9, standard library only: this runs on Amazon Linux 2023's own python3.
-"""
+"""Where the console of each partition of AWS is."""
 
 from __future__ import annotations
 

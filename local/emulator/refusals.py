@@ -6,9 +6,11 @@ accepts what AWS refuses would hide a fault until somebody has an account of AWS
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from local.api import Record
+from local.emulator import ministack
 
 FUNCTION_NAME = 64
 """Characters that the name of a Lambda function has at most."""
@@ -72,3 +74,17 @@ def ascii_only(describe: Any, parameters: Record) -> Any:
     """CloudFormation hands back a question mark for each character that is not ASCII."""
     status, headers, body = describe(parameters)
     return status, headers, body.decode().encode("ascii", "replace")
+
+
+def hook() -> None:
+    handlers = ministack("services.cloudformation.provisioners")._RESOURCE_HANDLERS
+    function, policy = handlers["AWS::Lambda::Function"], handlers["AWS::S3::BucketPolicy"]
+    function["create"] = partial(long_name, function["create"])
+    policies = ministack("services.s3")._bucket_policies
+    policy["create"] = partial(second_policy, policy["create"], policies)
+    efs = ministack("services.efs")
+    efs._update_file_system = ThroughputChanges(
+        efs._update_file_system, efs._file_systems, efs._error
+    )
+    actions = ministack("services.cloudformation.handlers")._ACTION_HANDLERS
+    actions["DescribeStacks"] = partial(ascii_only, actions["DescribeStacks"])

@@ -1,1 +1,0 @@
-../src/console_page/in_bucket.py

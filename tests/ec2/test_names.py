@@ -1,0 +1,91 @@
+"""The folder's names, as a run remembers them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from engine.command.process import StopSignals
+from engine.snapshots.about import Run
+from engine.snapshots.folder import SnapshotFolder
+from engine.snapshots.names import Names
+from engine.snapshots.readers import Readers
+
+DAY = 86400
+
+
+def test_what_the_run_renames_and_removes_needs_no_other_listing(tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    (tmp_path / "a tree").mkdir()
+    os.mkfifo(tmp_path / "a FIFO")
+    (tmp_path / "a link").symlink_to("a tree")
+    names = Names(tmp_path)
+    names.is_ours = True
+    remembered = names.kinds()
+    names.make_tree(tmp_path / "a new tree")
+    names.rename_tree(tmp_path / "a tree", tmp_path / "another tree")
+    names.unlink(tmp_path / "a file")
+    assert names.kinds() is remembered
+    assert remembered == Names(tmp_path).kinds()
+    assert names.has_tree(tmp_path / "another tree")
+    assert not names.has_tree(tmp_path / "a link")
+    assert remembered["a link"] == remembered["a FIFO"] == 0
+    with pytest.raises(FileNotFoundError):
+        names.unlink(tmp_path / "never there")
+
+
+def test_without_the_lock_nothing_is_remembered(tmp_path: Path) -> None:
+    names = Names(tmp_path)
+    assert names.kinds() == {}
+    (tmp_path / "new").touch()
+    assert names.kinds() == {"new": stat.S_IFREG}
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> SnapshotFolder:
+    """A run that has locked a folder of three snapshots, and copied all into the stage."""
+    folder = SnapshotFolder(tmp_path / "folder", "daily")
+    folder.lock(0, StopSignals())
+    for number in (2, 1, 0):
+        tree = folder.snapshot(number)
+        tree.mkdir()
+        (tree / "which").write_text(tree.name)
+        folder.register.begin(tree, Run(1, files=1))
+        folder.register.note(tree, made=-number * DAY + 1e9)
+    folder.names.look_again()
+    assert folder.recover() == []
+    with Readers(folder.readers) as readers:
+        folder.begin_stage(2, readers)
+    (folder.stage / "which").write_text("new")
+    return folder
+
+
+def published(folder: SnapshotFolder) -> dict[str, str]:
+    return {path.name: (path / "which").read_text() for path in folder.trees()}
+
+
+def test_a_snapshot_that_is_removed_by_hand_while_a_run_copies(copied: SnapshotFolder) -> None:
+    (copied.snapshot(1) / "which").unlink()
+    copied.snapshot(1).rmdir()
+    copied.publish(Run(2), 1e9 + DAY, [])
+    expected = {"daily.0": "new", "daily.1": "daily.0", "daily.2": "daily.2"}
+    assert published(copied) == published(SnapshotFolder(copied.path, "daily")) == expected
+
+
+def test_a_snapshot_that_is_renamed_by_hand_while_a_run_copies(copied: SnapshotFolder) -> None:
+    copied.snapshot(2).rename(copied.path / "held.by hand")
+    copied.snapshot(0).rename(copied.snapshot(2))
+    copied.publish(Run(2), 1e9 + DAY, [])
+    expected = {"daily.0": "new", "daily.1": "daily.1", "daily.2": "daily.0"}
+    expected["held.by hand"] = "daily.2"
+    assert published(copied) == published(SnapshotFolder(copied.path, "daily")) == expected
+
+
+def test_a_snapshot_that_is_removed_by_hand_after_the_listing(copied: SnapshotFolder) -> None:
+    """It is no reason to lose the others."""
+    assert len(copied.dated()) == 3
+    (copied.snapshot(1) / "which").unlink()
+    copied.snapshot(1).rmdir()
+    assert [name for name, _ in copied.dated()] == ["daily.0", "daily.2"]

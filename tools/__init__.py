@@ -1,0 +1,1 @@
+"""What the project is built, set up and tried with."""
