@@ -44,7 +44,7 @@ build: ## write a release into dist/: VERSION=v2.0.0, optionally BUCKET=prefix
 publish: ## build, upload to prefix-region, write launch links: BUCKET=prefix REGIONS="eu-west-1 …" VERSION=v2.0.0
 preflight: ## check the network before a deployment: SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… or STACK=name
 deploy: ## create or update a stack: STACK=name SrcEFS=fs-… VpcId=vpc-… Subnets=subnet-…,subnet-… Email=you@…, optionally ALLOW_NFS=yes
-cost: ## what backups cost a month: FILES=1000000 GB=1024, optionally CHURN=2 RETAIN=7 INTERVAL=daily IA=1 ARCHIVE=none
+cost: ## what backups cost a month: FILES=1000000 GB=1024, optionally CHURN=2 RETAIN=7 INTERVAL=daily IA=1 ARCHIVE=none WORKERS=3
 acceptance: ## try in your account what no emulator can tell, and remove it again: REGION=… VPC=vpc-… SUBNETS=…,… EMAIL=you@…
 
 ##@ Operating a stack

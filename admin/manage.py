@@ -23,6 +23,7 @@ from functools import partial
 from typing import Any
 
 from common.records import Attributes, runs_of
+from common.table import REQUESTS_KEY, key_of
 
 from admin.backup_now import start
 from admin.command import AdminError, Given, clients, confirmed, same_stack, say
@@ -30,7 +31,6 @@ from admin.program import REGION, YES, Command, Option
 from admin.runs import RunTable, table_of
 from admin.stack import Stack
 
-KEY = {"BackupId": {"S": "requests"}}
 HELD = "held."
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 TAKEN = re.compile(r"held\..*|(daily|weekly|monthly)\.[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}.*")
@@ -164,7 +164,7 @@ def ask(table: RunTable, request: dict[str, str]) -> None:
     value: dict[str, Any] = {"M": {name: {"S": text} for name, text in request.items()}}
     table.client.update_item(
         TableName=table.name,
-        Key=KEY,
+        Key=key_of(REQUESTS_KEY),
         UpdateExpression="SET #request = :request",
         ExpressionAttributeNames={"#request": identifier},
         ExpressionAttributeValues={":request": value},

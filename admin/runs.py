@@ -10,11 +10,11 @@ from typing import Any
 from common.dynamodb import plain_item
 from common.records import Attributes, Run
 from common.statuses import INCOMPLETE, PARTIAL, RUNNING, SUCCESS
+from common.table import LOCK_KEY, key_of
 
 from admin.command import AdminError, Clients
 from admin.stack import Stack
 
-LOCK = "lock"
 STYLES = {SUCCESS: "green", RUNNING: "cyan", PARTIAL: "yellow", INCOMPLETE: "yellow"}
 
 
@@ -44,16 +44,14 @@ class RunTable:
 
     def active(self) -> Active | None:
         """The run that is under way. Of version 1.5's nobody knows."""
-        lock = self._item(LOCK)
+        lock = self._item(LOCK_KEY)
         record = self._item(str(lock["Run"])) if lock else None
         if not lock or not record or not Run(record).running:
             return None
         return Active(Run(record), datetime.fromtimestamp(int(lock["Until"]), UTC))
 
     def _item(self, key: str) -> Attributes | None:
-        answer = self.client.get_item(
-            TableName=self.name, Key={"BackupId": {"S": key}}, ConsistentRead=True
-        )
+        answer = self.client.get_item(TableName=self.name, Key=key_of(key), ConsistentRead=True)
         return plain_item(answer["Item"]) if "Item" in answer else None
 
 

@@ -7,6 +7,8 @@ python -m bench --restore everything --delay 1
 python -m bench --growth 10k 100k 1M            on a local file system, this project alone
 python -m bench --wide 1M                       one directory, on a local file system
 python -m bench --catalogs 1M                   questions to the catalogs of thirty snapshots
+python -m bench --machines 1 2 4 --files 20k --delay 3 --jobs 1
+                                                first backups that several machines copy
 python -m bench --save docs/performance         writes the samples as JSON, and plots, there
 """
 
@@ -22,7 +24,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import catalogs, growth, nfs, report, restores, wide
+from bench import catalogs, growth, machines, nfs, report, restores, wide
 from bench.methods import METHODS
 from tests.nfs.rig import Rig
 
@@ -53,6 +55,7 @@ def parse() -> argparse.Namespace:
     add("--restore-growth", type=count, nargs="*", default=[], metavar="N", help="likewise")
     add("--wide", type=count, nargs="*", default=[], metavar="N", help="files of one directory")
     add("--catalogs", type=count, nargs="*", default=[], metavar="N", help="files of a snapshot")
+    add("--machines", type=int, nargs="+", metavar="N", help="how many copy a first backup")
     add("--directory", type=Path, help="where --growth makes its trees (the temporary directory)")
     add("--save", type=Path, default=Path(".cache/bench"), metavar="DIR", help="(.cache/bench)")
     add("--restore", nargs="*", choices=restores.CASES, metavar="CASE", help="all, or some of them")
@@ -101,12 +104,29 @@ def save_restores(options: argparse.Namespace, about: dict[str, object]) -> None
     report.plot_restores(samples, path.with_suffix(".png"))
 
 
+def save_machines(options: argparse.Namespace, about: dict[str, object]) -> None:
+    samples: list[machines.Shared] = []
+    options.save.mkdir(parents=True, exist_ok=True)
+    for files in options.files:
+        with Rig(gigabytes=2 + files // 50_000) as rig:
+            for sample in machines.measure(
+                rig, files, options.delay, options.machines, options.jobs
+            ):
+                print(sample, file=sys.stderr, flush=True)
+                samples.append(sample)
+                write(options.save / "machines.json", {**about, "samples": [*map(asdict, samples)]})
+    print(report.machines_table(samples))
+
+
 def main() -> int:
     options = parse()
     chosen = {name: value for name, value in vars(options).items() if name not in PLACES}
     about: dict[str, object] = {"machine": machine(), "options": chosen}
     if options.restore:
         save_restores(options, about)
+        return 0
+    if options.machines:
+        save_machines(options, about)
         return 0
     samples: list[nfs.Sample] = []
     settings = nfs.Settings(

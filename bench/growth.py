@@ -15,8 +15,8 @@ from pathlib import Path
 from tests.nfs.guest import many
 
 HERE = Path(__file__).resolve().parent
-SCRIPT = HERE.parent / "ec2/efs-backup-fpsync.sh"
-RESTORE = HERE.parent / "ec2/efs-restore-fpsync.sh"
+SCRIPT = HERE.parent / "ec2/efs-backup.sh"
+RESTORE = HERE.parent / "ec2/efs-restore.sh"
 RETAIN = 2
 
 

@@ -64,7 +64,7 @@ rsnapshot -c /tmp/rsnapshot.conf daily
 """
 
 OURS = """
-/project/ec2/efs-backup-fpsync.sh --source "$SOURCE" --backup "$BACKUP" --folder ours \\
+/project/ec2/efs-backup.sh --source "$SOURCE" --backup "$BACKUP" --folder ours \\
   --interval daily --retain "$RETAIN" --jobs "$JOBS"
 """
 

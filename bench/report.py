@@ -13,6 +13,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 
 from bench.growth import Growth
+from bench.machines import Shared
 from bench.methods import METHODS
 from bench.nfs import Sample
 from bench.restores import METHODS as RESTORING
@@ -88,6 +89,19 @@ def growth_table(grown: list[Growth]) -> str:
         lines.append(
             f"| {row.files:,} | {row.what} | {row.seconds:.1f} | {row.cpu_seconds:.1f} "
             f"| {row.peak_mb:.0f} MB |"
+        )
+    return "\n".join(lines)
+
+
+def machines_table(samples: Sequence[Shared]) -> str:
+    lines = ["| files | round trip | machines | seconds | times one | processor | by the others |"]
+    lines.append("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for row in samples:
+        alone = [s for s in samples if (s.files, s.delay_ms, s.machines) == (*row.setting, 1)]
+        times = f"{alone[0].seconds / row.seconds:.2f}" if alone else ""
+        lines.append(
+            f"| {row.files:,} | {row.delay_ms:g} ms | {row.machines} | {row.seconds:.0f} | {times} "
+            f"| {row.processor_seconds:.0f} s | {row.files_by_workers:,} files |"
         )
     return "\n".join(lines)
 

@@ -34,7 +34,7 @@ bash /usr/bin/fpsync -n "$JOBS" -O '-e' -o '-lptgoDH --numeric-ids --modify-wind
   "$SAVED" "$LIVE"
 """,
     "this project": """
-/project/ec2/efs-restore-fpsync.sh --backup /mnt/backup --folder ours --interval daily \\
+/project/ec2/efs-restore.sh --backup /mnt/backup --folder ours --interval daily \\
   --number 0 --target /mnt/source --path "/$FOLDER" --jobs "$JOBS"
 """,
 }
@@ -85,7 +85,7 @@ def prepare(rig: Rig, files: int) -> None:
     rig.run(f"python3 {GUEST}/many.py make /srv/source {files}", timeout=HOUR)
     rig.run(
         "date --set '1 day'\n"
-        "/project/ec2/efs-backup-fpsync.sh --source /mnt/source --backup /mnt/backup"
+        "/project/ec2/efs-backup.sh --source /mnt/source --backup /mnt/backup"
         " --folder ours --interval daily --retain 7\n"
         "date --set '1 day'\n",
         timeout=HOUR,

@@ -86,7 +86,7 @@ make_snapshot() {
   fetch_requests
   worker_options
   [[ $EXCLUDE_CACHES != Yes ]] || caches=(--exclude-caches)
-  "$HERE/efs-backup-fpsync.sh" --source /mnt/source --backup /mnt/backup --folder "$FOLDER_LABEL" \
+  "$HERE/efs-backup.sh" --source /mnt/source --backup /mnt/backup --folder "$FOLDER_LABEL" \
     --interval "$INTERVAL_TAG" --retain "$RETAIN" --retain-weekly "$RETAIN_WEEKLY" --retain-monthly "$RETAIN_MONTHLY" \
     --hold-on-change-percent "$HOLD_ON_CHANGE_PERCENT" --verify-percent "$VERIFY_PERCENT" \
     --restore-test-percent "$RESTORE_TEST_PERCENT" --max-failed-percent "$MAX_FAILED_PERCENT" \

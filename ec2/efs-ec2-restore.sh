@@ -64,7 +64,7 @@ choose_command() {
   else
     options+=(--number "$BACKUP_NUM")
   fi
-  COMMAND=("$HERE/efs-restore-fpsync.sh" --backup /mnt/backup --folder "$FOLDER_LABEL"
+  COMMAND=("$HERE/efs-restore.sh" --backup /mnt/backup --folder "$FOLDER_LABEL"
     --interval "$INTERVAL_TAG" --path "$RESTORE_SUBDIR" --mode "$RESTORE_MODE" "${WORKER_OPTIONS[@]}" "${options[@]}")
 }
 

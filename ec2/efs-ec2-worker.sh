@@ -30,13 +30,13 @@ mount_trees() {
   fi
 }
 
-# Two minutes before EC2 takes a Spot Instance away, it says so: what is being copied may be finished.
+# Two minutes before EC2 takes a Spot Instance away, it says so: others get its lists at once.
 watch_spot() {
   set +e
   [[ $(imds meta-data/instance-life-cycle 2>/dev/null) == spot ]] || return 0
   while sleep "$SPOT_SECONDS" && kill -0 "$$"; do # the script's process, not this one
     if imds meta-data/spot/instance-action 2>/dev/null; then
-      log 'this Spot Instance is taken away; no more lists are begun'
+      log 'this Spot Instance is taken away; others get its lists'
       kill -TERM "$ENGINE"
       return
     fi

@@ -1,8 +1,1 @@
-#!/usr/bin/env bash
-# Brings a snapshot, or one directory of it, back; works on any two directories.
-# --help explains the arguments. The engine is Python: see lib/engine/restore.py.
-set -Eeuo pipefail
-
-lib=$(cd -- "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/lib" && pwd)
-# Names are UTF-8, or bytes that are kept; whatever the locale says of the terminal.
-PYTHONUTF8=1 PYTHONPATH=$lib exec python3 -B -m engine engine.restore "$@"
+efs-restore.sh

@@ -24,7 +24,7 @@ from typing import IO, Any
 from local import api, emulator, fleet, instance, metrics, sandbox
 
 REGION = "us-east-1"
-START_SECONDS = 60
+START_SECONDS = 300
 STOP_SECONDS = 5
 
 

@@ -19,7 +19,8 @@ BACKUP_TEMPLATE = "efs-to-efs-backup.template"
 RESTORE_TEMPLATE = "efs-to-efs-restore.template"
 STACK = "efs-backup"
 EMAIL = "you@example.com"
-STACK_SECONDS = 120
+# Nothing takes that long, whatever else this machine does, unless it never comes.
+WAIT_SECONDS = 300
 FINISHED = ("CREATE_COMPLETE", "CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 
 
@@ -84,7 +85,7 @@ def create_stack(
         ],
         Capabilities=["CAPABILITY_IAM"],
     )
-    for _ in _until(STACK_SECONDS, f"the stack {name} to be complete"):
+    for _ in _until(f"the stack {name} to be complete"):
         status = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
         events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
         done = [e for e in events if e["ResourceStatus"] == "CREATE_COMPLETE"]
@@ -148,14 +149,14 @@ class Deployment:
     def start(self) -> str:
         """Lets the schedule rule fire; returns the BackupId of the run that it starts."""
         self.account.fire(self.resources["EFSBackupStartEvent"])
-        for _ in _until(30, "the orchestrator to start a run"):
+        for _ in _until("the orchestrator to start a run"):
             if lock := self.item("lock"):
                 break
         return str(lock["Run"])
 
     def wait_for_instance(self) -> str:
         """The id of the group's instance, once there is one."""
-        for _ in _until(30, "the Auto Scaling group to launch an instance"):
+        for _ in _until("the Auto Scaling group to launch an instance"):
             if instances := self.group()["Instances"]:
                 break
         return str(instances[0]["InstanceId"])
@@ -208,8 +209,8 @@ class Deployment:
             or self.item("lock")
         )
 
-    def wait_until_idle(self, seconds: float = 30) -> None:
-        for _ in _until(seconds, "no instance, no scheduler entry and no lock to be left"):
+    def wait_until_idle(self) -> None:
+        for _ in _until("no instance, no scheduler entry and no lock to be left"):
             if self.idle():
                 return
 
@@ -257,27 +258,27 @@ class Restoration:
     def wait_for_instance(self) -> None:
         """Until there is one, and the entry that will end it."""
         scheduler = self.account.client("scheduler")
-        for _ in _until(30, "an instance, and an entry that will end it"):
+        for _ in _until("an instance, and an entry that will end it"):
             group = self.resources["ScheduleGroup"]
             if scheduler.list_schedules(GroupName=group)["Schedules"]:
                 return
 
-    def wait_until_gone(self, seconds: float = 60) -> None:
+    def wait_until_gone(self) -> None:
         """Waits for the end of the restore: its instance is gone, and no other one comes."""
         autoscaling = self.deployment.account.client("autoscaling")
         group = self.resources["RestoreAutoScalingGroup"]
-        for _ in _until(seconds, "the restore to end and its instance to be gone"):
+        for _ in _until("the restore to end and its instance to be gone"):
             found = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])
             (state,) = found["AutoScalingGroups"]
             if not state["Instances"] and not state["DesiredCapacity"]:
                 return
 
-    def wait(self, seconds: float = 60) -> Record:
+    def wait(self) -> Record:
         """What the restore notified its user of, once its instance is gone.
 
         Read from the logs: at this time nobody can have confirmed a subscription to the topic.
         """
-        self.wait_until_gone(seconds)
+        self.wait_until_gone()
         account = self.deployment.account
         keys = sorted(log["Key"] for log in self.deployment.logs("efs-restore-logs/"))
         notifications = [key for key in keys if key.endswith("/notification.json")]
@@ -332,9 +333,9 @@ class Inbox:
         envelopes = [json.loads(message["Body"]) for message in found]
         return [Notification(e["Subject"], json.loads(e["Message"])) for e in envelopes]
 
-    def wait(self, seconds: float = 30) -> Notification:
+    def wait(self) -> Notification:
         """The next notification. Raises DeploymentError when there is none, or more than one."""
-        for _ in _until(seconds, "a notification"):
+        for _ in _until("a notification"):
             if found := self.messages():
                 break
         if len(found) > 1:
@@ -342,10 +343,10 @@ class Inbox:
         return found[0]
 
 
-def _until(seconds: float, what: str) -> Iterator[None]:
+def _until(what: str) -> Iterator[None]:
     """Goes round until the loop is left; raises DeploymentError when that takes too long."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         yield
-        time.sleep(0.1)
-    raise DeploymentError(f"expected {what} within {seconds:g} s")
+        time.sleep(0.3)  # each question takes processor time of what is waited for
+    raise DeploymentError(f"expected {what} within {WAIT_SECONDS} s")

@@ -14,10 +14,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from local import sandbox
+from local import forks, sandbox
 
 # Where a login shell on Amazon Linux looks first, so the commands that Debian lacks go there.
 _OWN_COMMANDS = "opt/aws/bin"
+CLI = "/opt/aws/cli/aws"
 _PATH = f"/{_OWN_COMMANDS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DIRECTORIES = ("etc", "mnt", "root", "run/efs", "sbin", "var/lib/cloud/data", "var/log", "var/tmp")
 _HOST_SETTINGS = (
@@ -125,8 +126,12 @@ def _make_disk(disk: Path, user_data: bytes) -> None:
             shutil.copytree(setting, disk / "etc" / name, symlinks=True, ignore=_secrets)
         elif setting.exists():
             shutil.copy(setting, disk / "etc" / name)
-    for command in ("aws", "python3"):
-        (disk / _OWN_COMMANDS / command).symlink_to(Path(sys.executable).with_name(command))
+    command = Path(f"{disk}{CLI}")
+    command.parent.mkdir()
+    command.write_text(forks.command("aws"))
+    command.chmod(0o755)
+    (disk / _OWN_COMMANDS / "aws").symlink_to(CLI)
+    (disk / _OWN_COMMANDS / "python3").symlink_to(sys.executable)
     script = disk / _USER_DATA
     script.write_bytes(user_data)
     script.chmod(0o700)

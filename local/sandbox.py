@@ -80,9 +80,10 @@ def _copy_bubblewrap() -> None:
     try:
         STATE.mkdir(exist_ok=True)
         if not BUBBLEWRAP.exists() or not filecmp.cmp(installed, BUBBLEWRAP):
-            # The old copy may be running.
-            BUBBLEWRAP.unlink(missing_ok=True)
-            shutil.copy2(installed, BUBBLEWRAP)
+            # The old copy may be running, and others may start this one at this moment.
+            new = BUBBLEWRAP.with_name(f"bwrap.{os.getpid()}")
+            shutil.copy2(installed, new)
+            new.replace(BUBBLEWRAP)
     except PermissionError as error:
         raise SandboxError(
             f"{error}. Was this run by another user before? Then: make clean"

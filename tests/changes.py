@@ -13,6 +13,7 @@ from pathlib import Path
 SECOND = 10**9
 TIMES = [1_600_000_000 * SECOND + n for n in (0, 1, 999_999_999, SECOND)]
 ROOT = os.geteuid() == 0
+LONGEST = 3000  # of a path, in bytes
 
 
 class Changes:
@@ -41,7 +42,13 @@ class Changes:
             self.random.choice(kinds)()
 
     def paths(self) -> list[Path]:
-        return sorted(self.top.rglob("*"))
+        """But for those that are too long to name in one call, or nearly so."""
+        found = (
+            Path(folder, name)
+            for folder, folders, files in os.walk(self.top)
+            for name in (*folders, *files)
+        )
+        return sorted(path for path in found if len(os.fsencode(path)) < LONGEST)
 
     def directories(self) -> list[Path]:
         return [self.top, *(p for p in self.paths() if p.is_dir() and not p.is_symlink())]

@@ -12,6 +12,8 @@ import pytest
 from botocore.loaders import JSONFileLoader
 from xdist.scheduler import LoadScopeScheduling
 
+from local import sandbox
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # What tests leave stays in this folder, where `make clean` finds it.
@@ -29,7 +31,7 @@ os.environ["PATH"] = f"{sys.base_prefix}/bin:{os.environ['PATH']}"
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Compiles once what tests start again and again and what writes no bytecode itself."""
-    if not hasattr(session.config, "workerinput"):
+    if not hasattr(session.config, "workerinput") and not sandbox.inside():
         folders = [REPOSITORY / name for name in ("ec2/lib", "src", "local", "admin", "tools")]
         subprocess.run(["python3", "-m", "compileall", "-q", *folders], check=True)
 

@@ -120,7 +120,9 @@ install_packages() {
 # cannot be repaired reliably: it is made again.
 venv_is_usable() {
   [[ ! -e $VENV/.incomplete ]] || return 1
-  "$VENV/bin/python" -c '' &>/dev/null && "$VENV/bin/pip" --version &>/dev/null || return 1
+  # Asking pip itself takes longer than all else that a command of an administrator does first.
+  "$VENV/bin/python" -c 'import pip' &>/dev/null &&
+    [[ $(<"$VENV/bin/pip") == *"$(cd -P "$VENV/bin" && pwd)/python"* ]] || return 1
   local pinned
   for pinned in "$VENV"/requirements*.txt; do
     cmp -s "$pinned" "${pinned##*/}" || return 1

@@ -10,6 +10,7 @@ from typing import Any
 
 from common.records import Run, runs_of
 from common.statuses import SUCCESS
+from common.table import LOCK_KEY, key_of
 
 from admin import backup_now
 from admin.acceptance.account import Account
@@ -45,7 +46,7 @@ class Runs:
         if not backup_now.has_begun(answer):
             raise AdminError(f"No backup begins: {answer['reason']}")
         lock = self.account.clients("dynamodb").get_item(
-            TableName=self.table.name, Key={"BackupId": {"S": "lock"}}, ConsistentRead=True
+            TableName=self.table.name, Key=key_of(LOCK_KEY), ConsistentRead=True
         )["Item"]
         return str(lock["Run"]["S"])
 

@@ -34,7 +34,15 @@ def days(name: str, text: str) -> float:
     return math.inf if text.lower() == "none" else number(name, text, 1, 365, whole=True)
 
 
-DEFAULTS = {"CHURN": "2", "RETAIN": "7", "INTERVAL": "daily", "IA": "1", "ARCHIVE": "none"}
+MOST_WORKERS = 32
+DEFAULTS = {
+    "CHURN": "2",
+    "RETAIN": "7",
+    "INTERVAL": "daily",
+    "IA": "1",
+    "ARCHIVE": "none",
+    "WORKERS": "0",
+}
 
 
 def parsed_case(given: Given) -> Case:
@@ -54,6 +62,7 @@ def parsed_case(given: Given) -> Case:
         interval=interval,
         ia_days=ia_days,
         archive_days=archive_days,
+        workers=int(number("WORKERS", values["WORKERS"], 0, MOST_WORKERS, whole=True)),
     )
 
 
@@ -99,6 +108,7 @@ COMMAND = Command(
         Option("INTERVAL", "daily", "or weekly, monthly"),
         Option("IA", "1", "days until files are in Infrequent Access, or none"),
         Option("ARCHIVE", "none", "days until they are in Archive, or none"),
+        Option("WORKERS", "0", "machines that share the copying of everything, 0 to 32"),
         Option("UPDATE", "docs/cost.md", "write the tables of a document anew instead"),
     ),
     stack=False,

@@ -29,7 +29,9 @@ BURST_PER_GB_DAY = 50 * KIB * 86400 / GIB  # GB of burst credits a day for each 
 FILES_PER_DIRECTORY = 20
 ROOT_VOLUME_GB = 30
 BOOT_SECONDS = 300  # starting the instance and installing the programs
-COPY_BYTES_PER_SECOND = 100 * 2**20
+COPY_BYTES_PER_SECOND = 100 * 2**20  # by one machine
+MOST_MACHINES = 4  # that an elastic file system with default quotas keeps busy; a bursting one, 1
+IDLE_SECONDS = 300  # until a worker that has nothing to do ends itself
 SMALL_CHANGE = 0.10  # Lambda, DynamoDB, S3, SNS, EventBridge and log groups, a month
 METRICS_OF_RUNS = 3
 
@@ -68,6 +70,7 @@ class Case:
     interval: str = "daily"
     ia_days: float = 1
     archive_days: float = math.inf  # later than ia_days
+    workers: int = 0  # machines that copy, besides the run's own
 
     @property
     def days(self) -> float:
@@ -108,6 +111,17 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Sharing:
+    """What workers change when everything is copied: the hours that it takes, without and with
+    them, and the dollars that this costs more, or less."""
+
+    alone: float
+    hours: float
+    spot: float
+    on_demand: float
+
+
+@dataclass(frozen=True)
 class Estimate:
     """Dollars by line: a month's, and what is paid once or for each restore."""
 
@@ -115,6 +129,7 @@ class Estimate:
     first: float
     restore: float
     remark: str = ""
+    sharing: Sharing | None = None
 
     @property
     def total(self) -> float:
@@ -169,14 +184,25 @@ def stored(case: Case) -> Stored:
     )
 
 
-def hours(case: Case, engine: Engine, gb: float) -> float:
+def hours(case: Case, engine: Engine, gb: float, machines: int = 1) -> float:
     """How long an instance runs to look at all files and to copy some."""
-    seconds = BOOT_SECONDS + case.files * engine.seconds + gb * GIB / COPY_BYTES_PER_SECOND
-    return seconds / 3600
+    copying = gb * GIB / COPY_BYTES_PER_SECOND / machines
+    return (BOOT_SECONDS + case.files * engine.seconds + copying) / 3600
 
 
-def instance(prices: Prices, running: float) -> float:
-    return running * (prices["instance"] + ROOT_VOLUME_GB * prices["volume"] / HOURS_PER_MONTH)
+def instance(prices: Prices, running: float, kind: str = "instance") -> float:
+    return running * (prices[kind] + ROOT_VOLUME_GB * prices["volume"] / HOURS_PER_MONTH)
+
+
+def sharing(prices: Prices, case: Case, engine: Engine, most: int) -> Sharing:
+    """All is copied by the run and its workers, of which ``most`` machines have something to do."""
+    alone = hours(case, engine, case.gb)
+    together = hours(case, engine, case.gb, min(1 + case.workers, most))
+    run = instance(prices, together) - instance(prices, alone)
+    worker = together + IDLE_SECONDS / 3600
+    kinds = ("spot", "instance")
+    more = (run + case.workers * instance(prices, worker, kind) for kind in kinds)
+    return Sharing(alone, together, *more)
 
 
 def requests_gb(case: Case, each: float) -> float:
@@ -225,7 +251,7 @@ def elastic(prices: Prices, case: Case, engine: Engine = CURRENT) -> Estimate:
         + case.gb * (extra if held.ia or held.archive else 0)
         + instance(prices, hours(case, engine, case.gb))
     )
-    return Estimate(monthly, first, restore)
+    return Estimate(monthly, first, restore, sharing=sharing(prices, case, engine, MOST_MACHINES))
 
 
 def bursting(prices: Prices, case: Case, engine: Engine = CURRENT) -> Estimate:
@@ -245,7 +271,8 @@ def bursting(prices: Prices, case: Case, engine: Engine = CURRENT) -> Estimate:
     first += case.gb * prices["efs_ia_tiering"] if held.ia else 0
     restore = case.transferred_gb(case.files) * prices["efs_write"] + copying
     restore += case.gb * prices["efs_ia_read"] if held.ia else 0
-    return Estimate(monthly, first, restore, credits_remark(case, engine, held))
+    remark = credits_remark(case, engine, held)
+    return Estimate(monthly, first, restore, remark, sharing(prices, case, engine, most=1))
 
 
 def credits_remark(case: Case, engine: Engine, held: Stored) -> str:

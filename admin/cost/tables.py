@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from common import PRICES
 
 from admin.cost.model import (
     FPSYNC,
+    MOST_MACHINES,
     V15,
     WALK,
     Case,
+    Estimate,
     Prices,
+    Sharing,
     aws_backup,
     bursting,
     elastic,
@@ -24,6 +27,9 @@ from admin.cost.model import (
 )
 
 Rows = list[list[str]]
+USELESS_WORKERS = (
+    f"More than {MOST_MACHINES - 1} workers gain nothing with the default quotas of EFS: they wait."
+)
 
 
 def comparison(prices: Prices, case: Case) -> tuple[Rows, list[str]]:
@@ -45,7 +51,44 @@ def comparison(prices: Prices, case: Case) -> tuple[Rows, list[str]]:
     )
     rows.append(["First backup", *(dollars(e.first) for e in estimates)])
     rows.append(["One full restore", *(dollars(e.restore) for e in estimates)])
-    return rows, [e.remark for e in estimates if e.remark]
+    remarks = [e.remark for e in estimates if e.remark]
+    if case.workers:
+        rows += with_workers(case, estimates)
+        remarks += [USELESS_WORKERS] if 1 + case.workers > MOST_MACHINES else []
+    return rows, remarks
+
+
+def with_workers(case: Case, estimates: Sequence[Estimate]) -> Rows:
+    """What workers change when everything is copied."""
+    lines: dict[str, Callable[[Estimate, Sharing], str]] = {
+        "Hours to copy all": lambda _, s: f"{s.alone:,.1f}",
+        f"With WORKERS={case.workers}": lambda _, s: f"{s.hours:,.1f}",
+        "First backup, Spot": lambda e, s: dollars(e.first + s.spot),
+        "First backup, on demand": lambda e, s: dollars(e.first + s.on_demand),
+        "One full restore, Spot": lambda e, s: dollars(e.restore + s.spot),
+        "One full restore, on demand": lambda e, s: dollars(e.restore + s.on_demand),
+    }
+    return [
+        [title, *(cell(e, e.sharing) if e.sharing else "-" for e in estimates)]
+        for title, cell in lines.items()
+    ]
+
+
+def machines(prices: Prices, case: Case) -> Rows:
+    """Everything is copied by one machine, and by more of them, in elastic mode."""
+    rows = [["Workers", "Hours to copy all", "First backup, Spot", "on demand", "Restore, Spot"]]
+    rows[0].append("on demand")
+    for workers in (0, 1, 3, 7):
+        found = elastic(prices, replace(case, workers=workers))
+        shared = found.sharing
+        assert shared
+        costs = [
+            once + more
+            for once in (found.first, found.restore)
+            for more in (shared.spot, shared.on_demand)
+        ]
+        rows.append([f"{workers}", f"{shared.hours:,.1f}", *map(dollars, costs)])
+    return rows
 
 
 def dollars(amount: float | None) -> str:
@@ -88,6 +131,7 @@ def document_tables(prices: Prices) -> dict[str, str]:
         tables[name] = "\n\n".join([markdown(rows), *remarks])
     one = EXAMPLES["1 TB, 1 million files"]
     tables["transitions"] = markdown(transitions(prices, one))
+    tables["machines"] = markdown(machines(prices, EXAMPLES["10 TB, 10 million files"]))
     return tables
 
 

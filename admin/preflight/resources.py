@@ -100,6 +100,6 @@ def workers(request: Request, facts: Facts) -> Result:
     if request.throughput != "elastic":
         return warning(
             "in bursting mode one machine reaches what the file system can do",
-            "Choose EFSThroughputMode=elastic, or Workers=0: docs/workers.md says why.",
+            "Choose EFSThroughputMode=elastic, or Workers=0: docs/sizing.md says why.",
         )
     return ok(f"there is room for {request.workers}")

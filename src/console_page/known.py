@@ -13,13 +13,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from common.dynamodb import plain_item
 from common.records import Attributes, Run, newest_complete, runs_of
+from common.table import REQUESTS_KEY, key_of
 from engine.command.outcome import EngineError
 from engine.history.members import Member
 
 from console_page.in_bucket import InBucket
 from console_page.settings import Settings
 
-REQUESTS = "requests"
 # Records hold lists of up to 100 kB that are not shown here.
 SHOWN = (
     "BackupId",
@@ -104,5 +104,5 @@ def scanned(client: Any, table: str) -> list[Attributes]:
         ExpressionAttributeNames={**names, "#time": "Time", "#run": "Run"},
     )
     found = [plain_item(item) for page in pages for item in page["Items"]]
-    asked = client.get_item(TableName=table, Key={"BackupId": {"S": REQUESTS}})
+    asked = client.get_item(TableName=table, Key=key_of(REQUESTS_KEY))
     return [*found, *([plain_item(asked["Item"])] if "Item" in asked else [])]

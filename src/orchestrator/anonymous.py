@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from common.limits import fitted
+from common.phases import TIMES
 
 from orchestrator.record import Record
 from orchestrator.settings import Settings
@@ -34,12 +35,7 @@ SENT = (
     "TotalFileSize",
     "TotalTransferredFileSize",
     "NumberOfWorkers",
-    "CreateHardlinksStartTime",
-    "CreateHardlinksStopTime",
-    "RemoveSnapshotStartTime",
-    "RemoveSnapshotStopTime",
-    "RsyncDeleteStartTime",
-    "RsyncDeleteStopTime",
+    *TIMES,
 )
 
 

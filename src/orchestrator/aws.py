@@ -14,6 +14,15 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from common.dynamodb import tagged
 from common.statuses import RUNNING
+from common.table import (
+    KEY,
+    LOCK_KEY,
+    NEWEST_KEY,
+    REQUESTS_KEY,
+    SCALE_IN_KEY,
+    UNFINISHED_KEY,
+    key_of,
+)
 
 from orchestrator.actions import (
     Action,
@@ -45,13 +54,7 @@ from orchestrator.functions import Functions
 from orchestrator.instances import Instances
 from orchestrator.record import (
     CLOSING,
-    KEY,
-    LOCK_KEY,
-    NEWEST_KEY,
-    REQUESTS_KEY,
-    SCALE_IN_KEY,
     UNDONE,
-    UNFINISHED_KEY,
     Item,
     Lock,
     NewestSnapshot,
@@ -187,7 +190,7 @@ class Account:
         try:
             self._dynamodb.update_item(
                 TableName=self._settings.table,
-                Key={KEY: {"S": run}},
+                Key=key_of(run),
                 UpdateExpression=f"{verb} {UNDONE} :steps",
                 ConditionExpression=f"attribute_exists({KEY})",
                 ExpressionAttributeValues=values,
@@ -196,7 +199,7 @@ class Account:
             logger.info("the record of run %s does not say so: %s", run, error)
         self._dynamodb.update_item(
             TableName=self._settings.table,
-            Key={KEY: {"S": UNFINISHED_KEY}},
+            Key=key_of(UNFINISHED_KEY),
             UpdateExpression=f"{verb} #run :steps",
             ExpressionAttributeNames={"#run": run},
             ExpressionAttributeValues=values,
@@ -204,7 +207,7 @@ class Account:
 
     def _item(self, key: str) -> Item | None:
         response = self._dynamodb.get_item(
-            TableName=self._settings.table, Key={KEY: {"S": key}}, ConsistentRead=True
+            TableName=self._settings.table, Key=key_of(key), ConsistentRead=True
         )
         item: Item | None = response.get("Item")
         return item
@@ -257,8 +260,7 @@ class Account:
                 "ExpressionAttributeValues": {":dead": calls},
             }
         return {
-            "Delete": {"TableName": self._settings.table, "Key": {KEY: {"S": SCALE_IN_KEY}}}
-            | condition
+            "Delete": {"TableName": self._settings.table, "Key": key_of(SCALE_IN_KEY)} | condition
         }
 
     def _transact(self, items: list[dict[str, Any]], changed: str) -> None:
@@ -290,7 +292,7 @@ class Account:
             }
         self._transact(
             [
-                {"ConditionCheck": {"TableName": table, "Key": {KEY: {"S": LOCK_KEY}}, **held}},
+                {"ConditionCheck": {"TableName": table, "Key": key_of(LOCK_KEY), **held}},
                 {"Update": self._noted_call("ADD", call)},
             ],
             f"the lock is not that of run {run} any more",
@@ -304,7 +306,7 @@ class Account:
         """Each has a note of its own, so that none forgets another's."""
         return {
             "TableName": self._settings.table,
-            "Key": {KEY: {"S": SCALE_IN_KEY}},
+            "Key": key_of(SCALE_IN_KEY),
             "UpdateExpression": f"{verb} {CALLS} :call",
             "ExpressionAttributeValues": {":call": {"SS": [call]}},
         }
@@ -360,7 +362,7 @@ class Account:
         request: Value = {"Action": "hold", "Snapshot": ask.snapshot, "Name": ask.name}
         self._dynamodb.update_item(
             TableName=self._settings.table,
-            Key={KEY: {"S": REQUESTS_KEY}},
+            Key=key_of(REQUESTS_KEY),
             UpdateExpression="SET #key = :request",
             ExpressionAttributeNames={"#key": ask.key},
             ExpressionAttributeValues={":request": tagged(request)},
@@ -370,7 +372,7 @@ class Account:
         try:
             self._dynamodb.delete_item(
                 TableName=self._settings.table,
-                Key={KEY: {"S": LOCK_KEY}},
+                Key=key_of(LOCK_KEY),
                 ConditionExpression="#run = :run",
                 ExpressionAttributeNames={"#run": "Run"},
                 ExpressionAttributeValues={":run": {"S": run}},

@@ -8,10 +8,11 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from common.limits import clean, document, from_bytes, shortened
+from common.table import KEY, LOCK_KEY, key_of
 
 from orchestrator import telling
 from orchestrator.actions import CallFunction, WorldChanged
-from orchestrator.record import DONE, KEY, LOCK_KEY, Hook, Lock, Record, Value
+from orchestrator.record import DONE, Hook, Lock, Record, Value
 from orchestrator.settings import Settings
 
 # With all else that one event can need, below the 300 seconds of the orchestrator.
@@ -78,7 +79,7 @@ class Functions:
 
     def _is_followed(self, run: str) -> bool:
         answer = self._dynamodb.get_item(
-            TableName=self._settings.table, Key={KEY: {"S": LOCK_KEY}}, ConsistentRead=True
+            TableName=self._settings.table, Key=key_of(LOCK_KEY), ConsistentRead=True
         )
         return "Item" in answer and Lock.from_item(answer["Item"]).run != run
 
@@ -86,7 +87,7 @@ class Functions:
         """The record as it is with the note."""
         answer = self._dynamodb.update_item(
             TableName=self._settings.table,
-            Key={KEY: {"S": call.run}},
+            Key=key_of(call.run),
             UpdateExpression=f"SET {call.hook} = :said",
             ConditionExpression=f"attribute_exists({KEY})",
             ExpressionAttributeValues={":said": {"S": said}},

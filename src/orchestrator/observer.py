@@ -8,6 +8,7 @@ from typing import Any, assert_never
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from common.dynamodb import tagged
+from common.table import KEY, key_of
 
 from orchestrator import anonymous
 from orchestrator.actions import (
@@ -18,7 +19,7 @@ from orchestrator.actions import (
     SendAnonymousMetric,
 )
 from orchestrator.bus import EventBus
-from orchestrator.record import KEY, Record, Value
+from orchestrator.record import Record, Value
 from orchestrator.settings import Settings
 
 NAMESPACE = "EFSBackup"
@@ -140,7 +141,7 @@ class Observer:
             return
         self._dynamodb.update_item(
             TableName=self._settings.table,
-            Key={KEY: {"S": run}},
+            Key=key_of(run),
             UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in found),
             ConditionExpression=f"attribute_exists({KEY})",
             ExpressionAttributeValues={f":{name}": tagged(found[name]) for name in found},
@@ -163,7 +164,7 @@ class Observer:
 
     def _send(self, run: str) -> None:
         answer = self._dynamodb.get_item(
-            TableName=self._settings.table, Key={KEY: {"S": run}}, ConsistentRead=True
+            TableName=self._settings.table, Key=key_of(run), ConsistentRead=True
         )
         if item := answer.get("Item"):
             metric = anonymous.payload(Record.from_item(item), self._settings, datetime.now(UTC))

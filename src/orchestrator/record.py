@@ -8,14 +8,8 @@ from typing import Any
 
 from common.dynamodb import plain_item, tagged_item
 from common.statuses import RUNNING, UNKNOWN
+from common.table import KEY, LOCK_KEY, NEWEST_KEY, key_of
 from common.times import moment, timestamp
-
-KEY = "BackupId"
-LOCK_KEY = "lock"
-NEWEST_KEY = "newest-snapshot"
-UNFINISHED_KEY = "unfinished"
-REQUESTS_KEY = "requests"
-SCALE_IN_KEY = "scale-in"
 
 # The attribute of a record that names the steps of the run's end that are not done yet.
 UNDONE = "Undone"
@@ -111,7 +105,7 @@ class Lock:
 
     def to_item(self) -> Item:
         until = str(int(self.until.timestamp()))
-        return {KEY: {"S": LOCK_KEY}, "Run": {"S": self.run}, "Until": {"N": until}}
+        return {**key_of(LOCK_KEY), "Run": {"S": self.run}, "Until": {"N": until}}
 
     @classmethod
     def from_item(cls, item: Item) -> "Lock":
@@ -130,7 +124,7 @@ class NewestSnapshot:
 
     def to_item(self) -> Item:
         time = str(int(self.time.timestamp()))
-        return {KEY: {"S": NEWEST_KEY}, "Time": {"N": time}, "Run": {"S": self.run}}
+        return {**key_of(NEWEST_KEY), "Time": {"N": time}, "Run": {"S": self.run}}
 
     @classmethod
     def from_item(cls, item: Item) -> "NewestSnapshot":

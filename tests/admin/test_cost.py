@@ -104,6 +104,32 @@ def test_credits_that_do_not_suffice_are_said(prices: Prices) -> None:
     assert "burst credits" in model.bursting(prices, idle, model.V15).remark
 
 
+@pytest.mark.parametrize(
+    ("workers", "divided"), [(0, 1), (1, 2), (3, 4), (7, 4)], ids=lambda value: f"{value}"
+)
+def test_workers_divide_the_copying_up_to_four_machines(
+    prices: Prices, workers: int, divided: int
+) -> None:
+    """1,024 GB at 100 MiB a second, and a tenth of a millisecond for each of 1,024,000 files."""
+    case = replace(MEBIBYTE_FILES, workers=workers, gb=1024)
+    copying, looking, start = 1024 * 1024 / 100 / 3600, 1024_000 * 1e-4 / 3600, 5 / 60
+    found = model.elastic(prices, case).sharing
+    assert found
+    hours = start + looking + copying / divided
+    assert (found.alone, found.hours) == pytest.approx((start + looking + copying, hours))
+    disk = 30 * 0.08 / 730
+    saved = copying * (1 - 1 / divided) * (0.17 + disk)
+    for more, price in ((found.spot, 0.09), (found.on_demand, 0.17)):
+        assert more == pytest.approx(workers * (hours + 5 / 60) * (price + disk) - saved)
+
+
+def test_workers_are_no_faster_in_bursting_mode(prices: Prices) -> None:
+    found = model.bursting(prices, replace(MEBIBYTE_FILES, workers=3)).sharing
+    assert found
+    assert found.hours == found.alone
+    assert 0 < found.spot < found.on_demand
+
+
 def test_aws_backup_stores_the_same_versions(prices: Prices) -> None:
     assert model.aws_backup(prices, MEBIBYTE_FILES).total == pytest.approx(1120 * 0.05)
     cold = model.aws_backup(prices, MEBIBYTE_FILES, cold=True)
@@ -151,6 +177,9 @@ def given(**values: str) -> Given:
         ({"IA": "0"}, "IA"),
         ({"IA": "1.5"}, "IA"),
         ({"IA": "7", "ARCHIVE": "7"}, "ARCHIVE"),
+        ({"WORKERS": "-1"}, "WORKERS"),
+        ({"WORKERS": "33"}, "WORKERS"),
+        ({"WORKERS": "some"}, "WORKERS"),
         ({"IA": "none", "ARCHIVE": "90"}, "ARCHIVE"),
     ],
 )
@@ -169,6 +198,16 @@ def test_the_table_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = capsys.readouterr()
     assert "1,000,000 files, 1,024 GB, 100 % churn, 1 daily snapshots" in out
     assert "Total a month" in out
+
+
+def test_workers_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    options = {"FILES": "1000000", "GB": "1024"}
+    assert estimate.main(given(**options)) == 0
+    assert "WORKERS" not in capsys.readouterr().out
+    assert estimate.main(given(**options, WORKERS="8")) == 0
+    out = capsys.readouterr().out
+    assert "With WORKERS=8" in out
+    assert "More than 3 workers gain nothing" in out
 
 
 def test_what_is_assumed_is_what_the_template_does_by_default() -> None:

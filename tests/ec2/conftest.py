@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import gzip
 import hashlib
 import json
@@ -72,6 +73,15 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a FIFO": lambda path: (path.unlink(), os.mkfifo(path)),
     "a link": lambda path: (path.unlink(), path.symlink_to("/etc/hostname")),
 }
+
+
+def is_locked(path: Path) -> bool:
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def content(name: bytes, directory: int, mode: int) -> str:
@@ -156,7 +166,7 @@ class Backup:
             "clock_skew": "0",  # source and backup are on one file system
         }
         options.update(changes)
-        words = [str(EC2 / "efs-backup-fpsync.sh")]
+        words = [str(EC2 / "efs-backup.sh")]
         for name, value in options.items():
             if value is not None:
                 words.append("--" + name.replace("_", "-"))
@@ -175,7 +185,7 @@ class Backup:
         )
 
     def finish(self, process: subprocess.Popen[str]) -> Outcome:
-        _, stderr = process.communicate(timeout=120)
+        _, stderr = process.communicate()
         result = json.loads(self.result.read_text()) if self.result.exists() else {}
         return Outcome(process.returncode, stderr, result)
 

@@ -168,9 +168,9 @@ class Workers:
         """waits_for_pipe: until no process of it is left, either."""
         process = self.started[name]
         if waits_for_pipe:
-            _, stderr = process.communicate(timeout=120)
+            _, stderr = process.communicate()
         else:
-            process.wait(timeout=120)
+            process.wait()
             stderr = ""
         return process.returncode, stderr, json.loads(self.result_of(name).read_text())
 

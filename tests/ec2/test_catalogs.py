@@ -26,7 +26,7 @@ from engine.history.compare import compare
 from engine.history.members import Member, with_sizes
 from engine.history.search import Pattern, Question, Range, search
 from engine.history.shown import names, table
-from engine.history.upkeep import InFolder, members_of
+from engine.history.upkeep import InFolder, members_of, remove_damaged
 from engine.snapshots.folder import SnapshotFolder
 
 from .conftest import DAMAGES, EC2, Backup, inside
@@ -277,6 +277,19 @@ def test_what_is_damaged_is_named_or_done_without_and_written_anew(
     assert {n: told_by(catalog_of(week, n + 1)) for n in range(4)} == content
     assert answer(week, "find", "*")["not_searched"] == []
     assert answer(week, "find", "*")["versions"] == expected["versions"]
+
+
+def test_a_damaged_catalog_is_removed_when_it_is_drawn(week: Backup) -> None:
+    folder = SnapshotFolder(week.target / week.label, "daily")
+    members = members_of(folder, {})
+    damaged = catalog_of(week, 2)
+    DAMAGES["cut off"](damaged)
+    for _ in range(1000):
+        if damaged.exists():
+            remove_damaged(folder, members)
+    assert [catalog_of(week, number).exists() for number in range(4)] == [True, True, False, True]
+    week.must_publish()
+    assert told_by(damaged) == really_in(week.snapshot(3))
 
 
 # Whole to gzip, and nothing that this version writes.

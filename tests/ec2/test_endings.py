@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from engine.command.execution import as_engine_error
 
-from .conftest import EC2, Backup
+from .conftest import EC2, Backup, is_locked
 from .test_interruptions import wait_for
 
 NAMES = [b"\xff\xfe", b"\x1b[31mred", b"\xc3\xbc", b"line\nbreak", b"\xc2\x9b31m", b"\xe2\x80\xae"]
@@ -56,7 +56,7 @@ def test_names_are_the_same_in_every_locale(backup: Backup, locale: str, locales
     commands: list[list[str | Path]] = [
         [EC2 / "efs-verify.sh", *options, "--number", "0", "--result", backup.result],
         [*backup.command(retain="7")],
-        [EC2 / "efs-restore-fpsync.sh", *options, "--number=1", "--target", backup.source],
+        [EC2 / "efs-restore.sh", *options, "--number=1", "--target", backup.source],
         [EC2 / "efs-verify.sh", "--nonsense", "\x1b[31m\udcff", "--result", backup.result],
     ]
     for command in commands:
@@ -143,7 +143,7 @@ def test_a_verification_is_stopped_at_once_in_the_middle_of_a_file(
     process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
     wait_for("the reading", (is_open(large, process.pid) for _ in itertools.count()))
     os.killpg(process.pid, number)  # as a terminal does
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate()
     result = json.loads(backup.result.read_text())
     assert (process.returncode, result["outcome"], result["errors"]) == (3, "stopped", [])
     assert result["message"] == "stopped before all files were checked"
@@ -157,14 +157,14 @@ def test_a_run_that_waits_for_the_lock_is_stopped_at_once(
     (backup.source / "file").write_text("text")
     backup.must_publish()
     lock = backup.target / backup.label / ".lock"
-    with subprocess.Popen(["flock", lock, "sleep", "60"], start_new_session=True) as holder:
-        time.sleep(0.3)
+    with subprocess.Popen(["flock", "--no-fork", lock, "sleep", "infinity"]) as holder:
+        wait_for("the lock", (is_locked(lock) for _ in itertools.count()))
         process = backup.start(lock_wait="60")
         assert process.stderr
         assert any("waiting for its lock" in line for line in process.stderr)
         process.send_signal(number)
         done = backup.finish(process)
-        os.killpg(holder.pid, signal.SIGKILL)
+        holder.kill()
     assert (done.exit_code, done.result["outcome"]) == (3, "stopped")
     assert "another run is working" in done.result["message"]
 

@@ -127,7 +127,7 @@ def test_a_stage_is_continued_with_other_patterns(
     before, after = patterns
     backup.must_publish()
     write(source, *(f"many/{number}" for number in range(30)), "many/deep/er", "kept too")
-    body = f'touch "{backup.home}/running"; "$REAL" "$@"; sleep 60'
+    body = f'touch "{backup.home}/running"; "$REAL" "$@"; exec sleep infinity'
     with monkeypatch.context() as slow:
         for name, value in slow_rsync(backup.home / "shim", body).items():
             slow.setenv(name, value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -89,11 +88,9 @@ def test_a_closed_port_is_found_out_before_the_mount_helper_waits_for_it(tmp_pat
 
 
 def test_a_mount_that_never_ends_is_ended(tmp_path: Path) -> None:
-    path = stub(tmp_path / "bin", "mount", "sleep 60")
-    before = time.monotonic()
+    path = stub(tmp_path / "bin", "mount", "sleep infinity")
     process = bash('mount_efs source fs-1 / "$1" ro', str(tmp_path / "mnt"), path=path)
     assert process.returncode == 1
-    assert time.monotonic() - before < 20
     assert "timeout after 1 seconds" in process.stderr
 
 

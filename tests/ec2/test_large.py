@@ -59,7 +59,6 @@ def run(backup: Backup, after: int = 0, number: int = signal.SIGTERM, added: str
         env={**os.environ, "PYTHONPATH": str(EC2 / "lib"), "PYTHONUTF8": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
     )
     if number == signal.SIGKILL and after:
         return None

@@ -87,7 +87,7 @@ def test_long_paths_are_restored(deep: Backup) -> None:
     with inside(deep.source, *LEVELS):
         write("file", "changed")
     subprocess.run(["rm", "-rf", *deep.source.glob(f"{LEVELS[0]}/{LEVELS[1]}")], check=True)
-    command = [EC2 / "efs-restore-fpsync.sh", "--backup", deep.target, "--folder", deep.label]
+    command = [EC2 / "efs-restore.sh", "--backup", deep.target, "--folder", deep.label]
     command += ["--interval", "daily", "--number", "0", "--target", deep.source]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stderr

@@ -7,8 +7,10 @@ import stat
 from pathlib import Path
 
 import pytest
+from engine.command.outcome import Refused
 from engine.command.process import StopSignals
-from engine.snapshots.about import Run
+from engine.snapshots.about import Note
+from engine.snapshots.choice import find_snapshot
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.names import Names
 from engine.snapshots.readers import Readers
@@ -23,24 +25,25 @@ def test_what_the_run_renames_and_removes_needs_no_other_listing(tmp_path: Path)
     (tmp_path / "a link").symlink_to("a tree")
     names = Names(tmp_path)
     names.is_ours = True
-    remembered = names.kinds()
+    remembered = names.all()
     names.make_tree(tmp_path / "a new tree")
     names.rename_tree(tmp_path / "a tree", tmp_path / "another tree")
     names.unlink(tmp_path / "a file")
-    assert names.kinds() is remembered
-    assert remembered == Names(tmp_path).kinds()
+    assert names.all() is remembered
+    assert remembered == Names(tmp_path).all()
     assert names.has_tree(tmp_path / "another tree")
     assert not names.has_tree(tmp_path / "a link")
-    assert remembered["a link"] == remembered["a FIFO"] == 0
+    assert remembered["a link"].kind == remembered["a FIFO"].kind == 0
+    assert names.inode_of(tmp_path / "another tree") == (tmp_path / "another tree").stat().st_ino
     with pytest.raises(FileNotFoundError):
         names.unlink(tmp_path / "never there")
 
 
 def test_without_the_lock_nothing_is_remembered(tmp_path: Path) -> None:
     names = Names(tmp_path)
-    assert names.kinds() == {}
+    assert names.all() == {}
     (tmp_path / "new").touch()
-    assert names.kinds() == {"new": stat.S_IFREG}
+    assert names.all()["new"].kind == stat.S_IFREG
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ def copied(tmp_path: Path) -> SnapshotFolder:
         tree = folder.snapshot(number)
         tree.mkdir()
         (tree / "which").write_text(tree.name)
-        folder.register.begin(tree, Run(1, files=1))
+        folder.register.begin(tree, Note(1, files=1))
         folder.register.note(tree, made=-number * DAY + 1e9)
     folder.names.look_again()
     assert folder.recover() == []
@@ -69,7 +72,7 @@ def published(folder: SnapshotFolder) -> dict[str, str]:
 def test_a_snapshot_that_is_removed_by_hand_while_a_run_copies(copied: SnapshotFolder) -> None:
     (copied.snapshot(1) / "which").unlink()
     copied.snapshot(1).rmdir()
-    copied.publish(Run(2), 1e9 + DAY, [])
+    copied.publish(Note(2), 1e9 + DAY, [])
     expected = {"daily.0": "new", "daily.1": "daily.0", "daily.2": "daily.2"}
     assert published(copied) == published(SnapshotFolder(copied.path, "daily")) == expected
 
@@ -77,15 +80,15 @@ def test_a_snapshot_that_is_removed_by_hand_while_a_run_copies(copied: SnapshotF
 def test_a_snapshot_that_is_renamed_by_hand_while_a_run_copies(copied: SnapshotFolder) -> None:
     copied.snapshot(2).rename(copied.path / "held.by hand")
     copied.snapshot(0).rename(copied.snapshot(2))
-    copied.publish(Run(2), 1e9 + DAY, [])
+    copied.publish(Note(2), 1e9 + DAY, [])
     expected = {"daily.0": "new", "daily.1": "daily.1", "daily.2": "daily.0"}
     expected["held.by hand"] = "daily.2"
     assert published(copied) == published(SnapshotFolder(copied.path, "daily")) == expected
 
 
-def test_a_snapshot_that_is_removed_by_hand_after_the_listing(copied: SnapshotFolder) -> None:
-    """It is no reason to lose the others."""
-    assert len(copied.dated()) == 3
+def test_a_snapshot_that_is_removed_by_hand_is_not_found(copied: SnapshotFolder) -> None:
+    assert find_snapshot(copied, 1).path == copied.snapshot(1)
     (copied.snapshot(1) / "which").unlink()
     copied.snapshot(1).rmdir()
-    assert [name for name, _ in copied.dated()] == ["daily.0", "daily.2"]
+    with pytest.raises(Refused, match=r"there is no snapshot daily\.1"):
+        find_snapshot(copied, 1)

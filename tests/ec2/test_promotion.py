@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.snapshots.about import Run
+from engine.snapshots.about import Note
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.keeping import retain, snapshots_in
 from engine.snapshots.readers import Readers
@@ -69,7 +69,7 @@ def test_weekly_and_monthly_snapshots_are_those_that_leave(source: Backup) -> No
     for number, (words, night) in enumerate(WAYS):
         target = source.home / f"target {number}"
         target.mkdir()
-        code, _, said = run("efs-restore-fpsync.sh", source, *words, "--target", str(target))
+        code, _, said = run("efs-restore.sh", source, *words, "--target", str(target))
         assert code == 0, said
         assert (target / "changing").read_text() == f"night {night}"
     code, result, _ = run("efs-verify.sh", source, "--snapshot", "2026-01-07")
@@ -150,7 +150,7 @@ def a_folder(home: Path) -> SnapshotFolder:
         tree = folder.path / name
         tree.mkdir()
         (tree / "which").write_text(name)
-        folder.register.begin(tree, Run(1, files=1))
+        folder.register.begin(tree, Note(1, files=1))
         folder.register.note(tree, made=BEGIN + day * DAY)
     return folder
 
@@ -203,7 +203,7 @@ def test_the_spare_is_the_one_that_was_made_last(tmp_path: Path) -> None:
     with Readers(folder.readers) as readers:
         retain(folder, POLICIES[0], True, readers)
     assert (folder.spare / "which").read_text() == "daily.2"
-    newest = folder.run_of(folder.snapshot(0))
+    newest = folder.note_of(folder.snapshot(0))
     assert newest
     assert newest.apart == 2
 

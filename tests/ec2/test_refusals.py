@@ -84,7 +84,7 @@ def test_backup_directory_missing(backup: Backup) -> None:
 
 
 def test_unknown_option_and_missing_value(backup: Backup) -> None:
-    script = str(EC2 / "efs-backup-fpsync.sh")
+    script = str(EC2 / "efs-backup.sh")
     for words in (["--sauce", "x"], ["--source"], ["stray"], []):
         process = subprocess.run([script, *words], capture_output=True, text=True, check=False)
         assert process.returncode == 2, words
@@ -92,7 +92,7 @@ def test_unknown_option_and_missing_value(backup: Backup) -> None:
 
 
 def test_help_explains_the_exit_status(backup: Backup) -> None:
-    script = str(EC2 / "efs-backup-fpsync.sh")
+    script = str(EC2 / "efs-backup.sh")
     process = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
     assert "Exit status: 0 published" in process.stdout
 

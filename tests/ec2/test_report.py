@@ -274,7 +274,7 @@ def test_what_was_read_back(tmp_path: Path) -> None:
     assert "NumberOfFilesVerified" not in plain(report(tmp_path, PUBLISHED))
     verified = {
         **PUBLISHED,
-        "phases": {"verify": {"start": "a", "stop": "b"}},
+        "phases": {"read back": {"start": "a", "stop": "b"}},
         "number_of_files_verified": 5,
         "number_of_files_changed_since": 2,
         "number_of_files_mismatched": 1,

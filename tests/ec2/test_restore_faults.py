@@ -25,6 +25,7 @@ from engine.tree.walls import opened_path
 
 from .conftest import Outcome, end_tree, read_tree
 from .test_backup import write
+from .test_interruptions import ask_to_stop
 from .test_restore import SECOND, Restore, damage, visible, visible_groups, without_times
 from .test_restore import restore as restore  # the fixture
 from .test_walls import exchanging
@@ -132,17 +133,21 @@ def test_ended_while_it_copies_the_live_tree_is_as_it_was(
 ) -> None:
     damage(restore.target)
     before = read_tree(restore.target)
-    mark = restore.backup.home / "copying"
-    shimmed(restore, monkeypatch, f'touch {mark}; sleep 1; exec "$real" "$@"')
+    mark, go = restore.backup.home / "copying", restore.backup.home / "go"
+    shimmed(
+        restore,
+        monkeypatch,
+        f'touch {mark}; until [[ -e {go} ]]; do sleep 0.05; done; exec "$real" "$@"',
+    )
     process = subprocess.Popen(restore.command(), stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
-    while not mark.exists() and time.monotonic() < deadline:
+    while not mark.exists():
         time.sleep(0.02)
     if number == signal.SIGKILL:
         end_tree(process)
     else:
-        process.send_signal(number)
-    process.wait(timeout=30)
+        ask_to_stop(process, number)
+    go.touch()
+    process.wait()
     if number == signal.SIGKILL:
         assert visible(read_tree(restore.target)) == visible(before)
     else:
@@ -160,13 +165,12 @@ def test_killed_before_its_first_change_there_is_nothing_to_undo(
     """What others write where it would have put something is theirs, and stays."""
     damage(restore.target)
     mark = restore.backup.home / "copying"
-    shimmed(restore, monkeypatch, f"touch {mark}; sleep 20")
+    shimmed(restore, monkeypatch, f"touch {mark}; exec sleep infinity")
     process = subprocess.Popen(restore.command(id="one"), stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
-    while not mark.exists() and time.monotonic() < deadline:
+    while not mark.exists():
         time.sleep(0.02)
     end_tree(process)
-    process.wait(timeout=30)
+    process.wait()
     write(restore.target / "x" / "f1", "written since")
     before = visible(read_tree(restore.target))
     done = undo_by_engine(restore, "one")

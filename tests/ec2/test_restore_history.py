@@ -19,7 +19,7 @@ from tests.changes import Changes
 
 from .conftest import Backup, Tree, end_tree, read_tree
 from .test_history import new_seed
-from .test_restore import Restore, visible, visible_groups, was_killed_at_once
+from .test_restore import Restore, killed, visible, visible_groups
 
 Groups = set[frozenset[str]]
 
@@ -147,13 +147,11 @@ def test_killed_at_any_moment_and_undone_with_kills(
         copies_and_twins(changes)
         which = changes.random.randrange(len(states))
         before = State(restore.target)
-        for _ in range(changes.random.randrange(1, 3)):
-            process = subprocess.Popen(
-                restore.command(number=str(which), result=None), stderr=subprocess.DEVNULL
-            )
-            time.sleep(changes.random.uniform(0.1, 0.8))
-            end_tree(process)
-            process.wait()
+        command = restore.command(number=str(which), result=None)
+        was_early = [
+            killed(command, restore.target, changes.random.uniform(0.1, 0.8))
+            for _ in range(changes.random.randrange(1, 3))
+        ]
         print(f"round {number}, daily.{which}")
         outcome = restore.run(number=str(which))
         assert outcome.exit_code == 0, outcome.stderr
@@ -163,7 +161,7 @@ def test_killed_at_any_moment_and_undone_with_kills(
             undo_killed(restore, changes.random)
         restore.undo()
         undone = State(restore.target)
-        if was_killed_at_once(restore.target):
+        if any(was_early):
             undone.tree[b"."] = before.tree[b"."]
         assert undone.differences(before) == []
         forget_restores(restore.target)

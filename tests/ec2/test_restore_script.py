@@ -115,7 +115,7 @@ class Instance:
         return {**mounting, **progress, "HOME": str(self.root), "PATH": path, "FAILS": fails}
 
     def boot(self, fails: str = "", **settings: str) -> None:
-        self.start(fails, **settings).wait(120)
+        self.start(fails, **settings).wait()
 
     @property
     def logs(self) -> list[str]:
@@ -246,7 +246,7 @@ NOTE = "bucket/s3:/logs/efs-restore-logs/snapshots/my-group/efs-backup/daily.0"
 def test_an_instance_that_takes_the_place_of_another_restores_the_same_snapshot(
     instance: Instance,
 ) -> None:
-    engine = instance.root / "ec2/efs-restore-fpsync.sh"
+    engine = instance.root / "ec2/efs-restore.sh"
     whole = engine.read_text()
     engine.write_text(
         "#!/bin/bash\nkill -9 $(ps -o ppid= -p $PPID)\n"
@@ -297,7 +297,7 @@ exec sleep 60
 
 
 def test_progress_goes_beside_the_logs_and_the_window_ends_the_engine(instance: Instance) -> None:
-    engine = instance.root / "ec2/efs-restore-fpsync.sh"
+    engine = instance.root / "ec2/efs-restore.sh"
     engine.write_text(HANGING)
     instance.progress_seconds = "1"
     script = instance.root / "ec2/efs-ec2-restore.sh"
@@ -314,7 +314,7 @@ def test_progress_goes_beside_the_logs_and_the_window_ends_the_engine(instance: 
 
 
 def test_progress_that_cannot_be_kept_disturbs_nothing(instance: Instance) -> None:
-    engine = instance.root / "ec2/efs-restore-fpsync.sh"
+    engine = instance.root / "ec2/efs-restore.sh"
     engine.write_text(engine.read_text().replace("PYTHONPATH", "sleep 2; PYTHONPATH"))
     (instance.root / "run/efs-backup").mkdir()
     (instance.root / "run/efs-backup/progress.json").write_text("{}")

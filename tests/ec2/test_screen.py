@@ -73,7 +73,7 @@ def test_what_is_not_known_is_not_said() -> None:
 def test_the_line_is_drawn_in_place_and_fits_also_after_a_resize() -> None:
     terminal = Terminal(80)
     progress = Progress(None, Screen(terminal.stream, XTERM), clock=Clock())
-    progress.begin("verify")
+    progress.begin("read back")
     progress.update(12_345, 1_000_000, bytes=1 << 40)
     first = terminal.read()
     assert first.startswith("\r\x1b[Kreading\r\x1b[Kreading: 12,345 of 1,000,000 files (1 %)")

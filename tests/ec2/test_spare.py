@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from engine.snapshots.about import Run
+from engine.snapshots.about import Note
 from engine.snapshots.spare import is_spare_cheaper
 
 from .conftest import Backup, read_tree
@@ -11,8 +11,8 @@ from .conftest import Backup, read_tree
 EMPTY = "linking into an empty stage"
 
 
-def run(changes: int, differed: int = 0) -> Run:
-    return Run(started=1, files=1000, changes=changes, differed=differed)
+def run(changes: int, differed: int = 0) -> Note:
+    return Note(started=1, files=1000, changes=changes, differed=differed)
 
 
 @pytest.mark.parametrize(
@@ -24,10 +24,10 @@ def run(changes: int, differed: int = 0) -> Run:
         pytest.param([run(300, 800)] * 3, False, id="most of it differed"),
         pytest.param([run(300, 300)] * 31, True, id="the same files each time"),
         pytest.param([run(10, 900)] * 3, True, id="it has become quiet"),
-        pytest.param([Run(0), run(5, 900)], True, id="nothing is known"),
+        pytest.param([Note(0), run(5, 900)], True, id="nothing is known"),
     ],
 )
-def test_which_is_cheaper(runs: list[Run], cheaper: bool) -> None:
+def test_which_is_cheaper(runs: list[Note], cheaper: bool) -> None:
     assert is_spare_cheaper(runs) is cheaper
 
 

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from engine.snapshots.about import About, Run
+from engine.snapshots.about import About, Note
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.recognition import claims, recognised, witnesses
 
@@ -169,7 +169,7 @@ class Copied:
             os.utime(tree / "file", (0, 0))
             same = before and (before / "file").read_text() == (tree / "file").read_text()
             found = self.abouts[0].witnesses if same else witnesses(tree, before, ["file"])
-            about = About(tree.name, len(self.abouts), 0, (0, 0), Run(1), 1.0, found)
+            about = About(tree.name, len(self.abouts), 0, (0, 0), Note(1), 1.0, found)
             self.abouts.insert(0, about)
             before = tree
 

@@ -70,7 +70,7 @@ PLAN = RestoreResult(
     number_of_files_created=30,
     size_created=1536,
     examples={"create": ["a", "a/\x1b[31mb"], "replace": [], "remove": []},
-    repeat_command="efs-restore-fpsync.sh --backup /mnt/backup --folder efs-backup --interval "
+    repeat_command="efs-restore.sh --backup /mnt/backup --folder efs-backup --interval "
     "daily --date 2026-11-27T02:00:11Z --target /mnt/target --path '/my files' --mode Mirror",
 )
 VERIFIED = VerifyResult(
@@ -237,9 +237,9 @@ A dry run, nothing was changed: it would restore daily.0, made
     create a/\\x1b[31mb
     create 28 more files; with --log-dir, create.txt names all
   To restore this:
-    efs-restore-fpsync.sh --backup /mnt/backup --folder efs-backup \\
-      --interval daily --date 2026-11-27T02:00:11Z --target /mnt/target \\
-      --path '/my files' --mode Mirror
+    efs-restore.sh --backup /mnt/backup --folder efs-backup --interval daily \\
+      --date 2026-11-27T02:00:11Z --target /mnt/target --path '/my files' \\
+      --mode Mirror
 """,
     ),
     "verify": (

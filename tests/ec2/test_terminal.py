@@ -79,7 +79,7 @@ def test_a_verification_and_a_dry_run_name_what_they_found(backup: Backup) -> No
     target = backup.home / "target"
     target.mkdir()
     words = [*backups, "--target", str(target), "--dry-run"]
-    code, output = run_on_terminal([str(EC2 / "efs-restore-fpsync.sh"), *words], 80)
+    code, output = run_on_terminal([str(EC2 / "efs-restore.sh"), *words], 80)
     assert code == 0
     drawn(output)
     lines = seen(output)
@@ -165,8 +165,8 @@ def test_quiet_says_what_is_wrong_and_verbose_says_all(backup: Backup) -> None:
 
 
 MODULES = {
-    "efs-backup-fpsync.sh": (backup_request.parse, [backup, backup_request, backup_helping]),
-    "efs-restore-fpsync.sh": (restore_request.parse, [restore, restore_request, restore_helping]),
+    "efs-backup.sh": (backup_request.parse, [backup, backup_request, backup_helping]),
+    "efs-restore.sh": (restore_request.parse, [restore, restore_request, restore_helping]),
     "efs-worker.sh": (worker.parse, [worker]),
     "efs-verify.sh": (verify.parse, [verify]),
     "efs-manage.sh": (manage.parse, [manage]),

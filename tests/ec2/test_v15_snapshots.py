@@ -160,7 +160,7 @@ def test_an_old_snapshot_can_be_restored_after_the_first_run(
     backup.must_publish()
     target = backup.home / "target"
     target.mkdir()
-    command = [str(EC2 / "efs-restore-fpsync.sh"), "--backup", str(backup.target)]
+    command = [str(EC2 / "efs-restore.sh"), "--backup", str(backup.target)]
     command += ["--folder", backup.label, "--interval", "daily", "--number", str(number)]
     subprocess.run([*command, "--target", str(target)], check=True, capture_output=True)
     restored = read_tree(target)
@@ -178,7 +178,7 @@ def test_a_restore_that_finds_nothing_lists_old_snapshots_with_their_dates(
         os.utime(v15.snapshot(number), (day, day))
     target = backup.home / "target"
     target.mkdir()
-    command = [str(EC2 / "efs-restore-fpsync.sh"), "--backup", str(backup.target)]
+    command = [str(EC2 / "efs-restore.sh"), "--backup", str(backup.target)]
     command += ["--folder", backup.label, "--interval", "daily", "--number", "6"]
     done = subprocess.run([*command, "--target", str(target)], capture_output=True, text=True)
     assert done.returncode == 2

@@ -202,7 +202,7 @@ class TestReadingBack:
         result = made.must_publish(verify_percent="100").result
         assert result["number_of_files_verified"] == len(NAMES) + 3
         assert result["number_of_files_mismatched"] == 0
-        assert "verify" in result["phases"]
+        assert "read back" in result["phases"]
 
     def test_a_difference_is_a_failure_with_the_path_and_the_next_run_mends_it(
         self, made: Backup

@@ -447,31 +447,37 @@ def test_a_list_that_kills_workers_and_cannot_be_copied_here_is_partial(workers:
     backup, client = workers.backup, workers.client
     dead = client.create_queue(QueueName="dead")["QueueUrl"]
     arn = client.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]
-    policy = {"deadLetterTargetArn": arn["QueueArn"], "maxReceiveCount": 2}
+    policy = {"deadLetterTargetArn": arn["QueueArn"], "maxReceiveCount": 4}
     attributes = {"RedrivePolicy": json.dumps(policy)}
     client.set_queue_attributes(QueueUrl=workers.url, Attributes=attributes)
     poison = backup.source / "d0" / "poison"
     poison.write_text("old")
     backup.must_publish()
     old = read_tree(backup.snapshot(0))[b"d0/poison"]
-    for path in [*backup.source.rglob("f*"), poison]:
+    for path in backup.source.rglob("f*"):
         path.write_text("new")
+    poison.write_text("new")
+    os.truncate(poison, 1 << 20)  # it is sparse, so it has a list of its own, the last one
     find = 'for each in "$@"; do [[ $each == --files-from=* ]] && list=${each#*=}; done\n'
     find += 'if grep -qz poison "$list"; then BAD; fi\nexec "$REAL" "$@"'
-    kills = slow_rsync(backup.home / "kills", find.replace("BAD", "kill -KILL $PPID; sleep 1000"))
-    for number in range(3):
-        workers.start(f"w{number}", kills)
-    here = slow_rsync(
-        backup.home / "fails",
-        find.replace("BAD", 'sleep 3; "$REAL" "$@" --exclude=poison; exit 23'),
-    )
-    outcome = backup.run(["env", f"PATH={here['PATH']}"], jobs="1", **workers.options)
+    kills = slow_rsync(backup.home / "kills", find.replace("BAD", "kill -KILL $PPID; exit 1"))
+    for number in range(5):
+        workers.start(f"w{number}", kills, jobs="1", lease="3")
+    fails = find.replace("BAD", '"$REAL" "$@" --exclude=poison; exit 23')
+    wait = f'while [[ ! -e "{backup.home}/go" ]]; do sleep 0.05; done\n'
+    here = slow_rsync(backup.home / "fails", wait + fails)
+    prefix = ["env", f"PATH={here['PATH']}"]
+    process = backup.start(prefix, jobs="1", workers_queue=workers.url, lease="600")
+    until(lambda: bool(client.receive_message(QueueUrl=dead).get("Messages")))
+    for worker in workers.started.values():
+        worker.terminate()
+    go(backup)
+    outcome = backup.finish(process)
     assert (outcome.exit_code, outcome.result["outcome"]) == (0, "partial"), outcome.stderr
     assert outcome.result["number_of_files_failed"] == 1
     assert any("'d0/poison'" in line for line in outcome.result["errors"])
     new = read_tree(backup.source)
     assert read_tree(backup.snapshot(0)) == {**new, b"d0/poison": old}
-    assert client.receive_message(QueueUrl=dead).get("Messages")
 
 
 def test_a_restore_is_fetched_by_workers(workers: Workers) -> None:
@@ -525,7 +531,6 @@ def test_a_restore_is_exact_whatever_becomes_of_its_workers(workers: Workers, fa
     outcome = backup.finish(process)
     if fault == "stopped":
         assert (outcome.exit_code, outcome.result["outcome"]) == (3, "stopped"), outcome.stderr
-        assert outcome.result["workers"]["one"]["lists"] == 1
         assert read_tree(restore.target) == before
         return
     assert outcome.exit_code == 0, outcome.stderr

@@ -197,12 +197,12 @@ def option(arguments: list[str], name: str) -> str:
 
 @pytest.fixture
 def backup(tmp_path: Path) -> Instance:
-    return prepared(BackupInstance(tmp_path / "root"), "efs-backup-fpsync.sh")
+    return prepared(BackupInstance(tmp_path / "root"), "efs-backup.sh")
 
 
 @pytest.fixture
 def restore(tmp_path: Path) -> Instance:
-    return prepared(Instance(tmp_path / "root"), "efs-restore-fpsync.sh")
+    return prepared(Instance(tmp_path / "root"), "efs-restore.sh")
 
 
 @EXAMPLES

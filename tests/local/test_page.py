@@ -41,8 +41,8 @@ def relayed():
     parent.communicate()
 
 
-def post(url, body, timeout=10):
-    with urllib.request.urlopen(url + "call", body, timeout) as answer:
+def post(url, body):
+    with urllib.request.urlopen(url + "call", body) as answer:
         return json.loads(answer.read())
 
 
@@ -51,7 +51,7 @@ def test_it_comes_through_the_relay_and_ends_with_the_demo(shown, relayed):
     base, parent = relayed
     url = base + shown.path
     with page.served(shown):
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url) as answer:
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
             assert b"cwdb-action" in answer.read()
         asked = {"endpoint": "page", "event": {"do": "find"}}
@@ -60,9 +60,9 @@ def test_it_comes_through_the_relay_and_ends_with_the_demo(shown, relayed):
         assert "error" in post(url, b"not JSON")
         for other in ("/", "/guessed/", "/call"):
             with pytest.raises(urllib.error.HTTPError, match="404"):
-                urllib.request.urlopen(base + other, b"{}" if other == "/call" else None, 10)
+                urllib.request.urlopen(base + other, b"{}" if other == "/call" else None)
     os.kill(parent.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         try:
             urllib.request.urlopen(url, timeout=1).close()

@@ -13,8 +13,8 @@ import pytest
 from tests.nfs.rig import Rig
 
 GUEST = "/project/tests/nfs/guest"
-BACKUP = "/project/ec2/efs-backup-fpsync.sh --folder files --interval daily"
-RESTORE = "/project/ec2/efs-restore-fpsync.sh --folder files --interval daily"
+BACKUP = "/project/ec2/efs-backup.sh --folder files --interval daily"
+RESTORE = "/project/ec2/efs-restore.sh --folder files --interval daily"
 SNAPSHOTS = "/srv/backup/files/daily.?"
 
 Tree = dict[str, list[Any]]

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from common.statuses import RUNNING, SUCCESS, UNKNOWN
+from common.table import KEY, NEWEST_KEY
 from common.times import moment
 
-NEWEST_SNAPSHOT = "newest-snapshot"
 LONGEST_WINDOW = 1_000_000  # minutes; what is longer nobody has set
 
 Attributes = Mapping[str, Any]
@@ -24,7 +24,7 @@ class Run:
 
     @property
     def backup_id(self) -> str:
-        return str(self.attributes["BackupId"])
+        return str(self.attributes[KEY])
 
     @property
     def status(self) -> str:
@@ -83,7 +83,7 @@ def runs_of(items: Iterable[Attributes]) -> list[Run]:
 
 def newest_complete(items: Iterable[Attributes], runs: Iterable[Run]) -> datetime | None:
     """When the newest complete snapshot was made. Version 1.5 keeps no note of it."""
-    noted = (i["Time"] for i in items if i["BackupId"] == NEWEST_SNAPSHOT and i.get("Run"))
+    noted = (i["Time"] for i in items if i[KEY] == NEWEST_KEY and i.get("Run"))
     ends = [datetime.fromtimestamp(int(time), timezone.utc) for time in noted]
     ends += [run.stopped for run in runs if run.status == SUCCESS and run.stopped]
     return max(ends, default=None)

@@ -112,7 +112,7 @@ def find(options: argparse.Namespace) -> Answer:
         words = ["--backup", str(options.backup), "--folder", options.folder, "--snapshot", which]
         words += ["--target", "DIR", "--path", path]
         words += ["--mode", "NewDirectory"] if is_apart else []
-        return shlex.join(["efs-restore-fpsync.sh", *words])
+        return shlex.join(["efs-restore.sh", *words])
 
     return shown.answer_lines(answer, options.page, options.per_page, restore)
 

@@ -43,22 +43,22 @@ def verify_asked(
         if stop.received:
             return
         result.begin("re-check")
-        write_result_so_far(to, result, "a verification that was asked for")
+        write_result_so_far(to, result, "a re-check that was asked for")
         try:
             result.requests[key] = verified(folder, which, work, stop, checked)
         except Stopped:
-            result.requests[key] = f"verification: {UNFINISHED}"
-            result.warn(f"a verification that was asked for was {UNFINISHED}")
+            result.requests[key] = f"re-check: {UNFINISHED}"
+            result.warn(f"a re-check that was asked for was {UNFINISHED}")
         except (Refused, OSError, EngineError) as error:
             named = "; ".join(checked.errors[:NAMED])
             if named:
                 result.not_restorable += [str(error), *checked.errors[:NAMED]]
-            result.requests[key] = f"verification: {error}"
+            result.requests[key] = f"re-check: {error}"
             result.warn(f"{error}{': ' if named else ''}{named}")
         except Exception as error:  # whatever it is, the new snapshot is good
             log.exception("unforeseen")
             reason = f"{type(error).__name__}: {error}"
-            result.warn(f"a verification that was asked for was not finished: {reason}")
+            result.warn(f"a re-check that was asked for was not finished: {reason}")
 
 
 def verified(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from engine.asked import verify_asked
 from engine.command.execution import execute, keep_log, write_result_so_far
-from engine.command.files import is_empty, nul_separated, write_atomically
+from engine.command.files import is_empty, write_atomically
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import shown_path
@@ -24,7 +24,7 @@ from engine.copying.parts import LARGE, Parts
 from engine.copying.rsync import RSYNC_LOG, Copying
 from engine.history.members import Member
 from engine.history.upkeep import Before, Tools, complete, export, failing, write_newest
-from engine.snapshots.about import Run, source_identity
+from engine.snapshots.about import Note, source_identity
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.holds import hold_previous, is_upheaval, name_of_hold, obey_all, untold
 from engine.snapshots.keeping import retain, told
@@ -34,13 +34,13 @@ from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
 from engine.stage.helping import fleet_of
 from engine.stage.large import LargeFiles
 from engine.stage.memory import known, write_directories
-from engine.stage.reading_back import Window, verify
+from engine.stage.reading_back import Window, read_back
 from engine.stage.report import Context, Trees
 from engine.stage.request import Options, check, check_something_is_left, parse
 from engine.stage.result import PARTIAL, BackupResult
 from engine.stage.roots import open_roots
+from engine.stage.suspects import suspects_in
 from engine.target.safety import restores_in
-from engine.tree.descent import is_inner_path
 from engine.tree.pool import PROCESSES, STOPPED, Pool
 from engine.tree.walls import Root, Walls
 from engine.trial.restoring import Trial, take_turns
@@ -127,7 +127,7 @@ class Backup:
         self.roots = open_roots(options, walls)
         if walls.warning:
             result.warn(walls.warning)
-        top = descriptor(self.roots.inside(folder.path).path, stack)
+        top = descriptor(self.roots.inside(folder.path).path, stack, os.O_PATH)
         self.previous = previous = Previous.of(folder)
         self.trees = self._open_trees(stack)
         self.disk = work / "restored"
@@ -150,9 +150,9 @@ class Backup:
         unfinished = self.beginning.unfinished
         return Trees(
             source=descriptor(self.roots.source.path, stack),
-            previous=descriptor(inside(newest).path, stack) if newest else None,
-            stage=descriptor(inside(folder.stage).path, stack),
-            trash=descriptor(inside(folder.make_trash()).path, stack),
+            previous=descriptor(inside(newest).path, stack, os.O_PATH) if newest else None,
+            stage=descriptor(inside(folder.stage).path, stack, os.O_PATH),
+            trash=descriptor(inside(folder.make_trash()).path, stack, os.O_PATH),
             changed_since=changed_since(run.started, self.started, margin) if run else 0,
             started=self.started,
             resumed=unfinished.started if unfinished else None,
@@ -216,12 +216,12 @@ class Backup:
             make_list(target, None, self.notes, self.pool, self.trees.stage, self.work)
         write_directories(directories, self.notes, self.work)
 
-    def note(self) -> Run:
+    def note(self) -> Note:
         """What the next runs have to know of this one."""
-        before, result = self.previous.run or Run(0), self.result
+        before, result = self.previous.run or Note(0), self.result
         replaced = result.number_of_files_linked + result.number_of_changes
         was_spare = self.beginning.was_spare
-        return Run(
+        return Note(
             self.started,
             result.number_of_files,
             result.number_of_changes,
@@ -229,14 +229,13 @@ class Backup:
             verified_to=before.verified_to,
             source=source_identity(self.trees.source),
             is_partial=result.outcome == PARTIAL,
-            # What was the spare is this stage; the next one is mostly as far from it.
-            apart=before.apart if was_spare or not before.apart else before.apart + 1,
+            apart=before.apart and before.apart + (not was_spare),  # the next is mostly as far
             differed_over=before.apart if was_spare else before.differed_over,
             excludes="\n".join(self.options.exclude),
             excludes_caches=self.options.exclude_caches,
         )
 
-    def hold_before_upheaval(self, note: Run, changed: list[str]) -> Run:
+    def hold_before_upheaval(self, note: Note, changed: list[str]) -> Note:
         """Keep the snapshot before most of the files were changed or removed, as by malware or by
         mistake, until somebody releases it. Of several such runs in a row, that before the first.
         """
@@ -257,7 +256,7 @@ class Backup:
             hold_previous(self.folder, newest, result.held, result.mass_change)
         return replace(note, is_upheaval=True)
 
-    def publish(self, note: Run, changed: list[str]) -> None:
+    def publish(self, note: Note, changed: list[str]) -> None:
         folder, stop = self.folder, self.stop
         self.result.begin("publish")
         sync = ["sync", "--file-system", str(folder.path)]
@@ -269,16 +268,17 @@ class Backup:
         if folder.names.has(folder.suspects):  # they have been copied anew
             folder.discard(folder.suspects)
         log.info("published %s", self.result.snapshot)
-        self.parts.tidy()
+        if folder.names.has(folder.parts):
+            self.parts.tidy()
 
-    def read_back(self, note: Run) -> bool:
+    def read_back(self, note: Note) -> bool:
         """Read back a share of the snapshot, which is published by now: being stopped is a warning.
 
         What is not as it should be is copied anew by the next run. Returns whether there is
         nothing.
         """
         folder, result, percent = self.folder, self.result, self.options.verify_percent
-        result.begin("verify")
+        result.begin("read back")
         window = Window(note.verified_to, percent)
         expected = note.files * percent // 100
 
@@ -287,14 +287,16 @@ class Backup:
 
         try:
             since = note.started - self.trees.margin
-            found = verify(self.trees, window, since, self.pool, on_tick)
+            found = read_back(self.trees, window, since, self.pool, on_tick)
             suspects = b"".join(os.fsencode(path) + b"\0" for path in found.mismatched)
             write_atomically(folder.suspects, suspects)
-            folder.note_run(folder.snapshot(0), replace(note, verified_to=window.end))
+            folder.write_note(folder.snapshot(0), replace(note, verified_to=window.end))
         except (OSError, EngineError) as error:
             reason = "stopped" if isinstance(error, Stopped) else str(error)
-            result.warn(f"the verification was not finished, and begins again next time: {reason}")
+            result.warn(f"reading back was not finished, and begins again next time: {reason}")
             return True
+        finally:
+            folder.names.look_again()
         result.number_of_files_verified = found.counts["verified"]
         result.number_of_files_changed_since = found.counts["changed since"]
         result.number_of_files_mismatched = found.counts["mismatched"]
@@ -358,16 +360,16 @@ class Previous(NamedTuple):
     no run for version 1.5."""
 
     path: Path | None
-    run: Run | None
+    run: Note | None
 
     @classmethod
     def of(cls, folder: SnapshotFolder) -> Previous:
         newest = folder.newest()
-        return cls(newest, folder.run_of(newest) if newest else None)
+        return cls(newest, folder.note_of(newest) if newest else None)
 
 
-def descriptor(directory: Path, stack: contextlib.ExitStack) -> int:
-    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def descriptor(directory: Path, stack: contextlib.ExitStack, flags: int = os.O_RDONLY) -> int:
+    number = os.open(directory, flags | os.O_DIRECTORY)
     stack.callback(os.close, number)
     return number
 
@@ -385,13 +387,6 @@ def warn_of_restores(before: dict[str, bool], after: dict[str, bool], result: Ba
                 f"the source was being restored meanwhile, or a restore was killed: {name}; the "
                 "snapshot may hold a part of what it changed"
             )
-
-
-def suspects_in(folder: SnapshotFolder) -> list[str]:
-    """What is no path was not written by a run."""
-    if not folder.names.has(folder.suspects):
-        return []
-    return [os.fsdecode(name) for name in nul_separated(folder.suspects) if is_inner_path(name)]
 
 
 if __name__ == "__main__":

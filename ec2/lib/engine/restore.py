@@ -120,7 +120,7 @@ class Restore:
         here = Path(f"/proc/self/fd/{self.saved}")
         self.digests = existing(self.folder.digests_of(here))
         self.sharing = read_sharing(self.folder.sharing_of(here))
-        self.run_of_snapshot = self.folder.run_of(here)
+        self.run_of_snapshot = self.folder.note_of(here)
         self.excludes = excludes_of(self.folder, here, options.mode, self.result)
         return snapshot
 
@@ -356,7 +356,7 @@ class Restore:
     def _repeat_command(self, snapshot: Snapshot) -> str:
         """With the date: the number means another snapshot after the next run."""
         options = self.options
-        words = ["efs-restore-fpsync.sh", "--backup", str(options.backup)]
+        words = ["efs-restore.sh", "--backup", str(options.backup)]
         words += ["--folder", options.folder, "--interval", options.interval]
         words += ["--date", snapshot.date, "--target", str(options.target)]
         if options.prefix:

@@ -120,7 +120,7 @@ def check_snapshot(
             f"{snapshot} has no list of digests: it was made by version 1.5, or nothing is known "
             "of it any more. The next backup makes one, of the files that it copies"
         )
-    result.begin("verify")
+    result.begin("re-check")
     with Pool(PROCESSES, stop, work) as pool:
         check_files(top, digests, pool, work, result)
     if result.errors:

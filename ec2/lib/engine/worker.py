@@ -24,8 +24,8 @@ from engine.tree.descent import DIRECTORY_FLAGS
 from engine.tree.walls import Root, Walls, opened_path
 from engine.workers.queue import Message, Queue, QueueError
 from engine.workers.request import add_queue_options
-from engine.workers.shared import Invitation, Malformed, NotOurs, OtherFormat
-from engine.workers.work import HandedBack, NotWanted, Trees, Work
+from engine.workers.shared import Invitation, Malformed, NotOurs, NotWanted, OtherFormat
+from engine.workers.work import HandedBack, Trees, Work
 
 log = logging.getLogger(__name__)
 

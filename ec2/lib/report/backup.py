@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.limits import clean, count, shortened
+from common.phases import MOMENTS, TIMES
 
 from report.ended import Ended, by_workers, camel, console_link
 from report.verdicts import BACKUP
@@ -22,7 +23,7 @@ FIGURES = (
 )
 EXCLUDED = ("number_of_files_excluded", "excluded_file_size")
 FIGURES_OF_PHASES = {
-    "verify": (
+    "read back": (
         "number_of_files_verified",
         "number_of_files_changed_since",
         "number_of_files_mismatched",
@@ -35,8 +36,6 @@ FIGURES_OF_PHASES = {
         "restore_test_age",
     ),
 }
-# The phases of version 1.5, by those that take their place.
-PHASES = {"copy": "CreateHardlinks", "directories": "RsyncDelete", "expire": "RemoveSnapshot"}
 # Lines that the engine writes about snapshots, and what was asked for; and those of all of them,
 # which are short and may be some hundred.
 LINES = ("mass_change", "not_restorable", "retention", "requests")
@@ -64,7 +63,7 @@ def known(found: dict[str, Any]) -> dict[str, Any]:
     result["workers"] = found.get("workers")
     phases = found.get("phases")
     result["phases"] = {
-        name: {moment: str(times.get(moment, "")) for moment in ("start", "stop")}
+        name: {moment: str(times.get(moment, "")) for moment in MOMENTS}
         for name, times in (phases.items() if isinstance(phases, dict) else ())
         if isinstance(times, dict)
     }
@@ -124,10 +123,7 @@ def attributes(run: Backup, logs: str, now: str) -> dict[str, Any]:
     figures += EXCLUDED if result.get("number_of_files_excluded") else ()
     found.update({camel(name): result[name] for name in figures if name in result})
     found.update(by_workers(result.get("workers")))
-    for phase, name in PHASES.items():
-        if phase in phases:
-            found[f"{name}StartTime"] = phases[phase]["start"]
-            found[f"{name}StopTime"] = phases[phase]["stop"]
+    found.update({name: phases[p][moment] for name, (p, moment) in TIMES.items() if p in phases})
     lines = {**{key: result.get(key) for key in LINES}, "warnings": run.warnings}
     lines["errors"] = result.get("errors")
     found.update({camel(name): some for name, some in lines.items() if some})

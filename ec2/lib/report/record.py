@@ -7,6 +7,7 @@ from typing import Any
 from common.dynamodb import tagged
 from common.limits import fitted
 from common.statuses import PUBLISHED, RUNNING
+from common.table import key_of
 
 from report.ended import camel
 
@@ -20,7 +21,7 @@ def update(table: str, backup_id: str, instance: str, found: dict[str, Any]) -> 
         expression += " REMOVE Progress"  # of a run that failed, it says how far that came
     return {
         "TableName": table,
-        "Key": {"BackupId": {"S": backup_id}},
+        "Key": key_of(backup_id),
         "UpdateExpression": expression,
         "ConditionExpression": "BackupStatus = :running"
         " AND (attribute_not_exists(InstanceId) OR InstanceId = :instance)",

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from common.dynamodb import plain_item
-
-KEY = {"BackupId": {"S": "requests"}}
+from common.table import KEY, REQUESTS_KEY, key_of
 
 
 def for_engine(item: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -20,7 +19,7 @@ def for_engine(item: dict[str, Any]) -> dict[str, dict[str, str]]:
         if isinstance(value, dict)
         else {"Action": str(value)}
         for name, value in plain_item(item).items()
-        if name != "BackupId"
+        if name != KEY
     }
 
 
@@ -32,7 +31,7 @@ def removal(table: str, result: dict[str, Any]) -> dict[str, Any]:
     names = {f"#a{number}": name for number, name in enumerate(answers)}
     return {
         "TableName": table,
-        "Key": KEY,
+        "Key": key_of(REQUESTS_KEY),
         "UpdateExpression": "REMOVE " + ", ".join(names),
         "ExpressionAttributeNames": names,
     }

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from local import account, deployment, sandbox
+from local.deployment import WAIT_SECONDS
 from tests.local.inside.faults import Backups
 
 VERSION = "v0.0.0-test"
@@ -89,14 +90,14 @@ def backups(local_account, release_url):
 
 @pytest.fixture(scope="session")
 def wait_until() -> Callable[..., Any]:
-    """wait_until(condition, seconds): its first true value; fails when none comes in time."""
+    """wait_until(condition): its first true value; fails when none comes in time."""
 
-    def wait(condition: Callable[[], Any], seconds: float = 20) -> Any:
-        deadline = time.monotonic() + seconds
+    def wait(condition: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline:
             if value := condition():
                 return value
-            time.sleep(0.1)
-        return pytest.fail(f"did not become true within {seconds} s")
+            time.sleep(0.2)
+        return pytest.fail(f"did not become true within {WAIT_SECONDS} s")
 
     return wait

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local import sandbox, tree
+from local import instance, sandbox, tree
 from local.account import Account
 from local.api import Record
-from local.deployment import Deployment, Inbox, Notification
+from local.deployment import WAIT_SECONDS, Deployment, Inbox, Notification
 
 # Stands before the real command. What it leaves in /run/efs outlives the instance, as on EFS.
 COMMAND = """\
@@ -25,6 +25,10 @@ FAULTS
 esac
 exec REAL "$@"
 """
+# So many cannot be done without: a backup that a stop ends before it has them is incomplete.
+LAST = [f"last.{number}" for number in range(11)]
+# What instances have that is not the system's.
+OWN = {"aws": instance.CLI, "python3": sys.executable}
 # How the engine calls rsync for a part of the files.
 COPY = "*--files-from=*"
 MARKS = (".once", ".holding", ".go")
@@ -69,8 +73,7 @@ class Backups:
         commands = self.account.image / "opt/aws/bin"
         commands.mkdir(parents=True)
         for name, cases in faults.items():
-            own = Path(sys.executable).with_name(name)
-            real = str(own) if own.exists() else shutil.which(name, path=sandbox.SYSTEM_PATH)
+            real = OWN.get(name) or shutil.which(name, path=sandbox.SYSTEM_PATH)
             lines = "\n".join(f"{pattern}) {action} ;;" for pattern, action in cases.items())
             text = COMMAND.replace("REAL", real or "false").replace("FAULTS", lines)
             (commands / name).write_text(text)
@@ -78,6 +81,16 @@ class Backups:
         (self.account.image / "etc").mkdir()
         variables = "".join(f"{k}={v}\n" for k, v in {**QUICK, **settings}.items())
         (self.account.image / "etc/environment").write_text(variables)
+
+    def hold_copies(self) -> None:
+        """All but files called `last.*` is copied, these when `.go` is there, or never if a stop
+        comes before."""
+        # The engine must notice the first signal before the second one comes.
+        self.break_instances(
+            {"rsync": {COPY: 'real "$@" --exclude="last.*"; hold'}},
+            DRAIN_SECONDS="3",
+            REPORT_SECONDS="300",
+        )
 
     def mend(self) -> None:
         shutil.rmtree(self.account.image, ignore_errors=True)
@@ -103,7 +116,7 @@ class Backups:
             (self.stack.source / f"new in run {self.runs}").write_text("content")
         run = self.stack.start()
         meanwhile(run)
-        self.stack.wait_until_idle(120)
+        self.stack.wait_until_idle()
         record = self.stack.item(run)
         assert record["BackupStatus"] != "Running"
         assert record["Message"]
@@ -118,9 +131,10 @@ class Backups:
     def notified(self, run: str, record: Record) -> list[Notification]:
         """All that was sent: last, and once, what the orchestrator says, which is in the record."""
         title, found = f"EFS backup {record['BackupStatus']}: ", self.inbox.messages()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + WAIT_SECONDS
         while not any(n.subject.startswith(title) for n in found):
             assert time.monotonic() < deadline, f"the end was not notified: {found}"
+            time.sleep(0.1)
             found += self.inbox.messages()
         (end,) = (n for n in found if n.subject.startswith(title))
         assert end == found[-1]

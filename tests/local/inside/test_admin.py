@@ -299,7 +299,7 @@ def test_a_stack_of_version_1_is_updated_and_keeps_its_values(
         Capabilities=["CAPABILITY_IAM"],
     )
     local_account.client("cloudformation").get_waiter("stack_create_complete").wait(
-        StackName="old", WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+        StackName="old", WaiterConfig={"Delay": 1, "MaxAttempts": 300}
     )
     before = describe("old")[1]["BackupEFS"]
     assert "Update the stack first" in refused("restore", STACK="old")

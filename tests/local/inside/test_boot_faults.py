@@ -49,7 +49,7 @@ def test_a_backup_without_its_scripts_ends_at_once_and_says_why(stack, inbox, bu
     before = snapshots(stack)
     bundle(change)
     backup_id = stack.start()
-    stack.wait_until_idle(60)
+    stack.wait_until_idle()
 
     record, notification = stack.item(backup_id), inbox.wait().message
     assert record["BackupStatus"] == notification["BackupStatus"] == "Unsuccessful"
@@ -75,6 +75,6 @@ def test_a_restore_without_its_scripts_says_why_and_ends_its_instance(stack, rel
 def test_the_next_backup_works(stack, inbox):
     (stack.source / "file").write_text("content")
     stack.start()
-    stack.wait_until_idle(120)
+    stack.wait_until_idle()
     assert inbox.wait().message["BackupStatus"] == "Success"
     assert (stack.snapshots / "daily.0" / "file").read_text() == "content"

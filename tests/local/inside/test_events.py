@@ -97,7 +97,7 @@ def inbox(stack):
 
 def test_a_run_is_told_from_its_start_to_its_end(stack, heard, inbox):
     run = stack.start()
-    stack.wait_until_idle(120)
+    stack.wait_until_idle()
     assert inbox.wait().message["BackupStatus"] == "Success"
     started, ended = heard()
     assert (started["detail"]["Id"], ended["detail"]["Id"]) == (
@@ -128,7 +128,7 @@ def test_a_function_that_fails_afterwards_changes_no_backup(stack, heard, inbox)
     client.update_function_code(FunctionName="freeze", ZipFile=code(GOOD))
     client.update_function_code(FunctionName="thaw", ZipFile=code(BAD))
     run = stack.start()
-    stack.wait_until_idle(120)
+    stack.wait_until_idle()
     notification = inbox.wait().message
     assert notification["BackupStatus"] == "Success"
     assert "the database does not answer" in notification["AfterBackup"]

@@ -47,7 +47,7 @@ def test_the_group_ends_an_instance_that_lives_and_the_run_goes_on(backups, wait
     backups.break_instances({"rsync": {COPY: "! once || hold"}}, DRAIN_SECONDS="60")
 
     def end_it(run):
-        wait_until(backups.mark(".holding").exists, 60)
+        wait_until(backups.mark(".holding").exists)
         (instance,) = backups.stack.group()["Instances"]
         backups.account.client("autoscaling").terminate_instance_in_auto_scaling_group(
             InstanceId=instance["InstanceId"], ShouldDecrementDesiredCapacity=False

@@ -27,7 +27,7 @@ def stop(backups, wait_until):
 @pytest.fixture
 def stop_in_the_copy(backups, wait_until, stop):
     def stop_it(run):
-        wait_until(backups.mark(".holding").exists, 60)
+        wait_until(backups.mark(".holding").exists)
         stop(run)
 
     return stop_it
@@ -117,7 +117,7 @@ def test_a_start_while_the_last_instance_ends_itself(backups, wait_until):
     """It has reported, and the capacity that it sets to 0 would soon be that of the next run."""
     backups.break_instances({"aws": {'"autoscaling set-desired-capacity"*': "hold"}})
     first = backups.stack.start()
-    wait_until(backups.mark(".holding").exists, 60)
+    wait_until(backups.mark(".holding").exists)
     assert backups.stack.item(first)["BackupStatus"] == "Success"
     backups.account.image.rename(backups.account.image.with_name("mended"))
     with ThreadPoolExecutor(1) as pool:
@@ -127,11 +127,11 @@ def test_a_start_while_the_last_instance_ends_itself(backups, wait_until):
         backups.mark(".go").touch()
         assert "BeginRun" in answer.result()["actions"]
     second = backups.stack.item("lock")["Run"]
-    backups.stack.wait_until_idle(120)
+    backups.stack.wait_until_idle()
     record = backups.stack.item(second)
     assert (record["BackupStatus"], record["InstanceId"]) == ("Success", backups.instances()[-1])
     assert record["InstanceId"] != backups.stack.item(first)["InstanceId"]
-    wait_until(lambda: len(backups.inbox.messages()), 30)
+    wait_until(lambda: len(backups.inbox.messages()))
     backups.expect_the_next_run_to_work()
 
 
@@ -154,7 +154,7 @@ def test_the_stack_is_updated_during_a_run(backups, wait_until):
     cloudformation = backups.account.client("cloudformation")
 
     def update(run):
-        wait_until(backups.mark(".holding").exists, 60)
+        wait_until(backups.mark(".holding").exists)
         given = ("SrcEFS", "VpcId", "Subnets", "Email")
         cloudformation.update_stack(
             StackName=deployment.STACK,
@@ -167,7 +167,7 @@ def test_the_stack_is_updated_during_a_run(backups, wait_until):
             Capabilities=["CAPABILITY_IAM"],
         )
         cloudformation.get_waiter("stack_update_complete").wait(
-            StackName=deployment.STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+            StackName=deployment.STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 300}
         )
         time.sleep(1)  # the group would have ended or replaced the instance by now
         backups.mark(".go").touch()
@@ -190,11 +190,11 @@ def test_the_stack_is_deleted_during_a_run(backups, wait_until):
     backups.break_instances(HOLD)
     (backups.stack.source / "new at the end").write_text("content")
     run = backups.stack.start()
-    wait_until(backups.mark(".holding").exists, 60)
+    wait_until(backups.mark(".holding").exists)
     cloudformation = backups.account.client("cloudformation")
     cloudformation.delete_stack(StackName=deployment.STACK)
     cloudformation.get_waiter("stack_delete_complete").wait(
-        StackName=deployment.STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+        StackName=deployment.STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 300}
     )
     ec2 = backups.account.client("ec2")
     (instance,) = backups.instances()[-1:]
@@ -203,7 +203,7 @@ def test_the_stack_is_deleted_during_a_run(backups, wait_until):
         found = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
         return found["State"]["Name"] == "terminated"
 
-    wait_until(ended, 60)
+    wait_until(ended)
     assert backups.snapshots() == before
     record = backups.stack.item(run)
     assert record["InstanceId"] == instance

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local import emulator
+from local.deployment import WAIT_SECONDS
 
 HERE = Path(__file__).parent
 LAUNCHED = "EC2 Instance Launch Successful"
@@ -40,7 +41,7 @@ class Stack:
             Capabilities=["CAPABILITY_IAM"],
         )
         cloudformation.get_waiter("stack_create_complete").wait(
-            StackName="small", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+            StackName="small", WaiterConfig={"Delay": 1, "MaxAttempts": 300}
         )
         outputs = cloudformation.describe_stacks(StackName="small")["Stacks"][0]["Outputs"]
         return {output["OutputKey"]: output["OutputValue"] for output in outputs}
@@ -67,10 +68,10 @@ class Stack:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return [json.loads(message["Body"]) for message in messages]
 
-    def expect(self, *types, seconds=20):
+    def expect(self, *types):
         """The next events, which must be of these types, in any order."""
         found = []
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + WAIT_SECONDS
         while len(found) < len(types) and time.monotonic() < deadline:
             found += self.receive()
             time.sleep(0.1)
@@ -99,7 +100,7 @@ class Stack:
             Parameters={"commands": list(commands)},
             **options,
         )["Command"]
-        for _ in range(100):
+        for _ in range(WAIT_SECONDS * 10):
             time.sleep(0.1)
             found = ssm.get_command_invocation(
                 CommandId=command["CommandId"], InstanceId=instance_id
@@ -247,7 +248,7 @@ def test_the_output_of_a_command_goes_to_the_bucket(stack, instance):
     s3 = stack.account.client("s3")
     for stream, content in (("stdout", b"one\n"), ("stderr", b"two\n")):
         place = {"Bucket": stack.outputs["Bucket"], "Key": f"{folder}/{stream}"}
-        s3.get_waiter("object_exists").wait(**place, WaiterConfig={"Delay": 1, "MaxAttempts": 10})
+        s3.get_waiter("object_exists").wait(**place, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
         assert s3.get_object(**place)["Body"].read() == content
 
 

@@ -6,7 +6,6 @@ some runs and a restore with the policies themselves.
 
 import gzip
 import json
-import os
 import re
 from fnmatch import fnmatchcase
 
@@ -14,10 +13,8 @@ import pytest
 
 from local import emulator
 from local.deployment import Restoration
-from tests.local.inside.faults import Backups
-from tests.local.inside.window import copying, make_large_files, reach_stop_time
-
-LARGE_FILES = 10 * (os.cpu_count() or 1)
+from tests.local.inside.faults import LAST, Backups
+from tests.local.inside.window import reach_stop_time
 
 BACKUP_ROLES = ("OrchestratorRole", "SchedulerRole", "EC2Role", "SolutionHelperRole")
 RESTORE_ROLES = ("EC2Role", "HelperRole", "RestoreWatchRole", "SchedulerRole")
@@ -58,27 +55,29 @@ def move_window_end_to_the_past(stack):
 @pytest.fixture(scope="session")
 def runs(stack, inbox, wait_until):
     """A run whose end is lost, one that is stopped, one that succeeds, in this order; a check."""
-    make_large_files(stack.source, LARGE_FILES)
+    for name in LAST:
+        (stack.source / name).write_text("content")
+    faults = Backups(stack, inbox)
+    faults.hold_copies()
     lost = stack.start()
-    wait_until(lambda: copying(stack), 60)
+    wait_until(faults.mark(".holding").exists)
+    faults.mark(".holding").unlink()
     move_window_end_to_the_past(stack)
     old = stack.wait_for_instance()
     stack.account.fire(stack.resources["EFSBackupStartEvent"])
-    stopped = wait_until(lambda: (run := stack.item("lock").get("Run")) != lost and run, 30)
-    wait_until(lambda: stack.item(stopped).get("InstanceId"), 60)
+    stopped = wait_until(lambda: (run := stack.item("lock").get("Run")) != lost and run)
+    wait_until(faults.mark(".holding").exists)
     ended = inbox.wait().message
     reach_stop_time(stack, stopped)
-    stack.wait_until_idle(180)
+    stack.wait_until_idle()
     stopped_message = inbox.wait().message
-    for number in range(LARGE_FILES):
-        (stack.source / f"large.{number}").unlink()
-    (stack.source / "file").write_text("content")
+    faults.mend()
     catalogs = {"Bucket": stack.resources["EFSLogBucket"], "Prefix": "catalog/"}
     s3 = stack.account.client("s3")
     expired = "catalog/efs-backup/files/2019-04-14T000000Z-0.tsv.gz"
     s3.put_object(Bucket=catalogs["Bucket"], Key=expired)
     stack.start()
-    stack.wait_until_idle(60)
+    stack.wait_until_idle()
     assert inbox.wait().message["BackupStatus"] == "Success"
     names = [each["Key"] for each in s3.list_objects_v2(**catalogs)["Contents"]]
     assert "catalog/efs-backup/snapshots.json" in names

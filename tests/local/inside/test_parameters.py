@@ -111,7 +111,7 @@ def test_a_backup_with_other_values(changed):
         (source / "file").write_text(f"content {number}")
         (changed.source / "beside").write_text("is not backed up")
         record = changed.item(run := changed.start())
-        changed.wait_until_idle(120)
+        changed.wait_until_idle()
         assert (record["BackupWindow"], record["RetainPeriod"]) == (60, 2)
         ended = changed.item(run)
         assert (ended["BackupStatus"], ended["NumberOfFilesVerified"]) == ("Success", 2)

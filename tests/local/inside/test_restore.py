@@ -14,7 +14,7 @@ def backed_up(stack, inbox):
     (stack.source / "docs").mkdir()
     (stack.source / "docs" / "file").write_text("as backed up")
     stack.start()
-    stack.wait_until_idle(60)
+    stack.wait_until_idle()
     assert inbox.wait().message["BackupStatus"] == "Success"
     return stack
 

@@ -2,15 +2,12 @@
 
 import json
 import os
-from functools import partial
 
 import pytest
 
 from local import deployment, tree
-from tests.local.inside.window import LARGE, copying, make_large_files, reach_stop_time
-
-# The first one's run is stopped; the second one's lasts longer than that takes, and ends well.
-LARGE_FILES = (20, 4)
+from tests.local.inside.faults import LAST, Backups
+from tests.local.inside.window import reach_stop_time
 
 # One stack's name begins with the other's, and so does its prefix.
 NAMES = ("files", "files-2")
@@ -93,7 +90,7 @@ def test_nothing_is_shared_but_the_source(stacks):
 def test_both_run_at_once_and_each_backs_up_its_own(stacks):
     runs = [stack.start() for stack in stacks]
     for stack, run in zip(stacks, runs, strict=True):
-        stack.wait_until_idle(120)
+        stack.wait_until_idle()
         record = stack.item(run)
         assert record["BackupStatus"] == "Success", record
         assert record["BackupPrefix"] == PREFIXES[stack.number]
@@ -119,7 +116,7 @@ def test_a_directory_comes_back_to_where_it_was(stacks, release_url, number):
         RestorePrefix=PREFIXES[number],
         RestoreSubDir=SUBDIRECTORY,
     )
-    message = restoration.wait(120)
+    message = restoration.wait()
     assert message["Status"] == "Success", message
     assert file.read_text() == f"of {NAMES[number]}"
     assert (stack.prefix / "beside").read_text() == "overwritten too"
@@ -131,14 +128,17 @@ def test_a_directory_comes_back_to_where_it_was(stacks, release_url, number):
 
 def test_the_end_of_one_window_does_not_touch_the_other_run(stacks, wait_until):
     for stack in stacks:
-        make_large_files(stack.prefix, LARGE_FILES[stack.number])
+        for name in ("first", *LAST):
+            (stack.prefix / name).write_text("content")
+    faults = Backups(stacks[0], deployment.Inbox.subscribe(stacks[0]))
+    faults.hold_copies()
     runs = [stack.start() for stack in stacks]
-    for stack in stacks:
-        wait_until(partial(copying, stack), 60)
+    wait_until(lambda: all([*stack.snapshots.rglob("first")] for stack in stacks))
     reach_stop_time(stacks[0], runs[0])
-    for stack in stacks:
-        stack.wait_until_idle(240)
+    stacks[0].wait_until_idle()
+    faults.mark(".go").touch()
+    stacks[1].wait_until_idle()
     found = [s.item(run)["BackupStatus"] for s, run in zip(stacks, runs, strict=True)]
     assert found == ["Incomplete", "Success"]
-    assert (stacks[1].snapshots / "daily.0" / "large.0").stat().st_size == LARGE
-    assert not (stacks[0].snapshots / "daily.0" / "large.0").exists()
+    assert (stacks[1].snapshots / "daily.0" / LAST[0]).exists()
+    assert not (stacks[0].snapshots / "daily.0" / "first").exists()

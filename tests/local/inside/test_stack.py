@@ -234,7 +234,7 @@ def update(account, **changes):
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + deployment.WAIT_SECONDS
     while (status := state()["StackStatus"]).endswith("_IN_PROGRESS"):
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -326,7 +326,7 @@ def made(local_account):
             Capabilities=["CAPABILITY_IAM"],
         )
         names.append(name)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + deployment.WAIT_SECONDS
         while True:
             (state,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
             if not state["StackStatus"].endswith("_IN_PROGRESS"):

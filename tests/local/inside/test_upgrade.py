@@ -98,7 +98,7 @@ class Stack:
             Capabilities=["CAPABILITY_IAM"],
             **template,
         )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + deployment.WAIT_SECONDS
         while (status := self.describe()["StackStatus"]).endswith("_IN_PROGRESS"):
             assert time.monotonic() < deadline, self.events()
             time.sleep(0.2)
@@ -278,7 +278,7 @@ class TestUpdate:
     def test_the_first_backup_continues_the_snapshots(self, v15, before, updated):
         _, old = before["state"]["items"].values(), v15.state()["files"]
         updated.start()
-        updated.wait_until_idle(120)
+        updated.wait_until_idle()
         new = v15.state()["files"]
         top = b"efs-backup/daily."
         for number in range(3):
@@ -370,7 +370,7 @@ class TestARunDuringTheUpdate:
         log = busy.account.instance_log(group["Instances"][0]["InstanceId"]).read_text()
         assert "not authorized to perform: ec2:DescribeTags" in log
         busy.account.fire(STOP_RULE)
-        busy.now.wait_until_idle(60)
+        busy.now.wait_until_idle()
         assert busy.state()["items"][RUN] == STARTED
 
     def test_its_stop_does_not_touch_the_next_backup(self, busy):
@@ -378,6 +378,6 @@ class TestARunDuringTheUpdate:
         stack = busy.now
         run = stack.start()
         busy.account.fire(STOP_RULE)
-        stack.wait_until_idle(120)
+        stack.wait_until_idle()
         assert stack.item(run)["BackupStatus"] == "Success"
         assert (stack.snapshots / "daily.0" / "file").read_text() == "content"

@@ -27,7 +27,7 @@ TITLES = {
     "directories": "finishing directories",
     "publish": "writing to storage",
     "catalog": "writing the catalog",
-    "verify": "reading",
+    "read back": "reading",
     "re-check": "reading",
     "expire": "tidying up",
     "restore test": "restoring as a test",

@@ -195,12 +195,12 @@ def make_list(
     that has to be read cannot be.
     """
     notes.save()
-    old = previous if previous and previous.exists() else None
-    if old and not notes.are_new and _is_whole(old):
-        same = old
+    if previous and not notes.are_new and _is_whole(previous):
+        same = previous
         with contextlib.suppress(OSError):  # a list, too, has only so many names
             anew(target, lambda: os.link(same, target))
             return
+    old = previous if previous and previous.exists() else None
 
     def lines() -> Iterator[Line]:
         return merged(read_list(old) if old else iter(()), notes.by_path(work))

@@ -235,8 +235,6 @@ class Parts:
 
     def tidy(self) -> None:
         """Remove what no file needs any more. For a run that has seen all files."""
-        if not self._directory.is_dir():
-            return
         kept = {place.name for path in self._unfinished for place in self._both(path)}
         for entry in os.scandir(self._directory):
             if entry.name not in kept:

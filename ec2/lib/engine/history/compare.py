@@ -26,7 +26,7 @@ PER_PAGE = 50
 KINDS = ("added", "changed", "removed", "metadata")
 
 
-class Change(NamedTuple):
+class ChangedFile(NamedTuple):
     """kind: metadata if the content is the same. before, after: None where there is nothing."""
 
     kind: str
@@ -46,7 +46,7 @@ class Changes:
 
     files: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
-    found: list[Change] = field(default_factory=list)
+    found: list[ChangedFile] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -127,13 +127,13 @@ def _counted(
     return result
 
 
-def judged(difference: Difference) -> Change | None:
+def judged(difference: Difference) -> ChangedFile | None:
     path, old, new = difference
     before, after = (None if each is None else Version.parse(each) for each in (old, new))
     if before is None or after is None:
         if before is after:
             return None
-        return Change("added" if before is None else "removed", path, before, after)
+        return ChangedFile("added" if before is None else "removed", path, before, after)
     if not before.has_content_of(after):
-        return Change("changed", path, before, after)
-    return None if before.is_like(after) else Change("metadata", path, before, after)
+        return ChangedFile("changed", path, before, after)
+    return None if before.is_like(after) else ChangedFile("metadata", path, before, after)

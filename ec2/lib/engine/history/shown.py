@@ -12,7 +12,7 @@ from typing import Any
 from engine.command.screen import Command
 from engine.command.text import plural, printable, shown, size, spoken
 from engine.history.catalog import Version
-from engine.history.compare import KINDS, Change, Changes
+from engine.history.compare import KINDS, ChangedFile, Changes
 from engine.history.members import Member
 from engine.history.search import Answer, File, Range
 
@@ -193,7 +193,7 @@ def changes_lines(
     yield from map(change_line, found.found)
 
 
-def change_line(change: Change) -> str:
+def change_line(change: ChangedFile) -> str:
     path = "/" + shown(change.path)
     before, after = change.before, change.after
     sizes = size(change.size)

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 import os
+import random
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from engine.history.catalog import (
 )
 from engine.history.members import Member, to_json, with_sizes
 from engine.history.writing import Lists, Unlisted, write_from_previous, write_from_tree
-from engine.snapshots.about import Run
+from engine.snapshots.about import Note
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.keeping import snapshots_in
 from engine.tree.pool import Pool
@@ -108,7 +109,7 @@ class Before(NamedTuple):
     sharing: Path | None
 
     @classmethod
-    def of(cls, folder: SnapshotFolder, newest: Path | None, run: Run | None) -> Before:
+    def of(cls, folder: SnapshotFolder, newest: Path | None, run: Note | None) -> Before:
         """None also if the snapshot may have been changed since."""
         if not newest or not run or not run.started:
             return cls(None, None)
@@ -188,15 +189,13 @@ def complete(folder: SnapshotFolder, tools: Tools, why: Mapping[str, str], resul
 
 
 def remove_damaged(folder: SnapshotFolder, members: Sequence[Member]) -> None:
-    """What is no file, and what is damaged of the one catalog whose turn it is. The changes are all
-    read by each run."""
+    """What is no file, and of the catalogs one that is damaged, if it is drawn: to read all of them
+    takes too long. The changes are all read by each run."""
     for member, kind in itertools.product(members, ("catalog", "changes")):
         path = place_of(folder, member, kind)
-        if folder.names.kinds().get(path.name, stat.S_IFREG) != stat.S_IFREG:
+        if folder.names.is_other_than(stat.S_IFREG, path):
             folder.discard(path)
-    newest = folder.register.of(folder.path / members[0].name) if members else None
-    turn = newest.sequence % len(members) if newest else 0
-    for member in members[turn : turn + 1]:
+    for member in random.sample(members, min(1, len(members))):
         path = place_of(folder, member, "catalog")
         with contextlib.suppress(FileNotFoundError):
             is_small = path.lstat().st_size <= CHECKED_BYTES

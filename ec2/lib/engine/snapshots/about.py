@@ -17,7 +17,7 @@ class Damaged(Exception):
 
 
 @dataclass(frozen=True)
-class Run:
+class Note:
     """What the next runs have to know of the one that made a snapshot.
 
     started: by the clock of the backup file system, in ns. files: how many there are in it.
@@ -44,7 +44,7 @@ class Run:
     excludes: str = ""
     excludes_caches: bool = False
 
-    def has_excludes_of(self, other: Run) -> bool:
+    def has_excludes_of(self, other: Note) -> bool:
         one, two = ((run.excludes, run.excludes_caches) for run in (self, other))
         return one == two
 
@@ -79,7 +79,7 @@ class About:
     sequence: int
     inode: int
     origin: tuple[int, int]
-    run: Run | None
+    run: Note | None
     made: float | None = None
     witnesses: list[Witness] = field(default_factory=list)
     interval: str = ""
@@ -109,9 +109,9 @@ def parse(identifier: str, text: bytes) -> About:
         raise Damaged(str(error) or type(error).__name__) from error
 
 
-def run_from(found: dict[str, Any]) -> Run:
-    values = {each.name: found[each.name] for each in fields(Run) if each.name in found}
-    for each in fields(Run):
+def run_from(found: dict[str, Any]) -> Note:
+    values = {each.name: found[each.name] for each in fields(Note) if each.name in found}
+    for each in fields(Note):
         if type(values.get(each.name, each.default)).__name__ != each.type:
             raise TypeError(f"{each.name} is not of type {each.type}")
-    return Run(**values)
+    return Note(**values)

@@ -95,6 +95,7 @@ def check_folder(path: Path) -> None:
 def find_snapshot(folder: SnapshotFolder, wanted: Wanted) -> Snapshot:
     """The one that is meant. By its date, one of the folder's interval is preferred."""
     check_folder(folder.path)
+    folder.names.look_again()
     known = [Snapshot(folder.path / name, made) for name, made in folder.dated()]
     there = ", ".join(map(str, known)) or "none"
     if not isinstance(wanted, tuple):

@@ -44,7 +44,7 @@ from typing import NamedTuple
 from engine.command.files import locked, sync_directory
 from engine.command.outcome import Refused, Stopped
 from engine.command.process import TICK_SECONDS, StopSignals
-from engine.snapshots.about import Run
+from engine.snapshots.about import Note
 from engine.snapshots.names import Names
 from engine.snapshots.readers import Readers, readers_file
 from engine.snapshots.recognition import witnesses
@@ -60,7 +60,7 @@ LOOKS = 3  # for a snapshot that is being given another number
 class Beginning(NamedTuple):
     """What the stage is at first: what a run that did not finish left, the spare, or empty."""
 
-    unfinished: Run | None = None
+    unfinished: Note | None = None
     was_spare: bool = False
 
 
@@ -122,7 +122,8 @@ class SnapshotFolder:
         """
         if self.path.is_symlink() or (self.path.exists() and not self.path.is_dir()):
             raise Refused(f"{str(self.path)!r} exists and is not a directory")
-        self.path.mkdir(exist_ok=True)
+        if not self.path.exists():
+            self.path.mkdir(exist_ok=True)
         working = f"another run is working on {str(self.path)!r}"
         deadline = time.monotonic() + wait
         is_waiting = False
@@ -155,9 +156,9 @@ class SnapshotFolder:
         if names.has_tree(self.stage):
             about = self.register.of(self.stage)
             if not about:
-                self.register.begin(self.stage, Run(started))
+                self.register.begin(self.stage, Note(started))
             return Beginning(unfinished=about.run if about else None)
-        runs = [self.run_of(path) or Run(0) for _, path in self.numbered()]
+        runs = [self.note_of(path) or Note(0) for _, path in self.numbered()]
         was_spare = names.has_tree(self.spare)
         why_not = ""
         if was_spare and readers.have(self.spare):
@@ -172,7 +173,7 @@ class SnapshotFolder:
             self.discard(self.notes)
         if not was_spare:
             names.make_tree(self.spare)
-        self.register.begin(self.spare, Run(started))
+        self.register.begin(self.spare, Note(started))
         names.rename_tree(self.spare, self.stage)
         return Beginning(was_spare=was_spare)
 
@@ -182,13 +183,13 @@ class SnapshotFolder:
         self.names.make_tree(path)
         return path
 
-    def run_of(self, snapshot: Path) -> Run | None:
+    def note_of(self, snapshot: Path) -> Note | None:
         """The run that made it; None for version 1.5. One of which nothing is known proves nothing:
         it seems to be of a time before everything."""
         about = self.register.of(snapshot)
-        return about.run if about else Run(0)
+        return about.run if about else Note(0)
 
-    def note_run(self, tree: Path, run: Run) -> None:
+    def write_note(self, tree: Path, run: Note) -> None:
         self.register.note(tree, run=run)
 
     @property
@@ -213,7 +214,7 @@ class SnapshotFolder:
         snapshots = self.trees()
         recognised = self._register.load(snapshots)
         self._is_loaded = True
-        self._register.distrust(snapshots)
+        self._register.distrust(self.newest())
         self._register.bind()
         if recognised:
             log.info(
@@ -232,7 +233,7 @@ class SnapshotFolder:
         plain = (self.notes, self.suspects, self.untold, self.tests, self.readers, self.listed)
         for kind, paths in ((stat.S_IFDIR, trees), (stat.S_IFREG, plain)):
             for path in paths:
-                if self.names.kinds().get(path.name, kind) != kind:
+                if self.names.is_other_than(kind, path):
                     self.discard(path)
 
     def discard(self, path: Path) -> None:
@@ -248,7 +249,7 @@ class SnapshotFolder:
             raise FileExistsError(f"{str(target)!r} is in the way of {snapshot.name}; move it away")
         self.names.rename_tree(snapshot, target)
 
-    def publish(self, run: Run, now: float, changed: Iterable[str]) -> Path:
+    def publish(self, run: Note, now: float, changed: Iterable[str]) -> Path:
         """Turn the stage into snapshot 0, made by ``run`` at ``now`` (seconds since 1970).
 
         changed: paths at which it differs from the newest snapshot, if any; a few are enough.
@@ -338,11 +339,11 @@ class SnapshotFolder:
 
     def _note_distance(self, spare: Path) -> None:
         newest = self.newest()
-        run = self.run_of(newest) if newest else None
+        run = self.note_of(newest) if newest else None
         if newest and run and self.register.of(newest):
             since = self.order(newest) - self.order(spare) if self.order(spare) else 0
             if max(0, since) != run.apart:
-                self.note_run(newest, replace(run, apart=max(0, since)))
+                self.write_note(newest, replace(run, apart=max(0, since)))
 
     def order(self, snapshot: Path) -> int:
         """Higher for one of our runs that was made later; 0 if that is not known."""
@@ -350,7 +351,7 @@ class SnapshotFolder:
         return about.sequence if about and about.interval == self.interval else 0
 
     def is_partial(self, snapshot: Path) -> bool:
-        run = self.run_of(snapshot)
+        run = self.note_of(snapshot)
         return run is not None and run.is_partial
 
     def digests_of(self, tree: Path) -> Path | None:
@@ -384,9 +385,9 @@ class SnapshotFolder:
         nothing else called alike."""
         pattern = re.compile(rf"({'|'.join(map(re.escape, prefixes))})\.(0|[1-9][0-9]*)", re.ASCII)
         found = []
-        for name, kind in self.names.kinds().items():
+        for name, entry in self.names.all().items():
             match = pattern.fullmatch(name)
-            if match and kind == stat.S_IFDIR:
+            if match and entry.kind == stat.S_IFDIR:
                 place = prefixes.index(match[1]), int(match[2])
                 found.append((place, self.path / name))
         return [(number, path) for (_, number), path in sorted(found)]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from engine.command.files import read_state, write_atomically
 from engine.command.outcome import Refused
-from engine.snapshots.about import Run
+from engine.snapshots.about import Note
 from engine.snapshots.choice import Snapshot, Wanted, find_snapshot, hold_name, wanted
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.keeping import snapshots_in
@@ -38,7 +38,7 @@ class Request(NamedTuple):
     name: str = ""
 
 
-def is_upheaval(gone: int, before: Run, percent: int) -> bool:
+def is_upheaval(gone: int, before: Note, percent: int) -> bool:
     """Whether so many files of the snapshot before were changed or removed that nobody may have
     meant it."""
     return bool(percent) and before.files >= FEW and 100 * gone > percent * before.files

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.command.files import read_state, write_atomically
-from engine.snapshots.about import About, Damaged, Run, inode_of, parse
+from engine.snapshots.about import About, Damaged, Note, parse
 from engine.snapshots.names import Names
 from engine.snapshots.recognition import holds, recognised
 from engine.snapshots.retention import INTERVALS
@@ -73,16 +73,14 @@ class Register:
                     self._say(tree, "was copied here, and what is in it does not tell which it is")
         return number
 
-    def distrust(self, trees: Iterable[Path]) -> None:
-        """Whoever has changed a snapshot may have put another one, or nothing of ours, there."""
-        for tree in trees:
-            about = self.of(tree)
-            if about and about.interval != self._interval:
-                continue
-            if about and about.run and not holds(tree, about.witnesses):
-                run = Run(0, excludes=about.run.excludes, excludes_caches=about.run.excludes_caches)
-                self.note(tree, run=run)
-                self._say(tree, "was changed after it was made")
+    def distrust(self, newest: Path | None) -> None:
+        """Whoever has changed a snapshot may have put another one, or nothing of ours, there. That
+        matters where it is to prove that files did not change."""
+        about = self.of(newest) if newest else None
+        if newest and about and about.run and not holds(newest, about.witnesses):
+            note = Note(0, excludes=about.run.excludes, excludes_caches=about.run.excludes_caches)
+            self.note(newest, run=note)
+            self._say(newest, "was changed after it was made")
 
     def _say(self, tree: Path, what: str) -> None:
         self.problems.append(f"{str(tree)!r} {what}. {IF_NEWEST}")
@@ -101,27 +99,27 @@ class Register:
                 self._write(replace(about, origin=here))
 
     def of(self, tree: Path) -> About | None:
-        return self._bound.get(inode_of(tree))
+        return self._bound.get(self._names.inode_of(tree))
 
     def list_of(self, tree: Path, kind: str) -> Path | None:
         """Where its list is, if there is one; None if nothing is known of ``tree``."""
         about = self.of(tree)
         return self._folder / f".{about.interval}.{kind}.{about.id}.gz" if about else None
 
-    def begin(self, tree: Path, run: Run | None) -> None:
+    def begin(self, tree: Path, run: Note | None) -> None:
         """``tree`` is to become a snapshot: nothing that was known of it holds any more."""
         sequence = max((about.sequence for about in self._known), default=0) + 1
         origin = self._make_origin()
-        about = About(secrets.token_hex(8), sequence, inode_of(tree), origin, run)
+        about = About(secrets.token_hex(8), sequence, self._names.inode_of(tree), origin, run)
         self._write(replace(about, interval=self._interval))
 
     def note(self, tree: Path, **changes: Any) -> None:
         """Note fields of :class:`About` for a tree of which something is known."""
-        self._write(replace(self._bound[inode_of(tree)], **changes))
+        self._write(replace(self._bound[self._names.inode_of(tree)], **changes))
 
     def forget(self, trees: Iterable[Path], discard: Callable[[Path], None]) -> None:
         """Discard what concerns none of ``trees``, and was of our runs."""
-        inodes = {inode_of(tree) for tree in trees}
+        inodes = {self._names.inode_of(tree) for tree in trees}
         self._bound = {inode: about for inode, about in self._bound.items() if inode in inodes}
         self._known = [*self._bound.values()]
         kept = {about.id for about in self._known}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.snapshots.about import Run
+from engine.snapshots.about import Note
 
 # To make a spare that differs in more than this share of its files into the stage takes more calls
 # than to link all files into an empty one. Measured on NFS, see docs/adr/0007.
 SPARE_LIMIT = 0.7
 
 
-def is_spare_cheaper(runs: Sequence[Run]) -> bool:
+def is_spare_cheaper(runs: Sequence[Note]) -> bool:
     """Whether a stage made of the spare takes fewer calls than an empty one.
 
     ``runs`` made the snapshots that there are, newest first. The spare was the one before them, or

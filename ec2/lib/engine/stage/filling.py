@@ -26,9 +26,9 @@ from engine.stage.failures import CHANGES, Again, Carry, Examine
 from engine.stage.finish import Finish
 from engine.stage.large import LargeFiles
 from engine.stage.names import SharedNames, is_settled
-from engine.stage.recheck import Recheck
 from engine.stage.report import Failure, Report, SharedName, Trees
 from engine.stage.share import Join, Separate, Share
+from engine.stage.suspects import CopyAnew
 from engine.stage.visit import Visit
 from engine.tree.attributes import directory_line, parse_directory
 from engine.tree.descent import TOP, chunks
@@ -106,7 +106,7 @@ class Filling:
     def copy_files(self, stop: StopSignals, suspects: list[str]) -> None:
         """All but the directories' attributes. Raises :class:`Stopped` after a signal.
 
-        suspects: see :class:`engine.stage.Recheck`.
+        suspects: see :class:`engine.stage.suspects.CopyAnew`.
         """
         in_previous = self._trees.previous is not None
         try:
@@ -115,7 +115,7 @@ class Filling:
             self._notes.save()  # names that are linked may pass for copies of an earlier run
             self._run(self._to_separate())
             self._run(self._to_share())
-            self._run(Recheck(self._trees, part) for part in chunks(suspects))
+            self._run(CopyAnew(self._trees, part) for part in chunks(suspects))
             self._copy_the_rest(stop)
             for pause in PAUSES:
                 if not self.failures or self.are_too_many or self._is_late:

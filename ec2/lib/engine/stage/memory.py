@@ -110,12 +110,10 @@ def known(directories: Path | None, notes: Notes, is_resumed: bool, work: Path) 
 def write_directories(target: Path, notes: Notes, work: Path) -> None:
     """Write the list of the snapshot that the stage is about to become."""
     records = _sorted_records(notes, work / "directories.sorted")
-    new = target.with_name(target.name + ".new")
-    with gzip.GzipFile(new, "wb", compresslevel=1, mtime=0) as packed:
+    with gzip.GzipFile(target, "wb", compresslevel=1, mtime=0) as packed:
         for record in _last_ones(nul_separated(records)):
             if record[KEY:].startswith(DIRECTORY):
                 packed.write(record + b"\0")
-    new.replace(target)
 
 
 def _sorted_records(notes: Notes, records: Path) -> Path:

@@ -49,9 +49,9 @@ class Findings:
     tasks: list[Task] = field(default_factory=list)
 
 
-class VerifyDirectory(NamedTuple):
-    """Verify the chosen files of one directory. changed_since: a change of the source's file at or
-    after this time (ns) is one that the snapshot need not have."""
+class ReadDirectory(NamedTuple):
+    """Compare the chosen files of one directory with the source's. changed_since: a change of the
+    source's file at or after this time (ns) is one that the snapshot need not have."""
 
     trees: Trees
     path: str
@@ -143,7 +143,7 @@ def present(source: int, name: str) -> File | None:
         return None
 
 
-def verify(
+def read_back(
     trees: Trees,
     window: Window,
     changed_since: int,
@@ -162,6 +162,6 @@ def verify(
         whole.errors.add(found.errors)
         return found.tasks
 
-    first = VerifyDirectory(trees, TOP, window, changed_since)
+    first = ReadDirectory(trees, TOP, window, changed_since)
     pool.run([first], on_result, lambda: on_tick(whole.counts))
     return whole

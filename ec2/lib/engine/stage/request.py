@@ -59,7 +59,7 @@ class Options(CommonOptions, GroupOptions):
 
 
 def parse(words: list[str]) -> Options:
-    parser = arguments.Parser("efs-backup-fpsync.sh", DESCRIPTION, EXIT_STATUS)
+    parser = arguments.Parser("efs-backup.sh", DESCRIPTION, EXIT_STATUS)
     add = parser.add_argument
     add("--source", type=arguments.directory, required=True, metavar="DIR", help="what to back up")
     add("--retain", type=arguments.count, required=True, metavar="N", help="snapshots to keep")
@@ -165,6 +165,8 @@ def check(options: Options) -> Options:
 def check_something_is_left(options: Options) -> list[str]:
     """Patterns that leave out all of the source were not meant. Returns warnings of those that
     leave out so much that they may not have been, either."""
+    if not options.excludes:
+        return []
     with opened_path(options.source) as source:
         if options.excludes.leave_nothing(source):
             raise Refused(

@@ -99,7 +99,7 @@ class BackupResult(Result):
             Fact("Changed", self._changed() if self.snapshot else ""),
             Fact("Copied", f"{copied}, {size(self.total_transferred_file_size)}"),
             Fact("Excluded", counted(self.number_of_files_excluded, self.excluded_file_size)),
-            Fact("Read back", self._read_back() if "verify" in self.phases else ""),
+            Fact("Read back", self._read_back() if "read back" in self.phases else ""),
             Fact("Tested", self._tested() if "restore test" in self.phases else ""),
             Fact("Expired", "; ".join(self._expired())),
             Fact("Kept", plural(len(self.snapshots), "snapshot") if self.snapshots else ""),

@@ -68,7 +68,7 @@ class Options(CommonOptions, GroupOptions):
 
 
 def parse(words: list[str]) -> Options:
-    parser = arguments.Parser("efs-restore-fpsync.sh", DESCRIPTION, EXIT_STATUS, "daily")
+    parser = arguments.Parser("efs-restore.sh", DESCRIPTION, EXIT_STATUS, "daily")
     add = parser.add_argument
     add_snapshot_options(parser)
     add(
@@ -124,7 +124,7 @@ def new_identifier() -> str:
 
 def excludes_of(folder: SnapshotFolder, tree: Path, mode: str, result: RestoreResult) -> Excludes:
     """What the snapshot was made without, to be left alone. A new directory has none of it."""
-    run = folder.run_of(tree)
+    run = folder.note_of(tree)
     if mode == "NewDirectory" or run is None:
         return Excludes()
     if mode == "Mirror" and not folder.register.of(tree) and any(folder.path.glob(".*.about.*")):

@@ -32,7 +32,7 @@ class Excludes(NamedTuple):
 
     @classmethod
     def noted(cls, patterns: str, caches: bool) -> Excludes:
-        """As :attr:`engine.snapshots.about.Run.excludes` has them."""
+        """As :attr:`engine.snapshots.about.Note.excludes` has them."""
         return cls(Patterns(filter(None, patterns.split("\n"))), caches)
 
     @property
@@ -51,8 +51,6 @@ class Excludes(NamedTuple):
 
     def leave_nothing(self, directory: int) -> bool:
         """Whether a top directory that is not empty would seem to be."""
-        if not self:
-            return False
         if self.caches and is_tag(directory):
             return True
         with os.scandir(directory) as entries:

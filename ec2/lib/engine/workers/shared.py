@@ -46,6 +46,11 @@ class NotOurs(Exception):
     """It is of a run with another source or target."""
 
 
+class NotWanted(Exception):
+    """The list has been copied by somebody else, or taken back, or its run is over; or the run does
+    it better."""
+
+
 class Invitation(NamedTuple):
     """A message. work: the directory, from the top of the target. run: one attempt's name. place:
     a directory there that outlives the run, and its inode."""
@@ -96,6 +101,8 @@ class Order(NamedTuple):
         order = fields_of(cls, fields, **types, options=list, groups=list)
         if not all(isinstance(option, str) for option in order.options):
             raise Malformed("its options make no sense")
+        if not all(isinstance(mark, list) for mark in order.marks.values()):
+            raise Malformed("its marks make no sense")
         for path in (encoded(order.source), encoded(order.base), *flat(order.groups)):
             check_inside(path)
         return order
@@ -213,10 +220,15 @@ def marks_of(base: int, names: list[bytes]) -> Marks:
 
 
 def check_marks(base: int, order: Order) -> None:
-    """One is enough: files change meanwhile. Raises :class:`NotOurs`."""
+    """One is enough, as files change meanwhile. Raises :class:`NotOurs`, or :class:`NotWanted` if
+    all have changed."""
     ours = marks_of(base, flat(order.groups))
-    if not any(order.marks.get(number) == mark for number, mark in ours.items()):
-        raise NotOurs("files that it names are others here, or have changed since")
+    pairs = [(mark, order.marks[number]) for number, mark in ours.items() if number in order.marks]
+    if any(mark == theirs for mark, theirs in pairs):
+        return
+    if any(mark[:1] == theirs[:1] for mark, theirs in pairs):
+        raise NotWanted
+    raise NotOurs("files that it names are others here")
 
 
 def check_place(top: int, invitation: Invitation) -> None:

@@ -16,6 +16,7 @@ from engine.tree.descent import DIRECTORY_FLAGS, GONE, TOP, opened
 from engine.tree.walls import Root
 from engine.workers.shared import (
     Invitation,
+    NotWanted,
     Order,
     Outcome,
     check_marks,
@@ -26,10 +27,6 @@ from engine.workers.shared import (
     read_file,
     write_file,
 )
-
-
-class NotWanted(Exception):
-    """The list has been copied by somebody else, or taken back, or its run is over."""
 
 
 class HandedBack(Exception):

@@ -7,15 +7,17 @@ import os
 import stat
 from typing import NamedTuple
 
+from engine.command.files import nul_separated
+from engine.snapshots.folder import SnapshotFolder
 from engine.stage.judging import Change
 from engine.stage.report import Report, Trees, unlink
 from engine.tree.content import same_content
-from engine.tree.descent import GONE, opened
+from engine.tree.descent import GONE, is_inner_path, opened
 from engine.tree.entries import file_of
 from engine.tree.pool import Worker
 
 
-class Recheck(NamedTuple):
+class CopyAnew(NamedTuple):
     """Have files copied anew whose content turned out not to be the source's.
 
     paths: of files that the last run found to be so. Of a file with several names only a person can
@@ -30,13 +32,13 @@ class Recheck(NamedTuple):
         for path in self.paths:
             with report.failing(path):
                 try:
-                    self._recheck(path, report, worker)
+                    self._look(path, report, worker)
                 except OSError as error:
                     if error.errno not in GONE:
                         raise
         return report
 
-    def _recheck(self, path: str, report: Report, worker: Worker) -> None:
+    def _look(self, path: str, report: Report, worker: Worker) -> None:
         folder, name = os.path.split(path)
         with opened(self.trees.source, folder) as source, opened(self.trees.stage, folder) as stage:
             now = file_of(os.stat(name, dir_fd=source, follow_symlinks=False))
@@ -50,3 +52,10 @@ class Recheck(NamedTuple):
         report.changed(Change.CHANGED, now.bytes, path)
         report.to_copy(path, now)
         unlink(self.trees, path, report)
+
+
+def suspects_in(folder: SnapshotFolder) -> list[str]:
+    """What is no path was not written by a run."""
+    if not folder.names.has(folder.suspects):
+        return []
+    return [os.fsdecode(name) for name in nul_separated(folder.suspects) if is_inner_path(name)]
