@@ -82,14 +82,14 @@ def is_exact(helped, outcome):
 
 
 def test_two_workers_help(helped, wait_until):
-    outcome = helped.run(lambda run: wait_until(lambda: at_work(helped), 60))
+    outcome = helped.run(lambda run: wait_until(lambda: at_work(helped)))
     is_exact(helped, outcome)
     assert len(outcome.instances) == 3
 
 
 def test_a_worker_that_is_killed_loses_nothing(helped, wait_until):
     def kill(run):
-        first, _ = wait_until(lambda: at_work(helped), 60)
+        first, _ = wait_until(lambda: at_work(helped))
         helped.account.client("ec2").terminate_instances(InstanceIds=[first])
 
     is_exact(helped, helped.run(kill))
@@ -97,7 +97,7 @@ def test_a_worker_that_is_killed_loses_nothing(helped, wait_until):
 
 def test_the_runs_instance_is_killed_while_workers_copy(helped, wait_until):
     def kill(run):
-        wait_until(lambda: at_work(helped), 60)
+        wait_until(lambda: at_work(helped))
         instance = helped.stack.wait_for_instance()
         helped.account.client("ec2").terminate_instances(InstanceIds=[instance])
 
@@ -106,7 +106,7 @@ def test_the_runs_instance_is_killed_while_workers_copy(helped, wait_until):
 
 def test_the_window_ends_while_workers_copy(helped, wait_until):
     def end(run):
-        wait_until(lambda: at_work(helped), 60)
+        wait_until(lambda: at_work(helped))
         reach_stop_time(helped.stack, run)
 
     outcome = helped.run(end)
@@ -116,9 +116,9 @@ def test_the_window_ends_while_workers_copy(helped, wait_until):
 
 def test_a_spot_instance_is_taken_away(helped, wait_until):
     def take(run):
-        first, _ = wait_until(lambda: at_work(helped), 60)
+        first, _ = wait_until(lambda: at_work(helped))
         helped.account.take_away(first)
-        wait_until(lambda: first not in helped.stack.workers(), 60)
+        wait_until(lambda: first not in helped.stack.workers())
 
     is_exact(helped, helped.run(take))
 
@@ -128,5 +128,5 @@ def test_workers_that_come_without_a_run_leave(helped, wait_until):
     helped.account.client("autoscaling").set_desired_capacity(
         AutoScalingGroupName=helped.stack.resources["WorkerGroup"], DesiredCapacity=2
     )
-    wait_until(lambda: len(helped.stack.workers()) == 2, 60)
-    wait_until(lambda: not helped.stack.workers(), 60)
+    wait_until(lambda: len(helped.stack.workers()) == 2)
+    wait_until(lambda: not helped.stack.workers())
