@@ -337,5 +337,5 @@ class Filling:
             self.copied,
             self.counts["listed"],
             self.copied_bytes,
-            files / max(time.monotonic() - self._started, 1),
+            files / max(time.monotonic() - self._started, 0.001),
         )

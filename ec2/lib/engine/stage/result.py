@@ -120,7 +120,7 @@ class BackupResult(Result):
             for name, word in kinds.items()
             if getattr(self, f"number_of_files_{name}")
         ]
-        return ", ".join(parts) or "nothing since the snapshot before"
+        return ", ".join(parts) or "nothing"
 
     def _read_back(self) -> str:
         return (
