@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from common.records import Run
-from common.statuses import INCOMPLETE, SUCCESS
+from common.statuses import INCOMPLETE, PARTIAL, SUCCESS
 
 from admin import listing, logs
 from admin.acceptance.found import Found
@@ -53,7 +53,8 @@ def stopped(scene: Scene) -> Found:
         key = scene.until("the output of the command", 5, log)
     except AdminError as error:
         return Found(False, f"{ended.status}; {error}", f"s3://{bucket}/{logs.STOPS}")
-    return Found(ended.status == INCOMPLETE, f"{ended.status}; {key}", f"s3://{bucket}/{key}")
+    good = ended.status in (INCOMPLETE, PARTIAL)
+    return Found(good, f"{ended.status}; {key}", f"s3://{bucket}/{key}")
 
 
 def replaced(scene: Scene) -> Found:

@@ -39,7 +39,8 @@ ROWS = (
         "Success twice; the newest snapshot is the source, the one before what it was",
         backups.backups, 2),
     Row("b", "A third one is stopped at the end of its window, through SSM with an output bucket",
-        "Incomplete, and what the command said is in the log bucket", backups.stopped, 1),
+        "Incomplete, or Partial without the large file if all else was copied by then; and what "
+        "the command said is in the log bucket", backups.stopped, 1),
     Row("a", "Who can write under ProtectSnapshots",
         "before, whoever connects; then only the backup, while a client still reads",
         protection.protection, 1, needs_snapshot=True),
