@@ -25,6 +25,7 @@ from admin.command import run
 from admin.cost import estimate
 from admin.preflight import __main__ as preflight
 from admin.program import Command, of_make, parsed, parser_of
+from admin.wording import as_program
 
 COMMANDS: tuple[Command, ...] = (
     preflight.COMMAND,
@@ -52,6 +53,7 @@ def main() -> int:
             print(shtab.complete(parser_of(COMMANDS), shell))
             return 0
         case words:
+            as_program()
             command, given = parsed(COMMANDS, words)
     return run(partial(command.carry_out, given), command.interrupted)
 

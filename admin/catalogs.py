@@ -10,6 +10,7 @@ from engine.history.upkeep import LIST
 from admin import listing
 from admin.command import AdminError, Clients
 from admin.stack import Stack
+from admin.wording import command
 from console_page.in_bucket import InBucket
 
 # Of the project, whatever directory this is called from: in another one, others may have put it.
@@ -21,7 +22,7 @@ def catalogs_of(connect: Clients, stack: Stack) -> InBucket:
     if not bucket or not label:
         raise AdminError(
             f"The stack {stack.name} is of a release that has no catalogs. Update it first:"
-            " make deploy"
+            f" {command('deploy', {'STACK': stack.name})}"
         )
     client = connect("s3")
     return InBucket(client, bucket, prefix_of(client, bucket, label), CACHE)

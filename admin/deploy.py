@@ -32,6 +32,7 @@ from admin.command import (
     printable,
     same_stack,
     say,
+    say_command,
 )
 from admin.preflight.__main__ import of_stack, report
 from admin.preflight.checks import checked
@@ -40,6 +41,7 @@ from admin.preflight.reaching import closed_to_nfs, opening
 from admin.program import REGION, Command, Option
 from admin.stack import Stack
 from admin.template import Template
+from admin.wording import command
 from tools import build
 
 OPTIONS = (
@@ -70,7 +72,7 @@ def main(given: Given) -> int:
     name = given.required("STACK", "efs-backup")
     if not re.fullmatch(rf"[A-Za-z][A-Za-z0-9-]{{0,{LONGEST_NAME - 1}}}", name):
         raise AdminError(
-            f"STACK {name!r} is no name for a stack of backups: at most {LONGEST_NAME} letters,"
+            f"{name!r} is no name for a stack of backups: at most {LONGEST_NAME} letters,"
             " digits and hyphens, a letter first"
         )
     allow = given.yes("ALLOW_NFS")
@@ -106,8 +108,8 @@ def main(given: Given) -> int:
     look(connect, of_stack(deployed, Given({})), allow, same_stack(given))
     if stack is None and (email := parameters["Email"]):
         print(f"Confirm the subscription that Amazon SNS sends to {email}.")
-    print(f"A backup at once:  make backup-now {same_stack(given)}")
-    print(f"The last backups:  make status {same_stack(given)}")
+    say_command("A backup at once", command("backup-now", same_stack(given)))
+    say_command("The last backups", command("status", same_stack(given)))
     return 0
 
 
@@ -136,8 +138,8 @@ def check_file_system(stack: Stack, template: Template, given: Mapping[str, str]
         if given.get(name, before) != before:
             raise AdminError(
                 f"{name} of the stack {stack.name} is {before!r}, and cannot be changed: the backup"
-                " file system would be replaced by an empty one. Deploy a new stack, with STACK="
-                " and another name, and keep this one for as long as you need its snapshots"
+                " file system would be replaced by an empty one. Deploy a new stack, with another"
+                " name, and keep this one for as long as you need its snapshots"
             )
 
 
@@ -169,7 +171,7 @@ def kept_edits(
     return edits if wanted == "yes" else {}
 
 
-def look(connect: Clients, request: Request, allow: bool, stack: str) -> None:
+def look(connect: Clients, request: Request, allow: bool, stack: Mapping[str, str]) -> None:
     """Without NFS into the source, the first backup fails; then all else that could keep it."""
     facts = Reader(connect).facts(request)
     groups = closed(request, facts)
@@ -179,8 +181,8 @@ def look(connect: Clients, request: Request, allow: bool, stack: str) -> None:
             say(f"{group} lets NFS in from {request.group} now.")
         else:
             say("The source does not let NFS in from the instances. Without it, backups fail:")
-            say(f"  {opening(group, request.group)}")
-            say(f"  or: make deploy {stack} ALLOW_NFS=yes")
+            say_command("To let it in", opening(group, request.group))
+            say_command("Or", command("deploy", stack, ALLOW_NFS="yes"))
     if allow and groups:
         facts = Reader(connect).facts(request)
     report(list(checked(request, facts)), console())

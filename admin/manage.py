@@ -26,10 +26,11 @@ from common.records import Attributes, runs_of
 from common.table import REQUESTS_KEY, key_of
 
 from admin.backup_now import start
-from admin.command import AdminError, Given, clients, confirmed, same_stack, say
+from admin.command import AdminError, Given, clients, confirmed, same_stack, say, say_command
 from admin.program import REGION, YES, Command, Option
 from admin.runs import RunTable, table_of
 from admin.stack import Stack
+from admin.wording import command, name_of
 
 HELD = "held."
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
@@ -67,7 +68,7 @@ def main(action: str, given: Given) -> int:
         confirmed(
             given,
             what,
-            "To see what would come back from it: make restore",
+            f"To see what would come back from it: {command('restore', same_stack(given))}",
             "remove it",
             is_terminal(),
         )
@@ -75,9 +76,10 @@ def main(action: str, given: Given) -> int:
     when = "when its own snapshot is made" if action == "verify" else "first of all"
     say(f"Asked for: {' '.join(request.values())}. The next backup does it {when}.")
     if action == "verify":
-        print(f"What it found: make status {same_stack(given)}, at Requests and Warnings")
+        status = command("status", same_stack(given))
+        say_command("What it found, at Requests and Warnings", status)
     if not given.yes("NOW"):
-        print(f"To have it at once: make backup-now {same_stack(given)}")
+        say_command("To have it at once", command("backup-now", same_stack(given)))
         return 0
     return start(connect, stack, table, given)
 
@@ -94,7 +96,7 @@ def known(items: Iterable[Attributes]) -> list[Snapshot]:
             matches = [match for line in lines if (match := LINE.fullmatch(str(line)))]
             return [Snapshot(m[1], m[2], m[3] == "complete") for m in matches]
     raise AdminError(
-        "No backup has told yet which snapshots there are. Make one first: make backup-now"
+        f"No backup has told yet which snapshots there are. Make one first: {command('backup-now')}"
     )
 
 
@@ -127,13 +129,13 @@ def hold(given: Given, snapshots: Sequence[Snapshot]) -> dict[str, str]:
     snapshot, name = chosen(given["SNAPSHOT"], snapshots), given["NAME"]
     if not NAME.fullmatch(name) or TAKEN.fullmatch(name):
         raise AdminError(
-            f"NAME is {name!r}; it must be letters, digits, dots, dashes and underscores, begin "
-            "with a letter or a digit, and be neither a date nor a name like daily.3"
+            f"{name_of('NAME')} is {name!r}; it must be letters, digits, dots, dashes and"
+            " underscores, begin with a letter or a digit, and be neither a date nor a name like daily.3"
         )
     if snapshot.is_held:
         raise AdminError(f"{snapshot} is held already. Release it first")
     if any(each.name == f"{HELD}{name}" for each in snapshots):
-        raise AdminError(f"Another snapshot is held as {name}. Give another NAME")
+        raise AdminError(f"Another snapshot is held as {name}. Give another {name_of('NAME')}")
     return {"Action": "hold", "Snapshot": exact(snapshot, snapshots), "Name": name}
 
 

@@ -14,8 +14,8 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from admin.command import Given
+from admin.wording import NAME, flag
 
-NAME = "efs2efs"
 PARAMETER = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(.*)", re.DOTALL)
 
 
@@ -28,7 +28,7 @@ class Option(NamedTuple):
 
     @property
     def flag(self) -> str:
-        return {"DRYRUN": "--dry-run"}.get(self.name, f"--{self.name.lower().replace('_', '-')}")
+        return flag(self.name)
 
 
 REGION = Option("REGION", "eu-west-1", "where the stack is, if not where your AWS session is")
@@ -107,6 +107,8 @@ def parsed(commands: Sequence[Command], words: Sequence[str] | None) -> tuple[Co
     parameters = [PARAMETER.fullmatch(word) for word in others if command.parameters]
     if unknown := [word for word, is_one in zip_longest(others, parameters) if not is_one]:
         parser.error(f"{NAME} {command.name} does not take {' '.join(unknown)}")
+    if command.stack and not found["STACK"].strip():
+        parser.error(f"{NAME} {command.name} is given no name of a stack")
     yes_or_no = {True: "yes", False: "no"}
     values = {
         name: yes_or_no.get(value, value)

@@ -12,7 +12,6 @@ explained.
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from admin.restoration import Restoration
 from admin.runs import RunTable
 from admin.stack import Stack
 from admin.template import Template
+from admin.wording import command
 
 SHORT = {
     "NUMBER": "BackupNum",
@@ -125,8 +125,7 @@ class Request:
     def command(self, target: str, *leave_out: str, **values: str) -> str:
         """How to give make a request about the same, with other values."""
         kept = {n: v for n, v in self.given.items() if n not in {*leave_out, "YES", "KEEP"}}
-        words = [f"{name}={value}" for name, value in {**kept, **values}.items()]
-        return shlex.join(["make", target, *words])
+        return command(target, kept, **values)
 
 
 def main(given: Given) -> int:
@@ -166,7 +165,7 @@ def restore_template(s3: Any, stack: Stack) -> tuple[str, Template]:
             raise
         raise AdminError(
             f"s3://{bucket}/{key} is gone, with which {stack.name} would be restored. Publish"
-            " its release again, or update the stack: make deploy"
+            f" its release again, or update the stack: {command('deploy', {'STACK': stack.name})}"
         ) from error
     return object_url(s3, bucket, key), Template.parse(body)
 

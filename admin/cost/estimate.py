@@ -17,16 +17,17 @@ from admin.command import AdminError, Given, console
 from admin.cost.model import INTERVALS, Case, Prices, load_prices
 from admin.cost.tables import comparison, document_tables, updated
 from admin.program import Command, Option
+from admin.wording import name_of, value_of
 
 
 def number(name: str, text: str, low: float, high: float, whole: bool = False) -> float:
     try:
         value = float(text.replace(",", "").replace("_", ""))
     except ValueError:
-        raise AdminError(f"{name}={text} is not a number") from None
+        raise AdminError(f"{value_of(name, text)} is not a number") from None
     if not low <= value <= high or (whole and value != int(value)):
         kind = "a whole number" if whole else "a number"
-        raise AdminError(f"{name}={text} must be {kind} from {low:,g} to {high:,g}")
+        raise AdminError(f"{value_of(name, text)} must be {kind} from {low:,g} to {high:,g}")
     return value
 
 
@@ -49,11 +50,13 @@ def parsed_case(given: Given) -> Case:
     values = {**DEFAULTS, **{name: value for name, value in given.items() if value}}
     interval, ia, archive = values["INTERVAL"], values["IA"], values["ARCHIVE"]
     if interval not in INTERVALS:
-        raise AdminError(f"INTERVAL={interval} must be daily, weekly or monthly")
+        raise AdminError(f"{value_of('INTERVAL', interval)} must be daily, weekly or monthly")
     ia_days, archive_days = days("IA", ia), days("ARCHIVE", archive)
     if archive_days <= ia_days and not math.isinf(archive_days):
-        raise AdminError(f"ARCHIVE={archive} must be later than IA, which is {ia}")
-    files = given.required("FILES", "1000000 GB=1024 CHURN=2 RETAIN=7")
+        raise AdminError(
+            f"{value_of('ARCHIVE', archive)} must be later than {name_of('IA')}, which is {ia}"
+        )
+    files = given.required("FILES", f"1000000 {value_of('GB', '1024')}")
     return Case(
         files=int(number("FILES", files, 1, 1e12, whole=True)),
         gb=number("GB", given.required("GB", "1024"), 0.001, 1e9),

@@ -56,7 +56,7 @@ class InBucket:
         path = self._fetched(LIST)
         if path is None:
             raise Refused(
-                "No backup has told yet which snapshots there are. Make one first: make backup-now"
+                "No backup has told yet which snapshots there are. Make one first"
             )
         try:
             return from_json(path.read_bytes())

@@ -14,7 +14,7 @@ __all__ = ["clean_environment", "network"]
 def look(network: Network, allow: bool) -> str:
     backup = network.security_group("backup")
     request = network.request(group=backup)
-    deploy.look(network.clients.__getitem__, request, allow, "STACK=s")
+    deploy.look(network.clients.__getitem__, request, allow, {"STACK": "s"})
     assert (network.results(group=backup)["NFS security groups"].status is Status.OK) == allow
     return backup
 

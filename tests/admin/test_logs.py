@@ -146,4 +146,4 @@ def test_without_a_run_it_is_the_newest(run: Any, capsys: Any) -> None:
     ],
 )
 def test_why_there_are_none(record: dict[str, Any], said: str) -> None:
-    assert re.match(said, logs.why_none(Run(record), "STACK=s"))
+    assert re.match(said, logs.why_none(Run(record), {"STACK": "s"}))
