@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from common.records import Attributes, runs_of
+from common.records import Attributes, Run, runs_of
 from common.table import REQUESTS_KEY, key_of
 
 from admin.backup_now import start
@@ -91,24 +91,35 @@ def is_terminal() -> bool:
 def known(items: Iterable[Attributes]) -> list[Snapshot]:
     """What the newest run that has made a snapshot says that there is."""
     for each in runs_of(items):
-        lines = each.attributes.get("Snapshots")
-        if isinstance(lines, list) and lines:
-            matches = [match for line in lines if (match := LINE.fullmatch(str(line)))]
-            return [Snapshot(m[1], m[2], m[3] == "complete") for m in matches]
+        if snapshots := told(each):
+            return snapshots
     raise AdminError(
         f"No backup has told yet which snapshots there are. Make one first: {command('backup-now')}"
     )
 
 
-def chosen(text: str, snapshots: Sequence[Snapshot]) -> Snapshot:
-    """The one that is meant by its name, the name of its hold, or when it was made."""
+def told(run: Run) -> list[Snapshot]:
+    """By this run; none if it has not told."""
+    lines = run.attributes.get("Snapshots")
+    found = [LINE.fullmatch(str(line)) for line in lines] if isinstance(lines, list) else []
+    return [Snapshot(m[1], m[2], m[3] == "complete") for m in found if m]
+
+
+def meant(text: str, snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+    """Those that have this name, are held as this, or were made then. Raises AdminError if there
+    is none."""
     named = [each for each in snapshots if each.name in (text, f"{HELD}{text}")]
     is_date = re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:]{5}(:[0-9]{2}Z)?)?", text)
     dated = [each for each in snapshots if is_date and each.made.startswith(text)]
-    found = named or dated
-    there = ", ".join(map(str, snapshots))
-    if not found:
+    if not (found := named or dated):
+        there = ", ".join(map(str, snapshots))
         raise AdminError(f"There is no snapshot {text}. There are: {there}")
+    return found
+
+
+def chosen(text: str, snapshots: Sequence[Snapshot]) -> Snapshot:
+    """The one that is meant by its name, the name of its hold, or when it was made."""
+    found = meant(text, snapshots)
     if len(found) > 1:
         raise AdminError(f"{text} means {' and '.join(map(str, found))}. Give the time of one")
     return found[0]
@@ -130,7 +141,8 @@ def hold(given: Given, snapshots: Sequence[Snapshot]) -> dict[str, str]:
     if not NAME.fullmatch(name) or TAKEN.fullmatch(name):
         raise AdminError(
             f"{name_of('NAME')} is {name!r}; it must be letters, digits, dots, dashes and"
-            " underscores, begin with a letter or a digit, and be neither a date nor a name like daily.3"
+            " underscores, begin with a letter or a digit, and be neither a date nor a name like"
+            " daily.3"
         )
     if snapshot.is_held:
         raise AdminError(f"{snapshot} is held already. Release it first")

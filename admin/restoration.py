@@ -135,7 +135,7 @@ class Restoration:
     def remove(self, out: Console, message: Mapping[str, Any]) -> None:
         """The stack, once its topic has had time to deliver the message."""
         ended = moment(message.get("StopTime")) or datetime.now(UTC)
-        with out.status(f"The stack {self.name} is removed"):
+        with out.status(f"The stack {self.name} is being removed"):
             while datetime.now(UTC) < ended + DELIVERY:
                 self.pause(POLL_SECONDS)
             self.clients("cloudformation").delete_stack(StackName=self.name)
