@@ -110,10 +110,10 @@ class SafeConsole(Console):
             yield segment if control else Segment(printable_lines(text), style)
 
 
-def console() -> Console:
+def console(elsewhere: int = WIDTH_ELSEWHERE) -> Console:
     """On a terminal as wide as that; elsewhere of a fixed width and without colours."""
-    width = None if sys.stdout.isatty() else WIDTH_ELSEWHERE
-    return SafeConsole(width=width, highlight=False, markup=False)
+    columns = None if sys.stdout.isatty() else elsewhere
+    return SafeConsole(width=columns, highlight=False, markup=False)
 
 
 def confirmed(given: Given, what: str, look_first: str, verb: str, can_ask: bool) -> None:
