@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from admin.__main__ import COMMANDS
+from admin.__main__ import COMMANDS, PROGRAM
 from admin.command import AdminError, Given
 from admin.program import Command, Option, of_make, parsed, parser_of
+from tools import build
 
 MAKEFILE = Path("Makefile").read_text()
 
@@ -134,6 +135,24 @@ def test_each_is_a_target_of_make_and_has_help(
 def test_all_targets_are_commands() -> None:
     (targets,) = re.findall("^ADMIN := (.*)$", MAKEFILE, re.MULTILINE)
     assert sorted(targets.split()) == sorted(command.name for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--help"], "\n    completion\n"),
+        (["completion", "--help"], "bash or zsh"),
+        (["completion", "fish"], "(choose from 'bash', 'zsh')"),
+        (["complete"], "'completion'"),
+        (["--version"], f"efs2efs {build.source_version()}"),
+    ],
+)
+def test_what_make_has_no_target_for(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parsed(PROGRAM, words)
+    assert said in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
