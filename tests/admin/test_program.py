@@ -101,6 +101,22 @@ def test_make_carries_out_nothing_when_a_word_is_too_many(elsewhere: Path, words
     assert "NAME=value" in done.stderr
 
 
+@pytest.mark.parametrize("words", ["demo source=/etc", "build VERSION=v1 bucket=b", "bench ARG=1"])
+def test_make_carries_out_nothing_with_a_variable_that_it_does_not_know(
+    elsewhere: Path, words: str
+) -> None:
+    done = make(elsewhere, *words.split())
+    assert done.returncode == 2
+    assert "python" not in done.stdout
+    name = words.split()[-1].partition("=")[0]
+    assert f"Unknown: {name}. make {words.split()[0]} takes: " in done.stderr
+
+
+def test_make_passes_on_what_it_knows(elsewhere: Path) -> None:
+    done = make(elsewhere, "demo", "SOURCE=/a b", "PAGE=no")
+    assert "-m local.demo --source /a b --page no" in done.stdout
+
+
 def test_the_program_imports_nothing_from_where_it_is_called(
     elsewhere: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
