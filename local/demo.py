@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not sandbox.inside():
             _prepare(options.source, options.page)
         run(Path(options.source) if options.source else None, options.page)
+    except account.Running as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
     except (AccountError, DeploymentError) as error:
         console.failure(str(error), HOME)
         return 1
@@ -64,6 +67,7 @@ def _prepare(directory: str | None, page_wanted: str) -> NoReturn:
     """What needs the user's own rights and the network. All else happens in the sandbox."""
     try:
         arguments = [] if directory is None else ["--source", str(source.checked(directory))]
+        account.check_free(HOME)
         _build()
         if page_wanted != "no" and sys.stdin.isatty() and sys.stdout.isatty():
             arguments += ["--page", relay.start()]
