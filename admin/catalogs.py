@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +30,18 @@ def catalogs_of(connect: Clients, stack: Stack) -> InBucket:
             f" {command('deploy', {'STACK': stack.name})}"
         )
     client = connect("s3")
-    return InBucket(client, bucket, prefix_of(client, bucket, label), CACHE)
+    return InBucket(client, bucket, prefix_of(client, bucket, label), cache())
+
+
+def cache() -> Path:
+    """Where nothing can be kept, as on a disk that is only read, they are brought for once."""
+    with suppress(OSError):
+        CACHE.mkdir(parents=True, exist_ok=True)
+    if os.access(CACHE, os.W_OK | os.X_OK):
+        return CACHE
+    place = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return Path(place)
 
 
 def prefix_of(client: Any, bucket: str, label: str) -> str:

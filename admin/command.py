@@ -198,6 +198,8 @@ def said(error: Exception) -> object:
             return f"There are no usable AWS credentials ({sentence(error)}). {SET_CREDENTIALS}"
         case exceptions.BotoCoreError():
             return f"{sentence(error)}. Check the name of the region, and the network"
+        case OSError(strerror=str(why), filename=file) if file is not None:
+            return f"{file}: {why}"
     return error
 
 

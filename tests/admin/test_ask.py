@@ -283,6 +283,19 @@ def test_no_list(answer: Any, bucket: Bucket) -> None:
         answer("snapshots")
 
 
+def test_where_nothing_can_be_kept_it_is_brought_for_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(catalogs, "CACHE", tmp_path / "file" / "catalogs")
+    removed: list[Path] = []
+    monkeypatch.setattr(catalogs.atexit, "register", lambda _, place, **__: removed.append(place))
+    assert [str(catalogs.cache())] == removed
+    Path(removed[0]).rmdir()
+    monkeypatch.setattr(catalogs, "CACHE", tmp_path / "catalogs")
+    assert catalogs.cache() == tmp_path / "catalogs"
+
+
 def test_a_label_that_cloudformation_does_not_tell(bucket: Bucket) -> None:
     bucket.objects = {"catalog/täglich/snapshots.json": b"", "catalog/other/snapshots.json": b""}
     assert catalogs.prefix_of(bucket, "logs", "t?glich") == "catalog/täglich/"

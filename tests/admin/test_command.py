@@ -41,7 +41,7 @@ def fail(error: BaseException) -> Callable[[], int]:
         (exceptions.NoRegionError(), 1, "REGION=eu-west-1"),
         (exceptions.ProfileNotFound(profile="x"), 1, "AWS_PROFILE"),
         (exceptions.EndpointConnectionError(endpoint_url="https://x"), 1, "name of the region"),
-        (PermissionError(13, "Permission denied", "README.md"), 1, "denied: 'README.md'"),
+        (PermissionError(13, "Permission denied", "README.md"), 1, "README.md: Permission denied"),
         (KeyboardInterrupt(), 130, "The backup goes on"),
     ],
 )
