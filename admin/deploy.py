@@ -18,8 +18,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from rich.table import Table
-
 from admin import first_run, publish
 from admin.change_set import ChangeSet
 from admin.command import (
@@ -37,7 +35,7 @@ from admin.command import (
 from admin.preflight.__main__ import of_stack, report
 from admin.preflight.checks import checked
 from admin.preflight.facts import Facts, Reader, Request, Unknown
-from admin.preflight.reaching import closed_to_nfs, opening
+from admin.preflight.reaching import closed_to_nfs
 from admin.program import REGION, Command, Option
 from admin.stack import Stack
 from admin.template import Template
@@ -175,14 +173,12 @@ def look(connect: Clients, request: Request, allow: bool, stack: Mapping[str, st
     """Without NFS into the source, the first backup fails; then all else that could keep it."""
     facts = Reader(connect).facts(request)
     groups = closed(request, facts)
-    for group in groups:
-        if allow:
-            let_in(connect("ec2"), group, request.group)
-            say(f"{group} lets NFS in from {request.group} now.")
-        else:
-            say("The source does not let NFS in from the instances. Without it, backups fail:")
-            say_command("To let it in", opening(group, request.group))
-            say_command("Or", command("deploy", stack, ALLOW_NFS="yes"))
+    if groups and not allow:
+        say("The source does not let NFS in from the instances. Without it, backups fail.")
+        say_command("To let it in, as below, or by", command("deploy", stack, ALLOW_NFS="yes"))
+    for group in groups if allow else ():
+        let_in(connect("ec2"), group, request.group)
+        say(f"{group} lets NFS in from {request.group} now.")
     if allow and groups:
         facts = Reader(connect).facts(request)
     report(list(checked(request, facts)), console())
@@ -214,12 +210,11 @@ def explain(connect: Clients, name: str) -> None:
 
 
 def show(stack: Stack) -> None:
-    table = Table(title=f"{stack.name} in {stack.region}", title_justify="left")
-    table.add_column("Output")
-    table.add_column("Value", overflow="fold")
+    """In no table, whose cells would be broken anywhere: the values are to be copied."""
+    say(f"\nThe outputs of {stack.name} in {stack.region}:")
     for key, value in sorted(stack.outputs.items()):
-        table.add_row(key, value)
-    console().print(table)
+        say(f"  {key}: {value}")
+    say("")
 
 
 COMMAND = Command(

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from admin import listing
-from admin.command import AdminError, Clients, printable
+from admin.command import AdminError, Clients, printable, say
 from admin.stack import UNUSABLE, Stack
 
 LOGS = "efs-restore-logs/"
@@ -146,7 +146,7 @@ class Restoration:
         if stack and stack.status == "DELETE_FAILED":
             failures = [f"  {failure}" for failure in stack.failures()]
             raise AdminError("\n".join([f"The stack {self.name} could not be removed", *failures]))
-        out.print(f"\nThe stack {self.name} was removed. Its logs stay.")
+        say(f"\nThe stack {self.name} was removed. Its logs stay.", out.file)
 
 
 @dataclass

@@ -126,7 +126,7 @@ class Request:
         name = f"{self.stack.name[:100]}-{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
         restoration = Restoration(self.clients, name, self.parameters["RestoreLogBucket"])
         restoration.begin(self.template_url, self.parameters)
-        out.print(f"Started with the stack {name}.")
+        say(f"Started with the stack {name}.", out.file)
         if not self.given.yes("WATCH", default=True):
             return 0
         restoration.wait(out)

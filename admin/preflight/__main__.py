@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from admin.command import AdminError, Given, clients, console
+from admin.command import AdminError, Given, clients, console, say_command
 from admin.preflight.checks import checked
 from admin.preflight.facts import Existing, Reader, Request
 from admin.preflight.results import Result, Status
@@ -102,6 +102,10 @@ def report(results: Sequence[tuple[str, Result]], output: Console) -> None:
         if result.advice:
             table.add_row("", "", Text(f"→ {result.advice}", "dim"))
     output.print(table)
+    for name, result in results:
+        if result.typed:
+            output.print()
+            say_command(name, result.typed, output.file)
     counts = {s: sum(r.status is s for _, r in results) for s in Status}
     output.print(f"\n{', '.join(f'{n} {s.value}' for s, n in counts.items() if n)}.")
     output.print("What each check is about, and how to put things right: docs/network.md")
