@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
-from common.consoles import quick_create
+from common.consoles import Console
 
 from admin.command import AdminError, Clients, Given, clients
 from admin.program import Command, Option
@@ -246,7 +246,8 @@ def launch_url(
     """The console's page that creates the stack, filled in as far as it is known."""
     known = {n: v for n, v in parameters.items() if n in release.template(name).parameters}
     url = object_url(bucket.client, bucket.name, f"{release.folder}/{name}")
-    return quick_create(bucket.client.meta.partition, bucket.region, url, stack, known)
+    console = Console(bucket.client.meta.partition, bucket.region)
+    return console.quick_create(url, stack, known)
 
 
 def launch_block(release: Release, buckets: Iterable[Bucket], parameters: Mapping[str, str]) -> str:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import takewhile
-from urllib.parse import quote
 
-from common.consoles import console_host
+from common.consoles import Console as AwsConsole
 from common.records import Run, spoken
 from common.statuses import SUCCESS
 from rich.cells import cell_len
@@ -48,37 +47,27 @@ IN_HEAD = {"BackupId", "BackupStatus", "BackupStartTime", "BackupStopTime", "EC2
 class Links:
     """Where the console of AWS shows more about the runs of a stack."""
 
-    host: str
-    region: str
+    console: AwsConsole
     bucket: str
     group: str
 
     @classmethod
     def of(cls, connect: Clients, stack: Stack) -> Links:
-        meta = connect("s3").meta
-        return cls(
-            console_host(meta.partition, stack.region),
-            stack.region,
-            stack.outputs.get("LogBucket", ""),
-            stack.resource("EFSAutoScalingGroup"),
-        )
+        console = AwsConsole(connect("s3").meta.partition, stack.region)
+        bucket = stack.outputs.get("LogBucket", "")
+        return cls(console, bucket, stack.resource("EFSAutoScalingGroup"))
 
     def for_run(self, run: Run) -> Iterator[str]:
         place = str(run.attributes.get("EC2Logs", ""))
-        bucket, _, folder = place.removeprefix("s3://").partition("/")
         if place.startswith("s3://"):
-            for prefix in (folder, folder.replace("ec2-logs/", "efs-backup-log/", 1)):
-                yield self._page(f"s3/buckets/{quote(bucket)}", f"&prefix={quote(prefix)}")
+            for each in (place, place.replace("/ec2-logs/", "/efs-backup-log/", 1)):
+                yield self.console.objects(each)
         elif place:
             yield place  # as version 1.5 wrote it
         elif self.bucket:
-            yield self._page(f"s3/buckets/{self.bucket}", "")
+            yield self.console.objects(f"s3://{self.bucket}/")
         if not run.attributes.get("InstanceId"):
-            group = quote(self.group, safe="")
-            yield self._page("ec2/home", f"#AutoScalingGroupDetails:id={group};view=activity")
-
-    def _page(self, page: str, rest: str) -> str:
-        return f"https://{self.host}/{page}?region={self.region}{rest}"
+            yield self.console.activity(self.group)
 
 
 def chosen(runs: Iterable[Run], wanted: str) -> Run:

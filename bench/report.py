@@ -94,14 +94,16 @@ def growth_table(grown: list[Growth]) -> str:
 
 
 def machines_table(samples: Sequence[Shared]) -> str:
-    lines = ["| files | round trip | machines | seconds | times one | processor | by the others |"]
+    lines = [
+        "| files | round trip | machines | seconds | times one | of the processor | by others |"
+    ]
     lines.append("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for row in samples:
         alone = [s for s in samples if (s.files, s.delay_ms, s.machines) == (*row.setting, 1)]
         times = f"{alone[0].seconds / row.seconds:.2f}" if alone else ""
         lines.append(
             f"| {row.files:,} | {row.delay_ms:g} ms | {row.machines} | {row.seconds:.0f} | {times} "
-            f"| {row.processor_seconds:.0f} s | {row.files_by_workers:,} files |"
+            f"| {row.processor_seconds:.0f} | {row.files_by_workers:,} |"
         )
     return "\n".join(lines)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import rich.console
 from engine.command.screen import broken, indentation
-from rich.filesize import decimal
 from rich.table import Table
 
 from local import tree
@@ -53,10 +52,10 @@ class Console:
 
     def snapshots(self, snapshots: Sequence[Path]) -> None:
         table = _table("The snapshots", "Snapshot")
-        for heading in ("Files", "Size", "Of it in no other snapshot"):
+        for heading in ("Files", "On disk, with directories", "Of that in no other snapshot"):
             table.add_column(heading, justify="right")
         for snapshot, usage in zip(snapshots, tree.usages(snapshots), strict=True):
-            sizes = (f"{usage.files:,}", decimal(usage.total), decimal(usage.unique))
+            sizes = (f"{usage.files:,}", _mebibytes(usage.total), _mebibytes(usage.unique))
             table.add_row(snapshot.name, *sizes)
         self._show(table)
 
@@ -101,6 +100,10 @@ def _printable(text: str) -> str:
     """The text with what no terminal should get, as in the name of a file, written out."""
     decodable = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in decodable)
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 2**20:,.1f} MiB"
 
 
 def _table(title: str, *headings: str) -> Table:

@@ -58,7 +58,8 @@ def differences(expected: Tree, found: Tree) -> list[str]:
 
 @dataclass(frozen=True)
 class Usage:
-    """Sizes in bytes on disk, as du counts them. unique: in files of no other of the trees."""
+    """files: all but directories. Sizes in bytes on disk, as du counts them, directories too.
+    unique: in no other of the trees."""
 
     files: int
     total: int
@@ -66,17 +67,16 @@ class Usage:
 
 
 def usages(roots: Sequence[Path]) -> list[Usage]:
-    sizes = [
-        {(s.st_dev, s.st_ino): s.st_blocks * 512 for s in inodes(root).values()} for root in roots
-    ]
-    owners = Counter(inode for tree in sizes for inode in tree)
+    trees = [inodes(root).values() for root in roots]
+    sizes = [{(s.st_dev, s.st_ino): s.st_blocks * 512 for s in tree} for tree in trees]
+    owners = Counter(inode for by_inode in sizes for inode in by_inode)
     return [
         Usage(
-            len(tree),
-            sum(tree.values()),
-            sum(size for inode, size in tree.items() if owners[inode] == 1),
+            sum(not stat.S_ISDIR(s.st_mode) for s in tree),
+            sum(by_inode.values()),
+            sum(size for inode, size in by_inode.items() if owners[inode] == 1),
         )
-        for tree in sizes
+        for tree, by_inode in zip(trees, sizes, strict=True)
     ]
 
 

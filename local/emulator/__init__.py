@@ -29,6 +29,7 @@ ENVIRONMENT = {
 PRIVATE_NAMES = {
     "core.iam_actions": ("extract_resource_arn", "request_tag_context"),
     "core.iam_evaluator": ("enforce",),
+    "core.lambda_runtime": ("_detect_runtime_binary",),
     "core.responses": ("request_scope",),
     "core.router": ("extract_access_key_id",),
     "core.tls": ("resolve_tls_material",),

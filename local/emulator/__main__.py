@@ -14,13 +14,14 @@ import time
 from functools import partial
 from pathlib import Path
 
-from local import api, imds, metrics, mount_targets
+from local import api, forks, imds, metrics, mount_targets
 from local.autoscaling import AutoScaling
 from local.emulator import (
     AUTHORIZATIONS,
     cloudformation,
     commands,
     efs,
+    functions,
     groups,
     iam,
     images,
@@ -41,7 +42,8 @@ def main(home: Path) -> None:
     install(home)
     threading.Thread(target=_obey, name="control", daemon=True).start()
     sys.argv = ["ministack"]
-    ministack("app").main()
+    with forks.serve():
+        ministack("app").main()
 
 
 def install(home: Path) -> None:
@@ -57,6 +59,7 @@ def install(home: Path) -> None:
     images.hook()
     groups.hook(scaling)
     commands.hook(scaling, fleet)
+    functions.hook(home / "python")
     ministack("services.eventbridge")._SCHEDULER_TICK_INTERVAL = SCHEDULE_TICK_SECONDS
     ministack("services.scheduler")._SCHEDULE_TICK_INTERVAL = SCHEDULE_TICK_SECONDS
     metadata.start()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from common.consoles import quick_create
+from common.consoles import Console
 from engine.history.members import Member, unambiguous
 
 from console_page.settings import Settings
@@ -19,6 +19,8 @@ the template does not take the path."""
 
 
 def restoring(settings: Settings, members: Sequence[Member], now: datetime) -> Restore:
+    console = Console(settings.partition, settings.region)
+
     def link(member: Member, path: str, is_apart: bool) -> str:
         if len(path) > LONGEST_PATH:
             return ""
@@ -30,7 +32,6 @@ def restoring(settings: Settings, members: Sequence[Member], now: datetime) -> R
             "RestoreMode": "NewDirectory" if is_apart else "Mirror",
         }
         name = f"{settings.stack[:100]}-restore-{now:%Y%m%d-%H%M%S}"
-        place = settings.partition, settings.region
-        return quick_create(*place, settings.template, name, parameters)
+        return console.quick_create(settings.template, name, parameters)
 
     return link

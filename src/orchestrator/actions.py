@@ -184,10 +184,13 @@ class Measure:
     moment: Literal["start", "end"]
 
 
+Unit = Literal["Seconds", "Count", "Bytes"]
+
+
 @dataclass(frozen=True)
 class Datum:
     name: str
-    unit: Literal["Seconds", "Count", "Bytes"]
+    unit: Unit
     value: float
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from urllib.parse import quote
 
 from common import statuses
-from common.consoles import console_host
+from common.consoles import Console
 from common.limits import SNS_SUBJECT_LENGTH, document
 from common.statuses import (
     FPSYNC_FAILED,
@@ -218,19 +217,11 @@ def refusal(backup_id: str, lock: Lock, running: Record, settings: Settings) -> 
 
 def _where_it_says_why(record: Record, settings: Settings) -> str:
     """A link to the console: to the logs of the run's instance, or to why there was none."""
+    console, bucket = Console(settings.partition, settings.region), f"s3://{settings.log_bucket}/"
     if record.status == UNSUCCESSFUL and not record.booted:
-        group = quote(settings.group, safe="")
-        return _console(settings, "ec2/home", f"#AutoScalingGroupDetails:id={group};view=activity")
+        return console.activity(settings.group)
     place = str(record.attributes.get("EC2Logs", ""))
-    folder = place.removeprefix(f"s3://{settings.log_bucket}/")
-    prefix = f"&prefix={quote(folder)}" if folder != place else ""
-    return _console(settings, f"s3/buckets/{settings.log_bucket}", prefix)
-
-
-def _console(settings: Settings, page: str, rest: str) -> str:
-    # A notification is never lost for a link: unknown partitions get the common one.
-    host = console_host(settings.partition, settings.region)
-    return f"https://{host}/{page}?region={settings.region}{rest}"
+    return console.objects(place if place.startswith(bucket) else bucket)
 
 
 def _notify(attributes: Mapping[str, Value], settings: Settings) -> Notify:

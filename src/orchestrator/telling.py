@@ -17,6 +17,7 @@ from orchestrator.actions import (
     Observation,
     PublishMetrics,
     SendAnonymousMetric,
+    Unit,
 )
 from orchestrator.events import Alarm
 from orchestrator.record import UNDONE, Hook, Lock, Record, Value
@@ -85,17 +86,21 @@ def observe_end(record: Record, settings: Settings) -> tuple[Observation, ...]:
     return (Measure(record.backup_id, "end"), *_run_metrics(record), *send)
 
 
+METRICS: Mapping[str, tuple[str, Unit]] = {
+    "NumberOfFilesTransferred": ("FilesTransferred", "Count"),
+    "NumberOfFilesFailed": ("FilesFailed", "Count"),
+    "RestoreTestAge": ("RestoreTestAge", "Seconds"),
+    "TotalTransferredFileSize": ("BytesTransferred", "Bytes"),
+}
+"""Of the attributes of a record."""
+
+
 def _run_metrics(record: Record) -> tuple[PublishMetrics, ...]:
     begun, ended = record.time("BackupStartTime"), record.time("BackupStopTime")
     if not begun or not ended:
         return ()
     data = [Datum("BackupDuration", "Seconds", (ended - begun).total_seconds())]
-    if (files := record.number("NumberOfFilesTransferred")) is not None:
-        data.append(Datum("FilesTransferred", "Count", files))
-    if (failed := record.number("NumberOfFilesFailed")) is not None:
-        data.append(Datum("FilesFailed", "Count", failed))
-    if (untested := record.number("RestoreTestAge")) is not None:
-        data.append(Datum("RestoreTestAge", "Seconds", untested))
-    if (size := record.number("TotalTransferredFileSize")) is not None:
-        data.append(Datum("BytesTransferred", "Bytes", size))
+    for attribute, (metric, unit) in METRICS.items():
+        if (number := record.number(attribute)) is not None:
+            data.append(Datum(metric, unit, number))
     return (PublishMetrics(tuple(data), ended),)

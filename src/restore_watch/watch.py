@@ -4,13 +4,13 @@ boto3 clients are typed Any: their methods are made from service models at run t
 """
 
 import json
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
+from common.restores import AGAIN, WAY_BACK, start_command
 from common.statuses import UNKNOWN
 from common.times import timestamp
 from common.window import once
@@ -19,12 +19,6 @@ ENTRY = "restore"
 """There is one restore at a time in a stack, so there is one entry."""
 NO_INSTANCE = "EFS restore: no instance yet"
 """The subject that says nothing about how the restore ends."""
-
-WAY_BACK = (
-    "What it had moved aside by then is in .efs-restore-<id> below the prefix; the script undo in "
-    ".efs-restore-<id>.undo puts it back."
-)
-AGAIN = "run StartCommand, which starts the restore again with the same parameters"
 
 
 @dataclass(frozen=True)
@@ -189,14 +183,9 @@ class Watch:
             "Status": UNKNOWN,
             "Message": message,
             "WhatToDo": what_to_do,
-            **({"StartCommand": self._start_command(group)} if group else {}),
+            **({"StartCommand": start_command(self.settings.region, group)} if group else {}),
             "EC2Logs": self.settings.logs,
         }
         self._sns.publish(
             TopicArn=self.settings.topic_arn, Subject=subject, Message=json.dumps(body, indent=4)
         )
-
-    def _start_command(self, group: str) -> str:
-        words = ["aws", "autoscaling", "set-desired-capacity", "--region", self.settings.region]
-        words += ["--auto-scaling-group-name", group, "--desired-capacity", "1"]
-        return shlex.join(words)

@@ -4,13 +4,14 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from common.consoles import Console
 from common.records import Run
 
 from admin.command import AdminError, SafeConsole
 from admin.run_details import Links, Whole, chosen, newest_failed
 from tests.admin.test_status import NOW, PARTIAL, RUNNING, SUCCESS, V15
 
-LINKS = Links("eu-west-1.console.aws.amazon.com", "eu-west-1", "logs", "a group")
+LINKS = Links(Console("aws", "eu-west-1"), "logs", "a group")
 LONG = "docs/" + "very long name/" * 20 + "end"
 FAILED = {
     **SUCCESS,

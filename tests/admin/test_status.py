@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from boto3.dynamodb.types import TypeSerializer
+from common.consoles import Console as AwsConsole
 from common.records import Position, Run, runs_of, spoken
 from moto import mock_aws
 from rich.console import Console
@@ -230,7 +231,7 @@ def test_all_items_are_read(table: RunTable) -> None:
 
 @pytest.fixture
 def make_status(table: RunTable, monkeypatch: pytest.MonkeyPatch) -> Any:
-    links = Links("console", "eu-west-1", "logs", "group")
+    links = Links(AwsConsole("aws", "eu-west-1"), "logs", "group")
     monkeypatch.setattr(status, "clients", lambda region: None)
     monkeypatch.setattr(status.Stack, "backup", lambda connect, name: None)
     monkeypatch.setattr(status.Links, "of", lambda connect, stack: links)

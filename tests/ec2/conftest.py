@@ -185,7 +185,7 @@ class Backup:
         )
 
     def finish(self, process: subprocess.Popen[str]) -> Outcome:
-        _, stderr = process.communicate()
+        _, stderr = process.communicate(timeout=1000)
         result = json.loads(self.result.read_text()) if self.result.exists() else {}
         return Outcome(process.returncode, stderr, result)
 

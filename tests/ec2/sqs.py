@@ -22,12 +22,14 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.exceptions import BotoCoreError
 
+from local import forks
+
 from .conftest import EC2, Backup, end_tree
 
 PROGRAMS = Path(sys.executable).parent
-LEASE = 8  # seconds; a call of the AWS CLI takes up to two where all processors are busy
+LEASE = 8  # seconds
+CLI = f"cli-of-{os.getpid()}"
 ENVIRONMENT = {
-    "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "eu-west-1",
@@ -36,7 +38,10 @@ ENVIRONMENT = {
 
 @contextlib.contextmanager
 def emulator(home: Path) -> Iterator[Any]:
-    """A client of SQS."""
+    """A client of SQS. The AWS CLI is loaded once, as nobody can wait for it at each call."""
+    (home / "aws").write_text(forks.command("aws", CLI))
+    (home / "aws").chmod(0o755)
+    ENVIRONMENT["PATH"] = f"{home}:{os.environ['PATH']}"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -64,7 +69,8 @@ def emulator(home: Path) -> Iterator[Any]:
             except BotoCoreError:
                 assert process.poll() is None, (home / "emulator.log").read_text()
                 time.sleep(0.1)
-        yield client
+        with forks.serve(CLI):
+            yield client
     finally:
         process.kill()
         process.wait()
@@ -168,7 +174,7 @@ class Workers:
         """waits_for_pipe: until no process of it is left, either."""
         process = self.started[name]
         if waits_for_pipe:
-            _, stderr = process.communicate()
+            _, stderr = process.communicate(timeout=1000)
         else:
             process.wait()
             stderr = ""
@@ -178,4 +184,5 @@ class Workers:
         for process in self.started.values():
             if process.poll() is None:
                 end_tree(process)
-            process.communicate()
+            if process.stderr and not process.stderr.closed:  # as it is after finish()
+                process.communicate()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from engine.command import text
 
 from .conftest import EC2, Backup, Outcome, read_tree
 
@@ -164,3 +167,25 @@ def test_what_cannot_be_read_is_no_success(backup: Backup, unreadable: str) -> N
     closed.chmod(0o755)
     backup.must_publish()
     assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+
+
+def test_nothing_is_begun_without_rsync(backup: Backup, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("bash", "env", "dirname", "realpath", "python3"):
+        (programs / name).symlink_to(shutil.which(name) or "")
+    (backup.source / "file").write_text("x")
+    outcome = backup.run(["env", f"PATH={programs}"])
+    assert outcome.exit_code == 2
+    assert outcome.result["outcome"] == "refused"
+    assert "rsync is not installed; install the package rsync" in outcome.stderr
+    assert list(backup.target.iterdir()) == []
+
+
+def test_commands_that_are_printed_can_be_pasted_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    script, *words = shlex.split(text.command_line("efs-restore.sh", ["--path", "/a b"]))
+    assert (Path(script), words) == (EC2 / "efs-restore.sh", ["--path", "/a b"])
+    monkeypatch.setattr(shutil, "which", {"sudo": "/usr/bin/sudo"}.get)
+    assert text.as_root(["rm", "a b"]) == "sudo rm 'a b'"
+    monkeypatch.setattr(shutil, "which", {}.get)
+    assert text.as_root(["rm", "a b"]) == "rm 'a b'"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import pytest
 from engine.copying.tally import Tally, add_vanished, judge_job, parse_stats
+from engine.stage.figures import Seen
+from engine.stage.judging import Change
 
 STATS = """
 Number of files: 1200003 (reg: 1100000, dir: 100000, link: 2, special: 1)
@@ -88,3 +91,13 @@ def test_a_directory_that_became_a_link_has_vanished(tmp_path: Path) -> None:
     (tmp_path / "d").symlink_to("/")
     tally = judged(tmp_path, 0, [b"./d/etc/hostname"], seen=0)
     assert (tally.vanished.total, tally.errors) == (1, [])
+
+
+def test_figures_come_from_a_worker_as_they_are_and_what_is_0_takes_no_room() -> None:
+    seen, whole = Seen(listed=3), Seen(listed=4)
+    seen.count(Change.ADDED, 5)
+    received = pickle.loads(pickle.dumps(seen))
+    assert received == seen
+    assert vars(received) == {"listed": 3, "number_of_files_added": 1, "size_added": 5}
+    whole.add_all(received)
+    assert (whole.listed, whole.number_of_files_added, whole.number_of_changes) == (7, 1, 1)

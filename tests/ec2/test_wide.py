@@ -194,7 +194,7 @@ def test_what_waited_in_a_directory_that_vanished_leaves_the_stage(tmp_path: Pat
     worker = SimpleNamespace(stopping=False)
     report = Settle(trees, "many", False, [waiting], [], []).perform(worker)  # type: ignore[arg-type]
     assert (report.vanished, report.failures, report.errors) == (["many/half"], [], [])
-    assert report.counts["files"] == -1
+    assert report.figures.number_of_files == -1
     assert [*(tmp_path / "stage/many").iterdir()] == []
     for top in tops:
         os.close(top)

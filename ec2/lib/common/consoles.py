@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 CONSOLES = {
@@ -13,17 +14,31 @@ CONSOLES = {
 }
 
 
-def console_host(partition: str, region: str) -> str:
-    """No link is worth a failure: an unknown partition gets the common console."""
-    return f"{region}.{CONSOLES.get(partition, CONSOLES['aws'])}"
+class Console(NamedTuple):
+    """The console of a region. No link is worth a failure: that of an unknown partition is the
+    common one."""
 
+    partition: str
+    region: str
 
-def quick_create(
-    partition: str, region: str, template: str, stack: str, parameters: Mapping[str, str]
-) -> str:
-    """The console's page that creates a stack, filled in as far as it is known."""
-    values = {"templateURL": template, "stackName": stack}
-    values.update({f"param_{name}": value for name, value in parameters.items()})
-    query = urlencode(values, quote_via=quote, safe="")
-    host = console_host(partition, region)
-    return f"https://{host}/cloudformation/home?region={region}#/stacks/quickcreate?{query}"
+    def page(self, page: str, rest: str = "") -> str:
+        host = f"{self.region}.{CONSOLES.get(self.partition, CONSOLES['aws'])}"
+        return f"https://{host}/{page}?region={self.region}{rest}"
+
+    def objects(self, place: str) -> str:
+        """What is below ``s3://bucket/prefix/``."""
+        bucket, _, prefix = place[len("s3://") :].partition("/")
+        return self.page(f"s3/buckets/{quote(bucket)}", f"&prefix={quote(prefix)}" * bool(prefix))
+
+    def activity(self, group: str) -> str:
+        """Why an Auto Scaling group has no instance."""
+        return self.page(
+            "ec2/home", f"#AutoScalingGroupDetails:id={quote(group, safe='')};view=activity"
+        )
+
+    def quick_create(self, template: str, stack: str, parameters: Mapping[str, str]) -> str:
+        """The page that creates a stack, filled in as far as it is known."""
+        values = {"templateURL": template, "stackName": stack}
+        values.update({f"param_{name}": value for name, value in parameters.items()})
+        query = urlencode(values, quote_via=quote, safe="")
+        return self.page("cloudformation/home", f"#/stacks/quickcreate?{query}")

@@ -6,7 +6,6 @@ import argparse
 import io
 import json
 import os
-import shlex
 import signal
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 from engine.command import arguments
 from engine.command.outcome import EngineError, Refused
 from engine.command.screen import Screen
+from engine.command.text import command_line
 from engine.history import shown
 from engine.history.compare import PER_PAGE as CHANGES_PER_PAGE
 from engine.history.compare import compare
@@ -112,7 +112,7 @@ def find(options: argparse.Namespace) -> Answer:
         words = ["--backup", str(options.backup), "--folder", options.folder, "--snapshot", which]
         words += ["--target", "DIR", "--path", path]
         words += ["--mode", "NewDirectory"] if is_apart else []
-        return shlex.join(["efs-restore.sh", *words])
+        return command_line("efs-restore.sh", words)
 
     return shown.answer_lines(answer, options.page, options.per_page, restore)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import sys
 import time
 from collections import Counter
@@ -192,7 +191,7 @@ class Backup:
                 filling.finish_directories()
                 self._write_lists()
         finally:
-            result.add(filling, copying.tally)
+            result.take(filling, copying.tally)
             if fleet:
                 folder.discard(folder.work)
         if result.errors:
@@ -260,7 +259,7 @@ class Backup:
         folder, stop = self.folder, self.stop
         self.result.begin("publish")
         sync = ["sync", "--file-system", str(folder.path)]
-        if stop.run(sync, Path(os.devnull), signal.SIGTERM, on_tick=self._tick):
+        if stop.run(sync, self._tick):
             if stop.received:
                 raise Stopped(STOPPED)
             raise Failed("system", f"{str(folder.path)!r} could not be synced to storage")

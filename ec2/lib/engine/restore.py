@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from pathlib import Path
 from engine.command.execution import execute
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
-from engine.command.text import Messages, size
+from engine.command.text import Messages, as_root, command_line, size
 from engine.snapshots.about import source_identity
 from engine.snapshots.choice import Snapshot, opened_snapshot
 from engine.snapshots.folder import SnapshotFolder
@@ -274,7 +273,7 @@ class Restore:
         if options.mode == "NewDirectory":
             result.delete_command = delete_command([self.root])
             return
-        result.undo_command = f"sudo python3 {shlex.quote(str(safety.undo_path / 'undo'))}"
+        result.undo_command = as_root(["python3", str(safety.undo_path / "undo")])
         kept = [safety.path, safety.undo_path]
         if result.number_of_files_damaged:
             kept.append(safety.damaged_path)
@@ -356,7 +355,7 @@ class Restore:
     def _repeat_command(self, snapshot: Snapshot) -> str:
         """With the date: the number means another snapshot after the next run."""
         options = self.options
-        words = ["efs-restore.sh", "--backup", str(options.backup)]
+        words = ["--backup", str(options.backup)]
         words += ["--folder", options.folder, "--interval", options.interval]
         words += ["--date", snapshot.date, "--target", str(options.target)]
         if options.prefix:
@@ -364,7 +363,7 @@ class Restore:
         for path in options.paths:
             words += ["--path", f"/{path}"]
         words += ["--mode", options.mode, "--check", options.check]
-        return shlex.join(words)
+        return command_line("efs-restore.sh", words)
 
     def _show_plan(self, plan: Plan) -> None:
         seen = plan.counts["unchanged"] + sum(plan.counts[kind] for kind in CHANGES)
@@ -378,7 +377,7 @@ class Restore:
 
 
 def delete_command(paths: list[Path]) -> str:
-    return f"sudo rm -rf {shlex.join(map(str, paths))}"
+    return as_root(["rm", "-rf", *map(str, paths)])
 
 
 def existing(path: Path | None) -> Path | None:

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import quote
 
-from common.consoles import console_host
+from common.consoles import Console
 from common.limits import count, document, fitted, from_bytes
 
 from report.verdicts import Verdict
@@ -40,9 +39,10 @@ class Ended:
         """How it ended: a key of the verdicts."""
         if self.failure:
             return "not started"
-        if not self.result:
+        if "outcome" not in self.result:
             return self.without_result
-        return self.result["outcome"] if self.result["outcome"] in self.verdicts else "unknown"
+        ended = str(self.result["outcome"])
+        return ended if ended in self.verdicts and self.verdicts[ended].status else "unknown"
 
     @property
     def without_result(self) -> str:
@@ -77,9 +77,7 @@ def camel(name: str) -> str:
 def console_link(place: str, topic: str) -> str:
     """``s3://bucket/prefix/`` in the console, in the region and partition of the topic's ARN."""
     _, partition, _, region = topic.split(":")[:4]
-    bucket, _, prefix = place[len("s3://") :].partition("/")
-    host = console_host(partition, region)
-    return f"https://{host}/s3/buckets/{bucket}?region={region}&prefix={quote(prefix)}"
+    return Console(partition, region).objects(place)
 
 
 def write(path: Path, found: dict[str, Any]) -> None:

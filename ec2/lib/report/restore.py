@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.restores import AGAIN, WAY_BACK, start_command
 from engine.command import text
 from engine.command.outcome import REFUSED, STOPPED
 
@@ -158,10 +159,7 @@ class Restore(Ended):
             is_unfinished = self.outcome in ("stopped", "failed", "died")
             return "Undoing it again goes on where this has ended." if is_unfinished else ""
         if not result and self.outcome in ("stopped", "died"):
-            return (
-                "What it had moved aside by then is in .efs-restore-<id> below the prefix; the "
-                "script undo in .efs-restore-<id>.undo puts it back."
-            )
+            return WAY_BACK
         words, commands = [], []
         if result.get("safety_directory"):
             place = self.in_file_system(result["safety_directory"])
@@ -194,17 +192,8 @@ class Restore(Ended):
         return f"sudo mkdir -p {TARGET_MOUNT} && {mount}"
 
     @property
-    def start_command(self) -> str:
-        if not self.group:
-            return ""
-        command = f"aws autoscaling set-desired-capacity --region {self.settings['REGION']}"
-        group = shlex.quote(self.group)
-        return f"{command} --auto-scaling-group-name {group} --desired-capacity 1"
-
-    @property
     def again(self) -> str:
-        start = "run StartCommand, which starts the restore again with the same parameters"
-        return start if self.group else LAUNCH
+        return AGAIN if self.group else LAUNCH
 
 
 def size(count: int) -> str:
@@ -239,7 +228,7 @@ def notification(run: Restore, start: str, stop: str, logs: str) -> dict[str, An
         found["UndoCommand"] = undo
         found["DeleteCommand"] = delete
     if "StartCommand" in found["WhatToDo"]:
-        found["StartCommand"] = run.start_command
+        found["StartCommand"] = start_command(run.settings["REGION"], run.group)
     found["Warnings"] = shortened(run.warnings)
     found["Errors"] = shortened(result.get("errors", []))
     if run.outcome == "planned" and not run.undo_id:

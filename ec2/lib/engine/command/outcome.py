@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-PUBLISHED, FAILED, REFUSED, STOPPED = 0, 1, 2, 3
+FAILED, REFUSED, STOPPED = 1, 2, 3
 
 
 class EngineError(Exception):

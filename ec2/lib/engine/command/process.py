@@ -31,51 +31,38 @@ class StopSignals:
         self.received += 1
         self._pass_on()
 
-    def run(
-        self,
-        command: Sequence[str],
-        log: Path,
-        stop_with: signal.Signals,
-        environment: dict[str, str] | None = None,
-        on_tick: Callable[[], None] = lambda: None,
-        to_leader: bool = False,
-    ) -> int:
-        """Run ``command`` to its end, output to ``log``; return its exit code.
+    def run(self, command: Sequence[str], on_tick: Callable[[], None]) -> int:
+        """Run ``command`` to its end, in silence; return its exit code.
 
-        Each stop signal is passed on to its process group as ``stop_with``, or with ``to_leader``
-        to the command alone, which then ends its children as it likes; what is left of its group
-        is ended after it. The descriptors of this process that are inheritable (the folder's lock)
-        stay open in it.
+        A stop signal ends it with its process group. The descriptors of this process that are
+        inheritable (the folder's lock) stay open in it.
         """
-        with log.open("ab") as output:
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
-                close_fds=False,
-                start_new_session=True,
-            )
-            send = os.kill if to_leader else os.killpg
-            self._pass_on = lambda: _send(send, child.pid, stop_with)
-            try:
-                if self.received:
-                    self._pass_on()
-                while True:
-                    try:
-                        return child.wait(timeout=TICK_SECONDS)
-                    except subprocess.TimeoutExpired:
-                        on_tick()
-            finally:
-                self._pass_on = lambda: None
-                if self.received:
-                    _send(os.killpg, child.pid, signal.SIGTERM)
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            close_fds=False,
+            start_new_session=True,
+        )
+        self._pass_on = lambda: _end(child.pid)
+        try:
+            if self.received:
+                self._pass_on()
+            while True:
+                try:
+                    return child.wait(timeout=TICK_SECONDS)
+                except subprocess.TimeoutExpired:
+                    on_tick()
+        finally:
+            self._pass_on = lambda: None
+            if self.received:
+                _end(child.pid)
 
 
-def _send(send: Callable[[int, int], None], process: int, number: signal.Signals) -> None:
+def _end(group: int) -> None:
     with contextlib.suppress(ProcessLookupError):  # it ended by itself in this moment
-        send(process, number)
+        os.killpg(group, signal.SIGTERM)
 
 
 def waits_at_fifo(process: int) -> bool:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
+import shutil
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from common.times import TIME_FORMAT
 
@@ -48,6 +51,16 @@ def shortened(text: str, limit: int) -> str:
         return text
     half = (limit - 3) // 2
     return f"{text[:half]} … {text[-half:]}"
+
+
+def command_line(script: str, words: Iterable[str]) -> str:
+    """A call of one of our scripts that can be pasted anywhere."""
+    return shlex.join([str(Path(__file__).resolve().parents[3] / script), *words])
+
+
+def as_root(words: Iterable[str]) -> str:
+    """A command for people who may not be root; who has no sudo, is."""
+    return shlex.join([*(["sudo"] if shutil.which("sudo") else []), *words])
 
 
 def size(count: int) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.command.outcome import Failed
+from engine.command.outcome import Refused
 from engine.command.process import waits_at_fifo
 from engine.command.text import PATH_SHOWN, shortened, shown
 from engine.copying.tally import parse_stats, printed_digests
@@ -110,6 +110,13 @@ def rsync_command(options: Sequence[str], has_digests: bool) -> list[str]:
     return [*RSYNC_KEEP, *RSYNC_COUNT, *options, "--from0", *digests]
 
 
+def find_rsync() -> str:
+    program = shutil.which("rsync")
+    if program is None:
+        raise Refused("rsync is not installed; install the package rsync", "system")
+    return program
+
+
 class Rsync:
     """Runs the jobs of one process, from any of its threads.
 
@@ -117,9 +124,7 @@ class Rsync:
     """
 
     def __init__(self, options: Sequence[str]) -> None:
-        program = shutil.which("rsync")
-        if program is None:
-            raise Failed("system", "rsync is not installed")
+        program = find_rsync()
         self.options = options
         self._program = program
         self._lock = threading.Lock()

@@ -32,7 +32,6 @@ class Tally:
 
     number_of_files: int = 0
     number_of_files_transferred: int = 0
-    total_file_size: int = 0
     total_transferred_file_size: int = 0
     vanished: Messages = field(default_factory=Messages)
     errors: Messages = field(default_factory=Messages)
@@ -91,7 +90,6 @@ def judge_job(
     seen = stats.get("number of files", 0) - stats.get("dir", 0)
     tally.number_of_files += seen
     tally.number_of_files_transferred += stats.get("number of regular files transferred", 0)
-    tally.total_file_size += stats.get("total file size", 0)
     tally.total_transferred_file_size += stats.get("total transferred file size", 0)
     if exit_code not in (0, RSYNC_VANISHED):
         tally.errors.add([f"rsync job {number} ended with exit code {exit_code}"])

@@ -22,7 +22,6 @@ from engine.snapshots.about import LATEST
 from engine.snapshots.retention import HELD
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\dZ)?)?", re.ASCII)
-NEAREST = 3
 FEW_BYTES = 10_000  # compressed
 
 

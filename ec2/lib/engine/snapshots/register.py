@@ -80,7 +80,10 @@ class Register:
         if newest and about and about.run and not holds(newest, about.witnesses):
             note = Note(0, excludes=about.run.excludes, excludes_caches=about.run.excludes_caches)
             self.note(newest, run=note)
-            self._say(newest, "was changed after it was made")
+            self.problems.append(
+                f"{str(newest)!r} was changed after it was made: this run compares every file by "
+                "content"
+            )
 
     def _say(self, tree: Path, what: str) -> None:
         self.problems.append(f"{str(tree)!r} {what}. {IF_NEWEST}")

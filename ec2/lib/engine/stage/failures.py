@@ -68,8 +68,8 @@ class Examine(NamedTuple):
             vanished(self.trees, path, report)  # it is another thing now
         elif staged and staged.kept == now.kept:
             report.linked.append(path)  # its digest is not known if the job was killed
-            report.counts["copied"] += 1
-            report.counts["copied bytes"] += now.bytes
+            report.figures.copied += 1
+            report.figures.copied_size += now.bytes
         else:
             is_file = stat.S_ISREG(now.mode)
             reason = why_unreadable(self.trees, path) if is_file else CHANGES
@@ -80,9 +80,9 @@ class Examine(NamedTuple):
     def _fail(self, path: str, reason: str, size: int, report: Report) -> None:
         take_out(self.trees, path)
         note_directory(self.trees, os.path.dirname(path), report)
-        report.counts["files"] -= 1
-        report.counts["listed"] -= 1
-        report.counts["bytes"] -= size
+        report.figures.number_of_files -= 1
+        report.figures.listed -= 1
+        report.figures.total_file_size -= size
         report.failures.append(Failure(path, reason))
 
 
@@ -106,8 +106,8 @@ class Again(NamedTuple):
                 now = file_of(os.stat(name or ".", dir_fd=source, follow_symlinks=False))
         except OSError as error:
             if error.errno in GONE:
-                report.counts["files"] += 1
-                report.counts["listed"] += 1
+                report.figures.number_of_files += 1
+                report.figures.listed += 1
                 vanished(self.trees, path, report)
             else:
                 report.failures.append(Failure(path, reason_of(error)))
@@ -125,8 +125,8 @@ class Again(NamedTuple):
             report.tasks.append(Visit(self.trees, path, was_directory, True))
             return
         take_out(self.trees, path)
-        report.counts["files"] += 1
-        report.counts["bytes"] += now.bytes
+        report.figures.number_of_files += 1
+        report.figures.total_file_size += now.bytes
         if now.links > 1:
             report.shared.append(shared_name(now, MISSING, path))
         else:
@@ -156,7 +156,7 @@ class Carry(NamedTuple):
                     removed(self.trees, path, before, report, Change.EXCLUDED)
                     before = None
                 if self.failure:
-                    report.counts["failed"] += 1
+                    report.figures.number_of_files_failed += 1
                     report.lasting.append((self.failure, before is not None))
                 if before is None:
                     take_out(self.trees, path)
@@ -179,7 +179,7 @@ class Carry(NamedTuple):
                 report.tasks.append(Carry(self.trees, path, part))
                 if len(report.tasks) * CHUNK >= AT_ONCE:
                     report.hand_over(worker)
-        report.counts["directories"] += 1
+        report.figures.number_of_directories += 1
         report.marks.append((DOUBTFUL, path))
         attributes = (before.mode, before.uid, before.gid, before.mtime_ns)
         report.directories.append(Directory(path, False, *attributes))
@@ -207,10 +207,10 @@ class Carry(NamedTuple):
                 writable(stage)
                 if not linked(name, previous, name, stage, report):
                     copy(name, previous, stage, before)
-        report.counts["failed"] += not self.failure
-        report.counts["carried"] += 1
-        report.counts["files"] += 1
-        report.counts["bytes"] += before.bytes
+        report.figures.number_of_files_failed += not self.failure
+        report.figures.number_of_files_carried_forward += 1
+        report.figures.number_of_files += 1
+        report.figures.total_file_size += before.bytes
         report.carried.append((path, before.links > 1))
         if self.failure and not self._differs(path, before):
             # Nothing but the content tells that this is not what the source has.
@@ -258,8 +258,8 @@ def vanished(trees: Trees, path: str, report: Report) -> None:
     """It was seen and listed, and was never copied."""
     take_out(trees, path)
     note_directory(trees, os.path.dirname(path), report)
-    report.counts["files"] -= 1
-    report.counts["listed"] -= 1
+    report.figures.number_of_files -= 1
+    report.figures.listed -= 1
     report.vanished.append(path)
 
 

@@ -23,6 +23,7 @@ from engine.copying.lists import ByKind, Lists, fits
 from engine.copying.rsync import WAIT_SECONDS, Copying
 from engine.snapshots.recognition import CANDIDATES
 from engine.stage.failures import CHANGES, Again, Carry, Examine
+from engine.stage.figures import Seen
 from engine.stage.finish import Finish
 from engine.stage.large import LargeFiles
 from engine.stage.names import SharedNames, is_settled
@@ -73,7 +74,8 @@ class Filling:
         expected: int | None,
         max_failed_percent: int,
     ) -> None:
-        self.counts: Counter[str] = Counter()
+        self.figures = Seen()
+        self.excluded_by: Counter[str] = Counter()
         self.warnings = Messages()
         self.errors = Messages()
         self.changed: list[str] = []  # some of the paths
@@ -81,6 +83,7 @@ class Filling:
         self.failures: list[Failure] = []  # at the end, those that have lasted
         self.lasting = Messages()
         self._failed = 0
+        self._numbers = itertools.count()  # of files with several names that are copied apart
         self._is_seen = False  # all of the source
         self._is_late = False  # a signal came when all was seen and little was left to copy
         self._max_failed_percent = max_failed_percent
@@ -145,12 +148,12 @@ class Filling:
 
     @property
     def copied(self) -> int:
-        return self._copying.tally.number_of_files + self.counts["copied"]
+        return self._copying.tally.number_of_files + self.figures.copied
 
     @property
     def copied_bytes(self) -> int:
         tally = self._copying.tally
-        return tally.total_transferred_file_size + self.counts["copied bytes"]
+        return tally.total_transferred_file_size + self.figures.copied_size
 
     @property
     def messages(self) -> list[str]:
@@ -160,11 +163,11 @@ class Filling:
     @property
     def are_too_many(self) -> bool:
         """Whether too much could not be read or copied to call the rest a snapshot."""
-        failed = max(self._failed, self.counts["failed"])
-        return self._is_too_much(failed) or (failed > 0 and self.counts["files"] == 0)
+        failed = max(self._failed, self.figures.number_of_files_failed)
+        return self._is_too_much(failed) or (failed > 0 and self.figures.number_of_files == 0)
 
     def _is_too_much(self, failed: int) -> bool:
-        limit = self._max_failed_percent * (self.counts["files"] + self._failed) // 100
+        limit = self._max_failed_percent * (self.figures.number_of_files + self._failed) // 100
         return failed > max(FEW, min(limit, FAILURES_KEPT))
 
     def _copy_the_rest(self, stop: StopSignals, apart: bool = False) -> None:
@@ -234,7 +237,8 @@ class Filling:
     def _take(self, report: Report) -> list[Task]:
         """Note what a worker reports; return the tasks that follow."""
         self._take_failures(report)
-        self.counts.update(report.counts)
+        self.figures.add_all(report.figures)
+        self.excluded_by.update(report.excluded_by)
         self.warnings.add(report.warnings)
         self.errors.add(report.errors)
         # Before anything of it is copied.
@@ -245,7 +249,7 @@ class Filling:
             self._notes.add(mark, [os.fsencode(path)])
         # Also what did not change, for the link limit or its other names: it may vanish before.
         copies = (*report.copies, *report.sparse, *report.together)
-        self.counts["listed"] += len(copies)
+        self.figures.listed += len(copies)
         self._notes.add(VOID, (os.fsencode(path) for path, _ in copies))
         for file in report.copies:
             self._copy_single(file, self._lists.singles)
@@ -254,15 +258,14 @@ class Filling:
         if report.together and not self._large.takes(report.together):
             self._lists.groups.add(report.together)
             if not fits(report.together):
-                key = str(self.counts["files apart"])
-                self.counts["files apart"] += 1
+                key = str(next(self._numbers))
                 self._apart.add(SharedName(key, size, 0, path) for path, size in report.together)
         self._shared.add(report.shared)
         self._doubtful.add(report.doubtful)
         for directory in report.directories:
             self._directories.write(directory_line(directory))
         for change, size, path in report.changes:
-            self._changes.write(f"{change.value}\t{size}\t{shown(os.fsencode(path))}\n")
+            self._changes.write(f"{change.word}\t{size}\t{shown(os.fsencode(path))}\n")
             if len(self.changed) < CANDIDATES:
                 self.changed.append(path)
         return report.tasks
@@ -295,7 +298,7 @@ class Filling:
                 if not is_settled(names):
                     self._notes.add(VOID, [os.fsencode(names[0].path)])
                     self._copy_single((names[0].path, names[0].size), self._lists.singles)
-                    self.counts["listed"] += 1
+                    self.figures.listed += 1
             elif not is_settled(names):
                 yield Share(self._trees, names)
 
@@ -310,32 +313,33 @@ class Filling:
 
     def _show(self) -> None:
         counts = {
-            "directories": self.counts["directories"],
-            "links": self.counts["links"],
+            "directories": self.figures.number_of_directories,
+            "links": self.figures.number_of_files_linked,
             "copies": self.copied,
             "bytes": self.copied_bytes + self._large.bytes_under_way,
         }
         if self._is_seen:
-            counts["listed"] = self.counts["listed"]
-        self._progress.update(self.counts["files"], self._expected, "files", **counts)
+            counts["listed"] = self.figures.listed
+        self._progress.update(self.figures.number_of_files, self._expected, "files", **counts)
         now = time.monotonic()
         if now >= self._next_save:
             self._notes.save()
             self._next_save = now + SAVE_SECONDS
 
     def _log(self) -> None:
-        files = self.counts["files"]
+        seen, files = self.figures, self.figures.number_of_files
+        anew = seen.listed + seen.number_of_files_continued + seen.number_of_files_carried_forward
         log.info(
             "%d files in %d directories seen: %d unchanged (%d linked), %d continued, "
             "%d carried forward, %d of %d copied (%d bytes), %d files/s",
             files,
-            self.counts["directories"],
-            files - self.counts["listed"] - self.counts["continued"] - self.counts["carried"],
-            self.counts["links"],
-            self.counts["continued"],
-            self.counts["carried"],
+            seen.number_of_directories,
+            files - anew,
+            seen.number_of_files_linked,
+            seen.number_of_files_continued,
+            seen.number_of_files_carried_forward,
             self.copied,
-            self.counts["listed"],
+            seen.listed,
             self.copied_bytes,
-            files / max(time.monotonic() - self._started, 1),
+            files / max(time.monotonic() - self._started, 0.001),
         )

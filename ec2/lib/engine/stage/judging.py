@@ -21,11 +21,18 @@ class Verdict(Enum):
 class Change(Enum):
     """How an entry of the source differs from the previous snapshot's, for people."""
 
-    ADDED = "added"
-    CHANGED = "changed"
-    METADATA = "metadata"  # mode or owner alone
-    REMOVED = "removed"
-    EXCLUDED = "excluded"  # it is in the source still, perhaps
+    ADDED = "added", "number_of_files_added", "size_added"
+    CHANGED = "changed", "number_of_files_changed", "size_changed"
+    # Mode or owner alone.
+    METADATA = "metadata", "number_of_files_with_new_metadata", "size_with_new_metadata"
+    REMOVED = "removed", "number_of_files_removed", "size_removed"
+    # It is in the source still, perhaps.
+    EXCLUDED = "excluded", "number_of_files_newly_excluded", "size_newly_excluded"
+
+    def __init__(self, word: str, files: str, size: str) -> None:
+        self.word = word
+        self.files = files  # the figures that count it
+        self.size = size
 
 
 def judge(now: File, before: File | None, staged: int | None, changed_since: int) -> Verdict:

@@ -125,9 +125,9 @@ class VerifyFiles(NamedTuple):
         if same_content(source, snapshot, name, saved.mode, worker):
             return "verified"
         after = present(source, name)
-        if after is None or after[:6] != now[:6] or after.ctime_ns >= self.changed_since:
+        if after is None or after.kept != now.kept or after.ctime_ns != now.ctime_ns:
             return "changed since"
-        return "mismatched"
+        return "changed since" if now.ctime_ns >= self.changed_since else "mismatched"
 
 
 def present(source: int, name: str) -> File | None:

@@ -6,10 +6,12 @@ import contextlib
 import errno
 import itertools
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from engine.stage.figures import Seen
 from engine.stage.judging import Change
 from engine.stage.memory import Known
 from engine.tree.attributes import Directory
@@ -89,9 +91,11 @@ def reason_of(error: OSError) -> str:
 class Report(TaskReport):
     """What a task did, and what is left to do.
 
-    counts: files are all entries that were seen and are no directories; listed are those of them
-    that are to be copied; copied those that are known to have been though their job failed.
+    excluded_by: how often, by what counts for a pattern.
     """
+
+    figures: Seen = field(default_factory=Seen)
+    excluded_by: Counter[str] = field(default_factory=Counter)
 
     copies: list[tuple[str, int]] = field(default_factory=list)  # paths and sizes
     sparse: list[tuple[str, int]] = field(default_factory=list)  # likewise, of sparse files
@@ -118,11 +122,12 @@ class Report(TaskReport):
 
     def left_out(self, reasons: Iterable[str], size: int) -> None:
         """By patterns. A directory counts as one, as nobody looks into it."""
-        self.count("left out", size)
-        self.counts.update(reasons)
+        self.figures.number_of_files_excluded += 1
+        self.figures.excluded_file_size += size
+        self.excluded_by.update(reasons)
 
     def changed(self, change: Change, size: int, path: str) -> None:
-        self.count(change.value, size)
+        self.figures.count(change, size)
         self.changes.append(Changed(change, size, path))
 
 
@@ -139,9 +144,9 @@ def linked(name: str, directory: int, new_name: str, new_directory: int, report:
     except OSError as error:
         if error.errno != errno.EMLINK:
             raise
-        report.counts["at link limit"] += 1
+        report.figures.number_of_files_at_link_limit += 1
         return False
-    report.counts["links"] += 1
+    report.figures.number_of_files_linked += 1
     return True
 
 

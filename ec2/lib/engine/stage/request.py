@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.command import arguments
 from engine.command.execution import CommonOptions
 from engine.command.outcome import Refused
+from engine.copying.job import find_rsync
 from engine.snapshots.retention import INTERVALS, Policy
 from engine.tree.excluding import Excludes
 from engine.tree.patterns import BadPattern, Patterns, checked, split
@@ -152,6 +153,7 @@ def check(options: Options) -> Options:
     options.source = arguments.readable_directory("--source", options.source)
     options.backup = arguments.writable_directory("--backup", options.backup)
     arguments.check_apart("source", options.source, options.backup)
+    find_rsync()
     for name, number in (("weekly", options.retain_weekly), ("monthly", options.retain_monthly)):
         if number and INTERVALS.index(name) <= INTERVALS.index(options.interval):
             raise Refused(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from engine.command.execution import Result
@@ -13,6 +13,7 @@ from engine.command.summary import NAMED, Fact
 from engine.command.text import Messages, plural, size
 from engine.copying.tally import Tally, of_workers
 from engine.snapshots.retention import Fate
+from engine.stage.figures import Figures
 from engine.stage.filling import Filling
 from engine.stage.judging import Change
 from engine.tree.excluding import counter
@@ -21,46 +22,16 @@ PARTIAL = "partial"
 
 
 @dataclass
-class BackupResult(Result):
-    """Files are everything that is not a directory.
-
-    added to newly_excluded: since the snapshot before. excluded: by patterns, with each directory
-    as one, as what is in it is not counted. at_link_limit: copied although they did not change,
-    as no more links could be made to them. checked: compared by content. verified, changed_since,
-    mismatched: of those that were read back. failed: they could not be copied; carried_forward: for
-    so many of them the snapshot has what the one before had. retention: which snapshots were
-    promoted or have expired, and why. snapshots: all that there are, and why they are kept. held:
-    the one before, as so many files were changed or removed; mass_change: how many, and some of
-    them. workers: what other machines have copied, by their names. requests: what became of what
+class BackupResult(Figures, Result):
+    """verified, changed_since, mismatched: of those that were read back. retention: which snapshots
+    were promoted or have expired, and why. snapshots: all that there are, and why they are kept.
+    held: the one before, as so many files were changed or removed; mass_change: how many, and some
+    of them. workers: what other machines have copied, by their names. requests: what became of what
     was asked for, by identifier. test_restored to failed: see :mod:`engine.trial.restoring`.
     restore_test_age: in how many seconds each file was tested.
     """
 
     snapshot: str = ""
-    number_of_files: int = 0
-    number_of_files_transferred: int = 0
-    total_file_size: int = 0
-    total_transferred_file_size: int = 0
-    number_of_files_vanished: int = 0
-    number_of_files_failed: int = 0
-    number_of_files_carried_forward: int = 0
-    number_of_files_added: int = 0
-    number_of_files_changed: int = 0
-    number_of_files_with_new_metadata: int = 0
-    number_of_files_removed: int = 0
-    size_added: int = 0
-    size_changed: int = 0
-    size_with_new_metadata: int = 0
-    size_removed: int = 0
-    number_of_files_newly_excluded: int = 0
-    size_newly_excluded: int = 0
-    number_of_files_excluded: int = 0
-    excluded_file_size: int = 0
-    number_of_files_linked: int = 0
-    number_of_files_at_link_limit: int = 0
-    number_of_files_checked: int = 0
-    number_of_files_continued: int = 0
-    number_of_directories: int = 0
     number_of_files_verified: int = 0
     number_of_files_changed_since: int = 0
     number_of_files_mismatched: int = 0
@@ -113,14 +84,12 @@ class BackupResult(Result):
         return facts
 
     def _changed(self) -> str:
-        kinds = {name: name.replace("_", " ") for name in CHANGES.values()}
         parts = [
-            f"{getattr(self, f'number_of_files_{name}'):,} {word}"
-            f" ({size(getattr(self, f'size_{name}'))})"
-            for name, word in kinds.items()
-            if getattr(self, f"number_of_files_{name}")
+            f"{number:,} {word_of(change)} ({size(getattr(self, change.size))})"
+            for change in Change
+            if (number := getattr(self, change.files))
         ]
-        return ", ".join(parts) or "nothing since the snapshot before"
+        return ", ".join(parts) or "nothing"
 
     def _read_back(self) -> str:
         return (
@@ -144,29 +113,12 @@ class BackupResult(Result):
     def _promoted(self) -> list[str]:
         return [line for line in self.retention if " expires: " not in line]
 
-    @property
-    def number_of_changes(self) -> int:
-        return sum(getattr(self, f"number_of_files_{name}") for name in CHANGES.values())
-
-    def add(self, filling: Filling, tally: Tally) -> None:
-        counts = filling.counts
-        self.number_of_files = counts["files"]
+    def take(self, filling: Filling, tally: Tally) -> None:
+        for figure in fields(Figures):
+            setattr(self, figure.name, getattr(filling.figures, figure.name))
         self.number_of_files_transferred = filling.copied
-        self.total_file_size = counts["bytes"]
         self.total_transferred_file_size = filling.copied_bytes
         self.number_of_files_vanished = filling.vanished.total
-        self.number_of_files_failed = counts["failed"]
-        self.number_of_files_carried_forward = counts["carried"]
-        self.number_of_files_linked = counts["links"]
-        self.number_of_files_at_link_limit = counts["at link limit"]
-        self.number_of_files_checked = counts["checked"]
-        self.number_of_files_continued = counts["continued"]
-        self.number_of_directories = counts["directories"]
-        self.number_of_files_excluded = counts["left out"]
-        self.excluded_file_size = counts["left out bytes"]
-        for change, name in CHANGES.items():
-            setattr(self, f"number_of_files_{name}", counts[change.value])
-            setattr(self, f"size_{name}", counts[f"{change.value} bytes"])
         self.workers = tally.workers
         self.warnings += filling.warnings.lines() + filling.vanished.lines()
         self.warnings += tally.warnings.lines()
@@ -185,8 +137,10 @@ class BackupResult(Result):
             self.errors += [*filling.lasting.lines(), *filling.messages]
 
     def take_trial(self, counts: Counter[str], failures: Messages, age: int) -> None:
-        for name in ("restored", "read", "failed", "without_digest"):
-            setattr(self, f"number_of_files_test_{name}", counts[name])
+        self.number_of_files_test_restored = counts["restored"]
+        self.number_of_files_test_read = counts["read"]
+        self.number_of_files_test_failed = counts["failed"]
+        self.number_of_files_test_without_digest = counts["without_digest"]
         self.test_restored_file_size = counts["bytes"]
         self.restore_test_age = age
         if counts["failed"]:
@@ -198,7 +152,7 @@ class BackupResult(Result):
         if self.number_of_files_excluded and not self.number_of_files:
             raise Refused("every file is excluded, so nothing was published; change the patterns")
         for number, pattern in enumerate(patterns):
-            if not filling.counts[counter(number)]:
+            if not filling.excluded_by[counter(number)]:
                 self.warn(f"the pattern {pattern!r} excluded nothing")
 
 
@@ -206,10 +160,6 @@ def counted(files: int, amount: int) -> str:
     return f"{files:,} ({size(amount)})" if files else ""
 
 
-CHANGES = {
-    Change.ADDED: "added",
-    Change.CHANGED: "changed",
-    Change.METADATA: "with_new_metadata",
-    Change.REMOVED: "removed",
-    Change.EXCLUDED: "newly_excluded",
-}
+def word_of(change: Change) -> str:
+    """For people."""
+    return change.files[len("number_of_files_") :].replace("_", " ")

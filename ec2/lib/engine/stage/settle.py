@@ -79,8 +79,8 @@ class Settle(NamedTuple):
         has_vanished = error.errno in GONE
         for entry in self.entries:
             path = join(self.path, entry.name)
-            report.counts["files"] -= 1
-            report.counts["bytes"] -= entry.now.bytes
+            report.figures.number_of_files -= 1
+            report.figures.total_file_size -= entry.now.bytes
             if has_vanished:
                 report.vanished.append(path)
             else:
@@ -157,7 +157,7 @@ class Settle(NamedTuple):
                 staged = None
             if staged is not None:
                 inode = staged
-                report.counts["continued"] += 1
+                report.figures.number_of_files_continued += 1
                 report.continued.append(path)
         if now.links > 1:
             report.shared.append(shared_name(now, inode, path))
@@ -190,7 +190,7 @@ class Settle(NamedTuple):
         context: Context = worker.context
         if context.known.was_in_stage(path, mark):
             return True
-        report.counts["checked"] += 1
+        report.figures.number_of_files_checked += 1
         try:
             same = same_content(source, other, entry.name, entry.now.mode, worker)
         except OSError:

@@ -45,7 +45,7 @@ class CopyAnew(NamedTuple):
             staged = file_of(os.stat(name, dir_fd=stage, follow_symlinks=False))
             if now.links > 1 or now.kept != staged.kept or not stat.S_ISREG(now.mode):
                 return
-            report.counts["checked"] += 1
+            report.figures.number_of_files_checked += 1
             with contextlib.suppress(OSError):  # it is copied, if it can be read at all
                 if same_content(source, stage, name, now.mode, worker) or worker.stopping:
                     return

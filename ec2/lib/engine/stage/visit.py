@@ -90,7 +90,7 @@ class Visit(NamedTuple):
                 settle.settle(source, stage, report, worker)
             else:
                 report.tasks.append(settle)
-        report.counts["directories"] += 1
+        report.figures.number_of_directories += 1
         if touched or attributes(wanted) != attributes(present):
             only_time = attributes(wanted)[:3] == attributes(present)[:3] and is_writable(present)
             report.directories.append(Directory(path, only_time, *attributes(wanted)))
@@ -170,8 +170,8 @@ class Visit(NamedTuple):
             else:
                 settle.folders.append(Folder(name, staged, visit))
             return
-        report.counts["files"] += 1
-        report.counts["bytes"] += now.bytes
+        report.figures.number_of_files += 1
+        report.figures.total_file_size += now.bytes
         verdict = judge(now, before, staged, changed_since)
         if verdict is not Verdict.KEEP:
             settle.entries.append(Entry(name, now, before, staged, verdict))

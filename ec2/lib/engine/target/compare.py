@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -62,6 +63,7 @@ class Found(TaskReport):
     compared. skipped: what could not be compared, though nothing else is amiss.
     """
 
+    counts: Counter[str] = field(default_factory=Counter)
     record: Record | None = None
     wanted: list[Wanted] = field(default_factory=list)
     directories: list[Directory] = field(default_factory=list)
@@ -69,6 +71,10 @@ class Found(TaskReport):
     doubts: list[str] = field(default_factory=list)
     lines: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+
+    def count(self, kind: str, size: int) -> None:
+        self.counts[kind] += 1
+        self.counts[f"{kind} bytes"] += size
 
     def want(self, path: str, saved: File, sharing: SharingNames) -> None:
         may_share = saved.links > 1 and sharing.may_share(path)

@@ -17,6 +17,7 @@ from engine.command import arguments
 from engine.command.execution import CommonOptions
 from engine.command.outcome import Refused
 from engine.command.text import shown_path
+from engine.copying.job import find_rsync
 from engine.snapshots.choice import Wanted, add_snapshot_options
 from engine.snapshots.folder import SnapshotFolder
 from engine.target.records import is_inside
@@ -158,6 +159,8 @@ def check(options: Options) -> None:
     options.target = arguments.writable_directory("--target", options.target)
     arguments.check_apart("target", options.target, options.backup)
     check_paths(options)
+    if not options.dry_run:
+        find_rsync()
 
 
 def check_in_snapshot(top: int, path: str, name: str, patterns: Patterns) -> None:

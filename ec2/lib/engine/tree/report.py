@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TypeVar
@@ -20,7 +19,6 @@ class TaskReport:
     """tasks: what is left to do."""
 
     tasks: list[Task] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
@@ -44,7 +42,3 @@ class TaskReport:
             yield item
             if number % AT_ONCE == 0:
                 self.hand_over(worker)
-
-    def count(self, kind: str, size: int) -> None:
-        self.counts[kind] += 1
-        self.counts[f"{kind} bytes"] += size
