@@ -187,7 +187,7 @@ COMMAND = Command(
         Option("ONLY", "a,c", "some of what it tries, or all"),
         Option("REPLICA", "eu-central-1", "in which region a replica is tried"),
         YES,
-        Option("AGAIN", "name", "the second visit of ONLY=i, a day later"),
+        Option("AGAIN", "name", "the second visit of row i, a day later"),
         Option("CLEAN", "name", "remove what an earlier one has left"),
     ),
     stack=False,
