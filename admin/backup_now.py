@@ -75,7 +75,7 @@ def invoke(
     except HTTPClientError as error:
         raise AdminError(
             f"The orchestrator did not answer ({error}). Whether it has done it, and how it goes"
-            f" on: {command('status', {'STACK': stack})}"
+            f" on:\n  {command('status', {'STACK': stack})}"
         ) from error
     answer = json.loads(response["Payload"].read() or "null")
     if "FunctionError" in response:
@@ -83,7 +83,7 @@ def invoke(
     if not isinstance(answer, dict) or not {"actions", "reason"} <= answer.keys():
         raise AdminError(
             f"The orchestrator answered {answer!r}, which is not this version's way. What"
-            f" has come of it: {command('status', {'STACK': stack})}"
+            f" has come of it:\n  {command('status', {'STACK': stack})}"
         )
     return answer
 

@@ -27,7 +27,7 @@ def catalogs_of(connect: Clients, stack: Stack) -> InBucket:
     if not bucket or not label:
         raise AdminError(
             f"The stack {stack.name} is of a release that has no catalogs. Update it first:"
-            f" {command('deploy', {'STACK': stack.name})}"
+            f"\n  {command('deploy', {'STACK': stack.name})}"
         )
     client = connect("s3")
     return InBucket(client, bucket, prefix_of(client, bucket, label), cache())

@@ -9,11 +9,11 @@ from typing import IO, Any, TextIO, cast
 
 import boto3
 from botocore import exceptions
-from engine.command.screen import Screen, width
+from engine.command.screen import Command, Screen, width
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from admin.wording import name_of, value_of
+from admin.wording import is_command, name_of, value_of
 
 Clients = Callable[..., Any]
 """boto3's way to make the client of a service; typed Any, as its methods are made at run time."""
@@ -148,9 +148,10 @@ def printable_lines(text: str) -> str:
 
 def say(text: object, file: IO[str] | None = None) -> None:
     """Print lines in which a name or an answer of AWS may stand, on a terminal broken between
-    words."""
+    words; a command so that a shell does not mind."""
     screen = Screen(cast(TextIO, file or sys.stdout), os.environ)
-    for line in screen.fitted(printable_lines(str(text)).split("\n")):
+    lines = printable_lines(str(text)).split("\n")
+    for line in screen.fitted(Command(each) if is_command(each) else each for each in lines):
         print(line, file=file)
 
 

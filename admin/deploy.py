@@ -55,12 +55,12 @@ LONGEST_NAME = 64
 FILE_SYSTEM = ("EFSMode", "EFSEncryption", "KmsKeyId")
 # What has to be done before a stack in this state can be updated.
 REMEDIES = {
-    "ROLLBACK_COMPLETE": "Its creation failed, so it can only be deleted: {delete}",
-    "ROLLBACK_FAILED": "Its creation failed, so it can only be deleted: {delete}",
-    "CREATE_FAILED": "Its creation failed, so it can only be deleted: {delete}",
-    "DELETE_FAILED": "Its deletion failed: look at its events, and delete it again: {delete}",
+    "ROLLBACK_COMPLETE": "Its creation failed, so it can only be deleted:\n  {delete}",
+    "ROLLBACK_FAILED": "Its creation failed, so it can only be deleted:\n  {delete}",
+    "CREATE_FAILED": "Its creation failed, so it can only be deleted:\n  {delete}",
+    "DELETE_FAILED": "Its deletion failed: look at its events, and delete it again:\n  {delete}",
     "UPDATE_ROLLBACK_FAILED": (
-        "Look at its events, put that right, and run: aws cloudformation"
+        "Look at its events, put that right, and run:\n  aws cloudformation"
         " continue-update-rollback --stack-name {name} --region {region}"
     ),
 }

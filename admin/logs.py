@@ -106,7 +106,7 @@ def main(given: Given) -> int:
     runs = runs_of(table_of(connect, stack).items())
     if not runs:
         start = command("backup-now", same_stack(given))
-        raise AdminError(f"{name} has made no backup yet. To start one: {start}")
+        raise AdminError(f"{name} has made no backup yet. To start one:\n  {start}")
     wanted = given.get("RUN", "")
     run = chosen(runs, wanted) if wanted.strip() else runs[0]
     bucket = Bucket(connect("s3"), bucket_name)
@@ -129,7 +129,7 @@ def why_none(run: Run, stack: Mapping[str, str]) -> str:
     where = f"Its record says that they were in {place}. " if place else ""
     return (
         f"{where}They have expired, or its instance ended early, could not reach S3, or never came."
-        f" What its record says: {command('status', stack, RUN=run.backup_id)}"
+        f" What its record says:\n  {command('status', stack, RUN=run.backup_id)}"
     )
 
 

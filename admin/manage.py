@@ -94,7 +94,7 @@ def known(items: Iterable[Attributes]) -> list[Snapshot]:
         if snapshots := told(each):
             return snapshots
     raise AdminError(
-        f"No backup has told yet which snapshots there are. Make one first: {command('backup-now')}"
+        "No backup has told yet which snapshots there are. Make one first, by backup-now"
     )
 
 

@@ -180,9 +180,10 @@ def restore_template(s3: Any, stack: Stack) -> tuple[str, Template]:
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
+        update = command("deploy", {"STACK": stack.name})
         raise AdminError(
             f"s3://{bucket}/{key} is gone, with which {stack.name} would be restored. Publish"
-            f" its release again, or update the stack: {command('deploy', {'STACK': stack.name})}"
+            f" its release again, or update the stack:\n  {update}"
         ) from error
     return object_url(s3, bucket, key), Template.parse(body)
 

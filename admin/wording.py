@@ -18,6 +18,8 @@ SWITCHES = {"ALLOW_NFS", "CREATE", "DRYRUN", "KEEP", "NOW", "WATCH", "YES"}
 
 
 class Make:
+    called = "make"
+
     def name(self, name: str) -> str:
         return name
 
@@ -31,7 +33,7 @@ class Make:
 
 class Program(Make):
     def __init__(self, called: str = NAME) -> None:
-        self._called = called
+        self.called = called
 
     def name(self, name: str) -> str:
         return flag(name) if name.isupper() else name
@@ -43,7 +45,7 @@ class Program(Make):
         stack = [values["STACK"]] if "STACK" in values else []
         rest = {key: value for key, value in values.items() if key != "STACK"}
         words = (word for key, value in rest.items() for word in self._words(key, value))
-        return shlex.join([self._called, name, *stack, *words])
+        return shlex.join([self.called, name, *stack, *words])
 
     def _words(self, name: str, value: str) -> Iterator[str]:
         if not name.isupper():  # a parameter of a template
@@ -78,6 +80,11 @@ def name_of(name: str) -> str:
 def value_of(name: str, value: str) -> str:
     """RUN=id, or --run id."""
     return _way.value(name, value)
+
+
+def is_command(line: str) -> bool:
+    """Whether a line of a message is one to be typed: those stand alone, and are indented."""
+    return line.startswith(("  make ", "  aws ", f"  {_way.called} "))
 
 
 def command(name: str, values: Mapping[str, str] | None = None, **more: str) -> str:

@@ -161,11 +161,11 @@ def confirm(given: Given, can_ask: bool) -> None:
 
 def remove(account: Account) -> list[str]:
     """What is left."""
-    command = cleaning(account)
-    say(f"\nRemoving what was made. If this is interrupted:  {command}")
+    typed = cleaning(account)
+    say(f"\nRemoving what was made. If this is interrupted:\n  {typed}")
     left = account.remove_all()
     if left:
-        say(f"This is left: {', '.join(left)}. To try again:  {command}", sys.stderr)
+        say(f"This is left: {', '.join(left)}. To try again:\n  {typed}", sys.stderr)
     else:
         say("All that was made is removed.")
     return left

@@ -149,3 +149,12 @@ def test_without_any_region(monkeypatch: pytest.MonkeyPatch) -> None:
     assert boto3.Session().region_name is None
     with pytest.raises(exceptions.NoRegionError):
         clients(None)
+
+
+def test_a_command_in_a_message_is_broken_for_a_shell() -> None:
+    terminal = Terminal(30)
+    command.say(
+        "It is gone. See what came of it:\n  make status STACK=office RUN=0", terminal.stream
+    )
+    lines = terminal.read().replace("\r\n", "\n").splitlines()
+    assert lines[-2:] == ["  make status STACK=office \\", "    RUN=0"]
