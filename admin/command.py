@@ -120,11 +120,10 @@ def confirmed(given: Given, what: str, look_first: str, verb: str, can_ask: bool
     """Raises AdminError unless the user wants what is about to be done."""
     if given.yes("YES"):
         return
-    advice = f"{look_first}, add {value_of('DRYRUN', 'yes')}"
+    text = f"{what}.\n{look_first}"
     if not can_ask:
-        add = value_of("YES", "1")
-        raise AdminError(f"{what}. {advice}. To {verb} without a question, add {add}")
-    say(f"{what}. {advice}.")
+        raise AdminError(f"{text}\nTo {verb} without a question, add {value_of('YES', '1')}")
+    say(text)
     if answer(f"Type yes to {verb}: ") != "yes":
         raise AdminError("Nothing was done")
 

@@ -64,14 +64,11 @@ def main(action: str, given: Given) -> int:
     snapshots = known(table.items())
     request = REQUESTS[action](given, snapshots)
     if action == "remove":
-        what = f"This removes {chosen(given['SNAPSHOT'], snapshots)} for ever"
-        confirmed(
-            given,
-            what,
-            f"To see what would come back from it: {command('restore', same_stack(given))}",
-            "remove it",
-            is_terminal(),
-        )
+        snapshot = chosen(given["SNAPSHOT"], snapshots)
+        date = exact(snapshot, snapshots)
+        restore = command("restore", same_stack(given), DATE=date, DRYRUN="yes")
+        look = f"To see first what would come back from it:\n  {restore}"
+        confirmed(given, f"This removes {snapshot} for ever", look, "remove it", is_terminal())
     ask(table, request)
     when = "when its own snapshot is made" if action == "verify" else "first of all"
     say(f"Asked for: {' '.join(request.values())}. The next backup does it {when}.")

@@ -45,7 +45,7 @@ from admin.restoration import Restoration
 from admin.runs import RunTable
 from admin.stack import Stack
 from admin.template import Template
-from admin.wording import command
+from admin.wording import command, value_of
 
 SHORT = {
     "NUMBER": "BackupNum",
@@ -291,7 +291,8 @@ def confirm(given: Given, parameters: Mapping[str, str], can_ask: bool) -> None:
     if parameters["DryRun"] == "Yes" or parameters["RestoreMode"] == "NewDirectory":
         return
     what = "This replaces files; what they were is kept beside them"
-    confirmed(given, what, "To see first what would be changed", "restore", can_ask)
+    look = f"To see first what would be changed, add {value_of('DRYRUN', 'yes')}"
+    confirmed(given, what, look, "restore", can_ask)
 
 
 def report(out: Console, message: Mapping[str, Any]) -> bool:

@@ -38,7 +38,7 @@ def main(given: Given) -> int:
     describe(out, request)
     if not request.is_dry:
         what = "This puts back what the restore had replaced, and sets aside what it made"
-        look = "To see first how much would be put back"
+        look = f"To see first how much would be put back, add {value_of('DRYRUN', 'yes')}"
         confirmed(given, what, look, "undo it", out.is_terminal and sys.stdin.isatty())
     return request.carry_out(out, "undo", say_next)
 

@@ -150,7 +150,7 @@ def test_no_question_is_asked_without_need(parameters: dict[str, str], words: Gi
 
 @pytest.mark.parametrize("mode", ["Mirror", "Merge"])
 def test_nothing_is_replaced_where_nobody_can_be_asked(mode: str) -> None:
-    with pytest.raises(AdminError, match=r"DRYRUN=yes.*YES=1"):
+    with pytest.raises(AdminError, match=r"DRYRUN=yes(?s:.*)YES=1"):
         restore.confirm(given(), {**DESTRUCTIVE, "RestoreMode": mode}, can_ask=False)
 
 
