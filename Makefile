@@ -17,7 +17,7 @@ ADMIN := preflight deploy cost acceptance status logs backup-now stop snapshots 
 .PHONY: help setup demo build $(ADMIN) test test-nfs test-faults coverage bench lint scan lock clean
 
 # A name that is not known, such as one in small letters, would silently not count.
-TAKES_demo := SOURCE PAGE
+TAKES_demo := SOURCE PAGE WORKERS
 TAKES_build := VERSION BUCKET
 TAKES_bench := ARGS
 TAKES := $(strip $(foreach goal,$(MAKECMDGOALS),$(TAKES_$(goal))))
@@ -42,9 +42,9 @@ help: ## explain the targets
 setup: ## install all that is needed: Debian packages, .venv
 	@tools/setup.sh
 
-demo: ## three backups in a local account, of a copy of a system directory; of yours with SOURCE=/a/directory, without the page at its end with PAGE=no
+demo: ## three backups in a local account, of a copy of a system directory; of yours with SOURCE=/a/directory, with machines that help with WORKERS=2, without the page at its end with PAGE=no
 	@tools/setup.sh demo
-	@$(BIN)/python -m local.demo $(if $(SOURCE),--source "$$SOURCE") $(if $(PAGE),--page "$$PAGE")
+	@$(BIN)/python -m local.demo $(if $(SOURCE),--source "$$SOURCE") $(if $(WORKERS),--workers "$$WORKERS") $(if $(PAGE),--page "$$PAGE")
 
 ##@ Releasing and deploying
 build: ## write a release into dist/: VERSION=v2.0.0, optionally BUCKET=prefix

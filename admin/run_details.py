@@ -20,12 +20,16 @@ from admin.wording import command, value_of
 
 INDENT = "  "
 # In the order in which a person asks; what else there is comes after it.
-TOLD = ("Message", "WhatToDo", "MassChange", "NotRestorable", "Errors", "Warnings", "Requests")
+TOLD = (
+    *("Message", "WhatToDo", "MassChange", "NotRestorable", "Errors", "Warnings", "Requests"),
+    "Workers",
+)
 HEADINGS = {
     "WhatToDo": "What to do",
     "MassChange": "Mass change",
     "NotRestorable": "Could not be restored for a test",
     "Requests": "What was asked of snapshots",
+    "Workers": "Copied by other machines",
 }
 # An instance that could not fetch its scripts, and version 1.5, did not say.
 SEE_LOGS = (
@@ -38,6 +42,7 @@ COUNTS = {
     "NumberOfFilesFailed": "failed",
     "NumberOfFilesCarriedForward": "as they were in the snapshot before",
     "NumberOfFilesTestRestored": "restored for a test",
+    "NumberOfWorkers": "worker(s)",
 }
 # The head of what is shown has these in words.
 IN_HEAD = {"BackupId", "BackupStatus", "BackupStartTime", "BackupStopTime", "EC2Logs", *COUNTS}

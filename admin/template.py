@@ -101,8 +101,7 @@ class Template:
             if allowed and value not in allowed:
                 raise AdminError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
             if not fits(self.parameters[name], value):
-                why = self.parameters[name].get("ConstraintDescription", "must be another value")
-                raise AdminError(f"{name} is {value!r}; it {why}")
+                raise AdminError(f"{name} is {value!r}; it {wanted(self.parameters[name])}")
         known = {*values, *previous}
         missing = [n for n, p in self.parameters.items() if "Default" not in p and n not in known]
         if missing:
@@ -110,6 +109,12 @@ class Template:
                 f"Missing: {', '.join(missing)}\n"
                 + "\n".join(f"  {n}: {self.parameters[n].get('Description', '')}" for n in missing)
             )
+
+
+def wanted(parameter: Mapping[str, Any]) -> str:
+    if "MinValue" in parameter:
+        return f"must be a number from {parameter['MinValue']} to {parameter['MaxValue']}"
+    return str(parameter.get("ConstraintDescription", "must be another value"))
 
 
 def fits(parameter: Mapping[str, Any], value: str) -> bool:

@@ -43,11 +43,6 @@ claim_run() {
   log "backup $BACKUP_ID on instance $INSTANCE_ID"
 }
 
-mount_both() {
-  mount_efs source "$SOURCE_EFS" "$BACKUP_PREFIX" /mnt/source tls,iam,ro
-  mount_efs backup "$BACKUP_EFS" / /mnt/backup tls,iam
-}
-
 # What the engine says of its progress goes into the record, for whoever watches. Nothing waits for
 # this and nothing comes of its failure: each request is made once, and its errors have a log of their own.
 watch_progress() {
@@ -89,13 +84,15 @@ make_snapshot() {
   local engine caches=()
   [[ ! -e $STATE/stop ]] || return 0
   fetch_requests
+  worker_options
   [[ $EXCLUDE_CACHES != Yes ]] || caches=(--exclude-caches)
   "$HERE/efs-backup.sh" --source /mnt/source --backup /mnt/backup --folder "$FOLDER_LABEL" \
     --interval "$INTERVAL_TAG" --retain "$RETAIN" --retain-weekly "$RETAIN_WEEKLY" --retain-monthly "$RETAIN_MONTHLY" \
     --hold-on-change-percent "$HOLD_ON_CHANGE_PERCENT" --verify-percent "$VERIFY_PERCENT" \
     --restore-test-percent "$RESTORE_TEST_PERCENT" --max-failed-percent "$MAX_FAILED_PERCENT" \
     --exclude-patterns="$EXCLUDE_PATTERNS" "${caches[@]}" --lock-wait 180 \
-    --log-dir "$LOGS" --result "$RESULT" --progress "$PROGRESS" --catalogs "$STATE/catalog" "${REQUESTS[@]}" &
+    --log-dir "$LOGS" --result "$RESULT" --progress "$PROGRESS" --catalogs "$STATE/catalog" "${REQUESTS[@]}" \
+    "${WORKER_OPTIONS[@]}" &
   engine=$!
   printf '%s\n' "$engine" >"$STATE/engine.pid"
   # A stop that came before the engine could be signalled.
@@ -183,6 +180,7 @@ scale_in() {
     log "the capacity of the group is not for this run to set any more; the active run: $run"
     return 0
   fi
+  end_workers
   end_instance "$GROUP"
 }
 
@@ -213,7 +211,7 @@ main() {
   mkdir -p -- "$LOGS" || fail disk "$LOGS cannot be made; is the disk full?"
   install_programs
   link_without_asking
-  mount_both
+  mount_for_backup
   make_snapshot
 }
 

@@ -19,12 +19,6 @@ PROGRESS_SECONDS=${PROGRESS_SECONDS:-10}
 # What is left of the window when the engine is told to stop: for its running copies and the report.
 readonly MINUTES_TO_STOP=15
 
-mount_both() {
-  # An undo needs no snapshot.
-  [[ -n $UNDO_ID ]] || mount_efs backup "$BACKUP_EFS" / /mnt/backup tls,iam,ro
-  mount_efs target "$TARGET_EFS" / /mnt/target tls,iam
-}
-
 # What the engine says of its progress goes beside the logs, for whoever watches. Nothing waits for
 # this and nothing comes of its failure: each request is made once, and its errors have a log of their own.
 watch_progress() {
@@ -71,7 +65,7 @@ choose_command() {
     options+=(--number "$BACKUP_NUM")
   fi
   COMMAND=("$HERE/efs-restore.sh" --backup /mnt/backup --folder "$FOLDER_LABEL"
-    --interval "$INTERVAL_TAG" --path "$RESTORE_SUBDIR" --mode "$RESTORE_MODE" "${options[@]}")
+    --interval "$INTERVAL_TAG" --path "$RESTORE_SUBDIR" --mode "$RESTORE_MODE" "${WORKER_OPTIONS[@]}" "${options[@]}")
 }
 
 # Exit statuses of the engine are no errors of this script: the report says what happened.
@@ -81,6 +75,7 @@ restore() {
     INTERVAL_TAG=${BASH_REMATCH[1]} BACKUP_NUM=${BASH_REMATCH[2]} BACKUP_DATE=''
   fi
   [[ -n $UNDO_ID || -n $BACKUP_DATE ]] || fix_snapshot
+  worker_options
   choose_command
   watch_progress >"$LOGS/progress.log" 2>&1 &
   WATCHER=$!
@@ -129,6 +124,7 @@ report() {
 
 # An instance that nobody ends would run, and cost, for ever.
 scale_in() {
+  end_workers
   end_instance "$GROUP" && return
   say "The instance $INSTANCE_ID of the EFS restore could not end itself. It still runs, and costs." \
     'Delete its stack, or set the desired capacity of its Auto Scaling group to 0. How the restore ended is in the notification before this one.'
@@ -159,7 +155,7 @@ main() {
   LOG_PREFIX=$(log_prefix)
   install_programs
   link_without_asking
-  mount_both
+  mount_for_restore
   restore
 }
 

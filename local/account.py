@@ -83,6 +83,11 @@ class Account:
         """What the user data of an instance has printed so far, if it has begun."""
         return self.home / "instances" / instance_id / instance.LOG
 
+    def take_away(self, instance_id: str) -> None:
+        """Has a Spot Instance be told that EC2 takes it away."""
+        (self.home / fleet.TAKEN).mkdir(exist_ok=True)
+        (self.home / fleet.TAKEN / instance_id).touch()
+
     def metrics(self) -> list[api.Record]:
         """The anonymous metrics that have been sent, of deployments and of runs."""
         journal = self.home / metrics.JOURNAL

@@ -96,13 +96,22 @@ class AutoScaling:
         """CompleteLifecycleAction: CONTINUE and ABANDON both end a termination."""
         self._waiting(group_name, hook_name, instance_id, token).deadline = self._clock()
 
-    def end(self, instance_id: str) -> None:
-        """TerminateInstanceInAutoScalingGroup, with the desired capacity left as it is."""
+    def end(self, instance_id: str, decrement: bool = False) -> None:
+        """TerminateInstanceInAutoScalingGroup; without decrement, the capacity is left as it is."""
         member = self._members.get(instance_id)
         if member is None:
             raise ValidationError(
                 f"Instance Id not found - No managed instance found for instance ID {instance_id}"
             )
+        if decrement:
+            desired, least = member.group["DesiredCapacity"], member.group["MinSize"]
+            if desired <= least:
+                raise ValidationError(
+                    f"Currently, desiredSize equals minSize ({least}). Terminating instance "
+                    "without replacement will violate group's min size constraint. Either set "
+                    "shouldDecrementDesiredCapacity flag to false or lower group's min size."
+                )
+            member.group["DesiredCapacity"] = desired - 1
         if member.state == "InService":
             member.deadline = math.inf  # nothing ends it before its hook has been asked
             member.record["LifecycleState"] = "Terminating"

@@ -1,6 +1,6 @@
 """Three backups of a directory tree in a local account, an accident, and the restores after it.
 
-    python -m local.demo [--source DIRECTORY]
+    python -m local.demo [--source DIRECTORY] [--workers N]
 
 Nothing but `.local/` is changed; the snapshots stay there. Exit code 0: everything was as it must
 be; 1: something was not, and the message says what; 2: it could not begin.
@@ -30,6 +30,7 @@ from local.deployment import (
     create_network,
     upload,
 )
+from local.helping import Helpers
 from local.rescue import Rescue
 from local.verify import Backups
 
@@ -46,11 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__.partition("\n")[0])
     parser.add_argument("--source", help="the directory to back up; a copy of it is used")
     parser.add_argument("--page", default="", help="where the page will be, or no")
+    parser.add_argument("--workers", type=int, default=0, help="machines that help; one is killed")
     options = parser.parse_args(arguments)
     try:
         if not sandbox.inside():
-            _prepare(options.source, options.page)
-        run(Path(options.source) if options.source else None, options.page)
+            _prepare(options)
+        run(Path(options.source) if options.source else None, options.page, options.workers)
     except account.Running as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
@@ -63,13 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _prepare(directory: str | None, page_wanted: str) -> NoReturn:
+def _prepare(options: argparse.Namespace) -> NoReturn:
     """What needs the user's own rights and the network. All else happens in the sandbox."""
     try:
-        arguments = [] if directory is None else ["--source", str(source.checked(directory))]
+        arguments = ["--workers", str(options.workers)]
+        if options.source is not None:
+            arguments += ["--source", str(source.checked(options.source))]
         account.check_free(HOME)
         _build()
-        if page_wanted != "no" and sys.stdin.isatty() and sys.stdout.isatty():
+        if options.page != "no" and sys.stdin.isatty() and sys.stdout.isatty():
             arguments += ["--page", relay.start()]
         sandbox.enter("local.demo", arguments)
     except (source.SourceError, sandbox.SandboxError) as error:
@@ -86,7 +90,7 @@ def _build() -> None:
         raise DeploymentError(f"expected the release to be built, found\n{done.stderr}")
 
 
-def run(directory: Path | None, page_url: str = "") -> None:
+def run(directory: Path | None, page_url: str = "", workers: int = 0) -> None:
     """The demo proper, which ends when the user has seen the page, if that has a URL.
 
     Raises DeploymentError for anything that is not as it must be.
@@ -95,7 +99,8 @@ def run(directory: Path | None, page_url: str = "") -> None:
     with ExitStack() as stack:
         with console.step("Starting an AWS account on this machine"):
             local_account = stack.enter_context(account.running(HOME))
-        deployment, release_url = _deploy(local_account, directory)
+        deployment, release_url = _deploy(local_account, directory, workers)
+        helpers = Helpers(deployment, workers) if workers else None
         inbox = Inbox.subscribe(deployment)
         backups = Backups(deployment.source, deployment.snapshots)
         changes = source.Changes(deployment.source)
@@ -103,7 +108,8 @@ def run(directory: Path | None, page_url: str = "") -> None:
             console.heading(f"Backup {number} of {RUNS}")
             for change in changes.make(number):
                 console.detail(change)
-            record, notification = _back_up(deployment, inbox)
+            record, notification = _back_up(deployment, inbox, helpers)
+            helpers = None
             with console.step("Checking the snapshots, the record and the logs"):
                 backups.verify()
                 _verify_run(deployment, record, notification)
@@ -132,7 +138,7 @@ def _serve(shown: Dashboard, url: str) -> None:
         sys.stdin.readline()
 
 
-def _deploy(local_account: Account, directory: Path | None) -> tuple[Deployment, str]:
+def _deploy(local_account: Account, directory: Path | None, workers: int) -> tuple[Deployment, str]:
     """The deployment, and the URL of the release that it was made from."""
     network = create_network(local_account)
     source_id = create_file_system(local_account, network)
@@ -141,21 +147,32 @@ def _deploy(local_account: Account, directory: Path | None) -> tuple[Deployment,
     with console.step("Publishing the release in S3, as make publish does") as progress:
         url = upload(local_account, RELEASE, VERSION, progress)
     with console.step("Creating the CloudFormation stack") as progress:
-        return Deployment.create(local_account, network, source_id, url, progress), url
+        more = {"Workers": str(workers)} if workers else {}
+        return Deployment.create(local_account, network, source_id, url, progress, **more), url
 
 
-def _back_up(deployment: Deployment, inbox: Inbox) -> tuple[Record, Notification]:
+def _back_up(
+    deployment: Deployment, inbox: Inbox, helpers: Helpers | None
+) -> tuple[Record, Notification]:
     """One run, from the schedule rule to the end of the instance."""
+    if helpers:
+        helpers.prepare()
     with console.step("Firing the schedule rule; the orchestrator starts a run"):
         backup_id = deployment.start()
     with console.step("Waiting for the Auto Scaling group to launch an instance"):
         instance_id = deployment.wait_for_instance()
+    if helpers:
+        with console.step("Waiting until it has asked for workers, and all copy; killing one"):
+            console.detail(f"killed {helpers.kill_one()}")
+            helpers.hurry()
     with console.step(f"Instance {instance_id} executes its user data"):
         for line in _followed(deployment, backup_id, instance_id):
             console.detail(line)
     with console.step("Waiting for the termination of the instance, and the notification"):
         deployment.wait_until_idle()
         notification = inbox.wait()
+    for line in notification.message.get("Workers", []):
+        console.detail(f"copied by {line}")
     return deployment.item(backup_id), notification
 
 

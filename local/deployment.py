@@ -173,12 +173,16 @@ class Deployment:
             for name, value in answer.get("Item", {}).items()
         }
 
-    def group(self) -> Record:
+    def group(self, name: str = "EFSAutoScalingGroup") -> Record:
         answer = self.account.client("autoscaling").describe_auto_scaling_groups(
-            AutoScalingGroupNames=[self.resources["EFSAutoScalingGroup"]]
+            AutoScalingGroupNames=[self.resources[name]]
         )
         group: Record = answer["AutoScalingGroups"][0]
         return group
+
+    def workers(self) -> list[str]:
+        """The instances that help."""
+        return [str(i["InstanceId"]) for i in self.group("WorkerGroup")["Instances"]]
 
     def schedules(self) -> list[Record]:
         """The entries that will stop or close a run."""
@@ -198,9 +202,11 @@ class Deployment:
 
     def idle(self) -> bool:
         """Whether nothing is left of a run but its record."""
-        group = self.group()
+        groups = [name for name in ("EFSAutoScalingGroup", "WorkerGroup") if name in self.resources]
         return not (
-            group["Instances"] or group["DesiredCapacity"] or self.schedules() or self.item("lock")
+            any(g["Instances"] or g["DesiredCapacity"] for g in map(self.group, groups))
+            or self.schedules()
+            or self.item("lock")
         )
 
     def wait_until_idle(self) -> None:

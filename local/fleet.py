@@ -16,6 +16,7 @@ IMAGE = "image"
 FILE_SYSTEMS = "efs"
 """The contents of each file system that was ever mounted, in a directory of its name."""
 NO_CAPACITY = "no-capacity"
+TAKEN = "taken"
 
 OpenSession = Callable[[str, str, str, Credentials], None]
 """Makes credentials valid for a session of a role: (account, role, session name, credentials)."""
@@ -95,6 +96,8 @@ class Fleet:
             zone=zone,
             role=role,
             credentials=partial(self._credentials, account, role, instance_id),
+            is_spot=data.get("InstanceMarketOptions", {}).get("MarketType") == "spot",
+            is_taken=(self._home / TAKEN / instance_id).exists,
         )
         instance = Instance(
             instance_id,

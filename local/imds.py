@@ -28,6 +28,9 @@ class Identity:
     zone: str
     role: str
     credentials: Callable[[], Credentials]
+    is_spot: bool = False
+    is_taken: Callable[[], bool] = lambda: False
+    """Whether EC2 is about to take it away, if it is a Spot Instance."""
 
     @property
     def region(self) -> str:
@@ -68,13 +71,16 @@ class MetadataService:
             return 401, "Unauthorized"
         instance_id, _, key = path.strip("/").partition("/latest/")
         document = self._documents.get(instance_id, {}).get(key.rstrip("/"))
-        return (200, document()) if document else (404, "Not Found")
+        text = document() if document else ""
+        return (200, text) if text else (404, "Not Found")
 
 
 def _documents(identity: Identity) -> Mapping[str, Callable[[], str]]:
     return {
         "meta-data/ami-id": lambda: identity.image,
         "meta-data/instance-id": lambda: identity.instance_id,
+        "meta-data/instance-life-cycle": lambda: "spot" if identity.is_spot else "on-demand",
+        "meta-data/spot/instance-action": lambda: _action(identity),
         "meta-data/instance-type": lambda: identity.instance_type,
         "meta-data/placement/availability-zone": lambda: identity.zone,
         "meta-data/placement/region": lambda: identity.region,
@@ -82,6 +88,14 @@ def _documents(identity: Identity) -> Mapping[str, Callable[[], str]]:
         f"meta-data/iam/security-credentials/{identity.role}": lambda: _credentials(identity),
         "dynamic/instance-identity/document": lambda: _identity_document(identity),
     }
+
+
+def _action(identity: Identity) -> str:
+    """Two minutes before a Spot Instance ends there is one."""
+    if not identity.is_spot or not identity.is_taken():
+        return ""
+    time = _timestamp(datetime.now(UTC) + timedelta(minutes=2))
+    return json.dumps({"action": "terminate", "time": time})
 
 
 def _credentials(identity: Identity) -> str:

@@ -17,7 +17,7 @@ SCRIPTS = sorted(Path("ec2").rglob("*.sh"))
 # fmt: off
 SERVICES = [
     "autoscaling", "cloudformation", "cloudwatch", "dynamodb", "ec2", "efs", "events", "iam", "kms",
-    "lambda", "s3", "scheduler", "service-quotas", "sns", "ssm", "sts",
+    "lambda", "s3", "scheduler", "service-quotas", "sns", "sqs", "ssm", "sts",
 ]
 # fmt: on
 # Of the AWS CLI itself.

@@ -19,6 +19,10 @@ ACTIONS = {
     "lambda:Invoke": {"lambda:InvokeFunction"},
     "s3:HeadObject": {"s3:GetObject"},
     "s3:ListObjectsV2": {"s3:ListBucket"},
+    # A batch takes the right to one:
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
+    "sqs:ChangeMessageVisibilityBatch": {"sqs:ChangeMessageVisibility"},
+    "sqs:SendMessageBatch": {"sqs:SendMessage"},
     "scheduler:CreateSchedule": {"scheduler:CreateSchedule", "iam:PassRole"},  # of the entry's role
 }
 TOPIC_KEY = {"kms:Decrypt", "kms:GenerateDataKey"}
@@ -83,13 +87,28 @@ def of_text(template: Tree, text: str) -> Iterator[set[str]]:
             yield needed(template, service, operations(service)[verb.replace("-", "_")].name)
 
 
+def of_engine() -> Iterator[tuple[str, str]]:
+    """The calls of the AWS CLI that the engine makes: service and operation."""
+    for path in sorted(Path("ec2/lib/engine/workers").glob("*.py")):
+        text = path.read_text()
+        for verb in re.findall(r"_call(?:_with)?\(\s*\"([a-z-]+)\"", text):
+            yield "sqs", verb
+        yield from re.findall(r"\[\"aws\", \"([a-z]+)\", \"([a-z-]+)\"", text)
+
+
 def by_instances() -> Iterator[tuple[str, str, list[set[str]], set[str]]]:
     for path, template in ((path, TEMPLATES[path.name]) for path in (BACKUP, RESTORE)):
         texts = {str(s): s.read_text() for s in SCRIPTS if OF_ONE.get(s.name, path) == path}
-        texts["user data"], _ = launch_data(template)["UserData"]["Fn::Base64"]["Fn::Sub"]
+        for of in ("Instance", "Worker"):
+            text, _ = launch_data(template, of)["UserData"]["Fn::Base64"]["Fn::Sub"]
+            texts[f"user data of {of}"] = text
         for name, text in texts.items():
             for actions in of_text(template, text):
                 yield path.name, name, [actions], granted(template, "EC2Role")
+        for service, verb in of_engine():
+            operation = operations(service)[verb.replace("-", "_")].name
+            actions = needed(template, service, operation)
+            yield path.name, "ec2/lib/engine", [actions], granted(template, "EC2Role")
 
 
 NEEDS = [
@@ -115,7 +134,7 @@ def test_all_of_them_are_here() -> None:
             assert any(f"{path}-{call}-" in name for name in ids)
     instances = {i.rpartition("-")[2] for i in ids if "ec2/" in i or "user data" in i}
     assert {a.partition(":")[0] for name in instances for a in name.split("|")} == {
-        *("autoscaling", "dynamodb", "kms", "s3", "sns")
+        *("autoscaling", "dynamodb", "kms", "s3", "sns", "sqs")
     }
 
 

@@ -90,46 +90,52 @@ def write_templates(source: Path, target: Path, placeholders: Mapping[str, str])
 
 
 def released(template: str) -> str:
-    """Without the comments that are for who changes the template, blank lines, every other blank
-    before a resource's lines, and blanks in a dashboard: one of more than 51,200 bytes cannot be
-    given to CloudFormation without a bucket. The comments on the Mappings stay, which users edit.
+    """Without the comments that are for who changes the template, blank lines, what indents lines
+    more than YAML needs, line breaks before an ARN, and blanks in a dashboard: one of more than
+    51,200 bytes cannot be given to CloudFormation without a bucket. The Mappings stay as they are,
+    which users edit.
 
     >>> released("# Why.\\nMappings:\\n  # What.\\n  a: 1\\nResources:\\n  # How.\\n  b: 2\\n")
     'Mappings:\\n  # What.\\n  a: 1\\nResources:\\n b: 2\\n'
     """
     sections = re.split(r"(?m)^(?=\w+:)", template)
-    short = (
-        s if s.startswith("Mappings:") else re.sub(r"(?m)^( *# .*)?\n", "", s) for s in sections
-    )
-    text = DASHBOARD.sub(compact, "".join(short))
-    before, heading, resources = text.partition("\nResources:\n")
-    return before + heading + "".join(narrower(resources.splitlines(keepends=True)))
+    return "".join(s if s.startswith("Mappings:") else shorter(s) for s in sections)
+
+
+def shorter(section: str) -> str:
+    text = DASHBOARD.sub(compact, re.sub(r"(?m)^( *# .*)?\n", "", section))
+    text = re.sub(r" >-\n +(arn:\S+)$", r" \1", text, flags=re.MULTILINE)
+    return "".join(narrower(text.splitlines(keepends=True)))
 
 
 def narrower(lines: Iterable[str]) -> Iterator[str]:
-    """Indented by one blank a level. Within a block of text, only what is before the whole block.
+    """Indented by one blank a level, and lists not at all. Within a block of text, only what is
+    before the whole block.
 
-    >>> [*narrower(["  a: |\\n", "    b\\n", "      c\\n", "  - d: e\\n", "    f: g\\n"])]
-    [' a: |\\n', '  b\\n', '    c\\n', ' - d: e\\n', '   f: g\\n']
+    >>> [*narrower(["a: |\\n", "    b\\n", "      c\\n", "d:\\n", "  - e: f\\n", "    g: h\\n"])]
+    ['a: |\\n', ' b\\n', '   c\\n', 'd:\\n', '- e: f\\n', '  g: h\\n']
     """
     levels = [(0, 0)]  # how far lines are indented, and how far they shall be
+    after = 0  # how far the last one is now
     block, begins = 0, False  # how far the text is that goes on, if there is one
     for line in lines:
         indent = len(line) - len(line.lstrip(" "))
-        if not block or indent < block:
+        is_item = line.startswith("- ", indent)
+        if begins:
+            block, begins = indent, False
+            levels.append((block, after + 1))
+        elif not block or indent < block:
             block = 0
             while levels[-1][0] > indent:
                 levels.pop()
             if levels[-1][0] < indent:
-                levels.append((indent, levels[-1][1] + 1))
+                levels.append((indent, levels[-1][1] + (not is_item)))
         before, after = levels[-1]
         yield " " * after + line[before:]
-        if begins:
-            block, begins = indent, False
-        elif not block:
-            if line.lstrip().startswith("- "):
+        if not block:
+            begins = bool(re.search(r" [|>][-+]?$", line.rstrip("\n")))
+            if is_item:
                 levels.append((indent + 2, after + 2))
-            begins = bool(re.search(r"[|>][-+]?$", line.rstrip("\n")))
 
 
 def compact(body: re.Match[str]) -> str:

@@ -46,7 +46,15 @@ def planned(given: Given, region: str, template: Template) -> Request:
         subnets=listed(values["Subnets"]),
         region=region,
         instance_type=given.get("InstanceType") or template.mapped(region).get("InstanceType", ""),
+        workers=whole(given.get("Workers")),
+        throughput=throughput({n: v for n in MODES if (v := given.get(n))}, region),
     )
+
+
+def whole(text: str | None) -> int:
+    if text and not re.fullmatch("[0-9]{1,2}", text, re.ASCII):
+        raise AdminError(f"Workers={text} must be a number from 0 to 32")
+    return int(text or 0)
 
 
 def listed(text: str) -> tuple[str, ...]:
@@ -71,10 +79,13 @@ def of_stack(stack: Stack, given: Given) -> Request:
             protected=parameters.get("ProtectSnapshots") == "Yes",
             keeps_policies="EFSLogBucketPolicy" in stack.template.content.get("Resources", {}),
         ),
+        workers=whole(parameters.get("Workers")),
+        throughput=throughput(parameters, stack.region),
     )
 
 
-CHANGES = ("EFSThroughputMode", "InstanceType")
+CHANGES = ("EFSThroughputMode", "InstanceType", "Workers")
+MODES = ("EFSThroughputMode", "EFSMode")
 
 
 def throughput(parameters: Mapping[str, str], region: str) -> str:

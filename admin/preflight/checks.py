@@ -11,7 +11,13 @@ from admin.preflight.reaching import (
     nfs_security_groups,
     subnets,
 )
-from admin.preflight.resources import disk_encryption, instance_type, own_policies, throughput_mode
+from admin.preflight.resources import (
+    disk_encryption,
+    instance_type,
+    own_policies,
+    throughput_mode,
+    workers,
+)
 from admin.preflight.results import Result, Status
 from admin.preflight.services import vpc_endpoints, way_out
 from admin.preflight.source import file_system_policy, source_file_system
@@ -31,6 +37,7 @@ CHECKS: dict[str, Callable[[Request, Facts], Result]] = {
     "Disk encryption": disk_encryption,
     "Throughput mode": throughput_mode,
     "Own policies": own_policies,
+    "Workers": workers,
 }
 """In the order and with the names of the checklist in docs/network.md."""
 

@@ -66,6 +66,9 @@ class Request:
     instance_type: str
     group: str = ""
     existing: Existing | None = None
+    workers: int = 0
+    throughput: str = "bursting"
+    """The mode that the backup file system is to have."""
 
 
 @dataclass(frozen=True)

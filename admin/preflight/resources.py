@@ -84,3 +84,22 @@ def own_policies(request: Request, facts: Facts) -> Result:
             "lets the role of the backup instance mount, write and be root.",
         )
     return ok("none that an update would meet")
+
+
+def workers(request: Request, facts: Facts) -> Result:
+    if not request.workers:
+        return ok("none are wanted")
+    free = sum(int(subnet["AvailableIpAddressCount"]) for subnet in subnets_of(facts))
+    if free <= request.workers:
+        return warning(
+            f"the subnets have {free} addresses left, for {request.workers} workers and the "
+            "instance that they help",
+            "Choose fewer Workers, or larger subnets. A run does without those that cannot be "
+            "launched.",
+        )
+    if request.throughput != "elastic":
+        return warning(
+            "in bursting mode one machine reaches what the file system can do",
+            "Choose EFSThroughputMode=elastic, or Workers=0: docs/sizing.md says why.",
+        )
+    return ok(f"there is room for {request.workers}")

@@ -45,7 +45,7 @@ def vpc_endpoints(request: Request, facts: Facts) -> Result:
     problems = [*_gateway_problems(enclosed, request, facts)]
     problems += _interface_problems(enclosed, request, facts)
     if not problems:
-        return ok(f"{', '.join(GATEWAYS + INTERFACES)} are there")
+        return ok(f"{', '.join(GATEWAYS + interfaces_of(request))} are there")
     text = "; ".join(problem for problem, _ in problems)
     if all(later for _, later in problems):
         return warning(
@@ -54,6 +54,10 @@ def vpc_endpoints(request: Request, facts: Facts) -> Result:
             "EFSSecurityGroup.",
         )
     return failed(text, "docs/network.md has the endpoints, their policies and the commands.")
+
+
+def interfaces_of(request: Request) -> tuple[str, ...]:
+    return (*INTERFACES, "sqs") if request.workers else INTERFACES
 
 
 Problems = Iterator[tuple[str, bool]]
@@ -90,7 +94,7 @@ def _table_id(facts: Facts, subnet: str) -> str | None:
 
 def _interface_problems(enclosed: list[Item], request: Request, facts: Facts) -> Problems:
     known = facts.endpoint_groups.get()
-    for service in INTERFACES:
+    for service in interfaces_of(request):
         interfaces = _endpoints(service, "Interface", request, facts)
         private = [e for e in interfaces if e.get("PrivateDnsEnabled")]
         groups = [known[g["GroupId"]] for e in private for g in e["Groups"]]

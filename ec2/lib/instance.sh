@@ -35,6 +35,6 @@ group_of() { # instance id
 }
 
 # Whoever waits for it, like the start of the next backup, waits longer than this takes.
-end_instance() { # group
+end_instance() { # group, with all that it has
   timeout 60 aws autoscaling set-desired-capacity --auto-scaling-group-name "$1" --desired-capacity 0
 }

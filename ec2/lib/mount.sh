@@ -23,6 +23,17 @@ mount_efs() {
   log "mounted $tree"
 }
 
+mount_for_backup() {
+  mount_efs source "$SOURCE_EFS" "$BACKUP_PREFIX" /mnt/source tls,iam,ro
+  mount_efs backup "$BACKUP_EFS" / /mnt/backup tls,iam
+}
+
+mount_for_restore() {
+  # An undo needs no snapshot.
+  [[ -n $UNDO_ID ]] || mount_efs backup "$BACKUP_EFS" / /mnt/backup tls,iam,ro
+  mount_efs target "$TARGET_EFS" / /mnt/target tls,iam
+}
+
 # try_mount FILE_SYSTEM PATH MOUNT_POINT OPTIONS SECONDS
 # The helper takes minutes to find out that a port is closed, so that is tried first.
 try_mount() {

@@ -2,6 +2,8 @@
 # The steps that backups and restores have in common. The calling script sets TASK to what it does,
 # and starts with CAUSE='' FAILURE='' REPORT_OPTIONS=().
 
+LEASE_SECONDS=${LEASE_SECONDS:-60}
+
 identify() {
   configure_aws
   INSTANCE_ID=$(imds meta-data/instance-id)
@@ -12,6 +14,19 @@ identify() {
 install_programs() {
   "$HERE/install.sh" ||
     fail install "The programs that a $TASK needs could not be installed; see the logs"
+}
+
+# Sets WORKER_OPTIONS to what tells the engine of the machines that may help.
+worker_options() {
+  WORKER_OPTIONS=()
+  # shellcheck disable=SC2034 # for the calling script
+  [[ -z $WORKERS_QUEUE ]] || WORKER_OPTIONS=(--workers-queue "$WORKERS_QUEUE" --workers-group "$WORKERS_GROUP"
+    --workers "$WORKERS" --workers-worth "${WORKERS_WORTH:-300}" --lease "$LEASE_SECONDS")
+}
+
+# The engine has done so, unless it was killed.
+end_workers() {
+  [[ -z $WORKERS_GROUP ]] || end_instance "$WORKERS_GROUP"
 }
 
 # explain EXIT_STATUS: a script that did not end through `fail` has to say something, too.

@@ -40,7 +40,7 @@ PRIVATE_NAMES = {
     "services.cloudformation.handlers": ("_ACTION_HANDLERS",),
     "services.cloudformation.provisioners": ("_RESOURCE_HANDLERS", "_ec2_sg_permissions"),
     "services.ec2": (
-        "_ACTION_MAP", "_security_groups", "_tags", "exec_in_instance_blocking",
+        "_ACTION_MAP", "_lt_data_xml", "_security_groups", "_tags", "exec_in_instance_blocking",
         "instance_is_managed",
     ),
     "services.efs": ("_error", "_file_systems", "_update_file_system"),

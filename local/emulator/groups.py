@@ -48,9 +48,10 @@ def _answer_lifecycle_action(
     return service._xml(200, f"{action}Response", f"<{action}Result/>")
 
 
-def _answer_termination(service: Any, end: Callable[[str], None], parameters: Record) -> Any:
+def _answer_termination(service: Any, end: Callable[[str, bool], None], parameters: Record) -> Any:
+    decrement = service._p(parameters, "ShouldDecrementDesiredCapacity") == "true"
     try:
-        end(service._p(parameters, "InstanceId"))
+        end(service._p(parameters, "InstanceId"), decrement)
     except ValidationError as error:
         return service._error("ValidationError", str(error))
     return service._xml(200, f"{TERMINATE}Response", f"<{TERMINATE}Result/>")

@@ -47,7 +47,10 @@ def _decide_and_note(
     enforce: Any, journal: Path, key: str, action: str, service: str, region: str,
     resource_arn: str = "*", service_context: dict[str, Any] | None = None,
 ) -> Any:  # fmt: skip
-    """Adds each decision about a role to the journal, a line of JSON."""
+    """Adds each decision about a role to the journal, a line of JSON. Who may do something to one
+    message may do so to a batch."""
+    if service == "sqs":
+        action = action.removesuffix("Batch")
     denied = enforce(key, action, service, region, resource_arn, service_context)
     session = ministack("services.sts")._sessions.get(key)
     if session and ":assumed-role/" in session["Arn"]:

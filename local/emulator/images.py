@@ -1,6 +1,8 @@
-"""EC2: every instance type and every image of ministack has Intel's architecture."""
+"""EC2: every instance type and every image of ministack has Intel's architecture, and a launch
+template does not tell whether it asks for Spot Instances."""
 
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,9 +13,17 @@ GRAVITON_IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default
 
 
 def hook() -> None:
-    actions = ministack("services.ec2")._ACTION_MAP
+    ec2 = ministack("services.ec2")
+    ec2._lt_data_xml = partial(_with_market, ec2._lt_data_xml)
+    actions = ec2._ACTION_MAP
     actions["DescribeInstanceTypes"] = partial(_describe, actions["DescribeInstanceTypes"])
     ministack("services.ssm")._PUBLIC_AMI_PARAMETERS[GRAVITON_IMAGE] = "ami-0c2023a1b2c3d4e60"
+
+
+def _with_market(render: Callable[[Record], str], data: Record) -> str:
+    kind = data.get("InstanceMarketOptions", {}).get("MarketType")
+    market = f"<marketType>{kind}</marketType>" if kind else ""
+    return f"{render(data)}<instanceMarketOptions>{market}</instanceMarketOptions>"
 
 
 def _describe(describe: Any, parameters: Record) -> Any:

@@ -13,7 +13,8 @@ helper = CfnResource(log_level="INFO", sleep_on_delete=0)
 
 
 def lambda_handler(event: Mapping[str, Any], context: Any) -> None:
-    """Handle Custom::AMIInfo: properties InstanceType and Arch, attributes Parameter and Id."""
+    """Handle Custom::AMIInfo: properties InstanceType and Arch, attributes Parameter, Id, and
+    InstanceType again: so the template says but once which one that is."""
     helper(event, context)
 
 
@@ -22,7 +23,7 @@ def create_or_update(event: Mapping[str, Any], context: Any) -> None:
     ec2, ssm = boto3.client("ec2"), boto3.client("ssm")
     instance_type, arch = properties.get("InstanceType", ""), properties.get("Arch", "")
     image = once_allowed(lambda: newest_image(ec2, ssm, instance_type, arch))
-    helper.Data.update(Parameter=image.parameter, Id=image.id)
+    helper.Data.update(Parameter=image.parameter, Id=image.id, InstanceType=instance_type)
 
 
 def delete(event: Mapping[str, Any], context: Any) -> None:

@@ -33,6 +33,7 @@ SHOWN = (
     "NumberOfFilesTransferred",
     "TotalTransferredFileSize",
     "NumberOfFilesFailed",
+    "NumberOfWorkers",
     "Progress",
 )
 

@@ -50,6 +50,12 @@ class ScaleIn:
 
 
 @dataclass(frozen=True)
+class EndWorkers:
+    """Let the workers' group have no instance. A run that has begun meanwhile loses nothing, and
+    asks for others."""
+
+
+@dataclass(frozen=True)
 class AwaitScaleIn:
     """Wait until the group's capacity is 0, for a while, and then have it all decided again."""
 
@@ -162,6 +168,7 @@ Action = (
     | ScaleOut
     | ScaleIn
     | EndInstance
+    | EndWorkers
     | StopInstance
     | CompleteHook
     | CloseRun

@@ -34,6 +34,7 @@ SENT = (
     "NumberOfFilesTransferred",
     "TotalFileSize",
     "TotalTransferredFileSize",
+    "NumberOfWorkers",
     *TIMES,
 )
 

@@ -35,6 +35,7 @@ from orchestrator.actions import (
     CloseRun,
     CompleteHook,
     EndInstance,
+    EndWorkers,
     NoteSnapshot,
     Notify,
     ReleaseLock,
@@ -135,9 +136,11 @@ class Account:
             case Schedule():
                 self._schedules.add(action)
             case ScaleOut():
-                self._set_desired(1)
+                self._set_desired(self._settings.group, 1)
             case ScaleIn(run):
                 self._scale_in(run)
+            case EndWorkers():
+                self._set_desired(self._settings.worker_group, 0)
             case AwaitScaleIn():
                 self._await_scale_in()
             case EndInstance(instance):
@@ -216,18 +219,22 @@ class Account:
         except (BotoCoreError, ClientError, LookupError) as error:
             if not isinstance(event, Close | Check):
                 raise
-            logger.warning("the group is taken to have an instance still: %s", error)
-            return Group(1, frozenset())
+            logger.warning("the groups are taken to have instances still: %s", error)
+            return Group(1, frozenset(), workers=1 if self._settings.worker_group else 0)
 
     def _group(self) -> Group:
-        name = self._settings.group
-        response = self._autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])
-        if not response["AutoScalingGroups"]:
+        name, workers = self._settings.group, self._settings.worker_group
+        response = self._autoscaling.describe_auto_scaling_groups(
+            AutoScalingGroupNames=[name, workers] if workers else [name]
+        )
+        groups = {group["AutoScalingGroupName"]: group for group in response["AutoScalingGroups"]}
+        if name not in groups:
             raise LookupError(f"Auto Scaling group {name} does not exist; check the stack")
-        group = response["AutoScalingGroups"][0]
+        group = groups[name]
         states = {i["InstanceId"]: i["LifecycleState"] for i in group["Instances"]}
         ending = {i for i, state in states.items() if state.startswith("Terminat")}
-        return Group(group["DesiredCapacity"], frozenset(states), frozenset(ending))
+        helping = groups[workers]["DesiredCapacity"] if workers in groups else 0
+        return Group(group["DesiredCapacity"], frozenset(states), frozenset(ending), helping)
 
     def _begin_run(self, record: Record, lock: Lock) -> None:
         table = self._settings.table
@@ -266,9 +273,9 @@ class Account:
                 raise WorldChanged(changed) from error
             raise
 
-    def _set_desired(self, capacity: int) -> None:
+    def _set_desired(self, group: str, capacity: int) -> None:
         self._autoscaling.set_desired_capacity(
-            AutoScalingGroupName=self._settings.group,
+            AutoScalingGroupName=group,
             DesiredCapacity=capacity,
             HonorCooldown=False,
         )
@@ -291,7 +298,7 @@ class Account:
             f"the lock is not that of run {run} any more",
         )
         try:
-            self._set_desired(0)
+            self._set_desired(self._settings.group, 0)
         finally:
             self._forget_scale_in(call)
 

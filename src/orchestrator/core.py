@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from common.statuses import RUNNING, SUCCESS
+from common.statuses import SUCCESS
 from common.times import timestamp
 from common.window import STOP_BEFORE_END
 
@@ -26,6 +26,7 @@ from orchestrator.actions import (
     CompleteHook,
     Datum,
     EndInstance,
+    EndWorkers,
     NoteSnapshot,
     Observation,
     PublishMetrics,
@@ -51,7 +52,6 @@ from orchestrator.events import (
 from orchestrator.record import Hook, Lock, NewestSnapshot, Record, Step, Unfinished
 from orchestrator.settings import Settings
 
-KEEP_RECORD = timedelta(days=90)
 # EventBridge may deliver one tick of a rule twice, seconds apart and with two request ids.
 SAME_TICK = timedelta(minutes=1)
 # So long, after its report, an instance takes at most to set its group's capacity to 0.
@@ -63,11 +63,12 @@ RUNS_TRIED_AGAIN = 2
 @dataclass(frozen=True)
 class Group:
     """The Auto Scaling group: its desired capacity, and the ids of all its instances and of those
-    of them that it is ending."""
+    of them that it is ending. workers: the desired capacity of the workers' group."""
 
     desired: int
     instances: frozenset[str]
     ending: frozenset[str] = frozenset()
+    workers: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def _start(event: Start, world: World, settings: Settings, now: datetime) -> Dec
         reason = f"run {run} waits for the instance of {active.backup_id}, which ends itself"
         return Decision((AwaitScaleIn(),), reason)
     begun = Lock(run, now + settings.window)
-    record = _new_record(begun, settings, now)
+    record = messages.begun(begun, settings, now)
     begin = (*_end_instances(world), BeginRun(record, begun), *_launch(begun, record, settings))
     told = telling.observe_start(record, settings)
     if not lock:
@@ -219,7 +220,9 @@ def _check(world: World, settings: Settings, now: datetime) -> Decision:
     first = () if newest else (NoteSnapshot(NewestSnapshot("", now)),)
     age = now - newest.time if newest else timedelta()
     published = PublishMetrics((Datum("SnapshotAge", "Seconds", age.total_seconds()),), now)
-    return Decision((*actions, *first), reason, (*ended.observations, published))
+    # Of an instance that hung, and asked for them when its run was over.
+    left = () if world.lock else _end_workers(world)
+    return Decision((*actions, *first, *left), reason, (*ended.observations, published))
 
 
 def _newest(actions: tuple[Action, ...], world: World) -> NewestSnapshot | None:
@@ -262,6 +265,7 @@ def _finish(run: str, world: World, settings: Settings, now: datetime) -> tuple[
     actions: dict[Step, tuple[Action, ...]] = {
         # The capacity belongs to the run that has begun since, if there is one.
         Step.CAPACITY: () if world.lock else _scale_in(world),
+        Step.WORKERS: (),  # each check ends them
         Step.NEWEST: _note_snapshot(record, now),
         Step.NOTIFICATION: telling.report(record, settings),
         Step.EVENT: (telling.ended(record, settings),),
@@ -291,7 +295,9 @@ def _replaces(world: World, lock: Lock, now: datetime) -> bool:
 def _terminated(event: Terminated, world: World, settings: Settings, now: datetime) -> Decision:
     lock = world.lock
     if not lock:
-        return Decision((), f"instance {event.instance} is gone and no run is active")
+        # What it asked for before it went.
+        reason = f"instance {event.instance} is gone and no run is active"
+        return Decision(_end_workers(world), reason)
     if world.active and world.active.running:
         if world.group.instances - {event.instance}:
             return Decision((), f"run {lock.run} goes on: the group has another instance")
@@ -323,6 +329,7 @@ def _finalise(
         close = (CloseRun(record),)
     actions: tuple[Action, ...] = (
         *attempt(Step.CAPACITY, _scale_in(world)),
+        *attempt(Step.WORKERS, _end_workers(world)),
         *attempt(Step.STATUS, close),
         *attempt(Step.NEWEST, _note_snapshot(record, now)),
         *_call(Hook.AFTER, record, telling.ended(record, settings), settings),
@@ -348,6 +355,10 @@ def _scale_in(world: World) -> tuple[ScaleIn, ...]:
     return (ScaleIn(world.lock.run if world.lock else ""),) if world.group.desired else ()
 
 
+def _end_workers(world: World) -> tuple[EndWorkers, ...]:
+    return (EndWorkers(),) if world.group.workers else ()
+
+
 def _end_instances(world: World) -> tuple[EndInstance, ...]:
     """An instance of an earlier run is ended by name. When the capacity goes to 0 and at once back
     to 1, the group may notice neither: it would keep that instance, and launch none for the run."""
@@ -371,23 +382,3 @@ def _call(
 
 def _stop_time(lock: Lock) -> datetime:
     return lock.until - STOP_BEFORE_END
-
-
-def _new_record(lock: Lock, settings: Settings, now: datetime) -> Record:
-    return Record(
-        {
-            "BackupId": lock.run,
-            "BackupStatus": RUNNING,
-            "BackupWindow": int(settings.window.total_seconds()) // 60,
-            "IntervalTag": settings.interval,
-            "RetainPeriod": settings.retain,
-            "FolderLabel": settings.folder_label,
-            "BackupPrefix": settings.backup_prefix,
-            "SourceEfsId": settings.source_efs,
-            "DestinationEfsId": settings.destination_efs,
-            "DestinationPerformanceMode": settings.efs_mode,
-            "InstanceType": settings.instance_type,
-            "BackupStartTime": timestamp(now),
-            "ExpireItem": int((now + KEEP_RECORD).timestamp()),
-        }
-    )

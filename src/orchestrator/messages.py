@@ -1,7 +1,7 @@
 """The texts that people read: for each outcome what happened and what to do; the notification."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from common import statuses
 from common.consoles import Console
@@ -11,6 +11,7 @@ from common.statuses import (
     MOUNT,
     PARTIAL,
     REFUSED,
+    RUNNING,
     SAID,
     UNKNOWN,
     UNSUCCESSFUL,
@@ -22,6 +23,7 @@ from orchestrator.actions import Notify
 from orchestrator.record import UNDONE, Hook, Lock, Record, Value
 from orchestrator.settings import Settings
 
+KEEP_RECORD = timedelta(days=90)
 NOT_REPORTED = (
     "The SSM script could not update the DynamoDB table with backup status, "
     "please check the logs in the S3 bucket for the details."
@@ -79,6 +81,8 @@ ORDER = (
     "NumberOfFilesCarriedForward",
     "NumberOfFilesExcluded",
     "ExcludedFileSize",
+    "NumberOfWorkers",
+    "Workers",
     "Errors",
     "Warnings",
     "Progress",
@@ -87,6 +91,27 @@ ORDER = (
     "EC2Logs",
     "LogBucket",
 )
+
+
+def begun(lock: Lock, settings: Settings, now: datetime) -> Record:
+    """The record of a run that begins."""
+    return Record(
+        {
+            "BackupId": lock.run,
+            "BackupStatus": RUNNING,
+            "BackupWindow": int(settings.window.total_seconds()) // 60,
+            "IntervalTag": settings.interval,
+            "RetainPeriod": settings.retain,
+            "FolderLabel": settings.folder_label,
+            "BackupPrefix": settings.backup_prefix,
+            "SourceEfsId": settings.source_efs,
+            "DestinationEfsId": settings.destination_efs,
+            "DestinationPerformanceMode": settings.efs_mode,
+            "InstanceType": settings.instance_type,
+            "BackupStartTime": timestamp(now),
+            "ExpireItem": int((now + KEEP_RECORD).timestamp()),
+        }
+    )
 
 
 def closed(record: Record, instance_seen: bool, settings: Settings, now: datetime) -> Record:

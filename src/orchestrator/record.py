@@ -138,6 +138,7 @@ class Step(StrEnum):
     """
 
     CAPACITY = "capacity"
+    WORKERS = "workers"
     NEWEST = "newest snapshot"
     NOTIFICATION = "notification"
     EVENT = "event"

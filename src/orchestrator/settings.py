@@ -19,6 +19,8 @@ class SettingsError(ValueError):
 class Settings:
     table: str
     group: str
+    worker_group: str
+    """Of the instances that help; '' if there are to be none."""
     topic_arn: str
     schedule_group: str
     scheduler_role_arn: str
@@ -53,6 +55,7 @@ class Settings:
         return cls(
             table=_text(env, "table_name"),
             group=_text(env, "autoscaling_group_name"),
+            worker_group=_optional(env, "worker_group"),
             topic_arn=_text(env, "topic_arn"),
             schedule_group=_text(env, "schedule_group"),
             scheduler_role_arn=_text(env, "scheduler_role_arn"),

@@ -23,9 +23,11 @@ NO_INSTANCE = "EFS restore: no instance yet"
 
 @dataclass(frozen=True)
 class Settings:
-    """window: minutes from the launch to the end of the restore."""
+    """window: minutes from the launch to the end of the restore. worker_group: of the instances
+    that help, '' if there are to be none."""
 
     topic_arn: str
+    worker_group: str
     schedule_group: str
     scheduler_role_arn: str
     window: int
@@ -37,6 +39,7 @@ class Settings:
     def from_env(cls, environment: Mapping[str, str]) -> "Settings":
         return cls(
             topic_arn=environment["topic_arn"],
+            worker_group=environment["worker_group"],
             schedule_group=environment["schedule_group"],
             scheduler_role_arn=environment["scheduler_role_arn"],
             window=int(environment["restore_window"]),
@@ -85,6 +88,7 @@ class Watch:
         is_late = entry and entry["CreationDate"] > said
         if not is_late:
             self._forget()
+            self._end_workers()
         self._announce(message)
         return "an earlier restore was heard of" if is_late else "the restore was heard of"
 
@@ -92,6 +96,7 @@ class Watch:
         if self._desired(group):
             return "the group replaces its instance"
         if not self._entry():
+            self._end_workers()
             return "the restore was heard of"
         self._notify(
             f"EFS restore: {UNKNOWN}",
@@ -102,13 +107,13 @@ class Watch:
             group,
         )
         self._forget()
+        self._end_workers()
         return "the instance ended without a word"
 
     def end(self, group: str) -> str:
-        """The instance first: it costs, whether anybody can be told or not."""
-        self._autoscaling.set_desired_capacity(
-            AutoScalingGroupName=group, DesiredCapacity=0, HonorCooldown=False
-        )
+        """The instances first: they cost, whether anybody can be told or not."""
+        self._scale_in(group)
+        self._end_workers()
         self._notify(
             f"EFS restore: {UNKNOWN}",
             "The EFS restore has not ended within its Restore Window of "
@@ -121,6 +126,15 @@ class Watch:
         )
         self._forget()
         return "the window is over"
+
+    def _end_workers(self) -> None:
+        if self.settings.worker_group:
+            self._scale_in(self.settings.worker_group)
+
+    def _scale_in(self, group: str) -> None:
+        self._autoscaling.set_desired_capacity(
+            AutoScalingGroupName=group, DesiredCapacity=0, HonorCooldown=False
+        )
 
     def _announce(self, message: Mapping[str, Any]) -> None:
         """docs/events.md describes the event. SNS delivers a message once or more, by one id."""

@@ -504,7 +504,7 @@ def test_a_permission_that_is_missing_is_named_and_nothing_is_called_right() -> 
         return client
 
     request = Request("fs-01234567", "vpc-01234567", ("subnet-1", "subnet-2"), REGION, "c5.xlarge")
-    request = replace(request, existing=EXISTING)
+    request = replace(request, existing=EXISTING, workers=2)
     results = dict(checks.checked(request, Reader(denied).facts(request)))
     assert set(statuses(results).values()) == {Status.UNKNOWN}
     assert "elasticfilesystem:DescribeFileSystems" in results["Source file system"].text
@@ -579,11 +579,11 @@ def test_the_command_says_what_failed_and_what_to_do(
         "REGION": REGION,
     }
     assert command.main(given(**words)) == 0
-    assert "14 ok." in capsys.readouterr().out
+    assert "15 ok." in capsys.readouterr().out
     attribute("EnableDnsHostnames")(network)
     assert command.main(given(**words)) == 1
     out = capsys.readouterr().out
-    assert "13 ok, 1 failed." in out
+    assert "14 ok, 1 failed." in out
     assert "aws ec2 modify-vpc-attribute" in out
 
 
@@ -634,8 +634,10 @@ def test_a_stack_that_exists_gives_the_request() -> None:
         GROUP,
         existing,
     )
-    changed = command.of_stack(stack, given(EFSThroughputMode="elastic", InstanceType="c7g.large"))
+    changes = {"EFSThroughputMode": "elastic", "InstanceType": "c7g.large", "Workers": "4"}
+    changed = command.of_stack(stack, given(**changes))
     assert changed.existing == replace(existing, throughput="elastic")
+    assert (changed.workers, changed.throughput) == (4, "elastic")
     assert changed.instance_type == "c7g.large"
 
 
@@ -650,6 +652,35 @@ def test_a_stack_that_exists_gives_the_request() -> None:
 )
 def test_the_mode_that_a_stack_sets(parameters: dict[str, str], region: str, mode: str) -> None:
     assert command.throughput(parameters, region) == mode
+
+
+@pytest.mark.parametrize(
+    ("workers", "mode", "status", "text"),
+    [
+        (0, "bursting", Status.OK, "none are wanted"),
+        (4, "elastic", Status.OK, "room for 4"),
+        (4, "bursting", Status.WARNING, "one machine reaches"),
+        (9999, "elastic", Status.WARNING, "addresses left"),
+    ],
+)
+def test_workers_want_addresses_and_a_fast_file_system(
+    network: Network, workers: int, mode: str, status: Status, text: str
+) -> None:
+    result = network.results(workers=workers, throughput=mode)["Workers"]
+    assert (result.status, text in result.text) == (status, True), result.text
+
+
+def test_workers_want_an_endpoint_of_sqs_where_there_is_no_way_out(network: Network) -> None:
+    endpoints_but()(network)
+    assert network.results()["VPC endpoints"].status is Status.OK
+    result = network.results(workers=2)["VPC endpoints"]
+    assert (result.status, "sqs has no interface endpoint" in result.text) == (Status.FAILED, True)
+
+
+@pytest.mark.parametrize("workers", ["-1", "two", "1e1", "999"])
+def test_a_number_of_workers_that_is_none_is_refused(workers: str) -> None:
+    with pytest.raises(AdminError, match="number from 0 to 32"):
+        command.whole(workers)
 
 
 def test_an_update_that_would_set_the_throughput_mode_back_is_told_of(network: Network) -> None:

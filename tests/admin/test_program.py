@@ -177,3 +177,10 @@ def test_shells_complete_the_commands(shell: str) -> None:
     script = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert "backup-now" in script
     assert "--dry-run" in script
+
+
+@pytest.mark.parametrize("target", ["demo", "build", "bench"])
+def test_what_a_recipe_uses_it_takes(target: str) -> None:
+    (recipe,) = re.findall(rf"^{target}:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    (taken,) = re.findall(rf"^TAKES_{target} := (.*)$", MAKEFILE, re.MULTILINE)
+    assert set(re.findall(r"\$\$([A-Z]+)", recipe)) == set(taken.split())

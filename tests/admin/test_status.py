@@ -276,3 +276,9 @@ def test_a_run_is_shown_as_a_whole(
     assert ("make logs" in out) == bool(run)
     assert out.endswith(f"make logs STACK=s RUN={run}\n") or not run
     assert (WHY in " ".join(out.split())) == (run == "u")
+
+
+def test_the_runs_say_how_many_workers_helped() -> None:
+    run = Run({**SUCCESS, "NumberOfWorkers": 2})
+    assert run.message == "The EFS was backed up successfully; 2 worker(s) helped to copy"
+    assert "helped" not in Run(SUCCESS).message

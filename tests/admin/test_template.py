@@ -71,9 +71,9 @@ def test_a_value_that_is_not_allowed_is_refused_with_the_list() -> None:
     [
         ("SrcEFS", "fs-1", "must be the ID of an EFS file system, like fs-0"),
         ("Email", "you", "must be an e-mail address, or empty"),
-        ("Retain", "0", "must be a whole number from 1 to 99999"),
-        ("Retain", "1e2", "must be a whole number"),
-        ("Retain", "seven", "must be a whole number"),
+        ("Retain", "0", "must be a number from 1 to 99999"),
+        ("Retain", "1e2", "must be a number from"),
+        ("Retain", "seven", "must be a number from"),
         ("FolderLabel", "a/b", "must be one plain directory name"),
         ("FolderLabel", "x" * 101, "must be one plain directory name"),
         ("FolderLabel", "", "must be one plain directory name"),

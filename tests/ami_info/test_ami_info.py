@@ -58,6 +58,7 @@ def test_answers_with_the_image(
     assert answer["Data"] == {
         "Parameter": PARAMETER.format(architecture),
         "Id": newest(architecture),
+        "InstanceType": instance_type,
     }
 
 
@@ -66,7 +67,11 @@ def test_update_answers_with_the_image_of_the_new_type(cloudformation: CloudForm
     answer = cloudformation.request("Update", TYPE, properties, physical_id=PHYSICAL_ID)
     assert (answer["Status"], answer["Data"]) == (
         "SUCCESS",
-        {"Parameter": PARAMETER.format("arm64"), "Id": newest("arm64")},
+        {
+            "Parameter": PARAMETER.format("arm64"),
+            "Id": newest("arm64"),
+            "InstanceType": "c7g.xlarge",
+        },
     )
 
 

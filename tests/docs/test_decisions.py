@@ -35,6 +35,10 @@ STATES: dict[str, tuple[str, World]] = {
         world(record("a", BeforeBackup=FAILED), lock="a", newest="01:00"),
     ),
     "The instance of a copies": ("03:00", COPYING),
+    "The instance of a hangs after its window, and has asked for workers": (
+        "05:30",
+        world(COPIES, instances="i-1", newest="01:00", workers=2),
+    ),
     "a is asked to stop": (
         "04:50",
         world(COPIES, lock="a", ending="i-1", newest="01:00"),

@@ -34,6 +34,9 @@ RETAIN_MONTHLY=0
 HOLD_ON_CHANGE_PERCENT=50
 EXCLUDE_PATTERNS=
 TABLE_NAME=table
+WORKERS=0
+WORKERS_GROUP=
+WORKERS_QUEUE=
 LOG_BUCKET=logs
 TOPIC_ARN=arn:aws:sns:eu-west-1:123456789012:topic
 """
@@ -94,10 +97,6 @@ class BackupInstance(Instance):
         assert request["ExpressionAttributeValues"][":instance"] == {"S": "i-1"}
         names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
         return {name: next(iter(values[f":v{key[2:]}"].values())) for key, name in names.items()}
-
-    def calls_of(self, word: str) -> bool:
-        calls = self.root / "calls"
-        return calls.exists() and word in calls.read_text()
 
     @property
     def record(self) -> dict[str, Any]:
@@ -499,3 +498,46 @@ def test_where_nothing_was_asked_nothing_is_removed(instance: BackupInstance) ->
     instance.boot()
     assert not (instance.root / "requests/answered.json").exists()
     assert "Requests" not in instance.record
+
+
+WORKERS = {
+    "WORKERS": "2",
+    "WORKERS_GROUP": "stack-WorkerGroup-1x2y",
+    "WORKERS_QUEUE": "https://sqs.eu-west-1.amazonaws.com/111122223333/queue",
+}
+END_WORKERS = "autoscaling set-desired-capacity --auto-scaling-group-name stack-WorkerGroup-1x2y"
+
+
+def test_the_engine_is_told_of_the_workers_and_they_end_with_the_run(
+    instance: BackupInstance,
+) -> None:
+    """Whose queue cannot be spoken to: the run does without it."""
+    instance.boot("sqs ", **WORKERS)
+    assert instance.published
+    assert instance.record["BackupStatus"] == "Success"
+    (end,) = instance.calls(END_WORKERS)
+    assert end.endswith("--desired-capacity 0")
+    assert instance.ended
+
+
+def test_the_engine_looks_at_what_it_is_told_of_workers(instance: BackupInstance) -> None:
+    instance.boot(**{**WORKERS, "WORKERS_QUEUE": "nonsense"})
+    assert "is not the URL of an SQS queue" in instance.record["Message"]
+
+
+def test_workers_end_when_the_run_never_began(instance: BackupInstance) -> None:
+    instance.boot("mount", **WORKERS)
+    assert instance.calls(END_WORKERS)
+    assert instance.ended
+
+
+def test_that_workers_cannot_be_ended_keeps_no_instance_alive(instance: BackupInstance) -> None:
+    instance.boot("WorkerGroup", **WORKERS)
+    assert instance.record["BackupStatus"] == "Success"
+    assert instance.ended
+
+
+def test_workers_of_the_next_run_are_not_ended(instance: BackupInstance) -> None:
+    (instance.root / "next-lock").touch()
+    instance.boot(**WORKERS)
+    assert instance.calls(END_WORKERS) == []

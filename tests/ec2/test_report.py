@@ -490,3 +490,19 @@ def test_progress_that_is_being_written_is_no_error(tmp_path: Path) -> None:
         [*command, "--request", "update.json"], cwd=tmp_path, env=on_instance(), check=True
     )
     assert not (tmp_path / "update.json").exists()
+
+
+def test_the_record_says_what_workers_have_copied(tmp_path: Path) -> None:
+    done = {"lists": 12, "files": 4800, "bytes": 5}
+    found = plain(report(tmp_path, {**PUBLISHED, "workers": {"i-2": done, "i-1": done}}))
+    assert found["NumberOfWorkers"] == 2
+    assert found["Workers"] == [
+        "i-1: 12 list(s), 4800 file(s), 5 bytes",
+        "i-2: 12 list(s), 4800 file(s), 5 bytes",
+    ]
+
+
+@pytest.mark.parametrize("workers", [None, {}, [], "two", {"i-1": 7}, {"i-1": {"lists": 1}}])
+def test_without_workers_the_record_says_nothing_of_them(tmp_path: Path, workers: Any) -> None:
+    found = plain(report(tmp_path, {**PUBLISHED, "workers": workers}))
+    assert not {"NumberOfWorkers", "Workers"} & found.keys()

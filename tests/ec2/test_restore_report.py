@@ -593,6 +593,13 @@ def test_what_was_left_alone_is_said(tmp_path: Path) -> None:
     assert notification["LeftAlone"] == ["*.tmp", "/cache/"]
 
 
+def test_what_workers_have_copied_is_said(tmp_path: Path) -> None:
+    done = {"i-1": {"lists": 12, "files": 4800, "bytes": 5}}
+    _, notification = report(tmp_path, {**RESTORED, "workers": done})
+    assert notification["NumberOfWorkers"] == 1
+    assert notification["Workers"] == ["i-1: 12 list(s), 4800 file(s), 5 bytes"]
+
+
 def test_a_message_never_exceeds_what_sns_takes(tmp_path: Path) -> None:
     long = ["漢" * 4096] * 200
     examples = {"create": long, "replace": long, "remove": long}

@@ -28,6 +28,9 @@ RESTORE_MODE=Mirror
 DRY_RUN=No
 UNDO_ID=
 RESTORE_WINDOW=4320
+WORKERS=0
+WORKERS_GROUP=
+WORKERS_QUEUE=
 LOG_BUCKET=logs
 TOPIC_ARN=arn:aws-cn:sns:cn-north-1:123456789012:topic
 """
@@ -128,6 +131,10 @@ class Instance:
     def calls(self, beginning: str) -> list[str]:
         lines = (self.root / "calls").read_text().splitlines()
         return [line for line in lines if line.startswith(beginning)]
+
+    def calls_of(self, word: str) -> bool:
+        calls = self.root / "calls"
+        return calls.exists() and word in calls.read_text()
 
     @property
     def links_without_asking(self) -> bool:

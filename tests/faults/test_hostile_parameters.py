@@ -6,6 +6,7 @@ at the end of the way are told is what was chosen.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shlex
@@ -83,6 +84,9 @@ PLAIN = {
     "RetainWeekly": "0",
     "RetainMonthly": "0",
     "HoldOnChangePercent": "50",
+    "Workers": "0",
+    "Group": "",
+    "Queue": "",
     "BackupNum": "0",
     "BackupDate": "",
     "RestoreMode": "Mirror",
@@ -137,8 +141,12 @@ def values(path: Path) -> st.SearchStrategy[dict[str, str]]:
 
 
 def substituted(text: str, given: Mapping[str, str]) -> str:
-    """Fn::Sub: each ${Name} once; what it brings is not looked at again."""
-    return re.sub(r"\$\{([A-Za-z0-9:]+)\}", lambda found: given[found[1]], text)
+    """Fn::Sub: each ${Name} once; what it brings is not looked at again. ${!Name} is ${Name}."""
+    return re.sub(
+        r"\$\{(!?)([A-Za-z0-9:]+)\}",
+        lambda found: f"${{{found[2]}}}" if found[1] else given[found[2]],
+        text,
+    )
 
 
 def booted(path: Path, instance: Instance, chosen: Mapping[str, str]) -> None:
@@ -281,8 +289,8 @@ def test_a_command_for_the_agent_is_one_command(words: str) -> None:
 
 def test_the_settings_cannot_be_named_twice() -> None:
     """Each setting is one line of its own, so the last line of a name is the only one."""
-    for template in TEMPLATES.values():
-        text, _ = launch_data(template)["UserData"]["Fn::Base64"]["Fn::Sub"]
+    for template, of in itertools.product(TEMPLATES.values(), ("Instance", "Worker")):
+        text, _ = launch_data(template, of)["UserData"]["Fn::Base64"]["Fn::Sub"]
         lines = str(text).split("END-OF-SETTINGS")[1].splitlines()
         names = [line.partition("=")[0] for line in lines if "=" in line]
         assert len(names) == len(set(names))

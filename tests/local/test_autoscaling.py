@@ -48,6 +48,7 @@ class World:
         self.group = {
             "AutoScalingGroupName": "g",
             "AutoScalingGroupARN": "arn:aws:autoscaling:us-east-1:1:autoScalingGroup:x:g",
+            "MinSize": 0,
             "DesiredCapacity": 0,
             "Instances": [],
         }
@@ -232,6 +233,16 @@ def test_an_instance_that_is_ended_by_name_is_replaced_if_the_capacity_says_so(w
     assert world.kinds().count(HOOK_EVENT) == 1
     with pytest.raises(ValidationError, match="No managed instance found"):
         world.scaling.end("i-9")
+
+
+def test_an_instance_that_is_ended_with_its_place_is_not_replaced(world):
+    world.desire(1)
+    world.scaling.end("i-1", decrement=True)
+    assert world.group["DesiredCapacity"] == 0
+    world.scaling.reconcile()
+    assert world.states() == [("i-1", "Terminating:Wait")]
+    with pytest.raises(ValidationError, match="desiredSize equals minSize"):
+        world.scaling.end("i-1", decrement=True)
 
 
 def test_a_capacity_of_0_and_at_once_1_ends_nothing(world):

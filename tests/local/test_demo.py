@@ -127,7 +127,7 @@ def test_a_deviation_ends_it(small, monkeypatch, capsys):
     from local import demo as module
     from local.deployment import DeploymentError
 
-    def fail(directory, page):
+    def fail(directory, page, workers):
         raise DeploymentError("expected this, found that [x]")
 
     monkeypatch.setattr(sandbox, "inside", lambda: True)

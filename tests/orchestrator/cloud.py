@@ -75,6 +75,18 @@ class Cloud:
             BillingMode="PAY_PER_REQUEST",
         )
 
+    def create_workers(self, capacity: int) -> str:
+        """A group of so many; returns its name."""
+        self._autoscaling.create_auto_scaling_group(
+            AutoScalingGroupName="workers",
+            LaunchTemplate={"LaunchTemplateName": "backup", "Version": "$Latest"},
+            MinSize=0,
+            MaxSize=capacity,
+            DesiredCapacity=capacity,
+            AvailabilityZones=[f"{REGION}a"],
+        )
+        return "workers"
+
     def _create_group(self) -> None:
         boto3.client("ec2", REGION).create_launch_template(
             LaunchTemplateName="backup",

@@ -24,6 +24,7 @@ from orchestrator.actions import (
     CloseRun,
     CompleteHook,
     EndInstance,
+    EndWorkers,
     NoteSnapshot,
     Notify,
     ReleaseLock,
@@ -102,12 +103,27 @@ class TestLoad:
         account.apply(ScaleOut())
         (instance,) = cloud.instances()
         waiting = {"InstanceId": instance, "LifecycleState": "Terminating:Wait"}
-        answer = {"AutoScalingGroups": [{"DesiredCapacity": 1, "Instances": [waiting]}]}
+        found = {"DesiredCapacity": 1, "Instances": [waiting]}
+        named = {**found, "AutoScalingGroupName": cloud.settings.group}
+        answer = {"AutoScalingGroups": [named]}
         with mock.patch.object(
             account._autoscaling, "describe_auto_scaling_groups", return_value=answer
         ):
             group = account.load(Start("run-a")).group
         assert group == Group(1, frozenset({instance}), frozenset({instance}))
+
+    def test_workers_are_those_of_the_other_group(self, cloud: Cloud) -> None:
+        workers = cloud.create_workers(2)
+        settings = replace(cloud.settings, worker_group=workers)
+        account = Account(settings, FUNCTION_ARN, partial(boto3.client, region_name=REGION))
+        assert account.load(Check()).group == Group(0, frozenset(), workers=2)
+        account.apply(EndWorkers())
+        assert account.load(Check()).group == Group(0, frozenset())
+
+    def test_workers_whose_group_is_gone_are_none(self, cloud: Cloud) -> None:
+        settings = replace(cloud.settings, worker_group="gone")
+        account = Account(settings, FUNCTION_ARN, partial(boto3.client, region_name=REGION))
+        assert account.load(Start("run-a")).group.workers == 0
 
     def test_a_group_that_does_not_exist_is_named(self, cloud: Cloud) -> None:
         settings = replace(cloud.settings, group="gone")
@@ -363,7 +379,7 @@ class TestGroup:
         def wait(seconds: float) -> None:
             waits.append(seconds)
             if len(waits) == 2:
-                account._set_desired(0)
+                account._set_desired(cloud.settings.group, 0)
 
         with mock.patch("time.sleep", wait), pytest.raises(WorldChanged):
             account.apply(AwaitScaleIn())

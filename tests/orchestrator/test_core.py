@@ -18,6 +18,7 @@ from orchestrator.actions import (
     CloseRun,
     CompleteHook,
     EndInstance,
+    EndWorkers,
     Measure,
     NoteSnapshot,
     Notify,
@@ -42,6 +43,7 @@ T = TypeVar("T")
 SETTINGS = Settings(
     table="table",
     group="group",
+    worker_group="workers",
     topic_arn="arn:aws:sns:eu-west-1:123456789012:topic",
     schedule_group="schedules",
     scheduler_role_arn="role",
@@ -92,11 +94,17 @@ def world(
     ending: str = "",
     newest: str = "",
     unfinished: Mapping[str, frozenset[Step]] | None = None,
+    workers: int = 0,
 ) -> World:
     return World(
         Lock(lock, at("05:00")) if lock else None,
         {record.backup_id: record for record in records},
-        Group(desired, frozenset(f"{instances} {ending}".split()), frozenset(ending.split())),
+        Group(
+            desired,
+            frozenset(f"{instances} {ending}".split()),
+            frozenset(ending.split()),
+            workers,
+        ),
         NewestSnapshot("z", at(newest)) if newest else None,
         unfinished or {},
     )
@@ -113,6 +121,8 @@ def text(action: Action) -> str:
             return "desired 1"
         case ScaleIn():
             return "desired 0"
+        case EndWorkers():
+            return "end the workers"
         case AwaitScaleIn():
             return "wait for capacity 0"
         case EndInstance(instance):
@@ -424,6 +434,55 @@ CASES: dict[str, tuple[Event, World, str, list[str]]] = {
         world(record("a", "Incomplete"), lock="a", instances="i-1"),
         "05:00",
         finalised("Incomplete"),
+    ),
+    # workers
+    "close of a run whose instance does not end, and which has workers": (
+        Close("a"),
+        world(BOOTED, lock="a", desired=1, instances="i-1", workers=2),
+        "05:00",
+        ["desired 0", "end the workers", "close a as Unknown", *finalised("Unknown")],
+    ),
+    "stop of a run with workers leaves them to its instance": (
+        Stop("a"),
+        world(BOOTED, lock="a", desired=1, instances="i-1", workers=2),
+        "04:45",
+        ["desired 0", "schedule close of a at 05:00"],
+    ),
+    "the end of an instance that was killed while it had workers, and is replaced": (
+        TERMINATED,
+        world(BOOTED, lock="a", desired=1, workers=2),
+        "03:00",
+        [],
+    ),
+    "the end of the instance of a run whose workers nobody has ended": (
+        TERMINATED,
+        world(REPORTED, lock="a", workers=2),
+        "03:00",
+        ["end the workers", *finalised("Success")],
+    ),
+    "the end of an instance that had asked for workers after the window": (
+        TERMINATED,
+        world(REPORTED, workers=2),
+        "05:01",
+        ["end the workers"],
+    ),
+    "check with workers of no run": (
+        Check(),
+        world(newest="01:00", workers=2),
+        "03:00",
+        ["end the workers"],
+    ),
+    "check with workers of a run that is on": (
+        Check(),
+        world(BOOTED, lock="a", desired=1, instances="i-1", newest="01:00", workers=2),
+        "03:00",
+        [],
+    ),
+    "check when the workers could not be ended": (
+        Check(),
+        world(REPORTED, newest="02:30", workers=2, unfinished={"a": frozenset({Step.WORKERS})}),
+        "05:10",
+        ["again the workers of a: nothing", "end the workers"],
     ),
     # check
     "check with no run": (Check(), world(newest="01:00"), "03:00", []),

@@ -166,7 +166,7 @@ def test_metrics_are_published_under_the_name_of_the_stack(observer: Observer) -
         assert abs(point["Timestamp"] - now) <= timedelta(minutes=1)
 
 
-# Appendix E of the implementation guide.
+# Appendix E of the implementation guide, and how many workers there were.
 SENT: dict[str, Value] = {
     "BackupStatus": "Success",
     "BackupStartTime": "2026-03-01T02:00:00Z",
@@ -185,6 +185,7 @@ SENT: dict[str, Value] = {
     "NumberOfFilesTransferred": 7,
     "TotalFileSize": 8,
     "TotalTransferredFileSize": 9,
+    "NumberOfWorkers": 2,
     "CreateHardlinksStartTime": "2026-03-01T02:01:00Z",
     "CreateHardlinksStopTime": "2026-03-01T02:02:00Z",
     "RemoveSnapshotStartTime": "2026-03-01T02:03:00Z",
@@ -208,6 +209,7 @@ SECRETS: dict[str, Value] = {
     "LogBucket": "secret",
     "ExpireItem": 1780106400,
     "Progress": {"Phase": "secret"},
+    "Workers": ["i-secret: 12 list(s)"],
     "SomethingNew": "secret",
 }
 

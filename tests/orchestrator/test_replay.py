@@ -23,6 +23,7 @@ from orchestrator.actions import (
     CloseRun,
     CompleteHook,
     EndInstance,
+    EndWorkers,
     NoteSnapshot,
     Notify,
     ReleaseLock,
@@ -40,7 +41,7 @@ from orchestrator.settings import Settings
 from tests.orchestrator.test_core import CASES, HOOKED, SETTINGS, at, body, inner, settings_of
 
 DELIVERIES = 3
-AUTO_SCALING = frozenset({ScaleOut, ScaleIn, EndInstance, StopInstance, CompleteHook})
+AUTO_SCALING = frozenset({ScaleOut, ScaleIn, EndInstance, EndWorkers, StopInstance, CompleteHook})
 
 
 class Refused(Exception):
@@ -54,6 +55,7 @@ class Account:
     lock: Lock | None = None
     records: dict[str, Record] = field(default_factory=dict)
     desired: int = 0
+    workers: int = 0
     instances: set[str] = field(default_factory=set)
     ending: set[str] = field(default_factory=set)
     entries: dict[str, Schedule] = field(default_factory=dict)
@@ -78,7 +80,7 @@ class Account:
                 return
 
     def handle(self, event: Event, now: datetime, die_after: int | None) -> None:
-        group = Group(self.desired, frozenset(self.instances), frozenset(self.ending))
+        group = Group(self.desired, frozenset(self.instances), frozenset(self.ending), self.workers)
         checks = isinstance(event, Check)
         world = World(
             self.lock,
@@ -136,6 +138,8 @@ class Account:
             case AwaitScaleIn():
                 self.desired = 0  # by the instance
                 raise Refused  # until it is decided again
+            case EndWorkers():
+                self.workers = 0
             case EndInstance(instance):
                 assert self.lock is None, "before the run begins, or it could be that run's"
                 self.ending.add(instance)
@@ -176,6 +180,7 @@ def account(given: World, name: str = "") -> Account:
         given.lock,
         dict(given.records),
         given.group.desired,
+        given.group.workers,
         set(given.group.instances),
         set(given.group.ending),
         newest=given.newest,
@@ -228,6 +233,7 @@ def test_a_service_that_refuses_for_good_delays_the_end_of_a_run_and_nothing_els
         disturbed.deliver(Check(), later + timedelta(hours=hours))
     assert disturbed.unfinished == {}
     assert (disturbed.lock, disturbed.desired) == (undisturbed.lock, undisturbed.desired)
+    assert disturbed.workers == undisturbed.workers
     assert disturbed.newest == undisturbed.newest or kind is NoteSnapshot
     assert undisturbed.notified <= disturbed.notified
     assert undisturbed.told <= disturbed.told
@@ -249,6 +255,8 @@ class Life(RuleBasedStateMachine):
         self.past: list[Event] = []
         self.launched = 0
         self.launched_for: dict[str, str] = {}
+        self.lost = False
+        """Whether nobody was told of an instance's end, since the last check."""
 
     def deliver(self, event: Event, die_after: int | None) -> None:
         self.past.append(event)
@@ -268,6 +276,7 @@ class Life(RuleBasedStateMachine):
     @rule(die_after=deaths)
     def an_hour_has_passed(self, die_after: int | None) -> None:
         self.deliver(Check(), die_after)
+        self.lost = self.lost and (die_after is not None or bool(self.account.refused))
 
     @precondition(lambda self: self.past)
     @rule(data=st.data(), die_after=deaths)
@@ -299,6 +308,12 @@ class Life(RuleBasedStateMachine):
         if registers:
             self.update(self.account.lock.run, InstanceId=f"i-{self.launched}")
 
+    @precondition(lambda self: self.account.instances)
+    @rule(workers=st.sampled_from([0, 1, 8]))
+    def an_instance_asks_for_workers(self, workers: int) -> None:
+        """Also one that hangs, and is of a run that is over."""
+        self.account.workers = workers
+
     @precondition(lambda self: self.account.instances and self.account.lock)
     @rule(status=st.sampled_from(["Success", "Incomplete"]), scales_in=st.booleans())
     def the_instance_reports(self, status: str, scales_in: bool) -> None:
@@ -314,6 +329,7 @@ class Life(RuleBasedStateMachine):
         instance = sorted(self.account.instances)[0]
         self.account.instances.remove(instance)
         self.account.ending.discard(instance)
+        self.lost = self.lost or lost or die_after is not None or bool(self.account.refused)
         if not lost:
             self.deliver(Terminated(SETTINGS.group, instance), die_after)
 
@@ -363,6 +379,9 @@ class Life(RuleBasedStateMachine):
     def nothing_runs_without_a_run(self) -> None:
         undone = any(Step.CAPACITY in steps for steps in self.account.unfinished.values())
         assert self.account.lock or not self.account.desired or undone
+        undone = any(Step.WORKERS in steps for steps in self.account.unfinished.values())
+        lingering = self.account.instances or self.lost
+        assert self.account.lock or not self.account.workers or undone or lingering
         assert self.account.lock or not self.account.entries
 
     @invariant()
@@ -421,6 +440,7 @@ class Life(RuleBasedStateMachine):
         checked = deepcopy(self.account)
         checked.deliver(Check(), self.now)
         assert checked.lock is None
+        assert not checked.workers
         assert not any(record.running for record in checked.records.values())
         assert checked.newest
         assert not checked.unfinished

@@ -21,6 +21,7 @@ is_an_event = fastjsonschema.compile(json.loads(Path("docs/events.schema.json").
 REGION = "eu-west-1"
 IMAGE = "ami-12c6146b"  # one that moto knows
 GROUP = "my-restore-RestoreAutoScalingGroup-1x2y3z"
+WORKERS = "my-restore-WorkerGroup-3x4y5z"
 WINDOW = 90
 LAUNCHED = "EC2 Instance Launch Successful"
 NOT_LAUNCHED = "EC2 Instance Launch Unsuccessful"
@@ -47,7 +48,7 @@ class Context:
 class Stack:
     """A restore stack whose topic calls the function, as the template says."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, workers: str = WORKERS) -> None:
         from restore_watch import handler
 
         handler.connect.cache_clear()
@@ -59,16 +60,18 @@ class Stack:
         self.autoscaling.create_launch_configuration(
             LaunchConfigurationName="launch", ImageId=IMAGE, InstanceType="c5.xlarge"
         )
-        self.autoscaling.create_auto_scaling_group(
-            AutoScalingGroupName=GROUP,
-            LaunchConfigurationName="launch",
-            AvailabilityZones=[f"{REGION}a"],
-            MinSize=0,
-            MaxSize=1,
-            DesiredCapacity=1,
-        )
+        for name, capacity in ((GROUP, 1), (WORKERS, 2)):
+            self.autoscaling.create_auto_scaling_group(
+                AutoScalingGroupName=name,
+                LaunchConfigurationName="launch",
+                AvailabilityZones=[f"{REGION}a"],
+                MinSize=0,
+                MaxSize=capacity,
+                DesiredCapacity=capacity,
+            )
         for name, value in {
             "topic_arn": self.topic,
+            "worker_group": workers,
             "schedule_group": "entries",
             "scheduler_role_arn": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/scheduler",
             "restore_window": str(WINDOW),
@@ -116,12 +119,16 @@ class Stack:
         """What the instance publishes."""
         self.call(message(subject, ago))
 
-    def scale(self, capacity: int) -> None:
-        self.autoscaling.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=capacity)
+    def scale(self, capacity: int, group: str = GROUP) -> None:
+        self.autoscaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=capacity)
 
     @property
     def desired(self) -> int:
-        (group,) = self.autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]
+        return self.desired_of(GROUP)
+
+    def desired_of(self, name: str) -> int:
+        found = self.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+        (group,) = found["AutoScalingGroups"]
         return int(group["DesiredCapacity"])
 
     @property
@@ -200,6 +207,7 @@ def test_an_event_that_is_refused_comes_after_all_else_and_is_tried_again(stack:
     assert [c.args[0] for c in call.call_args_list] == [
         "GetSchedule",
         "DeleteSchedule",
+        "SetDesiredCapacity",
         "PutEvents",
     ]
 
@@ -227,6 +235,44 @@ def test_one_that_hangs_is_ended_and_told_of_once(stack: Stack) -> None:
         f"aws autoscaling set-desired-capacity --region {REGION}"
         f" --auto-scaling-group-name {GROUP} --desired-capacity 1"
     )
+
+
+@pytest.mark.parametrize("how", ["it reports", "it ends without a word", "its window is over"])
+def test_workers_end_with_their_restore(stack: Stack, how: str) -> None:
+    stack.happens(LAUNCHED)
+    assert stack.desired_of(WORKERS) == 2
+    if how == "it reports":
+        stack.call(message("EFS restore: Success"))
+    elif how == "its window is over":
+        stack.entry_is_due()
+    else:
+        stack.scale(0)
+        stack.happens(TERMINATED)
+    assert stack.desired_of(WORKERS) == 0
+
+
+def test_workers_that_were_asked_for_after_the_report_end_with_the_instance(stack: Stack) -> None:
+    stack.happens(LAUNCHED)
+    stack.call(message("EFS restore: Success"))
+    stack.scale(1, WORKERS)
+    stack.scale(0)
+    stack.happens(TERMINATED)
+    assert stack.desired_of(WORKERS) == 0
+
+
+def test_a_restore_that_goes_on_keeps_its_workers(stack: Stack) -> None:
+    stack.happens(LAUNCHED)
+    stack.happens(TERMINATED)  # the group replaces it
+    assert stack.desired_of(WORKERS) == 2
+
+
+def test_there_need_not_be_any_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws_environment(monkeypatch)
+    with mock_aws():
+        stack = Stack(monkeypatch, workers="")
+        stack.happens(LAUNCHED)
+        stack.entry_is_due()
+        assert (stack.desired, stack.desired_of(WORKERS)) == (0, 2)
 
 
 def test_one_that_ends_without_a_word_is_told_of_once(stack: Stack) -> None:

@@ -38,14 +38,20 @@ def of_type(template: Tree, kind: str) -> Tree:
     return properties
 
 
-def launch_data(template: Tree) -> Tree:
-    data: Tree = of_type(template, "AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+def launch_data(template: Tree, of: str = "Instance") -> Tree:
+    """What is launched for a run, or as a Worker."""
+    (found,) = (
+        resource["Properties"]["LaunchTemplateData"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::EC2::LaunchTemplate" and of in name
+    )
+    data: Tree = found
     return data
 
 
-def user_data(template: Tree) -> tuple[list[str], list[str]]:
+def user_data(template: Tree, of: str = "Instance") -> tuple[list[str], list[str]]:
     """The lines of the user data: those that write the settings, and the commands."""
-    text, _ = launch_data(template)["UserData"]["Fn::Base64"]["Fn::Sub"]
+    text, _ = launch_data(template, of)["UserData"]["Fn::Base64"]["Fn::Sub"]
     settings, commands = str(text).split("END-OF-SETTINGS\n")
     return settings.splitlines(), commands.splitlines()
 

@@ -32,6 +32,7 @@ SCRIPTS = {BACKUP: "efs-ec2-backup.sh", RESTORE: "efs-ec2-restore.sh"}
 COMMON_PARAMETERS = {
     **{name: name for name in ("SrcEFS", "IntervalTag", "FolderLabel", "VpcId", "Subnets")},
     **{name: name for name in ("Email", "Dashboard", "InstanceType", "SendAnonymousData")},
+    **{name: name for name in ("Workers", "WorkerSpot")},
     "BackupPrefix": "RestorePrefix",
 }
 COMMON_RESOURCES = (
@@ -49,6 +50,10 @@ COMMON_RESOURCES = (
     "SendAnonymousMetrics",
     "CWDashboard",
     "EC2RolePolicies",
+    "WorkerQueue",
+    "WorkerDeadLetters",
+    "WorkerQueuePolicy",
+    "WorkerGroup",
 )
 # Properties of common resources that are looked at one by one, or that belong to one of the two.
 OWN_PROPERTIES = {
@@ -131,9 +136,12 @@ class TestEachTemplate:
     def test_every_parameter_says_what_it_wants(self, template: dict[str, Any]) -> None:
         for name, parameter in template["Parameters"].items():
             assert parameter["Description"], name
-            assert parameter["ConstraintDescription"].startswith("must be"), name
             checks = {"AllowedPattern", "AllowedValues", "MinValue"} & set(parameter)
             assert len(checks) == 1, name
+            # Of the others CloudFormation says what it wants by itself.
+            has_pattern = checks == {"AllowedPattern"}
+            assert ("ConstraintDescription" in parameter) == has_pattern, name
+            assert parameter.get("ConstraintDescription", "must be").startswith("must be"), name
             if checks == {"MinValue"}:
                 assert (parameter["Type"], "MaxValue" in parameter) == ("Number", True)
 
@@ -194,6 +202,40 @@ class TestEachTemplate:
     ) -> None:
         (parameter,) = (p for key, p in template["Parameters"].items() if key.endswith(name))
         assert wrongly_judged(parameter, good, bad) == []
+
+    def test_a_worker_is_launched_as_the_instance_of_a_run(self, template: dict[str, Any]) -> None:
+        ours, theirs = (dict(launch_data(template, of)) for of in ("Instance", "Worker"))
+        del ours["UserData"], theirs["UserData"]
+        spot = theirs.pop("InstanceMarketOptions")
+        assert spot == {"Fn::If": ["Spot", {"MarketType": "spot"}, {"Ref": "AWS::NoValue"}]}
+        assert ours == theirs
+
+    def test_a_worker_runs_what_was_checked(self, template: dict[str, Any]) -> None:
+        settings, commands = user_data(template, "Worker")
+        assert "<<'END-OF-SETTINGS'" in "".join(settings)
+        on_command_lines = [n for n in template["Parameters"] if f"${{{n}}}" in "".join(commands)]
+        assert on_command_lines == []
+        (check,) = (n for n, line in enumerate(commands) if "sha256sum --check" in line)
+        assert check == len(commands) - 2
+        assert commands[-1].endswith("exec ec2/efs-ec2-worker.sh")
+        written = {line.partition("=")[0] for line in settings if re.match("[A-Z_]+=", line)}
+        known = {n.partition("=")[0] for n in user_data(template)[0]}
+        assert written <= known, "as the instance of a run knows them"
+
+    def test_without_workers_there_is_nothing_of_them(
+        self, template: dict[str, Any], resources: dict[str, Any]
+    ) -> None:
+        none = {"Fn::Not": [{"Fn::Equals": [{"Ref": "Workers"}, "0"]}]}
+        assert template["Conditions"]["HasWorkers"] == none
+        theirs = {name: r for name, r in resources.items() if name.startswith("Worker")}
+        assert {r["Condition"] for r in theirs.values()} == {"HasWorkers"}
+        kinds = {r["Type"].rpartition("::")[2] for r in theirs.values()}
+        assert kinds == {"Queue", "QueuePolicy", "LaunchTemplate", "AutoScalingGroup"}
+
+    def test_no_worker_runs_until_it_is_wanted(self, resources: dict[str, Any]) -> None:
+        group = resources["WorkerGroup"]["Properties"]
+        assert (group["MinSize"], group["MaxSize"]) == (0, {"Ref": "Workers"})
+        assert "DesiredCapacity" not in group, "an update would set it"
 
     def test_user_data_only_sets_variables_and_runs_one_script(
         self, path: Path, template: dict[str, Any]

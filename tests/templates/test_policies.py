@@ -30,6 +30,7 @@ ARNS = {
     "AWS::Logs::LogGroup": ARN.format("logs", "log-group:"),
     "AWS::S3::Bucket": "arn:aws:s3:::",
     "AWS::SNS::Topic": ARN.format("sns", ""),
+    "AWS::SQS::Queue": ARN.format("sqs", ""),
 }
 # ARNs of AWS's own documents and parameters name no account, which parliament does not know:
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-public-parameters.html

@@ -109,14 +109,16 @@ class TestRights:
                     "iam:PassedToService": "scheduler.amazonaws.com"
                 }
 
-    def test_nothing_can_be_deleted_but_entries_of_the_scheduler_items_and_catalogs(
+    def test_nothing_can_be_deleted_but_entries_items_catalogs_and_messages(
         self, template: Any
     ) -> None:
+        queue = {"Fn::GetAtt": ["WorkerQueue", "Arn"]}
         found = {
             action
             for _, s in statements(template)
             for action in actions(s)
             if s["Resource"] != {"Fn::Sub": "${EFSLogBucket.Arn}/catalog/*"}
+            and queue not in resources_of(s)
         }
         deleting = {a for a in found if re.search(r":(Delete|Remove|Terminate)", a)}
         assert deleting <= {
@@ -162,6 +164,17 @@ class TestKept:
         for key in properties(template, "AWS::KMS::Key").values():
             assert key["EnableKeyRotation"] is True
 
+    def test_queues_are_encrypted_and_spoken_to_by_tls_only(self, template: Any) -> None:
+        queues = properties(template, "AWS::SQS::Queue")
+        assert len(queues) == 2
+        assert all(queue["SqsManagedSseEnabled"] is True for queue in queues.values())
+        (policy,) = properties(template, "AWS::SQS::QueuePolicy").values()
+        assert policy["Queues"] == [{"Ref": name} for name in queues]
+        (only,) = policy["PolicyDocument"]["Statement"]
+        assert (only["Effect"], only["Principal"], only["Action"]) == ("Deny", "*", "sqs:*")
+        assert only["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        assert only["Resource"] == [{"Fn::GetAtt": [name, "Arn"]} for name in queues]
+
     def test_logs_are_of_a_group_that_expires(self, template: Any) -> None:
         groups = properties(template, "AWS::Logs::LogGroup")
         assert all(group["RetentionInDays"] <= 365 for group in groups.values())
@@ -173,11 +186,20 @@ MOUNT = re.compile(r'mount_efs (\w+) "\$\w+" \S+ \S+ (\S+)')
 
 
 @pytest.mark.parametrize(
-    ("script", "read_only", "written"),
-    [("efs-ec2-backup.sh", "source", "backup"), ("efs-ec2-restore.sh", "backup", "target")],
+    ("task", "read_only", "written"),
+    [("backup", "source", "backup"), ("restore", "backup", "target")],
 )
 def test_what_is_read_is_mounted_read_only_and_all_with_tls(
-    script: str, read_only: str, written: str
+    task: str, read_only: str, written: str
 ) -> None:
-    options = dict(MOUNT.findall((ROOT / "ec2" / script).read_text()))
+    text = (ROOT / "ec2/lib/mount.sh").read_text()
+    function = text.partition(f"mount_for_{task}() {{\n")[2].partition("\n}")[0]
+    options = dict(MOUNT.findall(function))
     assert options == {read_only: "tls,iam,ro", written: "tls,iam"}
+    for script in (f"efs-ec2-{task}.sh", "efs-ec2-worker.sh"):
+        assert f"mount_for_{task}\n" in (ROOT / "ec2" / script).read_text()
+
+
+def test_nothing_else_is_mounted() -> None:
+    found = [line for p in (ROOT / "ec2").rglob("*.sh") for line in MOUNT.findall(p.read_text())]
+    assert len(found) == 4

@@ -42,7 +42,8 @@ def boot(request: pytest.FixtureRequest, tmp_path: Path) -> Boot:
         script = before
         for name in ("EFSDynamoDB", "EFSLogBucket", "SNSTopic", "AWS::StackName", *names):
             script = script.replace(f"${{{name}}}", names.get(name, name.rpartition(":")[2]))
-        assert "${" not in script
+        assert "${" not in script.replace("${!", "")
+        script = script.replace("${!", "${")
         process = subprocess.run(
             ["bash", "-c", f"set -Eeuo pipefail\n{script}\n{command}"],
             env={"PATH": f"{tmp_path}:/usr/bin:/bin", "CALLS": str(calls), "FAILING": failing},

@@ -180,7 +180,11 @@ def test_a_launch_template_takes_the_place_of_the_launch_configuration(
     (gone,) = GONE & set(v15[kind]["Resources"])
     assert gone not in resources
     new = gone.replace("LaunchConfig", "LaunchTemplate")
-    (group,) = (r for r in resources.values() if r["Type"].endswith("::AutoScalingGroup"))
+    (group,) = (
+        resource
+        for resource in resources.values()
+        if resource["Type"].endswith("::AutoScalingGroup") and "Condition" not in resource
+    )
     launched = group["Properties"]["LaunchTemplate"]["LaunchTemplateId"]
     assert (launched, resources[new]["Type"]) == ({"Ref": new}, "AWS::EC2::LaunchTemplate")
 

@@ -58,6 +58,8 @@ class Run:
     @property
     def message(self) -> str:
         text = str(self.attributes.get("Message", ""))
+        if workers := self.number("NumberOfWorkers"):
+            text += f"; {workers} worker(s) helped to copy"
         return "".join(c if c.isprintable() else " " for c in text)
 
     def number(self, name: str) -> int | None:

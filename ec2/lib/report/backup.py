@@ -8,7 +8,7 @@ from typing import Any
 from common.limits import clean, count, shortened
 from common.phases import MOMENTS, TIMES
 
-from report.ended import Ended, camel, console_link
+from report.ended import Ended, by_workers, camel, console_link
 from report.verdicts import BACKUP
 
 NOTE = "The DynamoDB record of this backup could not be updated. It may say something else."
@@ -60,6 +60,7 @@ def known(found: dict[str, Any]) -> dict[str, Any]:
         value = found.get(key)
         if isinstance(value, int) and 0 <= value < LARGEST_NUMBER:
             result[key] = int(value)
+    result["workers"] = found.get("workers")
     phases = found.get("phases")
     result["phases"] = {
         name: {moment: str(times.get(moment, "")) for moment in MOMENTS}
@@ -121,6 +122,7 @@ def attributes(run: Backup, logs: str, now: str) -> dict[str, Any]:
         figures += more if phase in phases else ()
     figures += EXCLUDED if result.get("number_of_files_excluded") else ()
     found.update({camel(name): result[name] for name in figures if name in result})
+    found.update(by_workers(result.get("workers")))
     found.update({name: phases[p][moment] for name, (p, moment) in TIMES.items() if p in phases})
     lines = {**{key: result.get(key) for key in LINES}, "warnings": run.warnings}
     lines["errors"] = result.get("errors")

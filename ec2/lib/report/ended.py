@@ -74,6 +74,18 @@ def camel(name: str) -> str:
     return "".join(map(str.capitalize, name.split("_")))
 
 
+def by_workers(found: Any) -> dict[str, Any]:
+    """What other machines have copied, as an engine's result says: how many there were, and a line
+    for each. Nothing if there were none."""
+    workers = found if isinstance(found, dict) else {}
+    lines = [
+        f"{name}: {done['lists']} list(s), {done['files']} file(s), {done['bytes']} bytes"
+        for name, done in sorted(workers.items())
+        if isinstance(done, dict) and {"lists", "files", "bytes"} <= done.keys()
+    ]
+    return {"NumberOfWorkers": len(lines), "Workers": lines} if lines else {}
+
+
 def console_link(place: str, topic: str) -> str:
     """``s3://bucket/prefix/`` in the console, in the region and partition of the topic's ARN."""
     _, partition, _, region = topic.split(":")[:4]

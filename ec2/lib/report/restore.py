@@ -13,7 +13,7 @@ from common.restores import AGAIN, WAY_BACK, start_command
 from engine.command import text
 from engine.command.outcome import REFUSED, STOPPED
 
-from report.ended import Ended, camel, console_link
+from report.ended import Ended, by_workers, camel, console_link
 from report.verdicts import LAUNCH, RESTORE
 
 TARGET_MOUNT = "/mnt/target"
@@ -214,6 +214,7 @@ def notification(run: Restore, start: str, stop: str, logs: str) -> dict[str, An
     }
     if run.outcome not in ("refused", "not started"):
         found.update({camel(name): result[name] for name in FIGURES if name in result})
+        found.update(by_workers(result.get("workers")))
     found["Snapshot"] = run.snapshot
     found["LeftAlone"] = shortened(result.get("excluded", []))
     for name in PLACES:

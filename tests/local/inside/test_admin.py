@@ -178,7 +178,8 @@ def test_values_arrive_as_they_were_typed(deployed, describe, required):
         ("restore", {"STACK": "office"}, "DRYRUN=yes"),
         ("undo", {"STACK": "office"}, "ID is missing"),
         ("undo", {"STACK": "office", "ID": "20261120T021503Z-1f0a"}, "DRYRUN=yes"),
-        ("undo", {"STACK": "office", "ID": "1-a", "NUMBER": "0"}, "Unknown: NUMBER"),
+        ("undo", {"STACK": "office", "ID": "foo"}, "ID=foo must look like this"),
+        ("undo", {"STACK": "office", "UndoId": "1-a", "NUMBER": "0"}, "Unknown: NUMBER"),
     ],
 )
 def test_bad_input_is_named(deployed, refused, target, variables, said):

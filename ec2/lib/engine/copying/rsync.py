@@ -113,6 +113,7 @@ class Copying:
         self._helper = helper
         self.tally = Tally()
         self.submitted = self.done = 0
+        self._seconds, self._timed = 0.0, 0  # that our jobs took, and how many there were
 
     def add(self, names: Path, *options: str, base: str = TOP) -> None:
         """Have what the file ``names`` lists (see :func:`write_groups`) copied.
@@ -132,6 +133,12 @@ class Copying:
     def has_room(self) -> bool:
         """Whether a job added now would begin at once."""
         return self.submitted - self.done < self.jobs
+
+    @property
+    def backlog(self) -> tuple[int, float, int]:
+        """How many lists wait, the seconds that one took so far, and how many are done at once."""
+        with self._lock:
+            return len(self._waiting), self._seconds / max(1, self._timed), self.jobs
 
     def hand_out(self) -> Listed | None:
         """A list that nobody has begun, for the helper: it gives it to :meth:`take`, or back."""
@@ -180,7 +187,7 @@ class Copying:
             self.done += 1
 
     def _copy(self, listed: Listed) -> None:
-        groups = read_groups(listed.names)
+        groups, began = read_groups(listed.names), time.monotonic()
         with contextlib.ExitStack() as stack:
             source = self._opened_source(listed, groups, stack)
             if source:
@@ -190,6 +197,9 @@ class Copying:
                     Job(source, target, listed.names, listed.options), groups
                 ):
                     self._take(listed, source, done)
+        with self._lock:
+            self._seconds += time.monotonic() - began
+            self._timed += 1
 
     def _opened_source(
         self, listed: Listed, groups: Groups, stack: contextlib.ExitStack

@@ -19,6 +19,7 @@ def fleet_of(options: Options, folder: SnapshotFolder, roots: Roots, trees: Tree
     return Fleet(
         Meeting(
             Queue(options.workers_queue),
+            options.group,
             options.lease,
             roots.inside(folder.work).path,
             str(folder.work.relative_to(options.backup)),

@@ -14,7 +14,7 @@ from engine.snapshots.retention import INTERVALS, Policy
 from engine.tree.excluding import Excludes
 from engine.tree.patterns import BadPattern, Patterns, checked, split
 from engine.tree.walls import opened_path
-from engine.workers.request import add_queue_options
+from engine.workers.request import GroupOptions, add_group_options, add_queue_options
 
 DESCRIPTION = """\
 Make the snapshot BACKUP/LABEL/INTERVAL.0 of SOURCE, renumber the older ones, and keep N of them.
@@ -28,7 +28,7 @@ running jobs finish; a second one ends them.
 
 
 @dataclass
-class Options(CommonOptions):
+class Options(CommonOptions, GroupOptions):
     jobs: int
     source: Path
     retain: int
@@ -146,6 +146,7 @@ def parse(words: list[str]) -> Options:
         help="how long to wait for another run to let go of the folder (0)",
     )
     add_queue_options(parser)
+    add_group_options(parser)
     return Options(**vars(parser.parse_args(words)))
 
 

@@ -23,6 +23,7 @@ def fleet_of(
     return Fleet(
         Meeting(
             Queue(options.workers_queue),
+            options.group,
             options.lease,
             undo.path / work.name,
             str(work.relative_to(options.target)),

@@ -25,7 +25,7 @@ from engine.target.result import RestoreResult
 from engine.tree.descent import names_in, opened
 from engine.tree.excluding import Excludes
 from engine.tree.patterns import BadPattern, Patterns
-from engine.workers.request import add_queue_options
+from engine.workers.request import GroupOptions, add_group_options, add_queue_options
 
 MODES = ("Mirror", "Merge", "NewDirectory")
 CHECKS = ("quick", "changed", "all")
@@ -48,7 +48,7 @@ started again or undone.
 
 
 @dataclass
-class Options(CommonOptions):
+class Options(CommonOptions, GroupOptions):
     jobs: int
     wanted: Wanted
     target: Path
@@ -115,6 +115,7 @@ def parse(words: list[str]) -> Options:
         help="name of the restore (the time, and four digits)",
     )
     add_queue_options(parser)
+    add_group_options(parser)
     return Options(**vars(parser.parse_args(words)))
 
 

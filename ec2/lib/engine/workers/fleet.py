@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import secrets
 import threading
@@ -24,6 +25,7 @@ from engine.copying.job import flat, read_groups
 from engine.copying.rsync import Copying, Listed
 from engine.tree.descent import DIRECTORY_FLAGS, opened
 from engine.workers.queue import Queue, QueueError
+from engine.workers.scaling import Backlog, Group
 from engine.workers.shared import (
     LOCK,
     Invitation,
@@ -44,18 +46,21 @@ FEWEST_OFFERS = 20  # lists that wait for a worker, if there is none yet
 TAKERS = 4
 MOST_DELIVERIES = 3  # of one list that nobody finished
 PAUSE = 60  # seconds without offers when the queue refuses one
+SCALE_SECONDS = 5  # between two looks at how many workers are wanted
 # In leases. Another worker gets a list after one; a worker that lives and does not end may hang.
 SILENT, STALE, LONG = 1.5, 10, 10
 
 
 class Meeting(NamedTuple):
-    """Where a run and its workers meet. folder: by which the run gets at the directory. work: the
-    same, from the top of what workers mount as their target. place, inode: see
+    """Where a run and its workers meet. group: that of the workers, if it is for the run to say how
+    many there are. folder: by which the run gets at the directory. work: the same, from the top of
+    what workers mount as their target. place, inode: see
     :class:`engine.workers.shared.Invitation`. source, tree: what is copied, from the top of what
     they mount as their source, and a descriptor of it. lease: see
     :data:`engine.workers.shared.LEASE`."""
 
     queue: Queue
+    group: Group | None
     lease: int
     folder: Path
     work: str
@@ -105,7 +110,8 @@ class Fleet:
         self._offers: dict[int, Offer] = {}
         self._arriving: set[int] = set()
         self._is_offering = False
-        self._pause_until = 0.0
+        self._pause_until = self._scale_at = 0.0
+        self._busy_at = time.monotonic()
         self._cancelled = self._ended = self._closed = False
         self._lock = threading.Lock()
         self._takers = ThreadPoolExecutor(TAKERS)
@@ -134,6 +140,7 @@ class Fleet:
             return
         self._thread.join()
         self._takers.shutdown()
+        self._scale(Backlog(0, math.inf, 0, 1))
         os.close(self._directory)
         if self._alive is not None:
             os.close(self._alive)
@@ -155,6 +162,7 @@ class Fleet:
                     self._look()
                 if not self._cancelled and time.monotonic() >= self._pause_until:
                     self._offer()
+                    self._adapt()
             except OSError as error:
                 self._warn(f"workers cannot help any more: {error}")
                 self._cancelled = self._ended = True
@@ -205,6 +213,23 @@ class Fleet:
             self._withdraw(new)
         finally:
             self._is_offering = False
+
+    def _adapt(self) -> None:
+        now = time.monotonic()
+        waiting, seconds, jobs = self._copying.backlog
+        waiting += len(self._offers)
+        if waiting:
+            self._busy_at = now
+        if now >= self._scale_at:
+            self._scale_at = now + SCALE_SECONDS
+            self._scale(Backlog(waiting, now - self._busy_at, seconds, jobs))
+
+    def _scale(self, backlog: Backlog) -> None:
+        try:
+            if self._meeting.group:
+                self._meeting.group.adapt(backlog)
+        except QueueError as error:
+            self._warn(f"the group of the workers cannot be told how many are wanted: {error}")
 
     def _write(self, listed: Listed) -> None:
         meeting = self._meeting
