@@ -86,7 +86,15 @@ class Restoration:
             return "The stack is being created"
         if group["DesiredCapacity"]:
             return f"The Auto Scaling group {group['AutoScalingGroupName']} launches an instance"
+        if not self.instances:
+            self.instances |= self._gone(group["AutoScalingGroupName"])
         return ""
+
+    def _gone(self, group: str) -> set[str]:
+        """Those that came and went between two looks; EC2 knows them for about an hour."""
+        of_group = {"Name": "tag:aws:autoscaling:groupName", "Values": [group]}
+        found = self.clients("ec2").describe_instances(Filters=[of_group])["Reservations"]
+        return {each["InstanceId"] for some in found for each in some["Instances"]}
 
     def _group(self) -> dict[str, Any]:
         """The Auto Scaling group; empty as long as there is none."""
