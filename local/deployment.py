@@ -174,11 +174,7 @@ class Deployment:
         }
 
     def group(self, name: str = "EFSAutoScalingGroup") -> Record:
-        answer = self.account.client("autoscaling").describe_auto_scaling_groups(
-            AutoScalingGroupNames=[self.resources[name]]
-        )
-        group: Record = answer["AutoScalingGroups"][0]
-        return group
+        return group_of(self.account, self.resources[name])
 
     def workers(self) -> list[str]:
         """The instances that help."""
@@ -213,6 +209,14 @@ class Deployment:
         for _ in _until("no instance, no scheduler entry and no lock to be left"):
             if self.idle():
                 return
+
+
+def group_of(account: Account, name: str) -> Record:
+    answer = account.client("autoscaling").describe_auto_scaling_groups(
+        AutoScalingGroupNames=[name]
+    )
+    (group,) = answer["AutoScalingGroups"]
+    return dict(group)
 
 
 @dataclass(frozen=True)
@@ -263,13 +267,13 @@ class Restoration:
             if scheduler.list_schedules(GroupName=group)["Schedules"]:
                 return
 
+    def group(self, name: str = "RestoreAutoScalingGroup") -> Record:
+        return group_of(self.account, self.resources[name])
+
     def wait_until_gone(self) -> None:
         """Waits for the end of the restore: its instance is gone, and no other one comes."""
-        autoscaling = self.deployment.account.client("autoscaling")
-        group = self.resources["RestoreAutoScalingGroup"]
         for _ in _until("the restore to end and its instance to be gone"):
-            found = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])
-            (state,) = found["AutoScalingGroups"]
+            state = self.group()
             if not state["Instances"] and not state["DesiredCapacity"]:
                 return
 

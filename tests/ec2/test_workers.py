@@ -220,6 +220,7 @@ def test_without_workers_or_a_queue_one_machine_does_it_all(
     workers: Workers, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backup = workers.backup
+    says = "went on alone for a time, as the queue says"
     if fault == "gone":
         workers.client.delete_queue(QueueUrl=workers.url)
     if fault == "unreachable":
@@ -230,10 +231,11 @@ def test_without_workers_or_a_queue_one_machine_does_it_all(
     if fault == "purged":
         until(lambda: len(in_work(backup, "*.list")) > 2)
         workers.client.purge_queue(QueueUrl=workers.url)
+    else:
+        until(lambda: any(says in log.read_text() for log in backup.home.rglob("engine.log")))
     go(backup)
     outcome = backup.finish(process)
     is_exact(backup, outcome)
-    says = "went on alone for a time, as the queue says"
     assert all(says in line for line in outcome.result["warnings"])
     assert bool(outcome.result["warnings"]) == (fault != "purged")
     assert outcome.result["workers"] == {}

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from local import deployment, tree
+from local.deployment import Restoration
 from tests.local.inside.faults import COPY, Backups
 from tests.local.inside.window import reach_stop_time
 
@@ -121,6 +122,40 @@ def test_a_spot_instance_is_taken_away(helped, wait_until):
         wait_until(lambda: first not in helped.stack.workers())
 
     is_exact(helped, helped.run(take))
+
+
+def test_two_workers_help_a_restore(helped, release_url, wait_until):
+    """Of everything. One of them is killed."""
+    stack = helped.stack
+    helped.mend()
+    helped.run()
+    for lost in stack.source.glob("[0-9]*.*"):
+        shutil.rmtree(lost)
+    of_restore = SLOW["python3"]["*engine.backup*"]
+    helped.break_instances({**SLOW, "python3": {"*engine.restore*": of_restore}}, **SOON)
+    restoration = Restoration.create(stack, "helped-restore", release_url, Workers="2")
+
+    def at_work():
+        workers = restoration.group("WorkerGroup")["Instances"]
+        begun = [*stack.source.glob(".efs-restore-*.undo/*/*.[0-9]")]
+        return workers if len(workers) == 2 and len(begun) >= 2 else []
+
+    first, _ = wait_until(at_work)
+    helped.account.client("ec2").terminate_instances(InstanceIds=[first["InstanceId"]])
+    message = restoration.wait()
+    assert message["Status"] == "Success", message
+    assert message["NumberOfWorkers"]
+    for number in range(DIRECTORIES):
+        name = f"{helped.runs - 1}.{number}"
+        assert (
+            tree.differences(
+                tree.read(stack.snapshots / "daily.0" / name, {}),
+                tree.read(stack.source / name, {}),
+            )
+            == []
+        )
+    workers = restoration.group("WorkerGroup")
+    assert (workers["DesiredCapacity"], workers["Instances"]) == (0, [])
 
 
 def test_workers_that_come_without_a_run_leave(helped, wait_until):
