@@ -16,6 +16,16 @@ ADMIN := preflight deploy cost acceptance status logs backup-now stop snapshots 
 
 .PHONY: help setup demo build $(ADMIN) test test-nfs test-faults coverage bench lint scan lock clean
 
+# A name that is not known, such as one in small letters, would silently not count.
+TAKES_demo := SOURCE PAGE WORKERS
+TAKES_build := VERSION BUCKET
+TAKES_bench := ARGS
+TAKES := $(strip $(foreach goal,$(MAKECMDGOALS),$(TAKES_$(goal))))
+ifneq ($(TAKES),)
+  UNKNOWN := $(foreach name,$(filter-out $(TAKES) PYTHON,$(.VARIABLES)),$(if $(filter command line,$(origin $(name))),$(name)))
+  $(if $(strip $(UNKNOWN)),$(error Unknown: $(strip $(UNKNOWN)). make $(MAKECMDGOALS) takes: $(TAKES)))
+endif
+
 ##@ Getting started
 help: ## explain the targets
 	@awk -F ':.*## ' \

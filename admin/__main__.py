@@ -21,10 +21,11 @@ from admin import (
     undo,
 )
 from admin.acceptance import __main__ as acceptance
-from admin.command import run
+from admin.command import Given, run
 from admin.cost import estimate
 from admin.preflight import __main__ as preflight
 from admin.program import Command, of_make, parsed, parser_of
+from admin.wording import as_program
 
 COMMANDS: tuple[Command, ...] = (
     preflight.COMMAND,
@@ -43,16 +44,32 @@ COMMANDS: tuple[Command, ...] = (
 )
 
 
+def complete(given: Given) -> int:
+    print(shtab.complete(parser_of(PROGRAM), given["SHELL"]))
+    return 0
+
+
+# What make has no target for.
+PROGRAM = (
+    *COMMANDS,
+    Command(
+        "completion",
+        complete,
+        'what completes commands in a shell: eval "$(efs2efs completion bash)"',
+        choice=("SHELL", ("bash", "zsh")),
+        stack=False,
+    ),
+)
+
+
 def main() -> int:
     match sys.argv[1:]:
         case ["--from-make", name]:
             (command,) = (each for each in COMMANDS if each.name == name)
             given = of_make(os.environ)
-        case ["completion", ("bash" | "zsh") as shell]:
-            print(shtab.complete(parser_of(COMMANDS), shell))
-            return 0
         case words:
-            command, given = parsed(COMMANDS, words)
+            as_program()
+            command, given = parsed(PROGRAM, words)
     return run(partial(command.carry_out, given), command.interrupted)
 
 

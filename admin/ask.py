@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from admin.catalogs import catalogs_of
 from admin.command import AdminError, Given, clients, same_stack
 from admin.program import FORMAT, REGION, Command, Option
 from admin.stack import Stack
+from admin.wording import command, name_of, value_of
 from console_page.in_bucket import InBucket
 
 
@@ -57,21 +57,28 @@ Answer = Callable[[InBucket, list[Member]], Any]
 
 def is_for_programs(given: Given) -> bool:
     if (value := given.get("FORMAT", "").lower()) not in ("", "table", "json"):
-        raise AdminError(f"FORMAT is {given['FORMAT']!r}; it must be json, or table")
+        raise AdminError(f"{name_of('FORMAT')} is {given['FORMAT']!r}; it must be json, or table")
     return value == "json"
 
 
 def page_of(given: Given) -> int:
     text = given.get("PAGE") or "1"
     if not re.fullmatch("0*[1-9][0-9]{0,8}", text, re.ASCII):
-        raise AdminError(f"PAGE is {text!r}; it must be a number from 1 on")
+        raise AdminError(f"{name_of('PAGE')} is {text!r}; it must be a number from 1 on")
     return int(text)
 
 
 def find(given: Given, page: int, is_json: bool) -> Answer:
     name, file = given.get("NAME"), given.get("FILE")
     if bool(name) == bool(file):
-        raise AdminError("Give what to find: NAME='report*.xlsx', or FILE=/a/b")
+        one = " or ".join(
+            value_of(*each) for each in (("NAME", "'report*.xlsx'"), ("FILE", "/a/b"))
+        )
+        raise AdminError(
+            f"Give {name_of('NAME')} or {name_of('FILE')}, not both"
+            if name
+            else f"Give what to find: {one}"
+        )
     pattern = search.Pattern.glob(name) if name else search.Pattern.path(file or "")
     question = search.Question([pattern], page)
 
@@ -83,8 +90,7 @@ def find(given: Given, page: int, is_json: bool) -> Answer:
         def restore(member: Member, path: str, is_apart: bool) -> str:
             words = {"DATE": unambiguous(member, members), "SUBDIR": path}
             words |= {"MODE": "NewDirectory"} if is_apart else {}
-            rest = shlex.join(f"{key}={value}" for key, value in words.items())
-            return f"make restore {same_stack(given)} {rest}"
+            return command("restore", same_stack(given), **words)
 
         return shown.answer_lines(found, page, question.per_page, restore)
 

@@ -14,10 +14,11 @@ from botocore.config import Config
 from botocore.exceptions import HTTPClientError
 from common.records import Position
 
-from admin.command import AdminError, Clients, Given, clients, same_stack, say
+from admin.command import AdminError, Clients, Given, clients, same_stack, say, say_command
 from admin.program import REGION, Command
 from admin.runs import Active, RunTable, table_of
 from admin.stack import Stack
+from admin.wording import command
 
 START = {"mode": "backup", "action": "start"}
 # Asked twice, the orchestrator could start twice. It takes 300 seconds at most.
@@ -41,13 +42,14 @@ def start(connect: Clients, stack: Stack, table: RunTable, given: Given) -> int:
         busy = what_runs(table.active(), datetime.now(UTC))
         return refused(busy or f"{answer['reason']}.", given)
     say(f"Started: {answer['reason']}.")
-    print(f"To see how it gets on: make status {same_stack(given)}")
+    say_command("To see how it gets on", command("status", same_stack(given)))
     return 0
 
 
 def refused(why: str, given: Given) -> int:
     say(f"Not started: {why}")
-    say(f"To watch it: make status {same_stack(given)}; to stop it: make stop {same_stack(given)}")
+    say_command("To watch it", command("status", same_stack(given)))
+    say_command("To stop it", command("stop", same_stack(given)))
     return 1
 
 
@@ -73,7 +75,7 @@ def invoke(
     except HTTPClientError as error:
         raise AdminError(
             f"The orchestrator did not answer ({error}). Whether it has done it, and how it goes"
-            f" on: make status STACK={stack}"
+            f" on:\n  {command('status', {'STACK': stack})}"
         ) from error
     answer = json.loads(response["Payload"].read() or "null")
     if "FunctionError" in response:
@@ -81,7 +83,7 @@ def invoke(
     if not isinstance(answer, dict) or not {"actions", "reason"} <= answer.keys():
         raise AdminError(
             f"The orchestrator answered {answer!r}, which is not this version's way. What"
-            f" has come of it: make status STACK={stack}"
+            f" has come of it:\n  {command('status', {'STACK': stack})}"
         )
     return answer
 

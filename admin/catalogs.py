@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +15,7 @@ from engine.history.upkeep import LIST
 from admin import listing
 from admin.command import AdminError, Clients
 from admin.stack import Stack
+from admin.wording import command
 from console_page.in_bucket import InBucket
 
 # Of the project, whatever directory this is called from: in another one, others may have put it.
@@ -21,10 +27,21 @@ def catalogs_of(connect: Clients, stack: Stack) -> InBucket:
     if not bucket or not label:
         raise AdminError(
             f"The stack {stack.name} is of a release that has no catalogs. Update it first:"
-            " make deploy"
+            f"\n  {command('deploy', {'STACK': stack.name})}"
         )
     client = connect("s3")
-    return InBucket(client, bucket, prefix_of(client, bucket, label), CACHE)
+    return InBucket(client, bucket, prefix_of(client, bucket, label), cache())
+
+
+def cache() -> Path:
+    """Where nothing can be kept, as on a disk that is only read, they are brought for once."""
+    with suppress(OSError):
+        CACHE.mkdir(parents=True, exist_ok=True)
+    if os.access(CACHE, os.W_OK | os.X_OK):
+        return CACHE
+    place = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return Path(place)
 
 
 def prefix_of(client: Any, bucket: str, label: str) -> str:

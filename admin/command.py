@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TextIO
+from typing import IO, Any, TextIO, cast
 
 import boto3
 from botocore import exceptions
-from engine.command.screen import Screen
+from engine.command.screen import Command, Screen, width
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+
+from admin.wording import is_command, name_of, value_of
 
 Clients = Callable[..., Any]
 """boto3's way to make the client of a service; typed Any, as its methods are made at run time."""
@@ -59,7 +61,9 @@ class Given(Mapping[str, str]):
     def required(self, name: str, example: str) -> str:
         if (value := self.get(name, "")).strip():
             return value
-        raise AdminError(f"{name} is missing. Give it like this: {name}={example}")
+        raise AdminError(
+            f"{name_of(name)} is missing. Give it like this: {value_of(name, example)}"
+        )
 
     def yes(self, name: str, default: bool = False) -> bool:
         if name not in self:
@@ -69,19 +73,20 @@ class Given(Mapping[str, str]):
             return True
         if value in ("no", "n", "false", "0"):
             return False
-        raise AdminError(f"{name} is {self[name]!r}; it must be yes or no")
+        raise AdminError(f"{name_of(name)} is {self[name]!r}; it must be yes or no")
 
     def only(self, *names: str) -> None:
         """Raises AdminError for a variable that is none of these."""
         if unknown := sorted(self.keys() - set(names)):
             raise AdminError(
-                f"Unknown: {', '.join(unknown)}. This command takes: {', '.join(names)}"
+                f"Unknown: {', '.join(unknown)}. This command takes: "
+                + ", ".join(map(name_of, names))
             )
 
 
-def same_stack(given: Given) -> str:
-    """How to name the stack in another command."""
-    return " ".join(f"{name}={given[name]}" for name in ("STACK", "REGION") if given.get(name))
+def same_stack(given: Given) -> dict[str, str]:
+    """What names the stack in another command."""
+    return {name: given[name] for name in ("STACK", "REGION") if given.get(name)}
 
 
 def clients(region: str | None) -> Clients:
@@ -105,20 +110,20 @@ class SafeConsole(Console):
             yield segment if control else Segment(printable_lines(text), style)
 
 
-def console() -> Console:
+def console(elsewhere: int = WIDTH_ELSEWHERE) -> Console:
     """On a terminal as wide as that; elsewhere of a fixed width and without colours."""
-    width = None if sys.stdout.isatty() else WIDTH_ELSEWHERE
-    return SafeConsole(width=width, highlight=False, markup=False)
+    columns = None if sys.stdout.isatty() else elsewhere
+    return SafeConsole(width=columns, highlight=False, markup=False)
 
 
 def confirmed(given: Given, what: str, look_first: str, verb: str, can_ask: bool) -> None:
     """Raises AdminError unless the user wants what is about to be done."""
     if given.yes("YES"):
         return
-    advice = f"{look_first}, add DRYRUN=yes"
+    text = f"{what}.\n{look_first}"
     if not can_ask:
-        raise AdminError(f"{what}. {advice}. To {verb} without a question, add YES=1")
-    say(f"{what}. {advice}.")
+        raise AdminError(f"{text}\nTo {verb} without a question, add {value_of('YES', '1')}")
+    say(text)
     if answer(f"Type yes to {verb}: ") != "yes":
         raise AdminError("Nothing was done")
 
@@ -140,12 +145,25 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
-def say(text: object, file: TextIO | None = None) -> None:
+def say(text: object, file: IO[str] | None = None) -> None:
     """Print lines in which a name or an answer of AWS may stand, on a terminal broken between
-    words."""
-    screen = Screen(file or sys.stdout, os.environ)
-    for line in screen.fitted(printable_lines(str(text)).split("\n")):
+    words; a command so that a shell does not mind."""
+    screen = Screen(cast(TextIO, file or sys.stdout), os.environ)
+    lines = printable_lines(str(text)).split("\n")
+    for line in screen.fitted(Command(each) if is_command(each) else each for each in lines):
         print(line, file=file)
+
+
+def say_command(why: str, typed: str, file: IO[str] | None = None) -> None:
+    """A command to be typed, beside what it is for. Where that is too long, it is below it, broken
+    so that a shell does not mind."""
+    screen = Screen(cast(TextIO, file or sys.stdout), os.environ)
+    line = f"{why}: {typed}"
+    if screen.columns is None or width(line) <= screen.columns:
+        say(line, file)
+    else:
+        say(f"{why}:", file)
+        screen.command(f"  {typed}")
 
 
 def run(main: Callable[[], int], interrupted: str = "Interrupted") -> int:
@@ -170,7 +188,8 @@ def said(error: Exception) -> object:
     """What went wrong, for the user, and what to do."""
     match error:
         case exceptions.NoRegionError():
-            return "No region is set. Give one, REGION=eu-west-1, or set AWS_REGION"
+            give = value_of("REGION", "eu-west-1")
+            return f"No region is set. Give one, {give}, or set AWS_REGION"
         case exceptions.ProfileNotFound():
             return f"{error}. {SET_CREDENTIALS}"
         case exceptions.ClientError():
@@ -179,6 +198,8 @@ def said(error: Exception) -> object:
             return f"There are no usable AWS credentials ({sentence(error)}). {SET_CREDENTIALS}"
         case exceptions.BotoCoreError():
             return f"{sentence(error)}. Check the name of the region, and the network"
+        case OSError(strerror=str(why), filename=file) if file is not None:
+            return f"{file}: {why}"
     return error
 
 

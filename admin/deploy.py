@@ -18,8 +18,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from rich.table import Table
-
 from admin import first_run, publish
 from admin.change_set import ChangeSet
 from admin.command import (
@@ -32,14 +30,16 @@ from admin.command import (
     printable,
     same_stack,
     say,
+    say_command,
 )
 from admin.preflight.__main__ import of_stack, report
 from admin.preflight.checks import checked
 from admin.preflight.facts import Facts, Reader, Request, Unknown
-from admin.preflight.reaching import closed_to_nfs, opening
+from admin.preflight.reaching import closed_to_nfs
 from admin.program import REGION, Command, Option
 from admin.stack import Stack
 from admin.template import Template
+from admin.wording import command
 from tools import build
 
 OPTIONS = (
@@ -55,12 +55,12 @@ LONGEST_NAME = 64
 FILE_SYSTEM = ("EFSMode", "EFSEncryption", "KmsKeyId")
 # What has to be done before a stack in this state can be updated.
 REMEDIES = {
-    "ROLLBACK_COMPLETE": "Its creation failed, so it can only be deleted: {delete}",
-    "ROLLBACK_FAILED": "Its creation failed, so it can only be deleted: {delete}",
-    "CREATE_FAILED": "Its creation failed, so it can only be deleted: {delete}",
-    "DELETE_FAILED": "Its deletion failed: look at its events, and delete it again: {delete}",
+    "ROLLBACK_COMPLETE": "Its creation failed, so it can only be deleted:\n  {delete}",
+    "ROLLBACK_FAILED": "Its creation failed, so it can only be deleted:\n  {delete}",
+    "CREATE_FAILED": "Its creation failed, so it can only be deleted:\n  {delete}",
+    "DELETE_FAILED": "Its deletion failed: look at its events, and delete it again:\n  {delete}",
     "UPDATE_ROLLBACK_FAILED": (
-        "Look at its events, put that right, and run: aws cloudformation"
+        "Look at its events, put that right, and run:\n  aws cloudformation"
         " continue-update-rollback --stack-name {name} --region {region}"
     ),
 }
@@ -70,7 +70,7 @@ def main(given: Given) -> int:
     name = given.required("STACK", "efs-backup")
     if not re.fullmatch(rf"[A-Za-z][A-Za-z0-9-]{{0,{LONGEST_NAME - 1}}}", name):
         raise AdminError(
-            f"STACK {name!r} is no name for a stack of backups: at most {LONGEST_NAME} letters,"
+            f"{name!r} is no name for a stack of backups: at most {LONGEST_NAME} letters,"
             " digits and hyphens, a letter first"
         )
     allow = given.yes("ALLOW_NFS")
@@ -106,8 +106,8 @@ def main(given: Given) -> int:
     look(connect, of_stack(deployed, Given({})), allow, same_stack(given))
     if stack is None and (email := parameters["Email"]):
         print(f"Confirm the subscription that Amazon SNS sends to {email}.")
-    print(f"A backup at once:  make backup-now {same_stack(given)}")
-    print(f"The last backups:  make status {same_stack(given)}")
+    say_command("A backup at once", command("backup-now", same_stack(given)))
+    say_command("The last backups", command("status", same_stack(given)))
     return 0
 
 
@@ -136,8 +136,8 @@ def check_file_system(stack: Stack, template: Template, given: Mapping[str, str]
         if given.get(name, before) != before:
             raise AdminError(
                 f"{name} of the stack {stack.name} is {before!r}, and cannot be changed: the backup"
-                " file system would be replaced by an empty one. Deploy a new stack, with STACK="
-                " and another name, and keep this one for as long as you need its snapshots"
+                " file system would be replaced by an empty one. Deploy a new stack, with another"
+                " name, and keep this one for as long as you need its snapshots"
             )
 
 
@@ -169,18 +169,16 @@ def kept_edits(
     return edits if wanted == "yes" else {}
 
 
-def look(connect: Clients, request: Request, allow: bool, stack: str) -> None:
+def look(connect: Clients, request: Request, allow: bool, stack: Mapping[str, str]) -> None:
     """Without NFS into the source, the first backup fails; then all else that could keep it."""
     facts = Reader(connect).facts(request)
     groups = closed(request, facts)
-    for group in groups:
-        if allow:
-            let_in(connect("ec2"), group, request.group)
-            say(f"{group} lets NFS in from {request.group} now.")
-        else:
-            say("The source does not let NFS in from the instances. Without it, backups fail:")
-            say(f"  {opening(group, request.group)}")
-            say(f"  or: make deploy {stack} ALLOW_NFS=yes")
+    if groups and not allow:
+        say("The source does not let NFS in from the instances. Without it, backups fail.")
+        say_command("To let it in, as below, or by", command("deploy", stack, ALLOW_NFS="yes"))
+    for group in groups if allow else ():
+        let_in(connect("ec2"), group, request.group)
+        say(f"{group} lets NFS in from {request.group} now.")
     if allow and groups:
         facts = Reader(connect).facts(request)
     report(list(checked(request, facts)), console())
@@ -212,12 +210,11 @@ def explain(connect: Clients, name: str) -> None:
 
 
 def show(stack: Stack) -> None:
-    table = Table(title=f"{stack.name} in {stack.region}", title_justify="left")
-    table.add_column("Output")
-    table.add_column("Value", overflow="fold")
+    """In no table, whose cells would be broken anywhere: the values are to be copied."""
+    say(f"\nThe outputs of {stack.name} in {stack.region}:")
     for key, value in sorted(stack.outputs.items()):
-        table.add_row(key, value)
-    console().print(table)
+        say(f"  {key}: {value}")
+    say("")
 
 
 COMMAND = Command(

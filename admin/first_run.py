@@ -12,6 +12,7 @@ from admin.cost import model
 from admin.cost.tables import dollars
 from admin.runs import table_of
 from admin.stack import Stack
+from admin.wording import command
 
 # Where no run has said how many files there are.
 TYPICAL_FILE = 2**20
@@ -38,7 +39,7 @@ def said(connect: Clients, stack: Stack) -> Iterator[str]:
         yield "    (a backup that its window ends is continued by the next one)."
     yield f"  It costs some {dollars(first)} if the source has elastic throughput,"
     yield f"  and {dollars(twice)} a month more while snapshots of version 1.5 are kept."
-    yield "An estimate with list prices: docs/upgrade.md, make cost."
+    yield f"An estimate with list prices: docs/upgrade.md, {command('cost')}."
 
 
 def files_of(runs: list[Run]) -> int | None:

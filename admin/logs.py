@@ -8,7 +8,7 @@ only that it is there. Exit code 1: there are none.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from admin.program import REGION, Command, Option
 from admin.run_details import chosen
 from admin.runs import table_of
 from admin.stack import Stack
+from admin.wording import command, value_of
 
 # Where each instance that worked on a run has a folder of its own, named by time and run.
 FOLDERS = ("ec2-logs/", "efs-backup-log/")
@@ -104,7 +105,8 @@ def main(given: Given) -> int:
         raise AdminError(f"The stack {name} tells no log bucket (output LogBucket)")
     runs = runs_of(table_of(connect, stack).items())
     if not runs:
-        raise AdminError(f"{name} has made no backup yet: make backup-now {same_stack(given)}")
+        start = command("backup-now", same_stack(given))
+        raise AdminError(f"{name} has made no backup yet. To start one:\n  {start}")
     wanted = given.get("RUN", "")
     run = chosen(runs, wanted) if wanted.strip() else runs[0]
     bucket = Bucket(connect("s3"), bucket_name)
@@ -120,14 +122,14 @@ def main(given: Given) -> int:
     return 0
 
 
-def why_none(run: Run, stack: str) -> str:
+def why_none(run: Run, stack: Mapping[str, str]) -> str:
     if run.running:
         return "It is running: its instance uploads them when it ends."
     place = run.attributes.get("EC2Logs")
     where = f"Its record says that they were in {place}. " if place else ""
     return (
         f"{where}They have expired, or its instance ended early, could not reach S3, or never came."
-        f" What its record says: make status {stack} RUN={run.backup_id}"
+        f" What its record says:\n  {command('status', stack, RUN=run.backup_id)}"
     )
 
 
@@ -137,13 +139,14 @@ def save_all(bucket: Bucket, logs: list[Log], directory: Path) -> None:
 
 
 def show_all(bucket: Bucket, logs: list[Log]) -> None:
+    as_file = value_of("TO", "a/directory")
     for log in logs:
         say(f"\n==> {log.key}  {decimal(log.size)} <==")
         if log.key.endswith(COMPRESSED):
-            say("(compressed; to have it as a file: TO=a/directory)")
+            say(f"(compressed; to have it as a file: {as_file})")
             continue
         if log.size > SHOWN_BYTES:
-            say("(its end; to have the whole as a file: TO=a/directory)")
+            say(f"(its end; to have the whole as a file: {as_file})")
         say(bucket.end_of(log).removesuffix("\n"))
 
 

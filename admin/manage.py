@@ -22,14 +22,15 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from common.records import Attributes, runs_of
+from common.records import Attributes, Run, runs_of
 from common.table import REQUESTS_KEY, key_of
 
 from admin.backup_now import start
-from admin.command import AdminError, Given, clients, confirmed, same_stack, say
+from admin.command import AdminError, Given, clients, confirmed, same_stack, say, say_command
 from admin.program import REGION, YES, Command, Option
 from admin.runs import RunTable, table_of
 from admin.stack import Stack
+from admin.wording import command, name_of
 
 HELD = "held."
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
@@ -63,21 +64,19 @@ def main(action: str, given: Given) -> int:
     snapshots = known(table.items())
     request = REQUESTS[action](given, snapshots)
     if action == "remove":
-        what = f"This removes {chosen(given['SNAPSHOT'], snapshots)} for ever"
-        confirmed(
-            given,
-            what,
-            "To see what would come back from it: make restore",
-            "remove it",
-            is_terminal(),
-        )
+        snapshot = chosen(given["SNAPSHOT"], snapshots)
+        date = exact(snapshot, snapshots)
+        restore = command("restore", same_stack(given), DATE=date, DRYRUN="yes")
+        look = f"To see first what would come back from it:\n  {restore}"
+        confirmed(given, f"This removes {snapshot} for ever", look, "remove it", is_terminal())
     ask(table, request)
     when = "when its own snapshot is made" if action == "verify" else "first of all"
     say(f"Asked for: {' '.join(request.values())}. The next backup does it {when}.")
     if action == "verify":
-        print(f"What it found: make status {same_stack(given)}, at Requests and Warnings")
+        status = command("status", same_stack(given))
+        say_command("What it found, at Requests and Warnings", status)
     if not given.yes("NOW"):
-        print(f"To have it at once: make backup-now {same_stack(given)}")
+        say_command("To have it at once", command("backup-now", same_stack(given)))
         return 0
     return start(connect, stack, table, given)
 
@@ -89,24 +88,35 @@ def is_terminal() -> bool:
 def known(items: Iterable[Attributes]) -> list[Snapshot]:
     """What the newest run that has made a snapshot says that there is."""
     for each in runs_of(items):
-        lines = each.attributes.get("Snapshots")
-        if isinstance(lines, list) and lines:
-            matches = [match for line in lines if (match := LINE.fullmatch(str(line)))]
-            return [Snapshot(m[1], m[2], m[3] == "complete") for m in matches]
+        if snapshots := told(each):
+            return snapshots
     raise AdminError(
-        "No backup has told yet which snapshots there are. Make one first: make backup-now"
+        "No backup has told yet which snapshots there are. Make one first, by backup-now"
     )
+
+
+def told(run: Run) -> list[Snapshot]:
+    """By this run; none if it has not told."""
+    lines = run.attributes.get("Snapshots")
+    found = [LINE.fullmatch(str(line)) for line in lines] if isinstance(lines, list) else []
+    return [Snapshot(m[1], m[2], m[3] == "complete") for m in found if m]
+
+
+def meant(text: str, snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+    """Those that have this name, are held as this, or were made then. Raises AdminError if there
+    is none."""
+    named = [each for each in snapshots if each.name in (text, f"{HELD}{text}")]
+    is_date = re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:]{5}(:[0-9]{2}Z)?)?", text)
+    dated = [each for each in snapshots if is_date and each.made.startswith(text)]
+    if not (found := named or dated):
+        there = ", ".join(map(str, snapshots))
+        raise AdminError(f"There is no snapshot {text}. There are: {there}")
+    return found
 
 
 def chosen(text: str, snapshots: Sequence[Snapshot]) -> Snapshot:
     """The one that is meant by its name, the name of its hold, or when it was made."""
-    named = [each for each in snapshots if each.name in (text, f"{HELD}{text}")]
-    is_date = re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:]{5}(:[0-9]{2}Z)?)?", text)
-    dated = [each for each in snapshots if is_date and each.made.startswith(text)]
-    found = named or dated
-    there = ", ".join(map(str, snapshots))
-    if not found:
-        raise AdminError(f"There is no snapshot {text}. There are: {there}")
+    found = meant(text, snapshots)
     if len(found) > 1:
         raise AdminError(f"{text} means {' and '.join(map(str, found))}. Give the time of one")
     return found[0]
@@ -127,13 +137,14 @@ def hold(given: Given, snapshots: Sequence[Snapshot]) -> dict[str, str]:
     snapshot, name = chosen(given["SNAPSHOT"], snapshots), given["NAME"]
     if not NAME.fullmatch(name) or TAKEN.fullmatch(name):
         raise AdminError(
-            f"NAME is {name!r}; it must be letters, digits, dots, dashes and underscores, begin "
-            "with a letter or a digit, and be neither a date nor a name like daily.3"
+            f"{name_of('NAME')} is {name!r}; it must be letters, digits, dots, dashes and"
+            " underscores, begin with a letter or a digit, and be neither a date nor a name like"
+            " daily.3"
         )
     if snapshot.is_held:
         raise AdminError(f"{snapshot} is held already. Release it first")
     if any(each.name == f"{HELD}{name}" for each in snapshots):
-        raise AdminError(f"Another snapshot is held as {name}. Give another NAME")
+        raise AdminError(f"Another snapshot is held as {name}. Give another {name_of('NAME')}")
     return {"Action": "hold", "Snapshot": exact(snapshot, snapshots), "Name": name}
 
 

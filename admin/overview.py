@@ -64,19 +64,26 @@ def show_all(out: Console, connect: Clients, now: datetime) -> int:
     if not lines:
         say(f"There is no backup stack in {region}.")
         return 0
-    out.print(table(f"The backup stacks of {region}", lines, now))
+    title, roomy = f"The backup stacks of {region}", out.options.update(width=1000)
+    found = table(title, lines, now)
+    if out.measure(found, options=roomy).maximum > out.width:
+        found = table(title, lines, now, with_source=False)
+    # What is still wider, the terminal breaks itself: that way, a name is copied as a whole.
+    out.width = max(out.width, out.measure(found, options=roomy).maximum)
+    out.print(found)
     for line in lines:
         if line.error:
             say(f"{line.stack.name}: {line.error}")
     return int(not all(line.well for line in lines))
 
 
-def table(title: str, lines: list[Line], now: datetime) -> Table:
+def table(title: str, lines: list[Line], now: datetime, with_source: bool = True) -> Table:
     found = Table(title=title, title_justify="left", title_style="bold")
-    found.add_column("Stack", overflow="fold")
-    for heading in ("Source", "Last run (UTC)", "Status"):
+    source = ("Source",) if with_source else ()
+    for heading in ("Stack", *source, "Last run (UTC)", "Status"):
         found.add_column(heading, no_wrap=True)
     found.add_column("Newest complete", no_wrap=True, justify="right")
     for line in lines:
-        found.add_row(*line.cells(now))
+        name, *rest = line.cells(now)
+        found.add_row(name, *(rest if with_source else rest[1:]))
     return found

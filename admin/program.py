@@ -14,8 +14,9 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from admin.command import Given
+from admin.wording import NAME, flag
+from tools import build
 
-NAME = "efs2efs"
 PARAMETER = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(.*)", re.DOTALL)
 
 
@@ -28,7 +29,7 @@ class Option(NamedTuple):
 
     @property
     def flag(self) -> str:
-        return {"DRYRUN": "--dry-run"}.get(self.name, f"--{self.name.lower().replace('_', '-')}")
+        return flag(self.name)
 
 
 REGION = Option("REGION", "eu-west-1", "where the stack is, if not where your AWS session is")
@@ -41,7 +42,8 @@ class Command:
     """One subcommand, and make target.
 
     stack: whether it is about one backup stack, which is its first argument. parameters: whether it
-    takes parameters of a template, too, as NAME=VALUE. interrupted: what to say at Ctrl-C.
+    takes parameters of a template, too, as NAME=VALUE. interrupted: what to say at Ctrl-C. choice:
+    the name of its first argument, if it has to be one of these.
     """
 
     name: str
@@ -51,11 +53,13 @@ class Command:
     stack: bool = True
     parameters: bool = False
     interrupted: str = "Interrupted"
+    choice: tuple[str, tuple[str, ...]] | None = None
 
     @property
     def takes(self) -> tuple[str, ...]:
         """The names of what it takes, but for parameters of a template."""
-        return *(("STACK",) if self.stack else ()), *(option.name for option in self.options)
+        first = ("STACK",) if self.stack else (self.choice[0],) if self.choice else ()
+        return *first, *(option.name for option in self.options)
 
     def carry_out(self, given: Given) -> int:
         if not self.parameters:  # those that take parameters know which, of which template
@@ -72,6 +76,9 @@ class Command:
         )
         if self.stack:
             parser.add_argument("STACK", help="the name of the backup stack")
+        if self.choice:
+            name, choices = self.choice
+            parser.add_argument(name, choices=choices, help=" or ".join(choices))
         for option in self.options:
             if option.metavar:
                 parser.add_argument(
@@ -86,12 +93,21 @@ class Command:
                 )
 
 
+class Version(argparse.Action):
+    """Of the sources, as deploy calls their release: to know it takes reading them all."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"{NAME} {build.source_version()}")
+        parser.exit()
+
+
 def parser_of(commands: Iterable[Command]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=NAME,
         description="Deploy, operate and restore backups of Amazon EFS.",
         epilog=f"{NAME} COMMAND --help tells what a command takes.",
     )
+    parser.add_argument("--version", action=Version, nargs=0, help="which sources it deploys")
     found = parser.add_subparsers(dest="COMMAND", metavar="COMMAND", required=True)
     for command in commands:
         command.add_to(found)
@@ -107,6 +123,8 @@ def parsed(commands: Sequence[Command], words: Sequence[str] | None) -> tuple[Co
     parameters = [PARAMETER.fullmatch(word) for word in others if command.parameters]
     if unknown := [word for word, is_one in zip_longest(others, parameters) if not is_one]:
         parser.error(f"{NAME} {command.name} does not take {' '.join(unknown)}")
+    if command.stack and not found["STACK"].strip():
+        parser.error(f"{NAME} {command.name} is given no name of a stack")
     yes_or_no = {True: "yes", False: "no"}
     values = {
         name: yes_or_no.get(value, value)

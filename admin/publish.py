@@ -26,6 +26,7 @@ from common.consoles import Console
 from admin.command import AdminError, Clients, Given, clients
 from admin.program import Command, Option
 from admin.template import Template
+from admin.wording import value_of
 from tools import build
 
 TEMPLATES = {
@@ -220,7 +221,7 @@ def publish(
         commands = [f"  aws s3 mb s3://{b.name} --region {b.region}" for b in absent]
         raise AdminError(
             f"There is no bucket {names}. To have it created, closed to the public and with"
-            " versioning, add CREATE=yes; or run:\n" + "\n".join(commands)
+            f" versioning, add {value_of('CREATE', 'yes')}; or run:\n" + "\n".join(commands)
         )
     missing = [(bucket, bucket.missing(release)) for bucket in buckets if bucket not in absent]
     for bucket in absent:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from admin import listing
-from admin.command import AdminError, Clients, printable
+from admin.command import AdminError, Clients, printable, say
 from admin.stack import UNUSABLE, Stack
 
 LOGS = "efs-restore-logs/"
@@ -86,7 +86,15 @@ class Restoration:
             return "The stack is being created"
         if group["DesiredCapacity"]:
             return f"The Auto Scaling group {group['AutoScalingGroupName']} launches an instance"
+        if not self.instances:
+            self.instances |= self._gone(group["AutoScalingGroupName"])
         return ""
+
+    def _gone(self, group: str) -> set[str]:
+        """Those that came and went between two looks; EC2 knows them for about an hour."""
+        of_group = {"Name": "tag:aws:autoscaling:groupName", "Values": [group]}
+        found = self.clients("ec2").describe_instances(Filters=[of_group])["Reservations"]
+        return {each["InstanceId"] for some in found for each in some["Instances"]}
 
     def _group(self) -> dict[str, Any]:
         """The Auto Scaling group; empty as long as there is none."""
@@ -135,7 +143,7 @@ class Restoration:
     def remove(self, out: Console, message: Mapping[str, Any]) -> None:
         """The stack, once its topic has had time to deliver the message."""
         ended = moment(message.get("StopTime")) or datetime.now(UTC)
-        with out.status(f"The stack {self.name} is removed"):
+        with out.status(f"The stack {self.name} is being removed"):
             while datetime.now(UTC) < ended + DELIVERY:
                 self.pause(POLL_SECONDS)
             self.clients("cloudformation").delete_stack(StackName=self.name)
@@ -146,7 +154,7 @@ class Restoration:
         if stack and stack.status == "DELETE_FAILED":
             failures = [f"  {failure}" for failure in stack.failures()]
             raise AdminError("\n".join([f"The stack {self.name} could not be removed", *failures]))
-        out.print(f"\nThe stack {self.name} was removed. Its logs stay.")
+        say(f"\nThe stack {self.name} was removed. Its logs stay.", out.file)
 
 
 @dataclass

@@ -12,9 +12,10 @@ explained.
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,15 +23,29 @@ from typing import Any
 from botocore.exceptions import ClientError
 from common.records import Run, runs_of
 from common.statuses import PLANNED, SUCCESS, UNDONE
+from report.backup import SNAPSHOTS
+from report.verdicts import LAUNCH, NOT_NEEDED
 from rich.console import Console
 
-from admin.command import AdminError, Clients, Given, clients, confirmed, console, printable
+from admin.command import (
+    AdminError,
+    Clients,
+    Given,
+    clients,
+    confirmed,
+    console,
+    printable,
+    say,
+    say_command,
+)
+from admin.manage import meant, told
 from admin.program import REGION, YES, Command, Option
 from admin.publish import object_url
 from admin.restoration import Restoration
 from admin.runs import RunTable
 from admin.stack import Stack
 from admin.template import Template
+from admin.wording import command, value_of
 
 SHORT = {
     "NUMBER": "BackupNum",
@@ -100,59 +115,60 @@ class Request:
     def is_dry(self) -> bool:
         return self.parameters["DryRun"] == "Yes"
 
-    def carry_out(self, out: Console, kind: str) -> dict[str, Any] | None:
-        """What the instance notified at its end, once it is shown; None when nobody watches."""
+    def carry_out(
+        self,
+        out: Console,
+        kind: str,
+        say_next: Callable[[Console, Request, Mapping[str, Any]], None],
+    ) -> int:
+        """The exit code, once it is shown what the instance notified at its end, and what comes
+        next; 0 when nobody watches."""
         name = f"{self.stack.name[:100]}-{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
         restoration = Restoration(self.clients, name, self.parameters["RestoreLogBucket"])
         restoration.begin(self.template_url, self.parameters)
-        out.print(f"Started with the stack {name}.")
+        say(f"Started with the stack {name}.", out.file)
         if not self.given.yes("WATCH", default=True):
-            return None
+            return 0
         restoration.wait(out)
         message = restoration.notification()
         ended_well = report(out, message)
+        say_next(out, self, message)
         if ended_well and not self.given.yes("KEEP"):
             restoration.remove(out, message)
         else:
-            whether = "" if ended_well else " once you need StartCommand no more"
-            out.print(
-                f"\nThe stack is yours to delete{whether}:  aws cloudformation delete-stack"
-                f" --region {self.stack.region} --stack-name {name}",
-                soft_wrap=True,
-            )
-        return message
+            whether = " once you need StartCommand no more" if "StartCommand" in message else ""
+            delete = ["aws", "cloudformation", "delete-stack", "--region", self.stack.region]
+            typed = shlex.join([*delete, "--stack-name", name])
+            say_command(f"\nThe stack is yours to delete{whether}", typed, out.file)
+        return 0 if ended_well else 1
 
     def command(self, target: str, *leave_out: str, **values: str) -> str:
         """How to give make a request about the same, with other values."""
         kept = {n: v for n, v in self.given.items() if n not in {*leave_out, "YES", "KEEP"}}
-        words = [f"{name}={value}" for name, value in {**kept, **values}.items()]
-        return shlex.join(["make", target, *words])
+        return command(target, kept, **values)
 
 
 def main(given: Given) -> int:
     request = Request.read(given, SHORT)
     out = console()
-    describe(out, request)
+    runs = recorded_runs(request)
+    check_there(runs, request)
+    describe(out, request, runs)
     confirm(given, request.parameters, out.is_terminal and sys.stdin.isatty())
-    message = request.carry_out(out, "restore")
-    if message is None:
-        return 0
-    if next_step := what_next(request, message):
-        out.print(next_step, soft_wrap=True)
-    return 0 if message["Status"] in GOOD else 1
+    return request.carry_out(out, "restore", say_next)
 
 
-def what_next(request: Request, message: Mapping[str, Any]) -> str:
+def say_next(out: Console, request: Request, message: Mapping[str, Any]) -> None:
     """The command after a dry run, or the one that undoes a restore."""
     if message["Status"] == PLANNED:
         # The number means another snapshot after the next backup.
         _, _, date = message["Snapshot"].partition(", made ")
         numbers = ("NUMBER", "SNAPSHOT", "BackupNum", "BackupDate", "DRYRUN", "DryRun")
-        return f"\nTo restore this:  {request.command('restore', *numbers, DATE=date)}"
-    if "UndoCommand" in message:
+        say_command("\nTo restore this", request.command("restore", *numbers, DATE=date), out.file)
+    elif "UndoCommand" in message:
         other = set(request.given) - {"STACK", "REGION", "SrcEFS", "RestorePrefix"}
-        return f"\nTo undo it:  {request.command('undo', *other, ID=message['RestoreId'])}"
-    return ""
+        undo = request.command("undo", *other, ID=message["RestoreId"])
+        say_command("\nTo undo it", undo, out.file)
 
 
 def restore_template(s3: Any, stack: Stack) -> tuple[str, Template]:
@@ -164,9 +180,10 @@ def restore_template(s3: Any, stack: Stack) -> tuple[str, Template]:
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
+        update = command("deploy", {"STACK": stack.name})
         raise AdminError(
             f"s3://{bucket}/{key} is gone, with which {stack.name} would be restored. Publish"
-            " its release again, or update the stack: make deploy"
+            f" its release again, or update the stack:\n  {update}"
         ) from error
     return object_url(s3, bucket, key), Template.parse(body)
 
@@ -208,7 +225,26 @@ def check_intact(values: Mapping[str, str]) -> None:
         )
 
 
-def describe(out: Console, request: Request) -> None:
+def check_there(runs: Sequence[Run], request: Request) -> None:
+    """Raises AdminError for a snapshot that does not exist, before an instance starts to say so.
+
+    What there is, the newest run has told, unless it made no snapshot, is running, is of another
+    folder or of version 1.5, or had more to tell than a record holds. Of another file system, such
+    as a replica, it says nothing.
+    """
+    newest = runs[0] if runs else None
+    parameters = request.parameters
+    if newest is None or newest.attributes.get("FolderLabel") != parameters["FolderLabel"]:
+        return
+    if parameters["DstEFS"] != request.stack.outputs["BackupEFS"]:
+        return
+    snapshots = told(newest)
+    name = f"{parameters['IntervalTag']}.{parameters['BackupNum']}"
+    if 0 < len(snapshots) < SNAPSHOTS:
+        meant(parameters.get("BackupDate") or name, snapshots)
+
+
+def describe(out: Console, request: Request, runs: Iterable[Run] = ()) -> None:
     parameters = request.parameters
     folder = f"{parameters['DstEFS']}:/{parameters['FolderLabel']}"
     if date := parameters.get("BackupDate"):
@@ -217,12 +253,12 @@ def describe(out: Console, request: Request) -> None:
             snapshot = f"the one of {parameters['IntervalTag']} made {date} (UTC) in {folder}"
     else:
         snapshot = f"{folder}/{parameters['IntervalTag']}.{parameters['BackupNum']}"
-        snapshot += made_by(recorded_runs(request), parameters)
-    out.print(f"Snapshot:  {snapshot}", soft_wrap=True)
-    out.print(f"Of it:     {parameters['RestoreSubDir']}", soft_wrap=True)
-    out.print(f"Into:      {parameters['SrcEFS']}:{parameters['RestorePrefix']}", soft_wrap=True)
+        snapshot += made_by(runs, parameters)
     dry = "; a dry run, which changes nothing" if request.is_dry else ""
-    out.print(f"Mode:      {parameters['RestoreMode']}{dry}")
+    say(f"Snapshot:  {snapshot}", out.file)
+    say(f"Of it:     {parameters['RestoreSubDir']}", out.file)
+    say(f"Into:      {parameters['SrcEFS']}:{parameters['RestorePrefix']}", out.file)
+    say(f"Mode:      {parameters['RestoreMode']}{dry}", out.file)
 
 
 def recorded_runs(request: Request) -> list[Run]:
@@ -255,7 +291,8 @@ def confirm(given: Given, parameters: Mapping[str, str], can_ask: bool) -> None:
     if parameters["DryRun"] == "Yes" or parameters["RestoreMode"] == "NewDirectory":
         return
     what = "This replaces files; what they were is kept beside them"
-    confirmed(given, what, "To see first what would be changed", "restore", can_ask)
+    look = f"To see first what would be changed, add {value_of('DRYRUN', 'yes')}"
+    confirmed(given, what, look, "restore", can_ask)
 
 
 def report(out: Console, message: Mapping[str, Any]) -> bool:
@@ -263,17 +300,32 @@ def report(out: Console, message: Mapping[str, Any]) -> bool:
     status = message["Status"]
     good = status in GOOD
     out.print(f"\n{status}", style="bold green" if good else "bold red")
-    out.print(printable(message["Message"]))
+    say(printable(message["Message"]), out.file)
     for name in SHOWN:
         value = message.get(name, [])
+        if name == "WhatToDo":
+            value = to_do(str(value or ""), good)
         if isinstance(value, dict):
             value = [f"{kind} {line}" for kind, lines in value.items() for line in lines]
-        if not isinstance(value, list):
-            out.print(f"  {name}:  {printable(str(value))}", soft_wrap=True)
-        elif value:
+        if not value:
+            continue
+        if isinstance(value, list):
             lines = (f"    {printable(str(line))}" for line in value)
-            out.print("\n".join([f"  {name}:", *lines]), soft_wrap=True)
+            say("\n".join([f"  {name}:", *lines]), out.file)
+        elif name.endswith("Command"):
+            say_command(f"  {name}", printable(str(value)), out.file)
+        else:
+            say(f"  {name}: {printable(str(value))}", out.file)
     return good
+
+
+def to_do(text: str, good: bool) -> str:
+    """What the instance advises who has launched the template, for who has given the command: that
+    removes the stack by itself when all went well, and says what comes next."""
+    if not good:
+        return text.replace(LAUNCH, "give the command again")
+    sentences = re.split(r"(?<=\.) ", text)
+    return " ".join(each for each in sentences if each != NOT_NEEDED and LAUNCH not in each)
 
 
 COMMAND = Command(

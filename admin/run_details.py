@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,8 +14,9 @@ from common.statuses import SUCCESS
 from rich.cells import cell_len
 from rich.console import Console
 
-from admin.command import AdminError, Clients, printable
+from admin.command import AdminError, Clients, printable, say_command
 from admin.stack import Stack
+from admin.wording import command, value_of
 
 INDENT = "  "
 # In the order in which a person asks; what else there is comes after it.
@@ -88,7 +89,9 @@ def chosen(runs: Iterable[Run], wanted: str) -> Run:
     some = found or runs
     listed = "; ".join(f"{r.started:%Y-%m-%dT%H:%M} {r.backup_id}" for r in some[:5] if r.started)
     which = f"{len(found)} runs are" if found else "No run is"
-    raise AdminError(f"{which} RUN={text}. Give the id of a run, or when it started: {listed}")
+    raise AdminError(
+        f"{which} {value_of('RUN', text)}. Give the id of a run, or when it started: {listed}"
+    )
 
 
 def started(run: Run, text: str) -> bool:
@@ -118,7 +121,7 @@ class Whole:
 
     out: Console
     links: Links
-    same_stack: str
+    same_stack: Mapping[str, str]
 
     def show(self, title: str, run: Run, now: datetime, with_rest: bool = False) -> None:
         self.out.print()
@@ -126,8 +129,8 @@ class Whole:
         for line in described(run, self.links, now, self.out.width, with_rest):
             # A path or a link that is longer than a line is left whole, to be copied.
             self.out.print(line, soft_wrap=True)
-        logs = f"make logs {self.same_stack} RUN={run.backup_id}"
-        self.out.print(f"{INDENT}To see its logs: {logs}", soft_wrap=True)
+        logs = command("logs", self.same_stack, RUN=run.backup_id)
+        say_command(f"{INDENT}To see its logs", logs, self.out.file)
 
 
 def described(

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from admin.command import AdminError, Clients
 from admin.template import Template
+from admin.wording import value_of
 
 # What the backup template has always had, since version 1.
 RESOURCES = {"Orchestrator", "EFSDynamoDB", "EFSAutoScalingGroup", "DstEFS"}
@@ -78,7 +79,7 @@ class Stack:
             region = clients("cloudformation").meta.region_name
             raise AdminError(
                 f"There is no stack {name} in {region}. If it is in another region, say which:"
-                " REGION=eu-west-1"
+                f" {value_of('REGION', 'eu-west-1')}"
             )
         stack.check_kind()
         if stack.status in UNUSABLE:

@@ -24,11 +24,12 @@ from rich.table import Table
 from rich.text import Text
 
 from admin import overview
-from admin.command import AdminError, Given, clients, console, same_stack
+from admin.command import AdminError, Given, clients, console, same_stack, say_command
 from admin.program import REGION, Command, Option
 from admin.run_details import Links, Whole, chosen, newest_failed
 from admin.runs import STYLES, RunTable, table_of
 from admin.stack import Stack
+from admin.wording import command, name_of
 
 POLL_SECONDS = 5
 MESSAGE_LENGTH = 100
@@ -41,7 +42,7 @@ def main(given: Given) -> int:
     name = given.required("STACK", "efs-backup")
     count = given.get("RUNS") or "10"
     if not count.isascii() or not count.isdigit():
-        raise AdminError(f"RUNS is {count!r}; it must be a number")
+        raise AdminError(f"{name_of('RUNS')} is {count!r}; it must be a number")
     connect = clients(given.get("REGION"))
     out = console()
     watch = given.yes("WATCH", default=out.is_terminal)
@@ -51,9 +52,8 @@ def main(given: Given) -> int:
     table = table_of(connect, stack)
     items = list(table.items())
     if not (runs := runs_of(items)):
-        out.print(
-            f"{name} has made no backup yet. To start one: make backup-now {same_stack(given)}"
-        )
+        start = command("backup-now", same_stack(given))
+        say_command(f"{name} has made no backup yet. To start one", start)
         return 0
     whole = Whole(out, Links.of(connect, stack), same_stack(given))
     if wanted := given.get("RUN"):

@@ -7,10 +7,11 @@ backup continues. Exit code 0: it stops, or nothing is running; 1: nobody knows,
 from __future__ import annotations
 
 from admin.backup_now import ONCE, invoke
-from admin.command import Given, clients, same_stack, say
+from admin.command import Given, clients, same_stack, say, say_command
 from admin.program import REGION, Command
 from admin.runs import table_of
 from admin.stack import Stack
+from admin.wording import command
 
 
 def main(given: Given) -> int:
@@ -25,7 +26,7 @@ def main(given: Given) -> int:
     function = connect("lambda", config=ONCE)
     answer = invoke(function, stack.resource("Orchestrator"), name, event)
     say(said(answer["actions"], answer["reason"]))
-    print(f"To see how it ends: make status {same_stack(given)}")
+    say_command("To see how it ends", command("status", same_stack(given)))
     return 0
 
 

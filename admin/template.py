@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from admin.command import AdminError
+from admin.wording import command
 
 
 class _Loader(yaml.SafeLoader):
@@ -58,7 +59,7 @@ class Template:
         if self.is_version_1:
             raise AdminError(
                 "The stack's template is of version 1 or unknown, so there is no restore template"
-                " for it. Update the stack first: make deploy"
+                f" for it. Update the stack first:\n  {command('deploy')}"
             )
         source = self.content["Mappings"]["SourceCode"]["General"]
         return Release(source["S3Bucket"], source["KeyPrefix"])

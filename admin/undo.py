@@ -10,42 +10,50 @@ replaced or removed is put back; nothing is deleted. Exit code 0: undone, or pla
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from common.statuses import PLANNED
 from rich.console import Console
 
-from admin.command import Given, confirmed, console
+from admin.command import AdminError, Given, confirmed, console, say, say_command
 from admin.program import Command, Option
-from admin.restore import GOOD, WATCHED, Request
+from admin.restore import WATCHED, Request
+from admin.wording import value_of
 
+EXAMPLE = "20261120T021503Z-1f0a"
+ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]+")
 SHORT = {"ID": "UndoId", "DRYRUN": "DryRun"}
 
 
 def main(given: Given) -> int:
     if not given.get("UndoId"):
-        given.required("ID", "20261120T021503Z-1f0a")
+        wanted = given.required("ID", EXAMPLE)
+        if not ID.fullmatch(wanted):
+            raise AdminError(f"{value_of('ID', wanted)} must look like this: {EXAMPLE}")
     request = Request.read(given, SHORT)
     out = console()
     describe(out, request)
     if not request.is_dry:
         what = "This puts back what the restore had replaced, and sets aside what it made"
-        look = "To see first how much would be put back"
+        look = f"To see first how much would be put back, add {value_of('DRYRUN', 'yes')}"
         confirmed(given, what, look, "undo it", out.is_terminal and sys.stdin.isatty())
-    message = request.carry_out(out, "undo")
-    if message is None:
-        return 0
+    return request.carry_out(out, "undo", say_next)
+
+
+def say_next(out: Console, request: Request, message: Mapping[str, Any]) -> None:
     if message["Status"] == PLANNED:
         again = request.command("undo", "DRYRUN", "DryRun")
-        out.print(f"\nTo undo it:  {again}", soft_wrap=True)
-    return 0 if message["Status"] in GOOD else 1
+        say_command("\nTo undo it", again, out.file)
 
 
 def describe(out: Console, request: Request) -> None:
     parameters = request.parameters
     place = f"{parameters['SrcEFS']}:{parameters['RestorePrefix']}"
     dry = "; a dry run, which changes nothing" if request.is_dry else ""
-    out.print(f"Undo:  the restore {parameters['UndoId']} in {place}{dry}", soft_wrap=True)
+    say(f"Undo:  the restore {parameters['UndoId']} in {place}{dry}", out.file)
 
 
 COMMAND = Command(
@@ -53,7 +61,7 @@ COMMAND = Command(
     main,
     "undo a restore",
     (
-        Option("ID", "20261120T021503Z-1f0a", "what follows .efs-restore- in its directory's name"),
+        Option("ID", EXAMPLE, "what follows .efs-restore- in its directory's name"),
         Option("DRYRUN", "", "say what would be put back, and change nothing"),
         *WATCHED,
     ),

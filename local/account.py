@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +30,10 @@ STOP_SECONDS = 5
 
 class AccountError(Exception):
     """The account did not start; the message says why, or where to look."""
+
+
+class Running(AccountError):
+    """There is one already, whose logs are none of this one's."""
 
 
 @dataclass(frozen=True)
@@ -132,14 +136,30 @@ def running(home: Path, region: str = REGION) -> Iterator[Account]:
                 _wait_for_end(process)
 
 
+def check_free(home: Path) -> None:
+    """Raises Running when another one has begun there, and needs no right to write."""
+    with suppress(FileNotFoundError), _lock(home).open() as lock:
+        _hold(lock, home)
+
+
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    with home.with_suffix(".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AccountError(f"Another account is running in {home}") from None
+    with _lock(home).open("w") as lock:
+        _hold(lock, home)
         yield
+
+
+def _lock(home: Path) -> Path:
+    return home.with_suffix(".lock")
+
+
+def _hold(lock: IO[str], home: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Running(
+            f"Another one is running here, in {home}. End it in its terminal, or wait for its end."
+        ) from None
 
 
 def _wait_until_ready(process: "subprocess.Popen[str]", home: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import rich.console
+from engine.command.screen import broken, indentation
 from rich.table import Table
 
 from local import tree
@@ -29,23 +30,23 @@ class Console:
         )
 
     def line(self, text: str, style: str = "") -> None:
-        self._out.print(text, style=style)
+        self._out.print(self._fitted(text), style=style)
 
     def detail(self, text: str) -> None:
-        self._out.print(f"         {_printable(text)}", style="dim")
+        self._out.print(self._fitted(f"         {_printable(text)}"), style="dim")
 
     def heading(self, text: str) -> None:
         self._out.print(f"\n── {text} ", style="bold")
 
     def failure(self, message: str, home: Path) -> None:
-        self._out.print(f"\nThe demo failed: {message}", style="bold red")
-        self._out.print(f"Logs: {home}/emulator.log and {home}/instances/*/var/log/")
+        self.line(f"\nThe demo failed: {message}", style="bold red")
+        self.line(f"Logs: {home}/emulator.log and {home}/instances/*/var/log/")
 
     @contextmanager
     def step(self, title: str) -> Iterator[Callable[[str], None]]:
         """Shows what is being done. The function it gives shows how that gets on."""
         began = time.monotonic()
-        self._out.print(f"{began - self._started:5.1f} s  {title}")
+        self.line(f"{began - self._started:5.1f} s  {title}")
         with self._out.status("") as spinner:
             yield lambda text: spinner.update(text)
 
@@ -81,6 +82,14 @@ class Console:
         for found in objects:
             table.add_row(found["Key"], str(found["Size"]))
         self._show(table)
+
+    def _fitted(self, text: str) -> str:
+        """On a terminal, broken between words: names are to be copied."""
+        lines = text.split("\n")
+        if self._out.is_terminal:
+            width = self._out.width
+            lines = [each for line in lines for each in broken(line, width, indentation(line))]
+        return "\n".join(lines)
 
     def _show(self, table: Table) -> None:
         self._out.print()

@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not sandbox.inside():
             _prepare(options)
         run(Path(options.source) if options.source else None, options.page, options.workers)
+    except account.Running as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
     except (AccountError, DeploymentError) as error:
         console.failure(str(error), HOME)
         return 1
@@ -68,6 +71,7 @@ def _prepare(options: argparse.Namespace) -> NoReturn:
         arguments = ["--workers", str(options.workers)]
         if options.source is not None:
             arguments += ["--source", str(source.checked(options.source))]
+        account.check_free(HOME)
         _build()
         if options.page != "no" and sys.stdin.isatty() and sys.stdout.isatty():
             arguments += ["--page", relay.start()]

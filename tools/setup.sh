@@ -76,6 +76,13 @@ add_browser() {
   REQUIREMENTS+=(requirements-page.txt)
 }
 
+# Before anything takes its time, rather than after it.
+may_be_root() {
+  ((EUID != 0)) || return 0
+  command -v sudo >/dev/null || return
+  sudo -n true 2>/dev/null || { [[ -t 0 ]] && sudo true; }
+}
+
 find_python() {
   local candidate
   for candidate in ${PYTHON:+"$PYTHON"} python3 /usr/bin/python3 python3.{11..14}; do
@@ -156,7 +163,10 @@ main() {
       DEBIAN_PACKAGES=()
       REQUIREMENTS=("requirements-$1.txt")
       ;;
-    demo) REQUIREMENTS+=(requirements-demo.txt) ;;
+    demo)
+      may_be_root || refuse "The demo's sandbox needs root: run this as root, or as who may use sudo."
+      REQUIREMENTS+=(requirements-demo.txt)
+      ;;
     bench)
       add_rig
       REQUIREMENTS+=(requirements-demo.txt requirements-bench.txt)

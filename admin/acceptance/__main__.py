@@ -24,6 +24,7 @@ from admin.acceptance.rows import COLD, Row, chosen
 from admin.acceptance.scene import Scene
 from admin.command import AdminError, Clients, Given, answer, clients, console, say
 from admin.program import YES, Command, Option
+from admin.wording import command, name_of, value_of
 
 # By computation; nobody has measured it. Boot, a small run, the end of the instance, each time.
 LAUNCH_MINUTES, AROUND_MINUTES = 6, 40
@@ -144,7 +145,7 @@ def announce(scene: Scene, rows: Iterable[Row]) -> None:
         f"Rows: {', '.join(f'({row.letter}) {row.title}' for row in rows)}"
     )
     if COLD.letter in letters:
-        say("With row i all stays until its second visit, or until CLEAN=.")
+        say(f"With row i all stays until its second visit, or until {name_of('CLEAN')}.")
 
 
 def confirm(given: Given, can_ask: bool) -> None:
@@ -152,25 +153,26 @@ def confirm(given: Given, can_ask: bool) -> None:
     if given.yes("YES"):
         return
     if not can_ask:
-        raise AdminError("Nothing was done. To begin without a question, add YES=yes")
+        add = value_of("YES", "yes")
+        raise AdminError(f"Nothing was done. To begin without a question, add {add}")
     if answer("Type yes to begin: ") != "yes":
         raise AdminError("Nothing was done")
 
 
 def remove(account: Account) -> list[str]:
     """What is left."""
-    command = cleaning(account)
-    say(f"\nRemoving what was made. If this is interrupted:  {command}")
+    typed = cleaning(account)
+    say(f"\nRemoving what was made. If this is interrupted:\n  {typed}")
     left = account.remove_all()
     if left:
-        say(f"This is left: {', '.join(left)}. To try again:  {command}", sys.stderr)
+        say(f"This is left: {', '.join(left)}. To try again:\n  {typed}", sys.stderr)
     else:
         say("All that was made is removed.")
     return left
 
 
 def cleaning(account: Account) -> str:
-    return f"make acceptance REGION={account.journal.region} CLEAN={account.name}"
+    return command("acceptance", {"REGION": account.journal.region, "CLEAN": account.name})
 
 
 COMMAND = Command(
@@ -185,7 +187,7 @@ COMMAND = Command(
         Option("ONLY", "a,c", "some of what it tries, or all"),
         Option("REPLICA", "eu-central-1", "in which region a replica is tried"),
         YES,
-        Option("AGAIN", "name", "the second visit of ONLY=i, a day later"),
+        Option("AGAIN", "name", "the second visit of row i, a day later"),
         Option("CLEAN", "name", "remove what an earlier one has left"),
     ),
     stack=False,

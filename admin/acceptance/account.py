@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError, WaiterError
 from admin.acceptance.kept import KINDS, Kept
 from admin.command import AdminError, Clients
 from admin.stack import Stack
+from admin.wording import value_of
 
 TAG = "efs-backup-acceptance"
 NAME = re.compile(r"efs-acceptance-[0-9a-f]{8}")
@@ -44,7 +45,7 @@ class Journal:
             return cls(path, region)
         found = json.loads(path.read_text())
         if found["region"] != region:
-            raise AdminError(f"{name} is in another region: REGION={found['region']}")
+            raise AdminError(f"{name} is in another region: {value_of('REGION', found['region'])}")
         return cls(path, region, found["stacks"], found["kept"])
 
     def write(self) -> None:

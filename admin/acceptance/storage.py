@@ -10,6 +10,7 @@ from common.statuses import SUCCESS
 from admin.acceptance.found import Found
 from admin.acceptance.scene import SOURCE, Scene
 from admin.cost.model import load_prices
+from admin.wording import command
 
 
 def metered(scene: Scene) -> Found:
@@ -63,10 +64,10 @@ def first_visit(scene: Scene) -> Found:
     scene.run(f"[[ -e {SOURCE}/cold ]] || head -c 64M /dev/urandom >{SOURCE}/cold")
     run = scene.runs.back_up()
     scene.stays = run.status == SUCCESS
+    again = command("acceptance", {"REGION": scene.region, "AGAIN": scene.account.name})
     return Found(
         None if scene.stays else False,
-        f"{run.status}: nothing is cold yet. In a day or two: make acceptance"
-        f" REGION={scene.region} AGAIN={scene.account.name}",
+        f"{run.status}: nothing is cold yet. In a day or two: {again}",
         f"the run {run.backup_id}",
     )
 

@@ -8,25 +8,29 @@ The model is explained in docs/cost.md, whose tables this program computes.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from rich.table import Table
 
 from admin.command import AdminError, Given, console
-from admin.cost.model import INTERVALS, Case, Prices, load_prices
+from admin.cost.model import INTERVALS, Case, Prices, load_prices, price_region
 from admin.cost.tables import comparison, document_tables, updated
 from admin.program import Command, Option
+from admin.wording import name_of, value_of
 
 
 def number(name: str, text: str, low: float, high: float, whole: bool = False) -> float:
+    """Commas may only group thousands: to who means 1.5 by 1,5, it would be 15."""
+    is_grouped = re.fullmatch(r"[0-9]{1,3}([,_][0-9]{3})+(\.[0-9]+)?", text, re.ASCII)
     try:
-        value = float(text.replace(",", "").replace("_", ""))
+        value = float(text.replace(",", "") if is_grouped else text)
     except ValueError:
-        raise AdminError(f"{name}={text} is not a number") from None
+        raise AdminError(f"{value_of(name, text)} is not a number") from None
     if not low <= value <= high or (whole and value != int(value)):
         kind = "a whole number" if whole else "a number"
-        raise AdminError(f"{name}={text} must be {kind} from {low:,g} to {high:,g}")
+        raise AdminError(f"{value_of(name, text)} must be {kind} from {low:,g} to {high:,g}")
     return value
 
 
@@ -34,6 +38,8 @@ def days(name: str, text: str) -> float:
     return math.inf if text.lower() == "none" else number(name, text, 1, 365, whole=True)
 
 
+FILE = "ec2/lib/common/prices.toml"
+WIDTH = 80
 MOST_WORKERS = 32
 DEFAULTS = {
     "CHURN": "2",
@@ -49,11 +55,13 @@ def parsed_case(given: Given) -> Case:
     values = {**DEFAULTS, **{name: value for name, value in given.items() if value}}
     interval, ia, archive = values["INTERVAL"], values["IA"], values["ARCHIVE"]
     if interval not in INTERVALS:
-        raise AdminError(f"INTERVAL={interval} must be daily, weekly or monthly")
+        raise AdminError(f"{value_of('INTERVAL', interval)} must be daily, weekly or monthly")
     ia_days, archive_days = days("IA", ia), days("ARCHIVE", archive)
     if archive_days <= ia_days and not math.isinf(archive_days):
-        raise AdminError(f"ARCHIVE={archive} must be later than IA, which is {ia}")
-    files = given.required("FILES", "1000000 GB=1024 CHURN=2 RETAIN=7")
+        raise AdminError(
+            f"{value_of('ARCHIVE', archive)} must be later than {name_of('IA')}, which is {ia}"
+        )
+    files = given.required("FILES", f"1000000 {value_of('GB', '1024')}")
     return Case(
         files=int(number("FILES", files, 1, 1e12, whole=True)),
         gb=number("GB", given.required("GB", "1024"), 0.001, 1e9),
@@ -77,22 +85,31 @@ def shown(case: Case, prices: Prices) -> Iterator[Table | str]:
         title_style="bold",
     )
     for n, cell in enumerate(heading):
-        table.add_column(cell, justify="left" if n == 0 else "right", no_wrap=n == 0)
+        # Where it is narrow, the words give way: a part of an amount would be another amount.
+        title = cell.replace(" ", "\n") if n else cell
+        table.add_column(title, justify="right" if n else "left", no_wrap=n > 0)
     for row in body:
         table.add_row(*(cell.strip("*") for cell in row), style="bold" if "**" in row[0] else "")
     yield table
     yield from remarks
-    yield "An estimate, with list prices (ec2/lib/common/prices.toml). docs/cost.md explains it."
+    region = price_region()
+    yield f"An estimate, with list prices of {region} ({FILE}). docs/cost.md explains it."
 
 
 def main(given: Given) -> int:
+    region = price_region()
+    if given.get("REGION", region) != region:
+        raise AdminError(
+            f"Only prices of {region} are known. To compute with those of another region, change"
+            f" them in {FILE}"
+        )
     prices = load_prices()
     if document := given.get("UPDATE"):
         text = Path(document).read_text()
         Path(document).write_text(updated(text, document_tables(prices)))
         return 0
     for part in shown(parsed_case(given), prices):
-        console().print(part)
+        console(WIDTH).print(part)
     return 0
 
 
@@ -101,6 +118,7 @@ COMMAND = Command(
     main,
     "what backups cost a month",
     (
+        Option("REGION", "us-east-1", "whose prices; no others are known"),
         Option("FILES", "1000000", "how many files"),
         Option("GB", "1024", "how much data"),
         Option("CHURN", "2", "percent of the files that change from one backup to the next"),

@@ -325,6 +325,10 @@ def v15(prices: Prices, case: Case) -> Estimate:
     return Estimate(monthly, first, restore)
 
 
+def price_region() -> str:
+    return str(tomllib.loads(PRICES.read_text())["region"])
+
+
 def load_prices() -> Prices:
     file = tomllib.loads(PRICES.read_text())
     return {key: float(price["usd"]) for key, price in file["prices"].items()}

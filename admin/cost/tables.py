@@ -25,6 +25,7 @@ from admin.cost.model import (
     requests_gb,
     v15,
 )
+from admin.wording import value_of
 
 Rows = list[list[str]]
 USELESS_WORKERS = (
@@ -62,7 +63,7 @@ def with_workers(case: Case, estimates: Sequence[Estimate]) -> Rows:
     """What workers change when everything is copied."""
     lines: dict[str, Callable[[Estimate, Sharing], str]] = {
         "Hours to copy all": lambda _, s: f"{s.alone:,.1f}",
-        f"With WORKERS={case.workers}": lambda _, s: f"{s.hours:,.1f}",
+        f"With {value_of('WORKERS', str(case.workers))}": lambda _, s: f"{s.hours:,.1f}",
         "First backup, Spot": lambda e, s: dollars(e.first + s.spot),
         "First backup, on demand": lambda e, s: dollars(e.first + s.on_demand),
         "One full restore, Spot": lambda e, s: dollars(e.restore + s.spot),

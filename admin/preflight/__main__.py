@@ -8,13 +8,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from admin.command import AdminError, Given, clients, console
+from admin.command import AdminError, Given, clients, console, say_command
 from admin.preflight.checks import checked
 from admin.preflight.facts import Existing, Reader, Request
 from admin.preflight.results import Result, Status
 from admin.program import REGION, Command, Option
 from admin.stack import Stack
 from admin.template import Template
+from admin.wording import value_of
 
 TEMPLATE = Path(__file__).parents[2] / "templates" / "efs-to-efs-backup.template"
 
@@ -24,7 +25,7 @@ PATTERNS = {
     "Subnets": r"subnet-([0-9a-f]{8}|[0-9a-f]{17})( *, *subnet-([0-9a-f]{8}|[0-9a-f]{17}))*",
 }
 EXAMPLES = {
-    "SrcEFS": "fs-0123456789abcdef0, or STACK=name for a stack that exists",
+    "SrcEFS": "fs-0123456789abcdef0",
     "VpcId": "vpc-0a1b2c3d",
     "Subnets": "subnet-0a1b2c3d,subnet-4e5f6a7b",
 }
@@ -32,6 +33,9 @@ EXAMPLES = {
 
 def planned(given: Given, region: str, template: Template) -> Request:
     """A request from the parameters of a stack that does not exist yet."""
+    if "SrcEFS" not in given:
+        stack = value_of("STACK", "efs-backup")
+        raise AdminError(f"Give SrcEFS={EXAMPLES['SrcEFS']}, or {stack} for a stack that exists")
     values = {name: given.required(name, EXAMPLES[name]) for name in PATTERNS}
     for name, pattern in PATTERNS.items():
         if not re.fullmatch(pattern, values[name]):
@@ -109,6 +113,10 @@ def report(results: Sequence[tuple[str, Result]], output: Console) -> None:
         if result.advice:
             table.add_row("", "", Text(f"→ {result.advice}", "dim"))
     output.print(table)
+    for name, result in results:
+        if result.typed:
+            output.print()
+            say_command(name, result.typed, output.file)
     counts = {s: sum(r.status is s for _, r in results) for s in Status}
     output.print(f"\n{', '.join(f'{n} {s.value}' for s, n in counts.items() if n)}.")
     output.print("What each check is about, and how to put things right: docs/network.md")

@@ -71,12 +71,14 @@ def nfs_security_groups(request: Request, facts: Facts) -> Result:
     closed, by_list = closed_to_nfs(request, facts)
     if closed:
         group = request.group or "<output EFSSecurityGroup of the stack>"
-        advice = " && ".join(opening(each, group) for each in closed)
+        typed = " && ".join(opening(each, group) for each in closed)
         if request.group:
-            return failed(f"{listing(closed)} does not let NFS in from {request.group}", advice)
+            text = f"{listing(closed)} does not let NFS in from {request.group}"
+            return failed(text, "Let it in by the command below.", typed)
         return warning(
             f"{listing(closed)} does not let NFS in from the subnets yet",
-            f"Once the stack is deployed: {advice}",
+            "Let it in by the command below, once the stack is deployed.",
+            typed,
         )
     if by_list:
         return warning(
@@ -144,6 +146,7 @@ def dns(request: Request, facts: Facts) -> Result:
         )
         return failed(
             f"{listing(off)} is off in {request.vpc}",
+            "Turn it on by the command below.",
             f"aws ec2 modify-vpc-attribute --vpc-id {request.vpc} {option}",
         )
     return ok("support and hostnames are on")

@@ -66,9 +66,9 @@ def own_policies(request: Request, facts: Facts) -> Result:
         return failed(
             f"the log bucket {bucket} has a policy already, over which the update would fail, and "
             "its rollback too",
-            f"Keep it (aws s3api get-bucket-policy --bucket {bucket}), take it away (aws s3api "
-            f"delete-bucket-policy --bucket {bucket}), and add its statements to the new one "
-            "after the update.",
+            f"Keep it (aws s3api get-bucket-policy --bucket {bucket}), take it away by the command "
+            "below, and add its statements to the new one after the update.",
+            f"aws s3api delete-bucket-policy --bucket {bucket}",
         )
     policy = (not stack.keeps_policies and facts.topic_policy.get()) or {}
     if any(s.get("Sid") != "__default_statement_ID" for s in statements(policy)):

@@ -16,15 +16,17 @@ class Result:
     status: Status
     text: str
     advice: str = ""
+    typed: str = ""
+    """A command that follows it."""
 
 
 def ok(text: str) -> Result:
     return Result(Status.OK, text)
 
 
-def failed(text: str, advice: str) -> Result:
-    return Result(Status.FAILED, text, advice)
+def failed(text: str, advice: str, typed: str = "") -> Result:
+    return Result(Status.FAILED, text, advice, typed)
 
 
-def warning(text: str, advice: str) -> Result:
-    return Result(Status.WARNING, text, advice)
+def warning(text: str, advice: str, typed: str = "") -> Result:
+    return Result(Status.WARNING, text, advice, typed)

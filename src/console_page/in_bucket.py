@@ -55,9 +55,7 @@ class InBucket:
         """As the last backup has left them."""
         path = self._fetched(LIST)
         if path is None:
-            raise Refused(
-                "No backup has told yet which snapshots there are. Make one first: make backup-now"
-            )
+            raise Refused("No backup has told yet which snapshots there are. Make one first")
         try:
             return from_json(path.read_bytes())
         except ValueError as error:

@@ -246,7 +246,7 @@ def test_pages(answer: Any) -> None:
     ("action", "variables", "said"),
     [
         ("find", {}, "Give what to find"),
-        ("find", {"NAME": "a", "FILE": "/b"}, "Give what to find"),
+        ("find", {"NAME": "a", "FILE": "/b"}, "NAME or FILE, not both"),
         ("find", {"NAME": "a", "PAGE": "0"}, "PAGE is '0'"),
         ("find", {"NAME": "a", "PAGE": "9" * 5000}, "PAGE is '9999"),
         ("find", {"NAME": "[z-a]"}, "no set of letters"),
@@ -279,8 +279,21 @@ def test_a_list_that_is_damaged(answer: Any, bucket: Bucket, text: bytes) -> Non
 
 def test_no_list(answer: Any, bucket: Bucket) -> None:
     bucket.objects = {}
-    with pytest.raises(AdminError, match="make backup-now"):
+    with pytest.raises(AdminError, match="Make one first"):
         answer("snapshots")
+
+
+def test_where_nothing_can_be_kept_it_is_brought_for_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(catalogs, "CACHE", tmp_path / "file" / "catalogs")
+    removed: list[Path] = []
+    monkeypatch.setattr(catalogs.atexit, "register", lambda _, place, **__: removed.append(place))
+    assert [str(catalogs.cache())] == removed
+    Path(removed[0]).rmdir()
+    monkeypatch.setattr(catalogs, "CACHE", tmp_path / "catalogs")
+    assert catalogs.cache() == tmp_path / "catalogs"
 
 
 def test_a_label_that_cloudformation_does_not_tell(bucket: Bucket) -> None:

@@ -41,7 +41,7 @@ def fail(error: BaseException) -> Callable[[], int]:
         (exceptions.NoRegionError(), 1, "REGION=eu-west-1"),
         (exceptions.ProfileNotFound(profile="x"), 1, "AWS_PROFILE"),
         (exceptions.EndpointConnectionError(endpoint_url="https://x"), 1, "name of the region"),
-        (PermissionError(13, "Permission denied", "README.md"), 1, "denied: 'README.md'"),
+        (PermissionError(13, "Permission denied", "README.md"), 1, "README.md: Permission denied"),
         (KeyboardInterrupt(), 130, "The backup goes on"),
     ],
 )
@@ -149,3 +149,12 @@ def test_without_any_region(monkeypatch: pytest.MonkeyPatch) -> None:
     assert boto3.Session().region_name is None
     with pytest.raises(exceptions.NoRegionError):
         clients(None)
+
+
+def test_a_command_in_a_message_is_broken_for_a_shell() -> None:
+    terminal = Terminal(30)
+    command.say(
+        "It is gone. See what came of it:\n  make status STACK=office RUN=0", terminal.stream
+    )
+    lines = terminal.read().replace("\r\n", "\n").splitlines()
+    assert lines[-2:] == ["  make status STACK=office \\", "    RUN=0"]

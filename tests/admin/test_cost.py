@@ -168,6 +168,11 @@ def given(**values: str) -> Given:
         ({"FILES": "inf"}, "FILES"),
         ({"GB": "0"}, "GB"),
         ({"GB": "ten"}, "GB"),
+        ({"GB": "1,5"}, "GB"),
+        ({"GB": "1,0000"}, "GB"),
+        ({"GB": "1,00,000"}, "GB"),
+        ({"GB": "1000,000"}, "GB"),
+        ({"REGION": "eu-west-1"}, r"Only prices of us-east-1 are known.*prices\.toml"),
         ({"CHURN": "101"}, "CHURN"),
         ({"CHURN": "-1"}, "CHURN"),
         ({"CHURN": "2%"}, "CHURN"),
@@ -198,6 +203,15 @@ def test_the_table_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = capsys.readouterr()
     assert "1,000,000 files, 1,024 GB, 100 % churn, 1 daily snapshots" in out
     assert "Total a month" in out
+    assert "list prices of us-east-1" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_no_amount_is_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    assert estimate.main(given(FILES="1000000", GB="200000", WORKERS="1")) == 0
+    out, _ = capsys.readouterr()
+    assert "…" not in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_workers_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,7 +220,7 @@ def test_workers_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert "WORKERS" not in capsys.readouterr().out
     assert estimate.main(given(**options, WORKERS="8")) == 0
     out = capsys.readouterr().out
-    assert "With WORKERS=8" in out
+    assert "With WORKERS=8" in " ".join(out.replace("│", "").split())
     assert "More than 3 workers gain nothing" in out
 
 

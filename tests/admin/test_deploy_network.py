@@ -14,7 +14,7 @@ __all__ = ["clean_environment", "network"]
 def look(network: Network, allow: bool) -> str:
     backup = network.security_group("backup")
     request = network.request(group=backup)
-    deploy.look(network.clients.__getitem__, request, allow, "STACK=s")
+    deploy.look(network.clients.__getitem__, request, allow, {"STACK": "s"})
     assert (network.results(group=backup)["NFS security groups"].status is Status.OK) == allow
     return backup
 
@@ -23,7 +23,7 @@ def test_the_command_that_lets_nfs_in_is_offered(network: Network, capsys: Any) 
     closed_group(network)
     backup = look(network, allow=False)
     said = capsys.readouterr().out
-    assert "Without it, backups fail:" in said
+    assert "Without it, backups fail." in said
     assert f"--source-group {backup} --group-id sg-" in said
     assert "make deploy STACK=s ALLOW_NFS=yes" in said
     assert said.index("Without it") < said.index("NFS security groups"), "then all is checked"

@@ -171,5 +171,5 @@ def test_now_is_told_what_runs_and_nobody_is_notified(
 def test_before_the_first_backup_nothing_is_known() -> None:
     table = Table()
     table.items = table.items[:1]
-    with pytest.raises(AdminError, match="make backup-now"):
+    with pytest.raises(AdminError, match="by backup-now"):
         manage.known(RunTable(table, "table").items())

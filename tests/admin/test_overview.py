@@ -46,7 +46,7 @@ class Aws:
         return [{"Items": [{k: serialize(v) for k, v in item.items()} for item in items]}]
 
 
-def shown(aws: Aws, capsys: Any, width: int = 80) -> tuple[int, list[list[str]], str]:
+def shown(aws: Aws, capsys: Any, width: int = 100) -> tuple[int, list[list[str]], str]:
     out = SafeConsole(file=StringIO(), width=width, highlight=False, markup=False)
     code = overview.show_all(out, Checked(aws, "cloudformation", "dynamodb"), NOW)
     lines = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -84,6 +84,16 @@ def test_a_stack_that_cannot_be_read_hides_no_other(capsys: Any) -> None:
     code, rows, said = shown(Aws(stack("a"), stack("b"), a=None, b=[SUCCESS]), capsys)
     assert (code, [row[3] for row in rows]) == (1, ["not known", "Success"])
     assert said == "a: AWS refused Scan (AccessDeniedException): no  \n"
+
+
+def test_no_name_is_broken(capsys: Any) -> None:
+    """On a narrow terminal; there is no room for sources."""
+    short = shown(Aws(stack("a"), a=[SUCCESS]), capsys, width=70)[1]
+    assert [len(short), short[0][0], *short[0][2:]] == [1, "a", "Success", "1 d 1 h old"]
+    out = SafeConsole(file=StringIO(), width=70, highlight=False, markup=False)
+    aws = Aws(stack("a" * 64), **{"a" * 64: [SUCCESS]})
+    overview.show_all(out, Checked(aws, "cloudformation", "dynamodb"), NOW)
+    assert f" {'a' * 64} " in out.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_region_without_any(capsys: Any) -> None:

@@ -28,6 +28,7 @@ from admin.preflight.services import GATEWAYS, INTERFACES, way_out
 from admin.stack import Stack
 from admin.template import Template
 from tests.stubs import Checked
+from tests.terminals import Terminal
 
 REGION = "us-east-1"
 GROUP = "sg-0123456789abcdef0"
@@ -332,8 +333,8 @@ def test_the_security_group_of_a_stack_that_exists(network: Network) -> None:
     backup = network.security_group("backup")
     result = network.results(group=backup)["NFS security groups"]
     assert result.status is Status.FAILED
-    opened = re.findall(r"--group-id (\S+)", result.advice)
-    assert f"--source-group {backup}" in result.advice
+    opened = re.findall(r"--group-id (\S+)", result.typed)
+    assert f"--source-group {backup}" in result.typed
     for target in network.targets:
         (group,) = network.efs.describe_mount_target_security_groups(MountTargetId=target)[
             "SecurityGroups"
@@ -708,7 +709,7 @@ def test_policies_that_the_update_from_version_1_5_meets(network: Network) -> No
     assert (replaced.status, "the update replaces" in replaced.text) == (Status.WARNING, True)
     s3.put_bucket_policy(Bucket="log-bucket", Policy=document)
     met = network.results(existing=stack)["Own policies"]
-    assert (met.status, "delete-bucket-policy --bucket log-bucket" in met.advice) == (
+    assert (met.status, "delete-bucket-policy --bucket log-bucket" in met.typed) == (
         Status.FAILED,
         True,
     )
@@ -807,3 +808,16 @@ def test_the_documented_permissions_are_those_of_the_calls(network: Network) -> 
     (statement,) = documented["Statement"]
     of_stacks = {a for a in statement["Action"] if a.startswith("cloudformation:")}
     assert set(statement["Action"]) - of_stacks == called
+
+
+def test_a_command_stands_apart_from_the_table() -> None:
+    """In a cell of it, a terminal would get it in parts that are no command."""
+    result = Result(Status.FAILED, "closed", "Open it by the command below.", "aws ec2 open " * 20)
+    terminal = Terminal(80)
+    output = Console(file=terminal.stream, width=80, no_color=True)
+    command.report([("Gate", result)], output)
+    _, _, typed = terminal.read().replace("\r\n", "\n").partition("Gate:\n")
+    lines = typed.partition("\n\n")[0].split("\n")
+    assert len(lines) > 3
+    assert all(line.endswith(" \\") and len(line) <= 80 for line in lines[:-1])
+    assert "".join(line.removesuffix("\\") for line in lines).split() == ["aws", "ec2", "open"] * 20

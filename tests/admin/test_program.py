@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from admin.__main__ import COMMANDS
+from admin.__main__ import COMMANDS, PROGRAM
 from admin.command import AdminError, Given
 from admin.program import Command, Option, of_make, parsed, parser_of
+from tools import build
 
 MAKEFILE = Path("Makefile").read_text()
 
@@ -100,6 +101,22 @@ def test_make_carries_out_nothing_when_a_word_is_too_many(elsewhere: Path, words
     assert "NAME=value" in done.stderr
 
 
+@pytest.mark.parametrize("words", ["demo source=/etc", "build VERSION=v1 bucket=b", "bench ARG=1"])
+def test_make_carries_out_nothing_with_a_variable_that_it_does_not_know(
+    elsewhere: Path, words: str
+) -> None:
+    done = make(elsewhere, *words.split())
+    assert done.returncode == 2
+    assert "python" not in done.stdout
+    name = words.split()[-1].partition("=")[0]
+    assert f"Unknown: {name}. make {words.split()[0]} takes: " in done.stderr
+
+
+def test_make_passes_on_what_it_knows(elsewhere: Path) -> None:
+    done = make(elsewhere, "demo", "SOURCE=/a b", "PAGE=no")
+    assert "-m local.demo --source /a b --page no" in done.stdout
+
+
 def test_the_program_imports_nothing_from_where_it_is_called(
     elsewhere: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -136,9 +153,34 @@ def test_all_targets_are_commands() -> None:
     assert sorted(targets.split()) == sorted(command.name for command in COMMANDS)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--help"], "\n    completion\n"),
+        (["completion", "--help"], "bash or zsh"),
+        (["completion", "fish"], "(choose from 'bash', 'zsh')"),
+        (["complete"], "'completion'"),
+        (["--version"], f"efs2efs {build.source_version()}"),
+    ],
+)
+def test_what_make_has_no_target_for(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parsed(PROGRAM, words)
+    assert said in "".join(capsys.readouterr())
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_shells_complete_the_commands(shell: str) -> None:
     words = [sys.executable, "-m", "admin", "completion", shell]
     script = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert "backup-now" in script
     assert "--dry-run" in script
+
+
+@pytest.mark.parametrize("target", ["demo", "build", "bench"])
+def test_what_a_recipe_uses_it_takes(target: str) -> None:
+    (recipe,) = re.findall(rf"^{target}:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    (taken,) = re.findall(rf"^TAKES_{target} := (.*)$", MAKEFILE, re.MULTILINE)
+    assert set(re.findall(r"\$\$([A-Z]+)", recipe)) == set(taken.split())

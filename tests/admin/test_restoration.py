@@ -48,6 +48,10 @@ class Account:
             "AutoScalingGroups": [{"AutoScalingGroupName": "group", **(self.states[0][1] or {})}]
         }
 
+    def describe_instances(self, Filters: list[dict[str, Any]]) -> dict[str, Any]:
+        assert Filters == [{"Name": "tag:aws:autoscaling:groupName", "Values": ["group"]}]
+        return {"Reservations": [{"Instances": [{"InstanceId": "i-2"}]}]}
+
     def get_paginator(self, operation: str) -> Any:
         event = {
             "LogicalResourceId": "AMIInfo",
@@ -83,7 +87,7 @@ BEGAN = datetime(2026, 3, 4, 5, tzinfo=UTC)
 
 
 def checked(account: Account) -> Checked:
-    return Checked(account, "cloudformation", "autoscaling", "s3")
+    return Checked(account, "cloudformation", "autoscaling", "s3", "ec2")
 
 
 def waited(account: Account) -> tuple[Restoration, list[str]]:
@@ -111,6 +115,11 @@ def test_it_has_ended_when_its_last_instance_is_gone() -> None:
         "The instance i-2 is at work",
     ]
     # Not that of i-3, which belongs to another restore.
+    assert restoration.notification() == {"of": KEYS[3]}
+
+
+def test_an_instance_that_was_never_seen_is_found() -> None:
+    restoration, _ = waited(Account(("CREATE_IN_PROGRESS", None), ("CREATE_COMPLETE", group(0))))
     assert restoration.notification() == {"of": KEYS[3]}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from report.verdicts import LAUNCH, NOT_NEEDED, RESTORE
 from rich.console import Console
 
 from admin import restore
@@ -149,7 +150,7 @@ def test_no_question_is_asked_without_need(parameters: dict[str, str], words: Gi
 
 @pytest.mark.parametrize("mode", ["Mirror", "Merge"])
 def test_nothing_is_replaced_where_nobody_can_be_asked(mode: str) -> None:
-    with pytest.raises(AdminError, match=r"DRYRUN=yes.*YES=1"):
+    with pytest.raises(AdminError, match=r"DRYRUN=yes(?s:.*)YES=1"):
         restore.confirm(given(), {**DESTRUCTIVE, "RestoreMode": mode}, can_ask=False)
 
 
@@ -204,8 +205,8 @@ def test_the_report_says_how_it_ended_and_what_is_left_to_do(status: str, good: 
     }
     assert restore.report(out, message) is good
     lines = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert lines[1:4] == [status, "As it was.", "  WhatToDo:  Look."]
-    assert f"  UndoCommand:  {command}" in lines
+    assert lines[1:4] == [status, "As it was.", "  WhatToDo: Look."]
+    assert f"  UndoCommand: {command}" in lines
     assert lines[lines.index("  Warnings:") :][1:3] == ["    one  [2J", "    [two]"]
     assert lines[lines.index("  Examples:") + 1] == "    replace docs/file"
     assert not [line for line in lines if "Errors" in line]
@@ -216,20 +217,26 @@ def request(**values: str) -> restore.Request:
     return restore.Request(given(**values), lambda service: None, STACK, "url", parameters)
 
 
+def said_next(asked: restore.Request, message: dict[str, str]) -> str:
+    out = Console(file=io.StringIO(), width=80, markup=False)
+    restore.say_next(out, asked, message)
+    return out.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
 def test_what_follows_a_dry_run_names_the_date() -> None:
     asked = request(STACK="b c", NUMBER="2", DRYRUN="yes", SUBDIR="/a b/", YES="1", KEEP="yes")
     message = {"Status": "Planned", "Snapshot": "weekly.2, made 2026-11-20T02:00:11Z"}
-    assert restore.what_next(asked, message) == (
-        "\nTo restore this:  make restore 'STACK=b c' 'SUBDIR=/a b/' DATE=2026-11-20T02:00:11Z"
+    assert said_next(asked, message) == (
+        "\nTo restore this: make restore 'STACK=b c' 'SUBDIR=/a b/' DATE=2026-11-20T02:00:11Z\n"
     )
 
 
 def test_a_restore_says_how_it_is_undone() -> None:
     asked = request(STACK="b", NUMBER="2", RestorePrefix="/p", SUBDIR="/a/", Email="a@b.c")
     message = {"Status": "Success", "UndoCommand": "sudo …", "RestoreId": "1-a"}
-    found = restore.what_next(asked, message)
-    assert found == "\nTo undo it:  make undo STACK=b RestorePrefix=/p ID=1-a"
-    assert restore.what_next(asked, {"Status": "Success"}) == ""
+    found = said_next(asked, message)
+    assert found == "\nTo undo it: make undo STACK=b RestorePrefix=/p ID=1-a\n"
+    assert said_next(asked, {"Status": "Success"}) == ""
 
 
 def run(stopped: str, **attributes: str) -> restore.Run:
@@ -257,12 +264,11 @@ def test_the_prompt_has_the_date_that_the_records_have(number: str, date: str) -
     assert found == (f" (by the records, of the backup that ended {date} 03:00 UTC)" * bool(date))
 
 
-def test_the_prompt_says_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restore, "recorded_runs", lambda request: RUNS)
+def test_the_prompt_says_what_is_asked_for() -> None:
     described = []
     for values in ({"NUMBER": "1"}, {"DATE": "2026-11-20", "SUBDIR": "/a/file"}):
         out = Console(file=io.StringIO(), width=200, markup=False)
-        restore.describe(out, request(**values))
+        restore.describe(out, request(**values), RUNS)
         described.append(out.file.getvalue().splitlines())  # type: ignore[attr-defined]
     folder = f"fs-00000002:/{PARAMETERS['FolderLabel']}"
     assert described[0][0] == (
@@ -275,3 +281,47 @@ def test_the_prompt_says_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
         "Into:      fs-00000001:/app data",
         "Mode:      Mirror",
     ]
+
+
+THERE = ["weekly.0 2026-11-20T02:00:11Z complete: x", "held.mine 2026-11-01T02:00:00Z complete: x"]
+TOLD = run("2026-11-20T03:00:00Z", Snapshots=THERE)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"NUMBER": "1"}, {"DATE": "gestern"}, {"DATE": "2026-11-21"}, {"SNAPSHOT": "daily.0"}],
+)
+def test_a_snapshot_that_is_not_there_is_refused_before_an_instance_starts(
+    values: dict[str, str],
+) -> None:
+    with pytest.raises(AdminError, match=r"There is no snapshot .* There are: weekly\.0 \(made"):
+        restore.check_there([TOLD], request(**values))
+
+
+@pytest.mark.parametrize(
+    ("runs", "values"),
+    [
+        ([TOLD], {}),
+        ([TOLD], {"DATE": "mine"}),
+        ([TOLD], {"DATE": "2026-11-20T02:00", "NUMBER": "9"}),
+        ([TOLD], {"NUMBER": "9", "FolderLabel": "another"}),
+        ([TOLD], {"NUMBER": "9", "DstEFS": "fs-00000003"}),
+        ([], {"NUMBER": "9"}),
+        ([run("2026-11-21T03:00:00Z"), TOLD], {"NUMBER": "9"}),  # nobody knows what it has made
+        ([run("2026-11-21T03:00:00Z", Snapshots=THERE * 200)], {"NUMBER": "9"}),  # type: ignore[arg-type]
+    ],
+)
+def test_what_may_be_there_is_left_to_the_instance(
+    runs: list[restore.Run], values: dict[str, str]
+) -> None:
+    restore.check_there(runs, request(**values))
+
+
+def test_no_advice_contradicts_what_the_command_does() -> None:
+    """The instance speaks to who has launched the template."""
+    for name, verdict in RESTORE.items():
+        good = verdict.status in restore.GOOD or name in ("warnings", "undo planned")
+        found = restore.to_do(verdict.what_to_do, good)
+        assert NOT_NEEDED not in found
+        assert LAUNCH not in found
+        assert bool(found) == (name not in ("restored", "undone", "undo planned"))

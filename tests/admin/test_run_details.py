@@ -29,7 +29,7 @@ FAILED = {
 
 def lines(record: dict[str, Any], width: int = 80, with_rest: bool = False) -> list[str]:
     out = SafeConsole(file=StringIO(), width=width, highlight=False, markup=False)
-    Whole(out, LINKS, "STACK=s").show("Title", Run(record), NOW, with_rest)
+    Whole(out, LINKS, {"STACK": "s"}).show("Title", Run(record), NOW, with_rest)
     return out.file.getvalue().splitlines()  # type: ignore[attr-defined,no-any-return]
 
 

@@ -19,10 +19,11 @@ def carried_out(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
         parameters = restore.parameters_for(STACK, words, short)
         return Request(words, lambda service: None, STACK, "url", parameters)
 
-    def carry_out(request: Request, out: Any, kind: str) -> dict[str, Any]:
+    def carry_out(request: Request, out: Any, kind: str, say_next: Any) -> int:
         assert kind == "undo"
         requests.append(request)
-        return {"Status": "Planned" if request.is_dry else "Undone"}
+        say_next(out, request, {"Status": "Planned" if request.is_dry else "Undone"})
+        return 0
 
     monkeypatch.setattr(Request, "read", read)
     monkeypatch.setattr(Request, "carry_out", carry_out)
@@ -30,9 +31,9 @@ def carried_out(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 
 
 def test_an_undo_asks_for_the_restore_in_its_prefix(carried_out: list[Request]) -> None:
-    assert undo.main(given(STACK="backup", ID="1-a", YES="1")) == 0
+    assert undo.main(given(STACK="backup", ID="20261120T021503Z-1f0a", YES="1")) == 0
     (request,) = carried_out
-    assert request.parameters["UndoId"] == "1-a"
+    assert request.parameters["UndoId"] == "20261120T021503Z-1f0a"
     assert request.parameters["RestorePrefix"] == "/app data"
     assert request.parameters["DryRun"] == "No"
 
@@ -40,11 +41,16 @@ def test_an_undo_asks_for_the_restore_in_its_prefix(carried_out: list[Request]) 
 def test_a_dry_run_asks_nothing_and_says_what_follows(
     carried_out: list[Request], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert undo.main(given(STACK="backup", ID="1-a", DRYRUN="yes", RestorePrefix="/p")) == 0
+    assert (
+        undo.main(
+            given(STACK="backup", ID="20261120T021503Z-1f0a", DRYRUN="yes", RestorePrefix="/p")
+        )
+        == 0
+    )
     assert carried_out[0].is_dry
     said = capsys.readouterr().out
-    assert "Undo:  the restore 1-a in fs-00000001:/p; a dry run, which changes nothing" in said
-    assert "To undo it:  make undo STACK=backup ID=1-a RestorePrefix=/p" in said
+    assert "restore 20261120T021503Z-1f0a in fs-00000001:/p; a dry run, which changes" in said
+    assert "To undo it: make undo STACK=backup ID=20261120T021503Z-1f0a RestorePrefix=/p" in said
 
 
 @pytest.mark.parametrize(
@@ -52,7 +58,8 @@ def test_a_dry_run_asks_nothing_and_says_what_follows(
     [
         ({"STACK": "backup"}, "ID is missing"),
         ({"STACK": "backup", "ID": ""}, "ID is missing"),
-        ({"STACK": "backup", "ID": "1-a"}, "DRYRUN=yes.*YES=1"),
+        ({"STACK": "backup", "ID": "foo", "YES": "1"}, "ID=foo must look like this: 2026"),
+        ({"STACK": "backup", "ID": "20261120T021503Z-1f0a"}, "DRYRUN=yes(?s:.*)YES=1"),
     ],
 )
 def test_nothing_is_undone_without_need_or_question(

@@ -152,6 +152,19 @@ def test_a_kill_leaves_nothing_running(small, terminal):
     assert nothing_is_left()
 
 
+def test_another_one_is_noticed_before_anything_is_built(small, monkeypatch, tmp_path, capsys):
+    from local import demo as module
+
+    monkeypatch.setattr(module, "HOME", tmp_path / "home")
+    monkeypatch.setattr(module, "_build", lambda: pytest.fail("a release was built"))
+    with (tmp_path / "home.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert module.main(["--source", str(small)]) == 2
+    out, err = capsys.readouterr()
+    assert "Another one is running here" in err
+    assert "Logs:" not in out + err
+
+
 @pytest.mark.parametrize(
     ("directory", "said"),
     [

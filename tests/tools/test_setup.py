@@ -157,8 +157,10 @@ class TestPackages:
 
     def test_the_demo_needs_no_linters(self, machine: Machine) -> None:
         machine.packages(missing=["shellcheck", "shfmt"])
+        machine.stand_in("sudo")
         assert machine.run("demo").returncode == 0
         assert "requirements-dev.txt" not in os.listdir(machine.venv)
+        (machine.bin / "sudo").unlink()
         assert machine.run().returncode == 2
 
     @pytest.mark.skipif(
@@ -221,10 +223,12 @@ class TestVenv:
     def test_is_made_once(self, machine: Machine) -> None:
         mark = self.marked(machine)
         assert machine.run().returncode == 0
+        machine.stand_in("sudo")
         assert machine.run("demo").returncode == 0
         assert mark.exists()
 
     def test_of_the_demo_is_completed(self, machine: Machine) -> None:
+        machine.stand_in("sudo")
         assert machine.run("demo").returncode == 0
         (machine.venv / "mark").touch()
         assert machine.run().returncode == 0
@@ -259,6 +263,16 @@ class TestVenv:
         (machine.venv / "bin/python").unlink()
         assert machine.run().returncode == 0
         assert not mark.exists()
+
+
+@pytest.mark.parametrize("sudo", [None, "exit 1"], ids=["no sudo", "sudo wants a password"])
+def test_the_demo_says_first_that_it_needs_root(machine: Machine, sudo: str | None) -> None:
+    if sudo:
+        machine.stand_in("sudo", sudo)
+    result = machine.run("demo")
+    assert result.returncode == 2
+    assert "sandbox needs root" in result.stderr
+    assert not machine.venv.exists()
 
 
 def test_refuses_other_arguments(machine: Machine) -> None:

@@ -17,6 +17,7 @@ VERSION = "v0.0.0-test"
 COPIED = (
     "Makefile",
     "README.md",
+    "efs2efs",
     "requirements*.txt",
     *("admin", "ec2", "src", "templates", "tools"),
 )

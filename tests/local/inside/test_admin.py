@@ -177,8 +177,9 @@ def test_values_arrive_as_they_were_typed(deployed, describe, required):
         ("restore", {"STACK": "office", "MODE": "mirror"}, "one of Mirror, Merge, NewDirectory"),
         ("restore", {"STACK": "office"}, "DRYRUN=yes"),
         ("undo", {"STACK": "office"}, "ID is missing"),
-        ("undo", {"STACK": "office", "ID": "1-a"}, "DRYRUN=yes"),
-        ("undo", {"STACK": "office", "ID": "1-a", "NUMBER": "0"}, "Unknown: NUMBER"),
+        ("undo", {"STACK": "office", "ID": "20261120T021503Z-1f0a"}, "DRYRUN=yes"),
+        ("undo", {"STACK": "office", "ID": "foo"}, "ID=foo must look like this"),
+        ("undo", {"STACK": "office", "UndoId": "1-a", "NUMBER": "0"}, "Unknown: NUMBER"),
     ],
 )
 def test_bad_input_is_named(deployed, refused, target, variables, said):
@@ -261,7 +262,7 @@ def test_a_restore_is_planned_and_done_and_undone(backed_up, deployed, make, res
     assert f"--stack-name {kept}" in planned
 
     # The command that the dry run ends with.
-    _, _, command = planned.partition("To restore this:  make restore ")
+    _, _, command = planned.partition("To restore this: make restore ")
     values = dict(word.split("=", 1) for word in shlex.split(command.splitlines()[0]))
     assert values.keys() == {"STACK", "SUBDIR", "DATE"}
     restored = make("restore", **values, YES="1")
@@ -270,7 +271,7 @@ def test_a_restore_is_planned_and_done_and_undone(backed_up, deployed, make, res
     assert (source / "docs" / "file").read_text() == "as backed up"
     assert restore_stacks() == [kept], "it was watched and ended well, so its stack goes"
 
-    _, _, command = restored.partition("To undo it:  make undo ")
+    _, _, command = restored.partition("To undo it: make undo ")
     values = dict(word.split("=", 1) for word in shlex.split(command.splitlines()[0]))
     undone = make("undo", **values, YES="1", KEEP="yes")
     assert "\nUndone\n" in undone
@@ -278,10 +279,12 @@ def test_a_restore_is_planned_and_done_and_undone(backed_up, deployed, make, res
 
 
 def test_a_restore_that_is_refused_says_why(backed_up, run):
-    done = run("make", "restore", "STACK=office", "NUMBER=9", "YES=1")
+    words = ["make", "restore", "STACK=office", "YES=1"]
+    assert "There is no snapshot daily.9" in run(*words, "NUMBER=9").stderr
+    done = run(*words, "SUBDIR=/not-there")
     assert done.returncode != 0
     assert "\nUnsuccessful\n" in done.stdout
-    assert "there is no snapshot daily.9" in " ".join(done.stdout.split())
+    assert "StartCommand no more" not in done.stdout
 
 
 def test_a_stack_of_version_1_is_updated_and_keeps_its_values(
