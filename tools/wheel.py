@@ -16,8 +16,6 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-FOLDERS = ("admin", "ec2", "src", "templates")
-FILES = ("tools/__init__.py", "tools/build.py")
 PINNED = re.compile(r"(?m)^([\w.-]+==[^\s\\]+)")
 
 
@@ -39,10 +37,10 @@ class Wheel(BuildHookInterface[Any]):
             requirements = root / "src" / name / "requirements.txt"
             if requirements.exists():
                 build.installed(requirements, Path(self.cache.name))
-        included = {str(root / each): f"efs2efs/{each}" for each in (*FOLDERS, *FILES)}
-        included[str(root / "tools" / "installed.py")] = "efs2efs/__init__.py"
-        included[self.cache.name] = "efs2efs/.cache"
-        build_data["force_include"] = included
+        build_data["force_include"] = {
+            str(root / "tools" / "installed.py"): "__init__.py",
+            self.cache.name: ".cache",
+        }
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         self.cache.cleanup()
