@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from urllib.parse import parse_qs
 
@@ -108,13 +109,29 @@ def deployed(make, required, describe, local_account):
 
 
 @pytest.fixture(scope="session")
-def backed_up(deployed, make, refused):
+def backed_up(deployed, make, refused, project, local_account):
+    """What watching the first backup shows. It waits with copying until it is watched."""
     source, _ = deployed
     (source / "docs").mkdir()
     (source / "docs" / "file").write_text("as backed up")
+    rsync = local_account.image / "opt/aws/bin/rsync"
+    rsync.parent.mkdir(parents=True)
+    wait = "[[ $* != *--files-from=* ]] || until [[ -e /run/efs/.go ]]; do sleep 0.1; done"
+    rsync.write_text(f'#!/bin/bash\n{wait}\nexec /usr/bin/rsync "$@"\n')
+    rsync.chmod(0o755)
     assert "Started: run" in make("backup-now", STACK="office")
     refused("backup-now", STACK="office")
-    said = make("status", STACK="office", WATCH="yes")
+    words = ["make", "status", "STACK=office", "WATCH=yes"]
+    environment = {**os.environ, **local_account.environment}
+    with subprocess.Popen(
+        words, cwd=project, env=environment, stdout=subprocess.PIPE, text=True
+    ) as watching:
+        said = watching.stdout.readline()
+        (local_account.home / "efs/.go").touch()
+        said += watching.stdout.read()
+    assert watching.returncode == 0, said
+    shutil.rmtree(local_account.image)
+    (local_account.home / "efs/.go").unlink()
     return said
 
 
