@@ -144,7 +144,8 @@ class ReleaseLock:
 
 @dataclass(frozen=True)
 class Attempt:
-    """Apply an action of a run's end. If a service refuses, note the step as undone instead."""
+    """Apply an action of a run's end. If a service refuses, note the step as undone instead; if it
+    is of no run (''), each check decides it anew, and nothing is noted."""
 
     run: str
     step: Step

@@ -180,7 +180,8 @@ class Account:
                 self.apply(action)
         except (BotoCoreError, ClientError) as error:
             logger.warning("not done, to be tried again: %s of run %s: %s", step, run, error)
-            self._mark("ADD", run, step)
+            if run:
+                self._mark("ADD", run, step)
             return False
         return True
 

@@ -222,7 +222,8 @@ def _check(world: World, settings: Settings, now: datetime) -> Decision:
     published = PublishMetrics((Datum("SnapshotAge", "Seconds", age.total_seconds()),), now)
     # Of an instance that hung, and asked for them when its run was over.
     left = () if world.lock else _end_workers(world)
-    return Decision((*actions, *first, *left), reason, (*ended.observations, published))
+    tried = tuple(Attempt("", Step.WORKERS, action) for action in left)
+    return Decision((*actions, *first, *tried), reason, (*ended.observations, published))
 
 
 def _newest(actions: tuple[Action, ...], world: World) -> NewestSnapshot | None:

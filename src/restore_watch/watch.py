@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from common.restores import AGAIN, WAY_BACK, start_command
 from common.statuses import UNKNOWN
 from common.times import timestamp
@@ -81,15 +81,17 @@ class Watch:
 
     def heard(self, message: Mapping[str, Any], said: datetime) -> str:
         """A message that comes late says nothing about a restore that was started since. Whatever
-        it tells of is told on the event bus as well, when nothing else is left to do."""
+        it tells of is told on the event bus as well, after all else, even if that is refused."""
         if message.get("Subject") == NO_INSTANCE:
             return "nothing was said about the end of this restore"
-        entry = self._entry()
-        is_late = entry and entry["CreationDate"] > said
-        if not is_late:
-            self._forget()
-            self._end_workers()
-        self._announce(message)
+        try:
+            entry = self._entry()
+            is_late = entry and entry["CreationDate"] > said
+            if not is_late:
+                self._forget()
+                self._end_workers()
+        finally:
+            self._announce(message)
         return "an earlier restore was heard of" if is_late else "the restore was heard of"
 
     def terminated(self, group: str) -> str:
@@ -111,20 +113,30 @@ class Watch:
         return "the instance ended without a word"
 
     def end(self, group: str) -> str:
-        """The instances first: they cost, whether anybody can be told or not."""
-        self._scale_in(group)
-        self._end_workers()
+        """The instances first: they cost, whether anybody can be told or not. What is refused is
+        told, too, and raised at the end: Lambda tries again, and then it is told how that went."""
+        refused = []
+        for name in filter(None, (group, self.settings.worker_group)):
+            try:
+                self._scale_in(name)
+            except (BotoCoreError, ClientError) as error:
+                refused.append(f"{name}: {error}")
+        why = "; ".join(refused)
         self._notify(
             f"EFS restore: {UNKNOWN}",
             "The EFS restore has not ended within its Restore Window of "
-            f"{self.settings.window} minutes, and has not reported. Its instance was ended.",
-            "See progress.json below EC2Logs for how far it was. A file system that stops "
+            f"{self.settings.window} minutes, and has not reported. "
+            + (f"Not all instances could be ended: {why}" if why else "Its instance was ended."),
+            ("Set the desired capacity of these Auto Scaling groups to 0. " if why else "")
+            + "See progress.json below EC2Logs for how far it was. A file system that stops "
             "answering makes an instance hang: check the mount targets of both and their security "
             f"groups. Then {AGAIN}. If there was too much to restore, launch the template again "
             f"with a longer Restore Window. {WAY_BACK}",
             group,
         )
         self._forget()
+        if why:
+            raise RuntimeError(f"not all instances could be ended: {why}")
         return "the window is over"
 
     def _end_workers(self) -> None:
@@ -132,9 +144,14 @@ class Watch:
             self._scale_in(self.settings.worker_group)
 
     def _scale_in(self, group: str) -> None:
-        self._autoscaling.set_desired_capacity(
-            AutoScalingGroupName=group, DesiredCapacity=0, HonorCooldown=False
-        )
+        """A group that is gone has nothing to end."""
+        try:
+            self._autoscaling.set_desired_capacity(
+                AutoScalingGroupName=group, DesiredCapacity=0, HonorCooldown=False
+            )
+        except ClientError:
+            if self._desired(group):
+                raise
 
     def _announce(self, message: Mapping[str, Any]) -> None:
         """docs/events.md describes the event. SNS delivers a message once or more, by one id."""

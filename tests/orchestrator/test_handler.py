@@ -176,6 +176,26 @@ def test_a_run_that_everybody_forgot_is_ended_by_the_hourly_check(cloud: Cloud) 
     assert invoke("check")["actions"] == []
 
 
+def test_the_age_of_the_newest_snapshot_is_published_whatever_auto_scaling_refuses(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("worker_group", cloud.create_workers(2))
+    _, account, _ = handler._connect(FUNCTION_ARN)
+    refused = ClientError({"Error": {"Code": "Throttling"}}, "AutoScaling")
+    calls = dict.fromkeys(("describe_auto_scaling_groups", "set_desired_capacity"), mock.DEFAULT)
+    with (
+        mock.patch.multiple(account._autoscaling, **calls) as refusing,
+        mock.patch.object(Observer, "observe") as observe,
+    ):
+        for call in refusing.values():
+            call.side_effect = refused
+        assert invoke("check")["actions"] == ["NoteSnapshot", "EndWorkers"]
+    assert observe.call_args.args[0].data[0].name == "SnapshotAge"
+    assert cloud.item("unfinished") is None, "each check tries it"
+    assert invoke("check")["actions"] == ["EndWorkers"]
+    assert invoke("check")["actions"] == []
+
+
 def test_observations_are_made_after_all_actions(cloud: Cloud) -> None:
     seen: list[tuple[bool, bool]] = []
 

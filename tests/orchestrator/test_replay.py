@@ -98,7 +98,7 @@ class Account:
             for action in actions:
                 self.apply(action)
         except Refused:
-            noted |= {step}
+            noted |= {step} if run else set()
         else:
             noted -= {step}
         others = {key: steps for key, steps in self.unfinished.items() if key != run}

@@ -81,7 +81,7 @@ class Stack:
             monkeypatch.setenv(name, value)
         self._delivered = 0
         self.told: list[dict[str, Any]] = []
-        watch = handler.connect(Context.invoked_function_arn)
+        self.watch = watch = handler.connect(Context.invoked_function_arn)
         watch._events.meta.events.register("before-parameter-build.events.PutEvents", self._tell)
 
     def _tell(self, params: dict[str, Any], **_: Any) -> None:
@@ -114,6 +114,18 @@ class Stack:
     def entry_is_due(self) -> None:
         """EventBridge Scheduler keeps it until it has been delivered."""
         self.call(json.loads(self.entry["Target"]["Input"]))
+
+    def scaling_is_refused(self, code: str, *groups: str) -> Any:
+        """As long as it lasts, for these groups."""
+        client = self.watch._autoscaling
+        scale = client.set_desired_capacity
+
+        def refuse(**request: Any) -> Any:
+            if request["AutoScalingGroupName"] in groups:
+                raise ClientError({"Error": {"Code": code}}, "SetDesiredCapacity")
+            return scale(**request)
+
+        return mock.patch.object(client, "set_desired_capacity", refuse)
 
     def says(self, subject: str, ago: timedelta = timedelta()) -> None:
         """What the instance publishes."""
@@ -257,6 +269,40 @@ def test_workers_that_were_asked_for_after_the_report_end_with_the_instance(stac
     stack.scale(1, WORKERS)
     stack.scale(0)
     stack.happens(TERMINATED)
+    assert stack.desired_of(WORKERS) == 0
+
+
+@pytest.mark.parametrize("gone", [WORKERS, GROUP])
+def test_a_group_that_is_gone_is_none_to_end(stack: Stack, gone: str) -> None:
+    stack.happens(LAUNCHED)
+    stack.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=gone, ForceDelete=True)
+    with stack.scaling_is_refused("ValidationError", gone):  # as moto does not
+        stack.entry_is_due()
+    assert stack.desired_of(WORKERS if gone == GROUP else GROUP) == 0
+    ((_, message),) = stack.mails
+    assert message["Message"].endswith("Its instance was ended.")
+    assert [event["detail"]["Status"] for event in stack.told] == ["Unknown"]
+
+
+def test_the_end_of_the_window_is_told_also_when_instances_cannot_be_ended(stack: Stack) -> None:
+    stack.happens(LAUNCHED)
+    refused = stack.scaling_is_refused("Throttling", GROUP, WORKERS)
+    with refused, pytest.raises(RuntimeError, match=GROUP):  # Lambda tries again
+        stack.entry_is_due()
+    ((_, message),) = stack.mails
+    for group in (GROUP, WORKERS):
+        assert f"{group}: An error occurred (Throttling)" in message["Message"]
+    assert "desired capacity of these Auto Scaling groups to 0" in message["WhatToDo"]
+
+
+def test_workers_that_cannot_be_ended_keep_no_report_from_the_event_bus(stack: Stack) -> None:
+    stack.happens(LAUNCHED)
+    reported = message("EFS restore: Success", said=json.dumps(SUCCESS))
+    refused = stack.scaling_is_refused("Throttling", WORKERS)
+    with refused, pytest.raises(ClientError):  # Lambda tries again
+        stack.call(reported)
+    assert [event["detail"]["Status"] for event in stack.told] == ["Success"]
+    stack.call(reported)
     assert stack.desired_of(WORKERS) == 0
 
 
