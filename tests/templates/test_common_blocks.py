@@ -51,8 +51,9 @@ COMMON_RESOURCES = (
     "CWDashboard",
     "EC2RolePolicies",
     "WorkerQueue",
-    "WorkerDeadLetters",
+    "DeadLetters",
     "WorkerQueuePolicy",
+    "DeadLettersPolicy",
     "WorkerGroup",
 )
 # Properties of common resources that are looked at one by one, or that belong to one of the two.

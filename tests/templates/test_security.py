@@ -168,12 +168,13 @@ class TestKept:
         queues = properties(template, "AWS::SQS::Queue")
         assert len(queues) == 2
         assert all(queue["SqsManagedSseEnabled"] is True for queue in queues.values())
-        (policy,) = properties(template, "AWS::SQS::QueuePolicy").values()
-        assert policy["Queues"] == [{"Ref": name} for name in queues]
-        (only,) = policy["PolicyDocument"]["Statement"]
-        assert (only["Effect"], only["Principal"], only["Action"]) == ("Deny", "*", "sqs:*")
-        assert only["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-        assert only["Resource"] == [{"Fn::GetAtt": [name, "Arn"]} for name in queues]
+        policies = properties(template, "AWS::SQS::QueuePolicy").values()
+        for name, policy in zip(queues, policies, strict=True):
+            assert policy["Queues"] == [{"Ref": name}]
+            (only,) = policy["PolicyDocument"]["Statement"]
+            assert (only["Effect"], only["Principal"], only["Action"]) == ("Deny", "*", "sqs:*")
+            assert only["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+            assert only["Resource"] == {"Fn::GetAtt": [name, "Arn"]}  # SQS wants no more than one
 
     def test_logs_are_of_a_group_that_expires(self, template: Any) -> None:
         groups = properties(template, "AWS::Logs::LogGroup")

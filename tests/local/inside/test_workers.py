@@ -63,7 +63,7 @@ def assert_nothing_is_left(helped):
     assert (group["DesiredCapacity"], group["Instances"]) == (0, [])
     sqs = helped.account.client("sqs")
     told = sqs.get_queue_attributes(
-        QueueUrl=helped.stack.resources["WorkerDeadLetters"], AttributeNames=["All"]
+        QueueUrl=helped.stack.resources["DeadLetters"], AttributeNames=["All"]
     )["Attributes"]
     assert told["ApproximateNumberOfMessages"] == "0"
 
