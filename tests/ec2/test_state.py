@@ -153,6 +153,25 @@ def test_a_snapshot_that_was_exchanged_proves_nothing(backup: Backup) -> None:
     assert any("was changed after it was made" in text for text in result["warnings"])
 
 
+def test_nor_does_one_that_is_the_newest_since_another_was_removed(backup: Backup) -> None:
+    path = publish_alike(backup)
+    (backup.source / "more").write_text("x")
+    backup.must_publish()
+    about = backup.about(backup.snapshot(0))
+    known = json.loads(about.read_text())
+    known["run"]["is_partial"] = True  # else it may not be removed
+    about.write_text(json.dumps(known))
+    command = ["rsync", "-a", "-c", f"{backup.snapshot(2)}/", f"{backup.snapshot(1)}/"]
+    subprocess.run(command, check=True)
+    assert (backup.snapshot(1) / path.name).read_text() == "old"
+    requests = backup.home / "requests.json"
+    requests.write_text(json.dumps({"1": {"Action": "remove", "Snapshot": "daily.0"}}))
+    result = backup.must_publish(requests=str(requests)).result
+    assert "is removed" in result["requests"]["1"]
+    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+    assert any("was changed after it was made" in text for text in result["warnings"])
+
+
 class Copied:
     """Snapshots of one file each, and what is known of them, as in a copy.
 

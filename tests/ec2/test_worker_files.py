@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,10 @@ DAMAGED: list[Callable[[], object]] = [
     lambda: Order.parse(ORDER._replace(groups=[[b"./a"], [b"./a/../../b"]]).write()),
     lambda: Order.parse(ORDER._replace(groups=[[b"/etc/passwd"]]).write()),
     lambda: Order.parse(ORDER._replace(options=[1]).write()),  # type: ignore[list-item]
+    *(
+        partial(Order.parse, ORDER._replace(options=[option]).write())
+        for option in ("--partial-dir=/usr/local/bin", "--log-file=/a", "-e", "--write-batch=/a")
+    ),
     lambda: Outcome.parse(OUTCOME[:-30], GROUPS),
     lambda: Outcome.parse(OUTCOME, GROUPS[:1]),
     lambda: Outcome.parse(OUTCOME.replace(b"0" * 32, b"x" * 32), GROUPS),

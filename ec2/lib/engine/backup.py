@@ -120,6 +120,7 @@ class Backup:
         self.work, self.stop, self.result = work, stop, result
         self.started = folder.now()
         self.readers = stack.enter_context(Readers(folder.readers))
+        self.previous = previous = Previous.of(folder, result)
         self.beginning = folder.begin_stage(self.started, self.readers)
         walls = stack.enter_context(Walls(work.parent))
         self.walls = walls
@@ -127,7 +128,6 @@ class Backup:
         if walls.warning:
             result.warn(walls.warning)
         top = descriptor(self.roots.inside(folder.path).path, stack, os.O_PATH)
-        self.previous = previous = Previous.of(folder)
         self.trees = self._open_trees(stack)
         self.disk = work / "restored"
         self.disk.mkdir()
@@ -362,9 +362,14 @@ class Previous(NamedTuple):
     run: Note | None
 
     @classmethod
-    def of(cls, folder: SnapshotFolder) -> Previous:
+    def of(cls, folder: SnapshotFolder, result: BackupResult) -> Previous:
+        """When nothing that was asked for removes it any more."""
         newest = folder.newest()
-        return cls(newest, folder.note_of(newest) if newest else None)
+        if newest is None:
+            return cls(None, None)
+        for problem in folder.distrust(newest):
+            result.warn(problem)
+        return cls(newest, folder.note_of(newest))
 
 
 def descriptor(directory: Path, stack: contextlib.ExitStack, flags: int = os.O_RDONLY) -> int:

@@ -26,6 +26,14 @@ RSYNC_KEEP = ["-lptgoD", "--numeric-ids", "--modify-window=-1"]
 RSYNC_COUNT = ["--no-human-readable", "--stats"]
 # One line for each file; every rsync 3 has MD5, and so has Python.
 RSYNC_DIGESTS = ["--checksum-choice=md5", "--out-format==%C %n"]
+# All that a list may ask for: whoever is root on a machine that mounts the file system can change
+# one, and rsync has options that write files anywhere and run programs.
+RSYNC_KNOWN = frozenset(
+    [
+        *(*RSYNC_KEEP, *RSYNC_COUNT, *RSYNC_DIGESTS, "--from0", "--hard-links", "--inplace"),
+        *("--ignore-missing-args", "--no-implied-dirs", "--sparse", "--whole-file"),
+    ]
+)
 LOOK_SECONDS = 0.5  # between two looks at what a job waits for
 STUCK = -1000  # no exit code
 

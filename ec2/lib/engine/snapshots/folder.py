@@ -214,15 +214,15 @@ class SnapshotFolder:
         snapshots = self.trees()
         recognised = self._register.load(snapshots)
         self._is_loaded = True
-        self._register.distrust(self.newest())
         self._register.bind()
         if recognised:
-            log.info(
-                "the snapshots were copied here: %d of %d were recognised by what is in them",
-                recognised,
-                len(snapshots),
-            )
+            text = "the snapshots were copied here: %d of %d were recognised by what is in them"
+            log.info(text, recognised, len(snapshots))
         return self._register.problems
+
+    def distrust(self, newest: Path) -> list[str]:
+        """What to tell of the newest snapshot if it is not as it was made: it proves nothing."""
+        return self._register.distrust(newest)
 
     def _clear(self) -> None:
         """What is of another kind than a run would make is in the way. So is what workers are told

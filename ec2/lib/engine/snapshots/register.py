@@ -73,17 +73,16 @@ class Register:
                     self._say(tree, "was copied here, and what is in it does not tell which it is")
         return number
 
-    def distrust(self, newest: Path | None) -> None:
+    def distrust(self, newest: Path) -> list[str]:
         """Whoever has changed a snapshot may have put another one, or nothing of ours, there. That
-        matters where it is to prove that files did not change."""
-        about = self.of(newest) if newest else None
-        if newest and about and about.run and not holds(newest, about.witnesses):
-            note = Note(0, excludes=about.run.excludes, excludes_caches=about.run.excludes_caches)
-            self.note(newest, run=note)
-            self.problems.append(
-                f"{str(newest)!r} was changed after it was made: this run compares every file by "
-                "content"
-            )
+        matters where it is to prove that files did not change. Returns what to tell."""
+        about = self.of(newest)
+        if not about or not about.run or holds(newest, about.witnesses):
+            return []
+        note = Note(0, excludes=about.run.excludes, excludes_caches=about.run.excludes_caches)
+        self.note(newest, run=note)
+        what = f"{str(newest)!r} was changed after it was made"
+        return [f"{what}: this run compares every file by content"]
 
     def _say(self, tree: Path, what: str) -> None:
         self.problems.append(f"{str(tree)!r} {what}. {IF_NEWEST}")

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from engine.copying.job import Done, Groups, flat, parsed_groups
+from engine.copying.job import RSYNC_KNOWN, Done, Groups, flat, parsed_groups
 from engine.tree.descent import info_of, is_inner_path, opened
 
 FORMAT = 1  # of all that follows; a worker of another release may know another
@@ -99,8 +99,8 @@ class Order(NamedTuple):
         fields = {**parsed_object(head), "groups": parsed_groups(names)}
         types = {"run": str, "source": str, "inode": int, "base": str, "marks": dict}
         order = fields_of(cls, fields, **types, options=list, groups=list)
-        if not all(isinstance(option, str) for option in order.options):
-            raise Malformed("its options make no sense")
+        if not all(isinstance(o, str) and o in RSYNC_KNOWN for o in order.options):
+            raise Malformed("its options are not a run's")
         if not all(isinstance(mark, list) for mark in order.marks.values()):
             raise Malformed("its marks make no sense")
         for path in (encoded(order.source), encoded(order.base), *flat(order.groups)):
