@@ -60,11 +60,14 @@ ship_logs() {
   ship /var/log/cloud-init-output.log "$folder/cloud-init-output.log"
 }
 
-# Without one in its place: the run asks for another if it is worth it. If the group has no capacity by
-# now, it ends this instance itself, and refuses.
+# Without one in its place, as there was nothing to do or it cannot work: the run asks for another when
+# that is worth it. If the group has no capacity by now, it ends this instance itself, and refuses.
+# Only for a Spot Instance that is taken away there shall be another at once.
 leave() {
+  local place=--should-decrement-desired-capacity
+  ! imds meta-data/spot/instance-action &>/dev/null || place=--no-should-decrement-desired-capacity
   timeout 60 aws autoscaling terminate-instance-in-auto-scaling-group --instance-id "$INSTANCE_ID" \
-    --should-decrement-desired-capacity
+    "$place"
 }
 
 # The only way out. Each step is tried whatever became of the one before it.

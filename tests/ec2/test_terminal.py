@@ -17,6 +17,7 @@ from engine.stage import helping as backup_helping
 from engine.stage import request as backup_request
 from engine.target import helping as restore_helping
 from engine.target import request as restore_request
+from engine.workers import request as workers_request
 
 from tests.terminals import check_width, drawn, interrupt_question, run_on_terminal, seen
 
@@ -165,8 +166,14 @@ def test_quiet_says_what_is_wrong_and_verbose_says_all(backup: Backup) -> None:
 
 
 MODULES = {
-    "efs-backup.sh": (backup_request.parse, [backup, backup_request, backup_helping]),
-    "efs-restore.sh": (restore_request.parse, [restore, restore_request, restore_helping]),
+    "efs-backup.sh": (
+        backup_request.parse,
+        [backup, backup_request, backup_helping, workers_request],
+    ),
+    "efs-restore.sh": (
+        restore_request.parse,
+        [restore, restore_request, restore_helping, workers_request],
+    ),
     "efs-worker.sh": (worker.parse, [worker]),
     "efs-verify.sh": (verify.parse, [verify]),
     "efs-manage.sh": (manage.parse, [manage]),

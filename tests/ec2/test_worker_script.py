@@ -39,10 +39,7 @@ case "$*" in
   *) echo i-1 ;;
 esac
 """
-LEFT = (
-    "autoscaling terminate-instance-in-auto-scaling-group --instance-id i-1"
-    " --should-decrement-desired-capacity"
-)
+LEFT = "autoscaling terminate-instance-in-auto-scaling-group --instance-id i-1"
 
 
 @dataclass
@@ -62,8 +59,13 @@ class WorkerInstance(Instance):
         return {**super().environment(fails), **quick, "AWS_EC2_METADATA_DISABLED": "true"}
 
     @property
+    def last_call(self) -> str:
+        return (self.root / "calls").read_text().splitlines()[-1]
+
+    @property
     def left(self) -> bool:
-        return (self.root / "calls").read_text().splitlines()[-1] == LEFT
+        """Without another in its place."""
+        return self.last_call == f"{LEFT} --should-decrement-desired-capacity"
 
     @property
     def log(self) -> str:
@@ -97,7 +99,9 @@ def test_one_that_cannot_work_leaves(worker: WorkerInstance, fails: str) -> None
     assert worker.left
 
 
-def test_a_spot_instance_that_is_taken_away_begins_no_more(worker: WorkerInstance) -> None:
+def test_a_spot_instance_that_is_taken_away_begins_no_more_and_is_replaced(
+    worker: WorkerInstance,
+) -> None:
     worker.idle_seconds = "600"
     process = worker.start()
     end = time.monotonic() + 60
@@ -107,4 +111,4 @@ def test_a_spot_instance_that_is_taken_away_begins_no_more(worker: WorkerInstanc
     (worker.root / "taken").touch()
     process.wait(60)
     assert "this Spot Instance is taken away" in worker.log
-    assert worker.left
+    assert worker.last_call == f"{LEFT} --no-should-decrement-desired-capacity"

@@ -140,7 +140,7 @@ class Fleet:
             return
         self._thread.join()
         self._takers.shutdown()
-        self._scale(Backlog(0, math.inf, 0, 1))
+        self._scale(Backlog(0, math.inf, 0, 1), math.inf)
         os.close(self._directory)
         if self._alive is not None:
             os.close(self._alive)
@@ -217,19 +217,20 @@ class Fleet:
     def _adapt(self) -> None:
         now = time.monotonic()
         waiting, seconds, jobs = self._copying.backlog
-        waiting += len(self._offers)
-        if waiting:
+        offers = self._all()
+        if waiting or offers:
             self._busy_at = now
+        waiting += sum(not offer.begun for offer in offers)
         if now >= self._scale_at:
             self._scale_at = now + SCALE_SECONDS
-            self._scale(Backlog(waiting, now - self._busy_at, seconds, jobs))
+            self._scale(Backlog(waiting, now - self._busy_at, seconds, jobs), now)
 
-    def _scale(self, backlog: Backlog) -> None:
+    def _scale(self, backlog: Backlog, now: float) -> None:
         try:
             if self._meeting.group:
-                self._meeting.group.adapt(backlog)
+                self._meeting.group.adapt(backlog, now)
         except QueueError as error:
-            self._warn(f"the group of the workers cannot be told how many are wanted: {error}")
+            self._warn(f"the workers' group could not always be told how many are wanted: {error}")
 
     def _write(self, listed: Listed) -> None:
         meeting = self._meeting
