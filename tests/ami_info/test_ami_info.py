@@ -151,10 +151,10 @@ class TestYoungRole:
 
     def answer(self, monkeypatch: pytest.MonkeyPatch, *codes: str) -> dict[str, Any]:
         """What CloudFormation gets after these refusals by EC2, and then the answer."""
-        from ami_info.handler import lambda_handler
-
         aws_environment(monkeypatch)
         with mock_aws():
+            from ami_info.handler import lambda_handler
+
             ec2, ssm, make = boto3.client("ec2"), boto3.client("ssm"), boto3.client
             monkeypatch.setattr(
                 boto3, "client", lambda name: {"ec2": ec2, "ssm": ssm}.get(name) or make(name)
