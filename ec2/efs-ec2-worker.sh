@@ -64,10 +64,13 @@ ship_logs() {
 # that is worth it. If the group has no capacity by now, it ends this instance itself, and refuses.
 # Only for a Spot Instance that is taken away there shall be another at once.
 leave() {
-  local place=--should-decrement-desired-capacity
-  ! imds meta-data/spot/instance-action &>/dev/null || place=--no-should-decrement-desired-capacity
-  timeout 60 aws autoscaling terminate-instance-in-auto-scaling-group --instance-id "$INSTANCE_ID" \
-    "$place"
+  if imds meta-data/spot/instance-action &>/dev/null; then
+    timeout 60 aws autoscaling terminate-instance-in-auto-scaling-group \
+      --instance-id "$INSTANCE_ID" --no-should-decrement-desired-capacity
+  else
+    timeout 60 aws autoscaling terminate-instance-in-auto-scaling-group \
+      --instance-id "$INSTANCE_ID" --should-decrement-desired-capacity
+  fi
 }
 
 # The only way out. Each step is tried whatever became of the one before it.

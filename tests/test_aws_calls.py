@@ -78,7 +78,7 @@ def commands(path: Path) -> Iterator[tuple[str, str, set[str]]]:
     text = path.read_text().replace("\\\n", " ")
     for service, operation, rest in re.findall(r"\baws ([a-z0-9]+) ([a-z-]+)([^\n;|]*)", text):
         if service != "s3":
-            yield service, operation, set(re.findall(r"(?<=--)[a-z][a-z-]*", rest))
+            yield service, operation, set(re.findall(r"--(?:no-)?([a-z][a-z-]*)", rest))
 
 
 COMMANDS = [command for path in SCRIPTS for command in commands(path)]
