@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from common.dynamodb import plain_item, tagged_item
-from common.statuses import RUNNING, UNKNOWN
-from common.table import KEY, LOCK_KEY, NEWEST_KEY, key_of
+from common.records import Item as RunItem
+from common.table import LOCK_KEY, NEWEST_KEY, key_of
 from common.times import moment, timestamp
 
 # The attribute of a record that names the steps of the run's end that are not done yet.
@@ -34,23 +34,10 @@ DONE = "done"
 """What the attribute says of a function that answered; of any other it says why not."""
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(RunItem):
     """One backup run. Attributes carry their names in the table; the instance adds its own."""
 
     attributes: Mapping[str, Value]
-
-    @property
-    def backup_id(self) -> str:
-        return str(self.attributes[KEY])
-
-    @property
-    def status(self) -> str:
-        return str(self.attributes.get("BackupStatus", UNKNOWN))
-
-    @property
-    def running(self) -> bool:
-        return self.status == RUNNING
 
     @property
     def message(self) -> str:

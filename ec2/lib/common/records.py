@@ -17,7 +17,7 @@ Attributes = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Run:
+class Item:
     """A run's item in the table; version 1.5's have the same attributes, but no status at first."""
 
     attributes: Attributes
@@ -33,6 +33,10 @@ class Run:
     @property
     def running(self) -> bool:
         return self.status == RUNNING
+
+
+class Run(Item):
+    """As people look at it."""
 
     @property
     def failed(self) -> bool:
