@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 import time
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +28,7 @@ from engine.snapshots.holds import hold_previous, is_upheaval, name_of_hold, obe
 from engine.snapshots.keeping import retain, told
 from engine.snapshots.readers import Readers
 from engine.snapshots.removal import remove_trees
+from engine.stage.figures import Figures
 from engine.stage.filling import CHANGES_FILE, RSYNC_OPTIONS, Filling
 from engine.stage.helping import fleet_of
 from engine.stage.large import LargeFiles
@@ -281,8 +281,8 @@ class Backup:
         window = Window(note.verified_to, percent)
         expected = note.files * percent // 100
 
-        def on_tick(counts: Counter[str]) -> None:
-            result.progress.update(sum(counts.values()), expected)
+        def on_tick(figures: Figures) -> None:
+            result.progress.update(figures.number_of_files_read_back, expected)
 
         try:
             since = note.started - self.trees.margin
@@ -296,9 +296,7 @@ class Backup:
             return True
         finally:
             folder.names.look_again()
-        result.number_of_files_verified = found.counts["verified"]
-        result.number_of_files_changed_since = found.counts["changed since"]
-        result.number_of_files_mismatched = found.counts["mismatched"]
+        result.add_all(found.figures)
         result.errors += found.errors.lines()
         return not found.errors
 
@@ -337,8 +335,9 @@ class Backup:
         def saved(member: Member) -> Root:
             return self.roots.inside(self.folder.path / member.name)
 
-        def on_tick(counts: Counter[str]) -> None:
-            result.progress.update(counts["restored"] + counts["read"], bytes=counts["bytes"])
+        def on_tick(found: Figures) -> None:
+            files = found.number_of_files_test_restored + found.number_of_files_test_read
+            result.progress.update(files, bytes=found.test_restored_file_size)
 
         work = self.work / "trial"
         with failing("the restore test", result):

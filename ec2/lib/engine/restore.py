@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +22,9 @@ from engine.snapshots.about import source_identity
 from engine.snapshots.choice import Snapshot, opened_snapshot
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.removal import RemoveEmpty, remove_trees
-from engine.target.compare import CHANGES, NEVER, Collect, Compare, Sides
+from engine.target.compare import NEVER, Collect, Compare, Sides
 from engine.target.fetch import Fetch
+from engine.target.figures import Effect
 from engine.target.helping import fleet_of
 from engine.target.plan import Plan
 from engine.target.records import Attributes, folders, read_records
@@ -164,7 +164,7 @@ class Restore:
         with Pool(PROCESSES, self.stop, self.work, sides) as pool:
             first: Task = Compare(TOP) if self.live >= 0 else Collect(TOP)
             plan.make(pool, [first], self.digests, lambda: self._show_plan(plan))
-        result.add(plan)
+        result.take_plan(plan)
         if plan.errors:
             result.errors += plan.errors.lines()
             raise Failed("files", "not all could be compared, so nothing was changed")
@@ -284,19 +284,20 @@ class Restore:
         result = self.result
         result.begin("swap")
         swapped = (self.work / "swapped").open("w")
-        counts: Counter[str] = Counter()
+        entries = 0
         not_moved, warnings = Messages(), Messages()
 
         def take(done: Done) -> list[Task]:
+            nonlocal entries
             swapped.write(done.record.line())
-            counts.update(done.counts)
-            counts["done"] += len(done.record)
+            entries += len(done.record)
+            result.add_all(done.figures)
             not_moved.add(f"not restored, it stays as it was: {line}" for line in done.not_moved)
             warnings.add(done.warnings)
             return []
 
         def tick() -> None:
-            result.progress.update(counts["done"], plan.entries, "entries")
+            result.progress.update(entries, plan.entries, "entries")
 
         try:
             pool.run(map(Swap, read_records(plan.journal)), take, tick)
@@ -304,7 +305,6 @@ class Restore:
             raise Stopped("stopped; start the restore again to finish it, or undo it") from None
         finally:
             swapped.close()
-            result.number_of_files_not_moved = counts["not moved"]
             result.errors += not_moved.lines()
             result.warnings += warnings.lines()
 
@@ -366,8 +366,8 @@ class Restore:
         return command_line("efs-restore.sh", words)
 
     def _show_plan(self, plan: Plan) -> None:
-        seen = plan.counts["unchanged"] + sum(plan.counts[kind] for kind in CHANGES)
-        self.result.progress.update(seen)
+        figures = plan.figures
+        self.result.progress.update(figures.number_of_files_unchanged + figures.files_of(Effect))
 
     def _show_fetch(self, plan: Plan) -> Callable[[int, int], None]:
         def show(files: int, size: int) -> None:

@@ -68,8 +68,8 @@ class Examine(NamedTuple):
             vanished(self.trees, path, report)  # it is another thing now
         elif staged and staged.kept == now.kept:
             report.linked.append(path)  # its digest is not known if the job was killed
-            report.figures.copied += 1
-            report.figures.copied_size += now.bytes
+            report.figures.number_of_files_transferred += 1
+            report.figures.total_transferred_file_size += now.bytes
         else:
             is_file = stat.S_ISREG(now.mode)
             reason = why_unreadable(self.trees, path) if is_file else CHANGES
@@ -81,7 +81,7 @@ class Examine(NamedTuple):
         take_out(self.trees, path)
         note_directory(self.trees, os.path.dirname(path), report)
         report.figures.number_of_files -= 1
-        report.figures.listed -= 1
+        report.listed -= 1
         report.figures.total_file_size -= size
         report.failures.append(Failure(path, reason))
 
@@ -107,7 +107,7 @@ class Again(NamedTuple):
         except OSError as error:
             if error.errno in GONE:
                 report.figures.number_of_files += 1
-                report.figures.listed += 1
+                report.listed += 1
                 vanished(self.trees, path, report)
             else:
                 report.failures.append(Failure(path, reason_of(error)))
@@ -259,7 +259,7 @@ def vanished(trees: Trees, path: str, report: Report) -> None:
     take_out(trees, path)
     note_directory(trees, os.path.dirname(path), report)
     report.figures.number_of_files -= 1
-    report.figures.listed -= 1
+    report.listed -= 1
     report.vanished.append(path)
 
 

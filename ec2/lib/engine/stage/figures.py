@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from engine.command.figures import Counters
 from engine.stage.judging import Change
 
 
 @dataclass
-class Figures:
+class Figures(Counters):
     """Files are everything that is not a directory.
 
     added to newly_excluded: since the snapshot before. excluded: by patterns, with each directory
     as one, as what is in it is not counted. at_link_limit: copied although they did not change,
     as no more links could be made to them. checked: compared by content. failed: they could not be
-    copied; carried_forward: for so many of them the snapshot has what the one before had.
+    copied; carried_forward: for so many of them the snapshot has what the one before had. verified,
+    changed_since, mismatched: of those that were read back. test_: of files of the snapshots that
+    were restored for a test, or only read as they are too large for the disk; without_digest: there
+    was none to compare with.
     """
 
     number_of_files: int = 0
@@ -42,32 +45,20 @@ class Figures:
     number_of_files_checked: int = 0
     number_of_files_continued: int = 0
     number_of_directories: int = 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What is 0 takes no room on the way from a worker."""
-        return {name: value for name, value in vars(self).items() if value}
-
-    def add(self, figure: str, number: int) -> None:
-        setattr(self, figure, getattr(self, figure) + number)
-
-    def add_all(self, others: Figures) -> None:
-        for figure, number in vars(others).items():
-            self.add(figure, number)
-
-    def count(self, change: Change, size: int) -> None:
-        self.add(change.files, 1)
-        self.add(change.size, size)
+    number_of_files_verified: int = 0
+    number_of_files_changed_since: int = 0
+    number_of_files_mismatched: int = 0
+    number_of_files_test_restored: int = 0
+    number_of_files_test_read: int = 0
+    number_of_files_test_failed: int = 0
+    number_of_files_test_without_digest: int = 0
+    test_restored_file_size: int = 0
 
     @property
     def number_of_changes(self) -> int:
-        return sum(getattr(self, change.files) for change in Change)
+        return self.files_of(Change)
 
-
-@dataclass
-class Seen(Figures):
-    """listed: files that are to be copied. copied: those that are known to have been though their
-    job failed."""
-
-    listed: int = 0
-    copied: int = 0
-    copied_size: int = 0
+    @property
+    def number_of_files_read_back(self) -> int:
+        verified, mismatched = self.number_of_files_verified, self.number_of_files_mismatched
+        return verified + mismatched + self.number_of_files_changed_since

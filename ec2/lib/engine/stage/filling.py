@@ -23,7 +23,7 @@ from engine.copying.lists import ByKind, Lists, fits
 from engine.copying.rsync import WAIT_SECONDS, Copying
 from engine.snapshots.recognition import CANDIDATES
 from engine.stage.failures import CHANGES, Again, Carry, Examine
-from engine.stage.figures import Seen
+from engine.stage.figures import Figures
 from engine.stage.finish import Finish
 from engine.stage.large import LargeFiles
 from engine.stage.names import SharedNames, is_settled
@@ -74,7 +74,8 @@ class Filling:
         expected: int | None,
         max_failed_percent: int,
     ) -> None:
-        self.figures = Seen()
+        self.figures = Figures()
+        self.listed = 0  # files that are to be copied
         self.excluded_by: Counter[str] = Counter()
         self.warnings = Messages()
         self.errors = Messages()
@@ -148,12 +149,12 @@ class Filling:
 
     @property
     def copied(self) -> int:
-        return self._copying.tally.number_of_files + self.figures.copied
+        return self._copying.tally.number_of_files + self.figures.number_of_files_transferred
 
     @property
     def copied_bytes(self) -> int:
         tally = self._copying.tally
-        return tally.total_transferred_file_size + self.figures.copied_size
+        return tally.total_transferred_file_size + self.figures.total_transferred_file_size
 
     @property
     def messages(self) -> list[str]:
@@ -238,6 +239,7 @@ class Filling:
         """Note what a worker reports; return the tasks that follow."""
         self._take_failures(report)
         self.figures.add_all(report.figures)
+        self.listed += report.listed
         self.excluded_by.update(report.excluded_by)
         self.warnings.add(report.warnings)
         self.errors.add(report.errors)
@@ -249,7 +251,7 @@ class Filling:
             self._notes.add(mark, [os.fsencode(path)])
         # Also what did not change, for the link limit or its other names: it may vanish before.
         copies = (*report.copies, *report.sparse, *report.together)
-        self.figures.listed += len(copies)
+        self.listed += len(copies)
         self._notes.add(VOID, (os.fsencode(path) for path, _ in copies))
         for file in report.copies:
             self._copy_single(file, self._lists.singles)
@@ -298,7 +300,7 @@ class Filling:
                 if not is_settled(names):
                     self._notes.add(VOID, [os.fsencode(names[0].path)])
                     self._copy_single((names[0].path, names[0].size), self._lists.singles)
-                    self.figures.listed += 1
+                    self.listed += 1
             elif not is_settled(names):
                 yield Share(self._trees, names)
 
@@ -319,7 +321,7 @@ class Filling:
             "bytes": self.copied_bytes + self._large.bytes_under_way,
         }
         if self._is_seen:
-            counts["listed"] = self.figures.listed
+            counts["listed"] = self.listed
         self._progress.update(self.figures.number_of_files, self._expected, "files", **counts)
         now = time.monotonic()
         if now >= self._next_save:
@@ -328,7 +330,7 @@ class Filling:
 
     def _log(self) -> None:
         seen, files = self.figures, self.figures.number_of_files
-        anew = seen.listed + seen.number_of_files_continued + seen.number_of_files_carried_forward
+        anew = self.listed + seen.number_of_files_continued + seen.number_of_files_carried_forward
         log.info(
             "%d files in %d directories seen: %d unchanged (%d linked), %d continued, "
             "%d carried forward, %d of %d copied (%d bytes), %d files/s",
@@ -339,7 +341,7 @@ class Filling:
             seen.number_of_files_continued,
             seen.number_of_files_carried_forward,
             self.copied,
-            seen.listed,
+            self.listed,
             self.copied_bytes,
             files / max(time.monotonic() - self._started, 0.001),
         )

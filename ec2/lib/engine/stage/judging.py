@@ -8,6 +8,7 @@ from __future__ import annotations
 import stat
 from enum import Enum
 
+from engine.command.figures import Kind
 from engine.tree.entries import File, is_device
 
 
@@ -18,7 +19,7 @@ class Verdict(Enum):
     COPY = "copy"
 
 
-class Change(Enum):
+class Change(Kind):
     """How an entry of the source differs from the previous snapshot's, for people."""
 
     ADDED = "added", "number_of_files_added", "size_added"
@@ -28,11 +29,6 @@ class Change(Enum):
     REMOVED = "removed", "number_of_files_removed", "size_removed"
     # It is in the source still, perhaps.
     EXCLUDED = "excluded", "number_of_files_newly_excluded", "size_newly_excluded"
-
-    def __init__(self, word: str, files: str, size: str) -> None:
-        self.word = word
-        self.files = files  # the figures that count it
-        self.size = size
 
 
 def judge(now: File, before: File | None, staged: int | None, changed_since: int) -> Verdict:

@@ -142,8 +142,8 @@ class LargeFiles:
         self._parts.finished(paths[0])
         if paths[placed:]:  # it can have no more names
             self._begin(paths[placed:])
-        report.figures.copied += placed
-        report.figures.copied_size += copied.transferred
+        report.figures.number_of_files_transferred += placed
+        report.figures.total_transferred_file_size += copied.transferred
         report.marks += [(copied.digest or UNKNOWN, path) for path in paths[:placed]]
         with self._lock:
             self._reports.append(report)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import zlib
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple
 
 from engine.command.text import Messages, shown_path
+from engine.stage.figures import Figures
 from engine.stage.report import Trees
 from engine.tree.content import reader, same_content
 from engine.tree.descent import GONE, TOP, join, opened
@@ -38,12 +39,20 @@ class Window(NamedTuple):
         return (self.begin + self.percent) % 100
 
 
+class Finding(Enum):
+    """What a file turns out to be, by the figure that counts it."""
+
+    VERIFIED = "number_of_files_verified"
+    CHANGED_SINCE = "number_of_files_changed_since"
+    MISMATCHED = "number_of_files_mismatched"
+
+
 @dataclass
 class Findings:
-    """counts: verified, changed since. mismatched: paths of files that are not what the source has,
-    though nothing tells of a change."""
+    """mismatched: paths of files that are not what the source has, though nothing tells of a
+    change."""
 
-    counts: Counter[str] = field(default_factory=Counter)
+    figures: Figures = field(default_factory=Figures)
     mismatched: list[str] = field(default_factory=list)
     errors: Messages = field(default_factory=Messages)
     tasks: list[Task] = field(default_factory=list)
@@ -99,7 +108,7 @@ class VerifyFiles(NamedTuple):
         except OSError as error:
             if error.errno not in GONE:
                 raise
-            found.counts["changed since"] += len(self.names)
+            found.figures.number_of_files_changed_since += len(self.names)
         return found
 
     def _compare(self, source: int, found: Findings, worker: Worker) -> None:
@@ -107,27 +116,28 @@ class VerifyFiles(NamedTuple):
             for name in self.names:
                 path = join(self.path, name)
                 try:
-                    kind = self._kind(source, snapshot, name, worker)
+                    finding = self._finding(source, snapshot, name, worker)
                 except OSError as error:
                     found.errors.add([f"unreadable: {shown_path(path)}: {error.strerror}"])
                     continue
                 if worker.stopping:
                     return
-                found.counts[kind] += 1
-                if kind == "mismatched":
+                found.figures.add(finding.value, 1)
+                if finding is Finding.MISMATCHED:
                     found.mismatched.append(path)
 
-    def _kind(self, source: int, snapshot: int, name: str, worker: Worker) -> str:
+    def _finding(self, source: int, snapshot: int, name: str, worker: Worker) -> Finding:
         saved = file_of(os.stat(name, dir_fd=snapshot, follow_symlinks=False))
         now = present(source, name)
         if now is None or now.kept != saved.kept:
-            return "changed since"
+            return Finding.CHANGED_SINCE
         if same_content(source, snapshot, name, saved.mode, worker):
-            return "verified"
+            return Finding.VERIFIED
         after = present(source, name)
         if after is None or after.kept != now.kept or after.ctime_ns != now.ctime_ns:
-            return "changed since"
-        return "changed since" if now.ctime_ns >= self.changed_since else "mismatched"
+            return Finding.CHANGED_SINCE
+        is_newer = now.ctime_ns >= self.changed_since
+        return Finding.CHANGED_SINCE if is_newer else Finding.MISMATCHED
 
 
 def present(source: int, name: str) -> File | None:
@@ -148,13 +158,13 @@ def read_back(
     window: Window,
     changed_since: int,
     pool: Pool,
-    on_tick: Callable[[Counter[str]], None],
+    on_tick: Callable[[Figures], None],
 ) -> Findings:
     """Compare the chosen files of the snapshot ``trees.stage`` with the source's."""
     whole = Findings()
 
     def on_result(found: Findings) -> list[Task]:
-        whole.counts.update(found.counts)
+        whole.figures.add_all(found.figures)
         whole.mismatched += found.mismatched[: SUSPECTS_KEPT - len(whole.mismatched)]
         whole.errors.add(
             f"differs from the source: {shown_path(path)}" for path in found.mismatched
@@ -163,5 +173,5 @@ def read_back(
         return found.tasks
 
     first = ReadDirectory(trees, TOP, window, changed_since)
-    pool.run([first], on_result, lambda: on_tick(whole.counts))
+    pool.run([first], on_result, lambda: on_tick(whole.figures))
     return whole

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from engine.stage.figures import Seen
+from engine.stage.figures import Figures
 from engine.stage.judging import Change
 from engine.stage.memory import Known
 from engine.tree.attributes import Directory
@@ -91,10 +91,11 @@ def reason_of(error: OSError) -> str:
 class Report(TaskReport):
     """What a task did, and what is left to do.
 
-    excluded_by: how often, by what counts for a pattern.
+    listed: files that are to be copied. excluded_by: how often, by what counts for a pattern.
     """
 
-    figures: Seen = field(default_factory=Seen)
+    figures: Figures = field(default_factory=Figures)
+    listed: int = 0
     excluded_by: Counter[str] = field(default_factory=Counter)
 
     copies: list[tuple[str, int]] = field(default_factory=list)  # paths and sizes

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from engine.command.execution import Result
@@ -23,23 +22,14 @@ PARTIAL = "partial"
 
 @dataclass
 class BackupResult(Figures, Result):
-    """verified, changed_since, mismatched: of those that were read back. retention: which snapshots
-    were promoted or have expired, and why. snapshots: all that there are, and why they are kept.
-    held: the one before, as so many files were changed or removed; mass_change: how many, and some
-    of them. workers: what other machines have copied, by their names. requests: what became of what
-    was asked for, by identifier. test_restored to failed: see :mod:`engine.trial.restoring`.
-    restore_test_age: in how many seconds each file was tested.
+    """retention: which snapshots were promoted or have expired, and why. snapshots: all that there
+    are, and why they are kept. held: the one before, as so many files were changed or removed;
+    mass_change: how many, and some of them. workers: what other machines have copied, by their
+    names. requests: what became of what was asked for, by identifier. restore_test_age: in how many
+    seconds each file was tested.
     """
 
     snapshot: str = ""
-    number_of_files_verified: int = 0
-    number_of_files_changed_since: int = 0
-    number_of_files_mismatched: int = 0
-    number_of_files_test_restored: int = 0
-    number_of_files_test_read: int = 0
-    number_of_files_test_failed: int = 0
-    number_of_files_test_without_digest: int = 0
-    test_restored_file_size: int = 0
     restore_test_age: int | None = None
     not_restorable: list[str] = field(default_factory=list)
     expired: list[str] = field(default_factory=list)
@@ -114,8 +104,7 @@ class BackupResult(Figures, Result):
         return [line for line in self.retention if " expires: " not in line]
 
     def take(self, filling: Filling, tally: Tally) -> None:
-        for figure in fields(Figures):
-            setattr(self, figure.name, getattr(filling.figures, figure.name))
+        self.add_all(filling.figures)
         self.number_of_files_transferred = filling.copied
         self.total_transferred_file_size = filling.copied_bytes
         self.number_of_files_vanished = filling.vanished.total
@@ -136,15 +125,11 @@ class BackupResult(Figures, Result):
             self.message = f"{self.number_of_files_failed} files could not be copied"
             self.errors += [*filling.lasting.lines(), *filling.messages]
 
-    def take_trial(self, counts: Counter[str], failures: Messages, age: int) -> None:
-        self.number_of_files_test_restored = counts["restored"]
-        self.number_of_files_test_read = counts["read"]
-        self.number_of_files_test_failed = counts["failed"]
-        self.number_of_files_test_without_digest = counts["without_digest"]
-        self.test_restored_file_size = counts["bytes"]
+    def take_trial(self, figures: Figures, failures: Messages, age: int) -> None:
+        self.add_all(figures)
         self.restore_test_age = age
-        if counts["failed"]:
-            self.warn(f"{counts['failed']} files of the snapshots could not be restored for a test")
+        if failed := self.number_of_files_test_failed:
+            self.warn(f"{failed} files of the snapshots could not be restored for a test")
             self.not_restorable = [self.warnings[-1], *failures.lines()]
 
     def take_excluded(self, patterns: Sequence[str], filling: Filling) -> None:

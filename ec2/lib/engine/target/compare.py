@@ -7,12 +7,12 @@ import contextlib
 import errno
 import os
 import stat
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from engine.command.text import shown_path
+from engine.target.figures import Effect, Figures
 from engine.target.records import Record, Same, Wanted, is_inside
 from engine.target.sharing import SharingNames
 from engine.tree.attributes import Directory
@@ -26,7 +26,6 @@ from engine.tree.report import AT_ONCE, TaskReport
 from engine.tree.reserved import is_reserved
 
 NEVER = 1 << 63  # no inode changes that late
-CHANGES = ("created", "replaced", "removed")
 
 
 class Sides(NamedTuple):
@@ -59,24 +58,31 @@ class Sides(NamedTuple):
 class Found(TaskReport):
     """What a task found, and what is left to do.
 
-    lines: kind of change and path, for people. doubts: paths of files whose content has to be
+    lines: what becomes of which path, for people. doubts: paths of files whose content has to be
     compared. skipped: what could not be compared, though nothing else is amiss.
     """
 
-    counts: Counter[str] = field(default_factory=Counter)
+    figures: Figures = field(default_factory=Figures)
     record: Record | None = None
     wanted: list[Wanted] = field(default_factory=list)
     directories: list[Directory] = field(default_factory=list)
     same: list[Same] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
-    lines: list[tuple[str, str]] = field(default_factory=list)
+    lines: list[tuple[Effect, str]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
-    def count(self, kind: str, size: int) -> None:
-        self.counts[kind] += 1
-        self.counts[f"{kind} bytes"] += size
+    def tell(self, effect: Effect, path: str, file: File) -> None:
+        """file: what comes to ``path``, or leaves it."""
+        self.lines.append((effect, path))
+        if not stat.S_ISDIR(file.mode):
+            self.figures.count(effect, file.bytes)
+        elif effect is not Effect.CREATED:
+            self.tasks.append(Weigh(path, effect))
 
     def want(self, path: str, saved: File, sharing: SharingNames) -> None:
+        if stat.S_ISDIR(saved.mode):
+            self.tasks.append(Collect(path))
+            return
         may_share = saved.links > 1 and sharing.may_share(path)
         blocks = saved.blocks if stat.S_ISREG(saved.mode) else 0
         self.wanted.append(
@@ -104,65 +110,66 @@ class Compare(NamedTuple):
                     f"{shown_path(self.path)} is no directory any more since the restore began"
                 )
                 return found
-            self._compare(saved, live, found, worker)
+            Comparison(self, saved, live, found, worker).make()
         return found
 
-    def _compare(self, saved: int, live: int, found: Found, worker: Worker) -> None:
-        sides: Sides = worker.context
-        names = sides.names_in(self.path)
+
+class Comparison:
+    """Of one directory. saved, live: its descriptors on both sides."""
+
+    def __init__(self, task: Compare, saved: int, live: int, found: Found, worker: Worker) -> None:
+        self._path = task.path
+        self._saved, self._live = saved, live
+        self._found = found
+        self._worker = worker
+        self._sides: Sides = worker.context
+        self._names = self._sides.names_in(task.path)
+        self._sieve = Sieve(self._sides.excludes, task.path, task.is_in_cache)
         info = os.fstat(live)
         was = attributes(info)
-        then = was if names is not None else attributes(os.fstat(saved))
-        record = Record(self.path, info.st_ino, was, then)
-        is_top = self.path == TOP
-        sieve = Sieve(sides.excludes, self.path, self.is_in_cache)
-        if names is not None and sides.excludes.caches:  # the listings need not have its tag
-            sieve.is_cache |= is_tag(saved) or is_tag(live)
-        both = (sieve.watching(each, listed(each, names)) for each in (saved, live))
-        pairs = side_by_side(worker.work, *both)
+        then = was if self._names is not None else attributes(os.fstat(saved))
+        self._record = Record(task.path, info.st_ino, was, then)
+
+    def make(self) -> None:
+        found, sides, sieve = self._found, (self._saved, self._live), self._sieve
+        if self._names is not None and self._sides.excludes.caches:
+            # The listings need not have its tag.
+            sieve.is_cache |= any(map(is_tag, sides))
+        both = (sieve.watching(each, listed(each, self._names)) for each in sides)
+        pairs = side_by_side(self._worker.work, *both)
         for number, (name, (before, now)) in enumerate(pairs, start=1):
-            if worker.stopping:
+            if self._worker.stopping:
                 return
-            if now and is_top and is_reserved(name, now):
+            if now and self._path == TOP and is_reserved(name, now):
                 now = None
             if before:
-                self._pair(name, before, now, record, found, (saved, live), sieve.is_cache, worker)
-            elif now and sides.removing and not sieve.is_cache:
-                remove(name, now, record, found, worker)
+                self._restore(name, before, now)
+            elif now and self._sides.removing and not sieve.is_cache:
+                self._remove(name, now)
             if number % AT_ONCE == 0:
-                found.record = record if len(record) else None
-                found.hand_over(worker)
-                record = Record(self.path, info.st_ino, was, then)
-        if len(record) or was != then:
-            found.record = record
+                found.record = self._record if len(self._record) else None
+                found.hand_over(self._worker)
+                self._record = self._record.blank()
+        if len(self._record) or self._record.was != self._record.then:
+            found.record = self._record
 
-    def _pair(
-        self,
-        name: str,
-        before: File,
-        now: File | None,
-        record: Record,
-        found: Found,
-        directories: tuple[int, int],
-        is_in_cache: bool,
-        worker: Worker,
-    ) -> None:
-        sides: Sides = worker.context
-        path = join(self.path, name)
+    def _restore(self, name: str, before: File, now: File | None) -> None:
+        found, record, sides = self._found, self._record, self._sides
+        path = join(self._path, name)
         is_tree = stat.S_ISDIR(before.mode)
         if now and is_tree and stat.S_ISDIR(now.mode):
-            found.tasks.append(Compare(path, is_in_cache))
+            found.tasks.append(Compare(path, self._sieve.is_cache))
             return
         if now and not is_inside(path, sides.asked):
             found.skipped.append(
                 f"{shown_path(path)} is no directory, so nothing in it is restored"
             )
             return
-        if now and not is_tree and self._is_same(name, before, now, directories, worker):
-            found.counts["unchanged"] += 1
-            self._look_closer(path, before, now, found, sides)
+        if now and not is_tree and self._is_same(name, before, now):
+            found.figures.number_of_files_unchanged += 1
+            self._look_closer(path, before, now)
             return
-        if now and keeps_excluded(path, now, worker, is_in_cache):
+        if now and self._keeps_excluded(path, now, self._sieve.is_cache):
             found.skipped.append(
                 f"{shown_path(path)} is a directory with what was excluded from the backup, so it "
                 "stays; move it away, and restore again"
@@ -170,63 +177,44 @@ class Compare(NamedTuple):
             return
         if now:
             record.moved.append(name)
-            leaves("replaced", path, now, found)
-        else:
-            found.lines.append(("created", path))
-            if not is_tree:
-                found.count("created", before.bytes)
-        if is_tree:
-            record.trees.append(name)
-            found.tasks.append(Collect(path))
-        else:
-            record.files.append(name)
-            found.want(path, before, sides.sharing)
+        found.tell(Effect.REPLACED if now else Effect.CREATED, path, now or before)
+        (record.trees if is_tree else record.files).append(name)
+        found.want(path, before, sides.sharing)
 
-    def _is_same(
-        self, name: str, before: File, now: File, directories: tuple[int, int], worker: Worker
-    ) -> bool:
+    def _is_same(self, name: str, before: File, now: File) -> bool:
         """Regular files that may have other content all the same are looked at later."""
         if now.kept != before.kept:
             return False
+        is_proof = not is_device(now.mode)
         if stat.S_ISLNK(now.mode):
-            is_proof = now.ctime_ns < worker.context.doubtful_since
-            return is_proof or same_content(*directories, name, now.mode, worker)
-        return not is_device(now.mode) or same_content(*directories, name, now.mode, worker)
+            is_proof = now.ctime_ns < self._sides.doubtful_since
+        return is_proof or same_content(self._saved, self._live, name, now.mode, self._worker)
 
-    def _look_closer(self, path: str, before: File, now: File, found: Found, sides: Sides) -> None:
+    def _look_closer(self, path: str, before: File, now: File) -> None:
+        sides = self._sides
         if stat.S_ISREG(now.mode) and now.ctime_ns >= sides.doubtful_since and now.size:
-            found.doubts.append(path)
+            self._found.doubts.append(path)
         if now.links > 1 or (before.links > 1 and sides.sharing.may_share(path)):
-            found.same.append(Same(path, before.bytes, before.inode, now.inode))
+            self._found.same.append(Same(path, before.bytes, before.inode, now.inode))
 
+    def _remove(self, name: str, now: File) -> None:
+        """What only the live tree has goes, but for what the snapshot was made without."""
+        path = join(self._path, name)
+        if self._sides.excludes.reasons(path, now.mode):
+            return
+        if self._keeps_excluded(path, now):
+            self._found.tasks.append(Thin(path))
+            return
+        self._record.moved.append(name)
+        self._found.tell(Effect.REMOVED, path, now)
 
-def remove(name: str, now: File, record: Record, found: Found, worker: Worker) -> None:
-    """What only the live tree has goes, but for what the snapshot was made without."""
-    path = join(record.folder, name)
-    if worker.context.excludes.reasons(path, now.mode):
-        return
-    if keeps_excluded(path, now, worker):
-        found.tasks.append(Thin(path))
-        return
-    record.moved.append(name)
-    leaves("removed", path, now, found)
-
-
-def keeps_excluded(path: str, now: File, worker: Worker, is_in_cache: bool = False) -> bool:
-    """Whether a live entry is a directory that has to stay for what is in it."""
-    sides: Sides = worker.context
-    if not sides.excludes or not stat.S_ISDIR(now.mode):
-        return False
-    is_itself = is_in_cache or bool(sides.excludes.reasons(path, now.mode))
-    return is_itself or holds_excluded(sides.excludes, sides.live, path, worker)
-
-
-def leaves(kind: str, path: str, now: File, found: Found) -> None:
-    found.lines.append((kind, path))
-    if stat.S_ISDIR(now.mode):
-        found.tasks.append(Weigh(path, kind))
-    else:
-        found.count(kind, now.bytes)
+    def _keeps_excluded(self, path: str, now: File, is_in_cache: bool = False) -> bool:
+        """Whether a live entry is a directory that has to stay for what is in it."""
+        excludes = self._sides.excludes
+        if not excludes or not stat.S_ISDIR(now.mode):
+            return False
+        is_itself = is_in_cache or bool(excludes.reasons(path, now.mode))
+        return is_itself or holds_excluded(excludes, self._sides.live, path, self._worker)
 
 
 @contextlib.contextmanager
@@ -260,15 +248,16 @@ class Thin(NamedTuple):
                 return
             info = os.fstat(live)
             was = attributes(info)
+            record = Record(path, info.st_ino, was, was)
             for part in chunks(listed(live), AT_ONCE):
-                record = Record(path, info.st_ino, was, was)
                 for name, now in part:
                     inner = join(path, name)
                     if inner not in staying and not sides.excludes.reasons(inner, now.mode):
                         record.moved.append(name)
-                        leaves("removed", inner, now, found)
+                        found.tell(Effect.REMOVED, inner, now)
                 found.record = record if len(record) else None
                 found.hand_over(worker)
+                record = record.blank()
 
 
 class Collect(NamedTuple):
@@ -285,12 +274,8 @@ class Collect(NamedTuple):
             entries = listed(saved, sides.names_in(self.path))
             for name, before in found.in_parts(entries, worker):
                 path = join(self.path, name)
-                found.lines.append(("created", path))
-                if stat.S_ISDIR(before.mode):
-                    found.tasks.append(Collect(path))
-                else:
-                    found.count("created", before.bytes)
-                    found.want(path, before, sides.sharing)
+                found.tell(Effect.CREATED, path, before)
+                found.want(path, before, sides.sharing)
         return found
 
 
@@ -298,7 +283,7 @@ class Weigh(NamedTuple):
     """Count what is below a live directory that is going to be set aside."""
 
     path: str
-    kind: str
+    effect: Effect
 
     def perform(self, worker: Worker) -> Found:
         found = Found()
@@ -306,9 +291,9 @@ class Weigh(NamedTuple):
             with opened(worker.context.live, self.path) as live:
                 for name, now in found.in_parts(listed(live), worker):
                     if stat.S_ISDIR(now.mode):
-                        found.tasks.append(Weigh(join(self.path, name), self.kind))
+                        found.tasks.append(Weigh(join(self.path, name), self.effect))
                     else:
-                        found.count(self.kind, now.bytes)
+                        found.figures.count(self.effect, now.bytes)
         except OSError:
             pass  # it is moved as a whole, whatever it holds
         return found
@@ -335,9 +320,8 @@ class Demote(NamedTuple):
             for name in self.names:
                 path = join(self.folder, name)
                 file = file_of(os.stat(name, dir_fd=saved, follow_symlinks=False))
-                found.counts["unchanged"] -= 1
-                found.count("replaced", file.bytes)
-                found.lines.append(("replaced", path))
+                found.figures.number_of_files_unchanged -= 1
+                found.tell(Effect.REPLACED, path, file)
                 if self.is_wanted:
                     found.want(path, file, sides.sharing)
         return found

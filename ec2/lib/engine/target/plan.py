@@ -11,8 +11,9 @@ from pathlib import Path
 from engine.command.files import nul_separated, sort_records
 from engine.command.text import Messages, shown
 from engine.copying.digests import Digested
-from engine.target.compare import CHANGES, Demote, Found, Sides
+from engine.target.compare import Demote, Found, Sides
 from engine.target.contents import comparisons
+from engine.target.figures import Effect, Figures
 from engine.target.records import (
     Wanted,
     folders,
@@ -26,7 +27,6 @@ from engine.tree.descent import CHUNK, TOP, chunks
 from engine.tree.pool import Pool, Task
 
 EXAMPLES = 20
-VERBS = {"created": "create", "replaced": "replace", "removed": "remove"}
 
 Tick = Callable[[], None]
 
@@ -39,7 +39,7 @@ class Plan:
     """
 
     def __init__(self, sides: Sides, work: Path) -> None:
-        self.counts: Counter[str] = Counter()
+        self.figures = Figures()
         self.examples: dict[str, list[str]] = {}
         self.errors = Messages()
         self.skipped = Messages()
@@ -56,7 +56,7 @@ class Plan:
         self._directories = (work / "directories").open("wb")
         self._doubts = (work / "doubts").open("wb")
         self._differing = (work / "differing").open("wb")
-        self._lines = {kind: (work / kind).open("wb") for kind in CHANGES}
+        self._lines = {effect: (work / effect.word).open("wb") for effect in Effect}
         self._shared = Shared(work)
         self.changes_something = False
         self._has_top = False
@@ -78,11 +78,11 @@ class Plan:
             *self._lines.values(),
         ):
             file.close()
-        for kind in CHANGES:
-            self._write_for_people(kind)
+        for effect in Effect:
+            self._write_for_people(effect)
 
     def _take(self, found: Found) -> list[Task]:
-        self.counts.update(found.counts)
+        self.figures.add_all(found.figures)
         self.errors.add(found.errors)
         self.skipped.add(found.skipped)
         if found.record is not None:
@@ -103,8 +103,8 @@ class Plan:
             self._directories.write(directory_line(directory))
         if found.doubts:
             self._doubts.writelines(os.fsencode(path) + b"\0" for path in found.doubts)
-        for kind, path in found.lines:
-            self._lines[kind].write(os.fsencode(path) + b"\0")
+        for effect, path in found.lines:
+            self._lines[effect].write(os.fsencode(path) + b"\0")
         return found.tasks
 
     def _need(self, file: Wanted) -> None:
@@ -121,7 +121,7 @@ class Plan:
 
         def take(found: Iterable[Digested]) -> list[Task]:
             for file in found:
-                self.counts["compared"] += 1
+                self.figures.number_of_files_compared += 1
                 if file.is_missing:
                     continue  # it is gone: the check at the end tells
                 if file.error:
@@ -163,13 +163,14 @@ class Plan:
             self._groups.writelines(wanted_line(as_wanted(name)) for name in names)
         return [name for name in others if name.live != WANTED]
 
-    def _write_for_people(self, kind: str) -> None:
-        path, text = Path(self._lines[kind].name), self._work / f"{VERBS[kind]}.txt"
+    def _write_for_people(self, effect: Effect) -> None:
+        path = Path(self._lines[effect].name)
+        text = path.with_suffix(".txt")
         sort_records(path)
         with text.open("w", encoding="utf-8") as file:
             file.writelines(f"{shown(name)}\n" for name in nul_separated(path))
         with text.open(encoding="utf-8") as file:
-            self.examples[VERBS[kind]] = [line[:-1] for line in itertools.islice(file, EXAMPLES)]
+            self.examples[effect.word] = [line[:-1] for line in itertools.islice(file, EXAMPLES)]
 
     def folders(self) -> Iterator[str]:
         """Directories in which something is put."""

@@ -39,13 +39,17 @@ class Record:
     def __len__(self) -> int:
         return len(self.moved) + len(self.files) + len(self.trees)
 
+    def blank(self) -> Record:
+        """Another one of this directory."""
+        return Record(self.folder, self.inode, self.was, self.then)
+
     def parts(self, size: int) -> Iterator[Record]:
         """Itself in parts that can be done at the same time, each with all about its names."""
         moved = set(self.moved)
         names = sorted(self.names)
         kinds = {**dict.fromkeys(self.files, "files"), **dict.fromkeys(self.trees, "trees")}
         for start in range(0, max(len(names), 1), size):
-            part = Record(self.folder, self.inode, self.was, self.then)
+            part = self.blank()
             for name in names[start : start + size]:
                 if name in moved:
                     part.moved.append(name)

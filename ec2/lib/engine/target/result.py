@@ -10,26 +10,15 @@ from engine.command.execution import Result
 from engine.command.summary import Fact
 from engine.command.text import size
 from engine.copying.tally import Tally, of_workers
-from engine.target.compare import CHANGES
-from engine.target.plan import VERBS, Plan
-
-DONE = {"created": "created", "replaced": "replaced", "removed": "removed", "unchanged": "kept"}
-TO_DO = {
-    "created": "to create",
-    "replaced": "to replace",
-    "removed": "to remove",
-    "unchanged": "to keep",
-}
-VERB_OF = {verb: kind for kind, verb in VERBS.items()}
+from engine.target.figures import Effect, Figures
+from engine.target.plan import Plan
 
 
 @dataclass
-class RestoreResult(Result):
-    """Files are everything that is not a directory. compared: by content. damaged: no longer in the
-    snapshot what they were when they were copied. not_moved: left as they were, as the system
-    refused to move them. repeat_command: of a dry run, to do what it says. excluded: what the
-    snapshot was made without, and what was left alone for that. workers: what other machines have
-    copied, by their names."""
+class RestoreResult(Figures, Result):
+    """repeat_command: of a dry run, to do what it says. excluded: what the snapshot was made
+    without, and what was left alone for that. workers: what other machines have copied, by their
+    names. examples: paths, by the word for what becomes of them."""
 
     id: str = ""
     mode: str = ""
@@ -38,16 +27,6 @@ class RestoreResult(Result):
     snapshot_date: str = ""
     paths: list[str] = field(default_factory=list)
     target: str = ""
-    number_of_files_created: int = 0
-    number_of_files_replaced: int = 0
-    number_of_files_removed: int = 0
-    number_of_files_unchanged: int = 0
-    number_of_files_compared: int = 0
-    number_of_files_damaged: int = 0
-    number_of_files_not_moved: int = 0
-    size_created: int = 0
-    size_replaced: int = 0
-    size_removed: int = 0
     safety_directory: str = ""
     damaged_directory: str = ""
     undo_command: str = ""
@@ -81,7 +60,7 @@ class RestoreResult(Result):
             return [Fact("To delete what is left", command=self.delete_command)] * bool(
                 self.delete_command
             )
-        facts = [Fact("Files", self._counts(TO_DO if is_plan else DONE))]
+        facts = [Fact("Files", self._counts(is_plan))]
         facts += of_workers(self.workers)
         if is_plan and any(self.examples.values()):
             facts.append(Fact("It would", items=[*self._examples()]))
@@ -98,32 +77,26 @@ class RestoreResult(Result):
             facts += [Fact(title, command=command)] if command else []
         return facts
 
-    def _counts(self, words: dict[str, str]) -> str:
+    def _counts(self, is_plan: bool) -> str:
+        said = "to {}" if is_plan else "{}d"
         counts = [
-            f"{number:,} {words[kind]} ({size(getattr(self, f'size_{kind}'))})"
-            for kind in CHANGES
-            if (number := getattr(self, f"number_of_files_{kind}"))
+            f"{number:,} {said.format(effect.word)} ({size(getattr(self, effect.size))})"
+            for effect in Effect
+            if (number := getattr(self, effect.files))
         ]
-        counts.append(f"{self.number_of_files_unchanged:,} {words['unchanged']}")
+        counts.append(f"{self.number_of_files_unchanged:,} {'to keep' if is_plan else 'kept'}")
         compared = self.number_of_files_compared
         return ", ".join(counts) + (f", {compared:,} compared by content" if compared else "")
 
     def _examples(self) -> Iterator[str]:
-        for kind, paths in self.examples.items():
-            yield from (f"{kind} {path}" for path in paths)
-            more = getattr(self, f"number_of_files_{VERB_OF[kind]}") - len(paths)
+        for effect in Effect:
+            word, paths = effect.word, self.examples[effect.word]
+            yield from (f"{word} {path}" for path in paths)
+            more = getattr(self, effect.files) - len(paths)
             if paths and more > 0:
-                yield f"{kind} {more:,} more files; with --log-dir, {kind}.txt names all"
+                yield f"{word} {more:,} more files; with --log-dir, {word}.txt names all"
 
-    def add(self, plan: Plan) -> None:
-        counts = plan.counts
+    def take_plan(self, plan: Plan) -> None:
+        self.add_all(plan.figures)
         self.examples = plan.examples
-        self.number_of_files_created = counts["created"]
-        self.number_of_files_replaced = counts["replaced"]
-        self.number_of_files_removed = counts["removed"]
-        self.size_created = counts["created bytes"]
-        self.size_replaced = counts["replaced bytes"]
-        self.size_removed = counts["removed bytes"]
-        self.number_of_files_unchanged = counts["unchanged"]
-        self.number_of_files_compared = counts["compared"]
         self.errors += plan.skipped.lines()

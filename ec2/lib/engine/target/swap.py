@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from engine.command.text import shown_path
+from engine.target.figures import Figures
 from engine.target.records import Record
 from engine.tree.attributes import Directory, set_attributes_of
 from engine.tree.descent import exists, info_of, join, make_directories, opened, writable
@@ -34,6 +34,14 @@ class Tops(NamedTuple):
     new: int
 
 
+class Places(NamedTuple):
+    """Descriptors of one directory of the live tree, and of what corresponds to it."""
+
+    here: int
+    aside: int
+    new: int
+
+
 @dataclass
 class Done:
     """record: what has been done of the one that was asked for. not_moved: what could not be moved,
@@ -42,10 +50,14 @@ class Done:
     """
 
     record: Record
-    counts: Counter[str] = field(default_factory=Counter)
+    figures: Figures = field(default_factory=Figures)
     not_moved: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    def refuse(self, path: str, error: OSError, entries: int = 1) -> None:
+        self.not_moved.append(f"{shown_path(path)}: {error.strerror}")
+        self.figures.number_of_files_not_moved += entries
 
 
 @contextlib.contextmanager
@@ -64,7 +76,7 @@ class Swap(NamedTuple):
 
     def perform(self, worker: Worker) -> Done:
         record, tops = self.record, worker.context
-        done = Done(Record(record.folder, record.inode, record.was, record.then))
+        done = Done(record.blank())
         try:
             with contextlib.ExitStack() as stack:
                 here = stack.enter_context(opened_again(tops.live, record))
@@ -75,40 +87,37 @@ class Swap(NamedTuple):
                     aside = stack.enter_context(opened(tops.aside, record.folder))
                 if record.files or record.trees:
                     new = stack.enter_context(opened(tops.new, record.folder))
+                places = Places(here, aside, new)
                 for name in record.names:
                     if worker.stopping:
                         return done
-                    self._swap(name, here, aside, new, done)
+                    self._swap(name, places, done)
         except OSError as error:
-            done.not_moved.append(f"{shown_path(record.folder)}: {error.strerror}")
-            done.counts["not moved"] += len(record)
+            done.refuse(record.folder, error, len(record))
         return done
 
-    def _swap(self, name: str, here: int, aside: int, new: int, done: Done) -> None:
+    def _swap(self, name: str, places: Places, done: Done) -> None:
         record = self.record
-        is_tree = name in record.trees
-        comes = is_tree or name in record.files
-        if comes and not exists(name, new):
-            return  # it was damaged, and is kept out
         path = join(record.folder, name)
+        comes = name in record.files or name in record.trees
+        if comes and not exists(name, places.new):
+            return  # it was damaged, and is kept out
         if name in record.moved:
             try:
-                os.rename(name, name, src_dir_fd=here, dst_dir_fd=aside)
+                os.rename(name, name, src_dir_fd=places.here, dst_dir_fd=places.aside)
             except FileNotFoundError:
                 done.warnings.append(f"was gone before it was set aside: {shown_path(path)}")
             except OSError as error:
-                done.not_moved.append(f"{shown_path(path)}: {error.strerror}")
-                done.counts["not moved"] += 1
+                done.refuse(path, error)
                 return
-        if name in record.moved and not comes:
+        if comes:
+            self._put(name, path, places, done)
+        else:
             done.record.moved.append(name)
-        if comes and self._put(name, is_tree, path, (here, aside, new), done):
-            (done.record.trees if is_tree else done.record.files).append(name)
 
-    def _put(
-        self, name: str, is_tree: bool, path: str, directories: tuple[int, int, int], done: Done
-    ) -> bool:
-        here, aside, new = directories
+    def _put(self, name: str, path: str, places: Places, done: Done) -> None:
+        here, aside, new = places
+        is_tree = name in self.record.trees
         try:
             if is_tree:
                 os.rename(name, name, src_dir_fd=new, dst_dir_fd=here)
@@ -117,14 +126,12 @@ class Swap(NamedTuple):
         except OSError as error:
             if error.errno in IN_THE_WAY:
                 done.warnings.append(f"was written meanwhile, and stays: {shown_path(path)}")
-                return False
-            done.not_moved.append(f"{shown_path(path)}: {error.strerror}")
-            done.counts["not moved"] += 1
+                return
+            done.refuse(path, error)
             if name in self.record.moved and exists(name, aside) and not exists(name, here):
                 os.rename(name, name, src_dir_fd=aside, dst_dir_fd=here)
         else:
-            return True
-        return False
+            (done.record.trees if is_tree else done.record.files).append(name)
 
 
 def put_file(name: str, new: int, here: int) -> None:
@@ -157,7 +164,7 @@ class Settle(NamedTuple):
                 saved = stack.enter_context(opened(tops.saved, record.folder)) if comes else -1
                 self._check(here, saved, done)
         except OSError as error:
-            done.not_moved.append(f"{shown_path(record.folder)}: {error.strerror}")
+            done.refuse(record.folder, error, entries=0)
         return done
 
     def _check(self, here: int, saved: int, done: Done) -> None:

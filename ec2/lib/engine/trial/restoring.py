@@ -10,11 +10,12 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Protocol
 
+from engine.command.figures import Kind
 from engine.command.outcome import Failed
 from engine.command.text import Messages, shown_path
 from engine.copying.digests import Digested, DigestFiles
@@ -22,6 +23,7 @@ from engine.history.members import Member
 from engine.history.upkeep import InFolder, Tools, members_of
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.removal import remove_trees
+from engine.stage.figures import Figures
 from engine.target.fetch import Fetch
 from engine.tree.descent import names_in
 from engine.tree.pool import Task
@@ -35,16 +37,20 @@ BYTES_AT_ONCE = 1 << 30
 class Told(Protocol):
     def warn(self, message: str) -> None: ...
 
-    def take_trial(self, counts: Counter[str], failures: Messages, age: int) -> None: ...
+    def take_trial(self, figures: Figures, failures: Messages, age: int) -> None: ...
+
+
+class Tested(Kind):
+    """What became of a file."""
+
+    RESTORED = "restored", "number_of_files_test_restored", "test_restored_file_size"
+    READ = "read", "number_of_files_test_read", "test_restored_file_size"
+    FAILED = "failed", "number_of_files_test_failed", "test_restored_file_size"
 
 
 class Trial:
     """saved: gives the root of a snapshot. new, root: an empty directory on this machine's disk,
-    open from before the workers were forked.
-
-    counts: files that were restored, or only read as they are too large for the disk; their bytes;
-    those without a digest to compare with; and failed.
-    """
+    open from before the workers were forked."""
 
     def __init__(
         self,
@@ -53,14 +59,14 @@ class Trial:
         new: int,
         root: Root,
         jobs: int,
-        on_tick: Callable[[Counter[str]], None],
+        on_tick: Callable[[Figures], None],
     ) -> None:
         self._tools = tools
         self._saved = saved
         self._new, self._root = new, root
         self._jobs = jobs
         self._on_tick = on_tick
-        self.counts: Counter[str] = Counter()
+        self.figures = Figures()
         self.failures = Messages()
 
     def test(self, files: Iterable[File], tree: Member) -> None:
@@ -83,7 +89,10 @@ class Trial:
         reason = "the copying did not say why"
 
         def tick(files: int, size: int) -> None:
-            self._on_tick(self.counts + Counter(restored=files, bytes=size))
+            found = replace(self.figures)
+            found.add(Tested.RESTORED.files, files)
+            found.add(Tested.RESTORED.size, size)
+            self._on_tick(found)
 
         try:
             fetch.make(self._saved(tree), self._root, self._jobs, tools.stop, tick)
@@ -95,7 +104,7 @@ class Trial:
         restored = dict(fetch.digests())
         for file in batch.files:
             if file.path in restored:
-                self._judge(file, restored[file.path], "restored", tree)
+                self._judge(file, restored[file.path], Tested.RESTORED, tree)
         if errors := self._remove():
             raise Failed("system", f"what was restored could not be removed: {errors[0]}")
         self._find_fault([file for file in batch.files if file.path not in restored], tree, reason)
@@ -103,9 +112,9 @@ class Trial:
     def _find_fault(self, files: Sequence[File], tree: Member, reason: str) -> None:
         """Of those that were not restored: what can be read is as it was. This machine could not
         restore it then, as when something kills its processes."""
-        failed = self.counts["failed"]
+        failed = self.figures.number_of_files_test_failed
         self._read(files, tree)
-        if self.counts["failed"] - failed < len(files):
+        if self.figures.number_of_files_test_failed - failed < len(files):
             raise Failed("system", f"files that can be read could not be restored: {reason}")
 
     def _remove(self) -> list[str]:
@@ -124,20 +133,19 @@ class Trial:
         def take(found: Iterable[Digested]) -> list[Task]:
             for each in found:
                 self.failures.add([f"{tree}: {each.error}"] if each.error else [])
-                self._judge(paths[each.path], each.digest, "read", tree)
+                self._judge(paths[each.path], each.digest, Tested.READ, tree)
             return []
 
         tools = self._tools
         tasks = [DigestFiles(tools.top, [(path, b"")]) for path in paths]
-        tools.pool.run(tasks, take, lambda: self._on_tick(self.counts))
+        tools.pool.run(tasks, take, lambda: self._on_tick(self.figures))
 
-    def _judge(self, file: File, digest: bytes | None, what: str, tree: Member) -> None:
+    def _judge(self, file: File, digest: bytes | None, what: Tested, tree: Member) -> None:
         is_right = bool(digest) and file.md5 in (digest, b"")
-        self.counts[what if is_right else "failed"] += 1
-        self.counts["bytes"] += file.size
-        self.counts["without_digest"] += not file.md5
+        self.figures.count(what if is_right else Tested.FAILED, file.size)
+        self.figures.number_of_files_test_without_digest += not file.md5
         if not is_right:
-            reason = "is not what was backed up" if digest else f"could not be {what}"
+            reason = "is not what was backed up" if digest else f"could not be {what.word}"
             self.failures.add([f"{tree}: {shown_path(os.fsdecode(file.path))} {reason}"])
 
 
@@ -161,11 +169,11 @@ def take_turns(
         for part, files in zip(parts, by_turn(records, len(parts))):
             rotation.tried[part] = now
             rotation.save(folder.tests)
-            failed = trial.counts["failed"]
+            failed = trial.figures.number_of_files_test_failed
             for place, those in itertools.groupby(files, attrgetter("place")):
                 trial.test(those, trees[place])
-            if trial.counts["failed"] == failed and not lost:
+            if trial.figures.number_of_files_test_failed == failed and not lost:
                 rotation.tested[part] = now
                 rotation.save(folder.tests)
     finally:
-        result.take_trial(trial.counts, trial.failures, rotation.age(now))
+        result.take_trial(trial.figures, trial.failures, rotation.age(now))
