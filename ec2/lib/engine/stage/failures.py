@@ -14,7 +14,6 @@ from typing import NamedTuple
 from engine.stage.judging import Change
 from engine.stage.memory import DOUBTFUL
 from engine.stage.report import (
-    MISSING,
     Context,
     Failure,
     Report,
@@ -34,6 +33,7 @@ from engine.tree.excluding import TAG, is_tag
 from engine.tree.listings import side_by_side
 from engine.tree.pool import Worker
 from engine.tree.report import AT_ONCE
+from engine.tree.sharing import Lack
 
 CHANGES = "it changed while it was read, or cannot be read to its end"
 FOREIGN = "this user cannot give the copy its owner or group; run the backup as root"
@@ -128,7 +128,7 @@ class Again(NamedTuple):
         report.figures.number_of_files += 1
         report.figures.total_file_size += now.bytes
         if now.links > 1:
-            report.shared.append(shared_name(now, MISSING, path))
+            report.shared.append(shared_name(now, Lack.MISSING, path))
         else:
             report.to_copy(path, now)
 

@@ -26,14 +26,14 @@ from engine.stage.failures import CHANGES, Again, Carry, Examine
 from engine.stage.figures import Figures
 from engine.stage.finish import Finish
 from engine.stage.large import LargeFiles
-from engine.stage.names import SharedNames, is_settled
-from engine.stage.report import Failure, Report, SharedName, Trees
+from engine.stage.report import Failure, Report, Trees
 from engine.stage.share import Join, Separate, Share
 from engine.stage.suspects import CopyAnew
 from engine.stage.visit import Visit
 from engine.tree.attributes import directory_line, parse_directory
 from engine.tree.descent import TOP, chunks
 from engine.tree.pool import STOPPED, Pool, Task
+from engine.tree.sharing import Lack, SharedName, SharedNames, are_one
 
 log = logging.getLogger(__name__)
 
@@ -261,7 +261,9 @@ class Filling:
             self._lists.groups.add(report.together)
             if not fits(report.together):
                 key = str(next(self._numbers))
-                self._apart.add(SharedName(key, size, 0, path) for path, size in report.together)
+                self._apart.add(
+                    SharedName(key, size, Lack.MISSING, path) for path, size in report.together
+                )
         self._shared.add(report.shared)
         self._doubtful.add(report.doubtful)
         for directory in report.directories:
@@ -297,11 +299,11 @@ class Filling:
             if len(names) > 1:
                 self._sharing.writelines(os.fsencode(name.path) + b"\0" for name in names)
             if len(names) == 1:
-                if not is_settled(names):
+                if not are_one(names):
                     self._notes.add(VOID, [os.fsencode(names[0].path)])
                     self._copy_single((names[0].path, names[0].size), self._lists.singles)
                     self.listed += 1
-            elif not is_settled(names):
+            elif not are_one(names):
                 yield Share(self._trees, names)
 
     def _to_separate(self) -> Iterator[Task]:

@@ -19,6 +19,7 @@ from engine.tree.descent import opened, writable
 from engine.tree.entries import DIRECTORY, File, attributes
 from engine.tree.excluding import Excludes
 from engine.tree.report import TaskReport
+from engine.tree.sharing import Inode, SharedName
 
 
 class Trees(NamedTuple):
@@ -47,24 +48,8 @@ class Context(NamedTuple):
     excludes: Excludes
 
 
-class SharedName(NamedTuple):
-    """A name in the source whose inode may have others.
-
-    key: tells from all others what inode it is that they share. inode: in :attr:`Report.shared`,
-    what the stage has under that name so far; in :attr:`Report.doubtful`, what the source has.
-    """
-
-    key: str
-    size: int
-    inode: int
-    path: str
-
-
-MISSING = 0  # an inode that has to be copied
-AT_LIMIT = -1  # likewise, as the previous snapshot's cannot have one more name
-
-
-def shared_name(now: File, inode: int, path: str) -> SharedName:
+def shared_name(now: File, inode: Inode, path: str) -> SharedName:
+    """A name in the source whose inode may have others. inode: what the stage has so far."""
     # A number can be used again while the walk lasts, but not with the same time and size.
     key = f"{now.device}:{now.inode}:{now.mtime_ns}:{now.size}"
     return SharedName(key, now.bytes, inode, path)
@@ -102,7 +87,8 @@ class Report(TaskReport):
     sparse: list[tuple[str, int]] = field(default_factory=list)  # likewise, of sparse files
     together: list[tuple[str, int]] = field(default_factory=list)  # likewise, as one inode
     shared: list[SharedName] = field(default_factory=list)  # by the source's inode
-    doubtful: list[SharedName] = field(default_factory=list)  # by the previous snapshot's
+    # By the previous snapshot's inode; which one the source has.
+    doubtful: list[SharedName] = field(default_factory=list)
     continued: list[str] = field(default_factory=list)  # what an unfinished run copied completely
     linked: list[str] = field(default_factory=list)  # names that were added to a file
     directories: list[Directory] = field(default_factory=list)

@@ -9,12 +9,9 @@ from typing import NamedTuple
 from engine.stage.judging import Verdict, change_between, judge_staged
 from engine.stage.memory import compared_mark
 from engine.stage.report import (
-    AT_LIMIT,
-    MISSING,
     Context,
     Failure,
     Report,
-    SharedName,
     Trees,
     drop,
     linked,
@@ -25,6 +22,7 @@ from engine.tree.content import same_content
 from engine.tree.descent import GONE, join, opened
 from engine.tree.entries import DIRECTORY, File, file_of
 from engine.tree.pool import Task, Worker
+from engine.tree.sharing import Inode, Lack, SharedName
 
 
 class Entry(NamedTuple):
@@ -140,7 +138,7 @@ class Settle(NamedTuple):
                 # Names that were one file in the previous snapshot may have become two files.
                 name_of_two = SharedName(str(before.inode), now.bytes, now.inode, path)
                 report.doubtful.append(name_of_two)
-        inode = MISSING
+        inode: Inode = Lack.MISSING
         if verdict is Verdict.LINK and before and previous is not None:
             inode = before.inode
             if staged != inode:
@@ -148,10 +146,10 @@ class Settle(NamedTuple):
                     drop(self.trees, stage, name, staged)
                     staged = None
                 if not linked(name, previous, name, stage, report):
-                    inode = AT_LIMIT
+                    inode = Lack.AT_LIMIT
         else:
             report.changed(change_between(now, before), now.bytes, path)
-        if inode in (MISSING, AT_LIMIT):
+        if isinstance(inode, Lack):
             if staged is not None and not self._is_complete(entry, source, stage, report, worker):
                 drop(self.trees, stage, name, staged)
                 staged = None
@@ -161,7 +159,7 @@ class Settle(NamedTuple):
                 report.continued.append(path)
         if now.links > 1:
             report.shared.append(shared_name(now, inode, path))
-        elif inode in (MISSING, AT_LIMIT):
+        elif isinstance(inode, Lack):
             report.to_copy(path, now)
 
     def _is_complete(

@@ -7,10 +7,7 @@ import os
 from typing import NamedTuple
 
 from engine.stage.report import (
-    AT_LIMIT,
-    MISSING,
     Report,
-    SharedName,
     Trees,
     linked,
     shared_name,
@@ -20,6 +17,7 @@ from engine.stage.report import (
 from engine.tree.descent import is_gone, opened
 from engine.tree.entries import file_of
 from engine.tree.pool import Worker
+from engine.tree.sharing import Lack, SharedName
 
 
 class Share(NamedTuple):
@@ -35,8 +33,8 @@ class Share(NamedTuple):
         return report
 
     def _share(self, report: Report) -> None:
-        there = [name for name in self.names if name.inode not in (MISSING, AT_LIMIT)]
-        at_limit = any(name.inode == AT_LIMIT for name in self.names)
+        there = [name for name in self.names if isinstance(name.inode, int)]
+        at_limit = any(name.inode is Lack.AT_LIMIT for name in self.names)
         if there and not at_limit and self._link_all(there[0], report):
             return
         for name in self.names:
@@ -78,7 +76,7 @@ class Separate(NamedTuple):
         with opened(self.trees.source, folder) as directory:
             now = file_of(os.stat(last, dir_fd=directory, follow_symlinks=False))
         if now.links > 1:
-            report.shared.append(shared_name(now, AT_LIMIT, name.path))
+            report.shared.append(shared_name(now, Lack.AT_LIMIT, name.path))
         else:
             report.together.append((name.path, name.size))
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from engine.command.text import shown_path
 from engine.target.figures import Effect, Figures
-from engine.target.records import Record, Same, Wanted, is_inside
+from engine.target.records import Record, Wanted, is_inside
 from engine.target.sharing import SharingNames
 from engine.tree.attributes import Directory
 from engine.tree.content import same_content
@@ -24,6 +24,7 @@ from engine.tree.listings import side_by_side
 from engine.tree.pool import Worker
 from engine.tree.report import AT_ONCE, TaskReport
 from engine.tree.reserved import is_reserved
+from engine.tree.sharing import SharedName
 
 NEVER = 1 << 63  # no inode changes that late
 
@@ -59,14 +60,15 @@ class Found(TaskReport):
     """What a task found, and what is left to do.
 
     lines: what becomes of which path, for people. doubts: paths of files whose content has to be
-    compared. skipped: what could not be compared, though nothing else is amiss.
+    compared. same: files that are as in the snapshot, by what a listing tells, and may share their
+    inodes. skipped: what could not be compared, though nothing else is amiss.
     """
 
     figures: Figures = field(default_factory=Figures)
     record: Record | None = None
     wanted: list[Wanted] = field(default_factory=list)
     directories: list[Directory] = field(default_factory=list)
-    same: list[Same] = field(default_factory=list)
+    same: list[SharedName] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     lines: list[tuple[Effect, str]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -195,7 +197,8 @@ class Comparison:
         if stat.S_ISREG(now.mode) and now.ctime_ns >= sides.doubtful_since and now.size:
             self._found.doubts.append(path)
         if now.links > 1 or (before.links > 1 and sides.sharing.may_share(path)):
-            self._found.same.append(Same(path, before.bytes, before.inode, now.inode))
+            name = SharedName(str(now.inode), before.bytes, before.inode, path)
+            self._found.same.append(name)
 
     def _remove(self, name: str, now: File) -> None:
         """What only the live tree has goes, but for what the snapshot was made without."""

@@ -21,10 +21,11 @@ from engine.target.records import (
     read_records,
     wanted_line,
 )
-from engine.target.sharing import APART, WANTED, Name, Shared
+from engine.target.sharing import Shared
 from engine.tree.attributes import Directory, directory_line, parse_directory
 from engine.tree.descent import CHUNK, TOP, chunks
 from engine.tree.pool import Pool, Task
+from engine.tree.sharing import Lack, SharedName
 
 EXAMPLES = 20
 
@@ -150,18 +151,18 @@ class Plan:
         paths = map(os.fsdecode, nul_separated(path))
         pool.run(demotions(paths, is_wanted=False), self._take, on_tick)
 
-    def _settle(self, names: list[Name]) -> list[Name]:
+    def _settle(self, names: list[SharedName]) -> list[SharedName]:
         """Have the names of one inode copied or linked; return those that seemed to be the same."""
-        inodes = Counter(name.live for name in names if name.live > 0)
-        leader = max(inodes, key=lambda inode: (inodes[inode], -inode)) if inodes else APART
-        others = [name for name in names if name.live != leader or leader == APART]
+        inodes = Counter(name.inode for name in names if isinstance(name.inode, int))
+        leader = max(inodes, key=lambda inode: (inodes[inode], -inode), default=None)
+        others = [name for name in names if name.inode != leader]
         if inodes:
-            there = next(name for name in names if name.live == leader)
+            there = next(name for name in names if name.inode == leader)
             for name in others:
                 self._links.write(os.fsencode(f"{there.path}\0{name.path}\0"))
         else:
             self._groups.writelines(wanted_line(as_wanted(name)) for name in names)
-        return [name for name in others if name.live != WANTED]
+        return [name for name in others if name.inode is not Lack.MISSING]
 
     def _write_for_people(self, effect: Effect) -> None:
         path = Path(self._lines[effect].name)
@@ -196,8 +197,8 @@ class Plan:
         return map(parse_directory, nul_separated(Path(self._directories.name)))
 
 
-def as_wanted(name: Name) -> Wanted:
-    return Wanted(name.path, name.size, 0, False, name.saved, True)
+def as_wanted(name: SharedName) -> Wanted:
+    return Wanted(name.path, name.size, 0, False, int(name.key), True)
 
 
 def demotions(paths: Iterable[str], is_wanted: bool) -> Iterator[Task]:

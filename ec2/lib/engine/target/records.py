@@ -98,15 +98,6 @@ def parse_wanted(line: bytes) -> Wanted:
     return Wanted(path, int(size), int(blocks), is_sparse == "1", int(inode), may_share == "1")
 
 
-class Same(NamedTuple):
-    """A file that is as in the snapshot, by what a listing tells, and may share its inode."""
-
-    path: str
-    size: int
-    saved_inode: int
-    live_inode: int
-
-
 def is_inside(path: str, asked: Iterable[str]) -> bool:
     """Whether ``path`` is, or is below, one of the paths that were asked for."""
     return any(not one or path == one or path.startswith(one + "/") for one in asked)
