@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,7 +138,7 @@ class Backup:
         what_is_known = known(directories, self.notes, bool(self.beginning.unfinished), work)
         context = Context(what_is_known, options.excludes)
         self.pool = stack.enter_context(Pool(PROCESSES, stop, work, context))
-        self.tools = Tools(self.pool, top, work, stop, self._tick)
+        self.tools = Tools(self.pool, top, work, self._tick)
         self.before = Before.of(folder, previous.path, previous.run)
         parts = self.roots.inside(folder.parts).path
         self.parts = Parts(parts, self.started, self.trees.margin)
@@ -169,7 +170,7 @@ class Backup:
         copying = Copying(
             source, stage, RSYNC_OPTIONS, self.work, jobs, self.notes, has_doubts=True, helper=fleet
         )
-        files = self.previous.run.files or None if self.previous.run else None
+        expected = self.previous.run.files or None if self.previous.run else None
         sharing = folder.sharing_of(folder.stage)
         assert sharing  # begun with the stage
         filling = Filling(
@@ -177,15 +178,13 @@ class Backup:
             self.pool,
             copying,
             LargeFiles(self.trees, self.parts, self.stop, LARGE),
-            self.notes,
             sharing,
-            result.progress,
-            files,
+            partial(result.progress.update, total=expected),
             options.max_failed_percent,
         )
         try:
             result.begin("copy")
-            filling.copy_files(self.stop, suspects_in(folder))
+            filling.copy_files(suspects_in(folder))
             if not filling.errors and not copying.tally.errors:
                 result.begin("directories")
                 filling.finish_directories()

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +18,13 @@ from engine.command.execution import execute
 from engine.command.outcome import EngineError, Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import Messages, as_root, command_line, size
+from engine.copying.tally import Tally
 from engine.snapshots.about import source_identity
 from engine.snapshots.choice import Snapshot, opened_snapshot
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.removal import RemoveEmpty, remove_trees
 from engine.target.compare import NEVER, Collect, Compare, Sides
-from engine.target.fetch import Fetch
+from engine.target.fetch import Fetch, copying_of
 from engine.target.figures import Effect
 from engine.target.helping import fleet_of
 from engine.target.plan import Plan
@@ -213,10 +214,10 @@ class Restore:
             if walls.warning:
                 result.warn(walls.warning)
             with Pool(PROCESSES, self.stop, self.work) as pool:
-                fetch = Fetch(plan, self.live, safety.new, pool, self.work)
                 fleet = fleet_of(self.options, self.snapshot, self.saved, safety, undo)
-                jobs = self.options.jobs
-                fetch.make(saved, new, jobs, self.stop, self._show_fetch(plan), fleet)
+                copying = copying_of(saved, new, self.work, self.options.jobs, fleet)
+                fetch = Fetch(plan, self.live, safety.new, pool, copying)
+                fetch.make(lambda: self._show_fetch(plan, copying.tally))
             self._check_still_the_same()
             safety.make_aside()
             fetch.set_damaged_aside(self.digests, safety.damaged)
@@ -369,11 +370,9 @@ class Restore:
         figures = plan.figures
         self.result.progress.update(figures.number_of_files_unchanged + figures.files_of(Effect))
 
-    def _show_fetch(self, plan: Plan) -> Callable[[int, int], None]:
-        def show(files: int, size: int) -> None:
-            self.result.progress.update(files, plan.files_to_copy, bytes=size)
-
-        return show
+    def _show_fetch(self, plan: Plan, tally: Tally) -> None:
+        files, size = tally.number_of_files_transferred, tally.total_transferred_file_size
+        self.result.progress.update(files, plan.files_to_copy, bytes=size)
 
 
 def delete_command(paths: list[Path]) -> str:

@@ -113,9 +113,8 @@ def flat(groups: Groups) -> list[bytes]:
     return [*itertools.chain(*groups)]
 
 
-def rsync_command(options: Sequence[str], has_digests: bool) -> list[str]:
-    digests = RSYNC_DIGESTS if has_digests else []
-    return [*RSYNC_KEEP, *RSYNC_COUNT, *options, "--from0", *digests]
+def rsync_command(options: Sequence[str]) -> list[str]:
+    return [*RSYNC_KEEP, *RSYNC_COUNT, *options, "--from0", *RSYNC_DIGESTS]
 
 
 def find_rsync() -> str:

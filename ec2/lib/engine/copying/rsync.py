@@ -79,9 +79,9 @@ class Copying:
     """Copies from ``source`` to ``target`` by up to ``jobs`` rsync at a time.
 
     options: rsync's, besides what to keep and to count. work: a scratch directory; rsync.log in it
-    tells about each job. notes: get the digests of what is copied, if there are any. has_doubts:
-    rather than to judge a job that could not do all, list its files in :meth:`take_unsure`. helper:
-    takes lists, too, if there is one.
+    tells about each job. notes: get the digests of what is copied. has_doubts: rather than to judge
+    a job that could not do all, list its files in :meth:`take_unsure`. helper: takes lists, too, if
+    there is one.
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class Copying:
         options: Sequence[str],
         work: Path,
         jobs: int,
-        notes: TakesDigests | None = None,
+        notes: TakesDigests,
         has_doubts: bool = False,
         helper: Helper | None = None,
     ) -> None:
-        self.rsync = Rsync(rsync_command(options, notes is not None))
-        self._notes = notes
+        self.rsync = Rsync(rsync_command(options))
+        self.notes = notes
         self._source, self._target = source, target
         self._executor = ThreadPoolExecutor(jobs)
         self.work, self.jobs = work, jobs
@@ -121,8 +121,7 @@ class Copying:
         base: the directory from which the names go, as rsync takes none above PATH_MAX. The list is
         removed afterwards.
         """
-        if self._notes:
-            self._notes.save()
+        self.notes.save()
         if self._helper and not self.submitted:
             self._helper.begin(self)
         self.submitted += 1
@@ -274,10 +273,10 @@ class Copying:
         self._note_digests(listed, done)
 
     def _note_digests(self, listed: Listed, done: Done) -> None:
-        if self._notes and not self._ended:
+        if not self._ended:
             for path, digest in done.digests.items():
-                self._notes.add(digest, [os.fsencode(in_base(listed.base, path))])
-            self._notes.save()
+                self.notes.add(digest, [os.fsencode(in_base(listed.base, path))])
+            self.notes.save()
 
     def _take_stuck(self, names: list[bytes], base: str) -> None:
         if self._has_doubts:

@@ -15,7 +15,6 @@ from typing import NamedTuple, Protocol
 
 from engine.command.files import write_atomically
 from engine.command.outcome import EngineError, Stopped
-from engine.command.process import StopSignals
 from engine.command.text import spoken
 from engine.copying.digests import Notes
 from engine.history.catalog import (
@@ -52,7 +51,6 @@ class Tools(NamedTuple):
     pool: Pool
     top: int
     work: Path
-    stop: StopSignals
     on_tick: Callable[[], None] = lambda: None
 
     def watcher(self) -> Callable[[], None]:
@@ -63,7 +61,7 @@ class Tools(NamedTuple):
             if next(seen) % LOOK_EVERY:
                 return
             self.on_tick()
-            if self.stop.received:
+            if self.pool.stop.received:
                 raise Stopped("stopped")
 
         return look
@@ -279,7 +277,7 @@ def link(
     other = place_of(folder, newer, "catalog") if newer else None
     if not older.exists() or (other and not other.exists()):
         return None
-    if tools.stop.received:
+    if tools.pool.stop.received:
         raise Stopped("stopped")
     with without_stop(f"what changed after {member.name}", result):
         if found and found.snapshot == member.id:

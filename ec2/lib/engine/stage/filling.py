@@ -10,15 +10,13 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from engine.command.files import nul_separated
 from engine.command.outcome import Failed, Stopped
-from engine.command.process import StopSignals
-from engine.command.progress import Progress
 from engine.command.text import Messages, shown, shown_path
-from engine.copying.digests import CARRIED, CONTINUED, LINKED, VOID, Notes
+from engine.copying.digests import CARRIED, CONTINUED, LINKED, VOID
 from engine.copying.lists import ByKind, Lists, fits
 from engine.copying.rsync import WAIT_SECONDS, Copying
 from engine.snapshots.recognition import CANDIDATES
@@ -57,8 +55,8 @@ class Filling:
     """One attempt to fill the stage. What it found is in its attributes, also if it fails.
 
     Afterwards, changes.txt.gz in the work directory of ``copying`` lists how the source differs
-    from the previous snapshot. expected: the number of files in that, if it is known. sharing: gets
-    the paths of the snapshot that share an inode with others of it. max_failed_percent: more files
+    from the previous snapshot. sharing: gets the paths of the snapshot that share an inode with
+    others of it. tell: is told how many files were seen, and more. max_failed_percent: more files
     than that, and more than a few, have to be copied or it fails.
     """
 
@@ -68,10 +66,8 @@ class Filling:
         pool: Pool,
         copying: Copying,
         large: LargeFiles,
-        notes: Notes,
         sharing: Path,
-        progress: Progress,
-        expected: int | None,
+        tell: Callable[..., None],
         max_failed_percent: int,
     ) -> None:
         self.figures = Figures()
@@ -89,10 +85,10 @@ class Filling:
         self._is_late = False  # a signal came when all was seen and little was left to copy
         self._max_failed_percent = max_failed_percent
         self._trees = trees
-        self._pool = pool
+        self._pool, self._stop = pool, pool.stop
         self._copying = copying
         self._large = large
-        self._notes = notes
+        self._notes = copying.notes
         self._lists = ByKind.of(copying)
         self._work = work = copying.work
         self._shared = SharedNames(work / "shared")
@@ -102,12 +98,11 @@ class Filling:
         self._directories = (work / "directories").open("wb")
         compressed = gzip.GzipFile(work / CHANGES_FILE, "wb", compresslevel=1)
         self._changes = io.TextIOWrapper(compressed, encoding="utf-8")
-        self._progress = progress
-        self._expected = expected
+        self._tell = tell
         self._started = time.monotonic()
         self._next_save = self._started + SAVE_SECONDS
 
-    def copy_files(self, stop: StopSignals, suspects: list[str]) -> None:
+    def copy_files(self, suspects: list[str]) -> None:
         """All but the directories' attributes. Raises :class:`Stopped` after a signal.
 
         suspects: see :class:`engine.stage.suspects.CopyAnew`.
@@ -120,11 +115,11 @@ class Filling:
             self._run(self._to_separate())
             self._run(self._to_share())
             self._run(CopyAnew(self._trees, part) for part in chunks(suspects))
-            self._copy_the_rest(stop)
+            self._copy_the_rest()
             for pause in PAUSES:
                 if not self.failures or self.are_too_many or self._is_late:
                     break
-                self._try_again(pause, stop)
+                self._try_again(pause)
             if self.failures and not self.are_too_many and not self.errors:
                 self._carry_forward()
             if self.are_too_many:
@@ -136,7 +131,7 @@ class Filling:
             raise
         finally:
             self._large.finish()
-            self._copying.finish(stop, 2, self._show)
+            self._copying.finish(self._stop, 2, self._show)
             with contextlib.suppress(OSError):
                 self._notes.save()  # for the next run, if this one does not end well
             self._changes.close()
@@ -144,7 +139,7 @@ class Filling:
             self._directories.close()
             self._show()
             self._log()
-        if stop.received:
+        if self._stop.received:
             raise Stopped(STOPPED)
 
     @property
@@ -171,13 +166,13 @@ class Filling:
         limit = self._max_failed_percent * (self.figures.number_of_files + self._failed) // 100
         return failed > max(FEW, min(limit, FAILURES_KEPT))
 
-    def _copy_the_rest(self, stop: StopSignals, apart: bool = False) -> None:
+    def _copy_the_rest(self, apart: bool = False) -> None:
         """Begin the last jobs, wait for all, and find out what has failed."""
         self._lists.finish(apart)
-        self._copying.wait(stop, 2, self._show)
+        self._copying.wait(self._stop, 2, self._show)
         for report in self._large.wait(self._show):
             self._take(report)
-        if stop.received:
+        if self._stop.received:
             self._settle_for_less()
         self._run(self._to_examine())
 
@@ -189,17 +184,17 @@ class Filling:
         self._is_late = True
         self._pool.go_on()
 
-    def _try_again(self, pause: float, stop: StopSignals) -> None:
+    def _try_again(self, pause: float) -> None:
         log.info("%d files could not be read or copied; trying again", self._failed)
         end = time.monotonic() + pause
-        while time.monotonic() < end and not stop.received:
+        while time.monotonic() < end and not self._stop.received:
             time.sleep(WAIT_SECONDS)
         failures, self.failures, self._failed = self.failures, [], 0
         self._shared = SharedNames(self._work / "shared")
         self._run(Again(self._trees, part) for part in chunks(failures))
         self._run(self._to_share())
         # Each for itself: then a file that merely changes all the time does not pass for a failure.
-        self._copy_the_rest(stop, apart=True)
+        self._copy_the_rest(apart=True)
 
     def _carry_forward(self) -> None:
         for failure in self.failures:
@@ -324,7 +319,7 @@ class Filling:
         }
         if self._is_seen:
             counts["listed"] = self.listed
-        self._progress.update(self.figures.number_of_files, self._expected, "files", **counts)
+        self._tell(self.figures.number_of_files, **counts)
         now = time.monotonic()
         if now >= self._next_save:
             self._notes.save()

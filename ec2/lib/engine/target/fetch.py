@@ -13,12 +13,10 @@ from typing import Any, NamedTuple, Protocol
 
 from engine.command.files import nul_separated, sort_records
 from engine.command.outcome import Failed, Stopped
-from engine.command.process import StopSignals
 from engine.command.text import Messages, shown, shown_path
 from engine.copying.digests import LENGTH
 from engine.copying.lists import ByKind
 from engine.copying.rsync import Copying, Helper
-from engine.copying.tally import Tally
 from engine.target.contents import with_digests
 from engine.target.records import Wanted
 from engine.target.safety import kept_times
@@ -30,6 +28,7 @@ from engine.tree.walls import Root
 # The names do not exist yet: what is copied goes straight to its name, which saves renaming it.
 RSYNC_OPTIONS = ["--whole-file", "--inplace", "--no-implied-dirs"]
 PER_TASK = 50
+DIGESTS = "digests"  # a file
 
 
 class Prepare(NamedTuple):
@@ -109,7 +108,6 @@ class Digests:
     """The digests that rsync prints of what it copies, in a file."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self._file = path.open("wb")
         self._lock = threading.Lock()
 
@@ -122,42 +120,69 @@ class Digests:
             self._file.flush()
 
 
+def copying_of(
+    saved: Root, new: Root, work: Path, jobs: int, helper: Helper | None = None
+) -> Copying:
+    """For one attempt."""
+    digests = Digests(work / DIGESTS)
+    return Copying(saved, new, RSYNC_OPTIONS, work, jobs, digests, helper=helper)
+
+
 class Fetch:
-    """One attempt. Raises :class:`Failed` or :class:`Stopped` if not all has arrived.
+    """One attempt. live, new: descriptors of the live tree, and of the directory that takes what is
+    fetched."""
 
-    live, new: descriptors of the live tree, and of the directory that takes what is fetched.
-    """
-
-    def __init__(self, plan: Wants, live: int, new: int, pool: Pool, work: Path) -> None:
+    def __init__(self, plan: Wants, live: int, new: int, pool: Pool, copying: Copying) -> None:
         self._plan = plan
         self._live = live
         self._new = new
         self._pool = pool
-        self._work = work
-        self._digests = Digests(work / "digests")
+        self._copying = copying
+        self._digests = copying.work / DIGESTS
         self._errors = Messages()
         self.damaged = Messages()
-        self.tally = Tally()
+        self.tally = copying.tally
 
-    def make(
-        self,
-        saved: Root,
-        new: Root,
-        jobs: int,
-        stop: StopSignals,
-        on_tick: Callable[[int, int], None],
-        helper: Helper | None = None,
-    ) -> None:
-        new_fd = self._new
-        plan = self._plan
+    def make(self, on_tick: Callable[[], None]) -> None:
+        """Raises :class:`Failed` or :class:`Stopped` if not all has arrived."""
+        try:
+            self._prepare()
+            self._copy()
+        except BaseException:
+            self._copying.cancel()
+            raise
+        finally:
+            self._copying.finish(self._pool.stop, 1, on_tick)
+        self._check_copied()
+        self._run(Finish(self._new, part) for part in chunks(self._plan.directories(), PER_TASK))
+        self._check("not all could be given its attributes")
+
+    def _prepare(self) -> None:
+        plan, new = self._plan, self._new
         paths = itertools.chain(plan.folders(), (each.path for each in plan.directories()))
-        self._run(Prepare(new_fd, part) for part in chunks(paths, PER_TASK))
-        self._run(Link(self._live, new_fd, part) for part in chunks(plan.links(), PER_TASK))
-        self._check("prepared")
-        self._copy(saved, new, jobs, stop, on_tick, helper)
-        self._run(Finish(new_fd, part) for part in chunks(plan.directories(), PER_TASK))
-        self._check("given its attributes")
-        self._digests.save()
+        self._run(Prepare(new, part) for part in chunks(paths, PER_TASK))
+        self._run(Link(self._live, new, part) for part in chunks(plan.links(), PER_TASK))
+        self._check("not all could be prepared")
+
+    def _copy(self) -> None:
+        lists = ByKind.of(self._copying)
+        for file in self._plan.singles():
+            kind = lists.sparse if file.is_sparse else lists.singles
+            kind.add([(file.path, file.size)])
+        for group in self._plan.groups():
+            lists.groups.add([(file.path, file.size) for file in group])
+        lists.finish()
+
+    def _check_copied(self) -> None:
+        if self._pool.stop.received:
+            raise Stopped("stopped while copying; nothing was changed")
+        missing = [f"{path} is gone from the snapshot" for path in self.tally.vanished]
+        self._errors.add([*self.tally.errors, *missing])
+        self._check("some files could not be copied, so nothing was changed")
+
+    def _check(self, otherwise: str) -> None:
+        if self._errors:
+            raise Failed("files", f"{otherwise}: {self._errors[0]}")
 
     def _run(self, tasks: Iterable[Task]) -> None:
         def take(errors: list[str]) -> list[Task]:
@@ -165,48 +190,6 @@ class Fetch:
             return []
 
         self._pool.run(tasks, take)
-
-    def _check(self, done: str) -> None:
-        if self._errors:
-            raise Failed("files", f"not all could be {done}: {self._errors[0]}")
-
-    def _copy(
-        self,
-        saved: Root,
-        new: Root,
-        jobs: int,
-        stop: StopSignals,
-        on_tick: Callable[[int, int], None],
-        helper: Helper | None,
-    ) -> None:
-        copying = Copying(saved, new, RSYNC_OPTIONS, self._work, jobs, self._digests, helper=helper)
-        self.tally = tally = copying.tally
-
-        def tick() -> None:
-            on_tick(tally.number_of_files_transferred, tally.total_transferred_file_size)
-
-        lists = ByKind.of(copying)
-        try:
-            for file in self._plan.singles():
-                kind = lists.sparse if file.is_sparse else lists.singles
-                kind.add([(file.path, file.size)])
-            for group in self._plan.groups():
-                lists.groups.add([(file.path, file.size) for file in group])
-            lists.finish()
-        except BaseException:
-            copying.cancel()
-            raise
-        finally:
-            copying.finish(stop, 1, tick)
-        if stop.received:
-            raise Stopped("stopped while copying; nothing was changed")
-        missing = [f"{path} is gone from the snapshot" for path in tally.vanished]
-        self._errors.add([*tally.errors, *missing])
-        if self._errors:
-            raise Failed(
-                "files",
-                f"some files could not be copied, so nothing was changed: {self._errors[0]}",
-            )
 
     @property
     def errors(self) -> list[str]:
@@ -230,7 +213,7 @@ class Fetch:
 
     def _copied(self, listed: Path | None) -> Iterator[tuple[bytes, bytes, bytes | None]]:
         """Paths, in the order of their bytes, what they hold, and what they should."""
-        sort_records(self._digests.path, f"--key=1.{LENGTH + 3}")
+        sort_records(self._digests, f"--key=1.{LENGTH + 3}")
         ours, theirs = itertools.tee(self.digests())
         paths = (path for path, _ in theirs)
         for (path, digest), (_, expected) in zip(ours, with_digests(paths, listed)):
@@ -238,5 +221,5 @@ class Fetch:
 
     def digests(self) -> Iterator[tuple[bytes, bytes]]:
         """Paths of the files that were copied, and what they hold."""
-        for record in nul_separated(self._digests.path):
+        for record in nul_separated(self._digests):
             yield record[LENGTH + 2 :], record[:LENGTH]

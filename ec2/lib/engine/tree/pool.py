@@ -89,7 +89,7 @@ class Waiting:
 class Pool:
     """Workers that are forked at once: they know what the process knew by then.
 
-    work: a directory for files.
+    stop: the signals that end it. work: a directory for files.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Pool:
     ) -> None:
         self._context = context
         self._work = work
-        self._stop = stop
+        self.stop = stop
         self._threads = threads
         self._stop_flag = mmap.mmap(-1, 1)  # shared with the workers
         self._workers: dict[Connection, int] = {}  # tasks at work by connection
@@ -143,7 +143,7 @@ class Pool:
 
     def go_on(self) -> None:
         """Although a signal was received, which is forgotten: there is a little left to do."""
-        self._stop.received = 0
+        self.stop.received = 0
         self._stop_flag[0] = 0
 
     def run(
@@ -170,9 +170,9 @@ class Pool:
         on_tick: Callable[[], None],
     ) -> None:
         while True:
-            if self._stop.received:
+            if self.stop.received:
                 self._stop_flag[0] = 1
-                if self._stop.received > 1 or not any(self._workers.values()):
+                if self.stop.received > 1 or not any(self._workers.values()):
                     raise Stopped(STOPPED)
             else:
                 self._hand_out(waiting, source)

@@ -24,7 +24,7 @@ from engine.history.upkeep import InFolder, Tools, members_of
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.removal import remove_trees
 from engine.stage.figures import Figures
-from engine.target.fetch import Fetch
+from engine.target.fetch import Fetch, copying_of
 from engine.tree.descent import names_in
 from engine.tree.pool import Task
 from engine.tree.walls import Root
@@ -85,17 +85,18 @@ class Trial:
 
     def _restore(self, batch: Batch, tree: Member) -> None:
         tools = self._tools
-        fetch = Fetch(batch, self._new, self._new, tools.pool, tools.work)
+        copying = copying_of(self._saved(tree), self._root, tools.work, self._jobs)
+        fetch = Fetch(batch, self._new, self._new, tools.pool, copying)
         reason = "the copying did not say why"
 
-        def tick(files: int, size: int) -> None:
+        def tick() -> None:
             found = replace(self.figures)
-            found.add(Tested.RESTORED.files, files)
-            found.add(Tested.RESTORED.size, size)
+            found.add(Tested.RESTORED.files, fetch.tally.number_of_files_transferred)
+            found.add(Tested.RESTORED.size, fetch.tally.total_transferred_file_size)
             self._on_tick(found)
 
         try:
-            fetch.make(self._saved(tree), self._root, self._jobs, tools.stop, tick)
+            fetch.make(tick)
         except Failed as error:
             info = os.fstatvfs(self._new)
             if self._free() < batch.size or (info.f_files and not info.f_favail):
