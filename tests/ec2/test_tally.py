@@ -94,10 +94,11 @@ def test_a_directory_that_became_a_link_has_vanished(tmp_path: Path) -> None:
 
 
 def test_figures_come_from_a_worker_as_they_are_and_what_is_0_takes_no_room() -> None:
-    seen, whole = Figures(3), Figures(4)
+    seen, whole = Figures(number_of_files=3), Figures(number_of_files=4)
     seen.count(Change.ADDED, 5)
     received = pickle.loads(pickle.dumps(seen))
     assert received == seen
     assert vars(received) == {"number_of_files": 3, "number_of_files_added": 1, "size_added": 5}
     whole.add_all(received)
-    assert (whole.number_of_files, whole.number_of_files_added, whole.number_of_changes) == (7, 1, 1)
+    assert whole == Figures(number_of_files=7, number_of_files_added=1, size_added=5)
+    assert whole.number_of_changes == 1

@@ -21,6 +21,7 @@ from engine.workers.shared import (
     Order,
     OtherFormat,
     Outcome,
+    Seen,
     check_marks,
     check_place,
     marks_of,
@@ -100,10 +101,8 @@ def test_another_release_is_told_from_damage() -> None:
 def test_the_directory_says_who_is_at_what() -> None:
     one, two = "0123456789abcdef", "f" * 16
     names = ["lock", "old", "7.list", "7.list.new", f"7.{one}", f"7.{one}.0", f"7.{one}.1"]
-    found = seen([*names, f"7.{two}.done", f"8.{two}.12", "9.../x", "08.list"])
-    assert (found[7].is_listed, found[7].deliveries, found[7].done) == (True, {one: 1}, {two})
-    assert (found[8].is_listed, found[8].deliveries) == (True, {two: 12})
-    assert found.keys() == {7, 8}
+    found = seen([*names, f"7.{two}.done", f"8.{two}.12", "9.../x", "08.list", "9.list"])
+    assert found == {7: Seen({one: 1}, {two}), 8: Seen({two: 12}), 9: Seen()}
 
 
 def test_only_what_is_ours_is_read(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from engine.stage.judging import Change
 from engine.stage.memory import DOUBTFUL
 from engine.stage.report import (
-    Context,
+    EachPath,
     Failure,
     Report,
     Trees,
@@ -39,20 +39,10 @@ CHANGES = "it changed while it was read, or cannot be read to its end"
 FOREIGN = "this user cannot give the copy its owner or group; run the backup as root"
 
 
-class Examine(NamedTuple):
+class Examine(EachPath):
     """Find out what became of files that an rsync job was given which was not done with all."""
 
-    trees: Trees
-    paths: list[str]
-
-    def perform(self, worker: Worker) -> Report:
-        report = Report()
-        for path in self.paths:
-            with report.failing(path):
-                self._examine(path, report)
-        return report
-
-    def _examine(self, path: str, report: Report) -> None:
+    def look(self, path: str, report: Report, worker: Worker) -> None:
         folder, name = os.path.split(path)
         try:
             with opened(self.trees.source, folder) as source:
@@ -86,20 +76,10 @@ class Examine(NamedTuple):
         report.failures.append(Failure(path, reason))
 
 
-class Again(NamedTuple):
+class Again(EachPath):
     """Begin anew with what could not be read."""
 
-    trees: Trees
-    failures: list[Failure]
-
-    def perform(self, worker: Worker) -> Report:
-        report = Report()
-        for failure in self.failures:
-            with report.failing(failure.path):
-                self._begin(failure.path, report, worker.context)
-        return report
-
-    def _begin(self, path: str, report: Report, context: Context) -> None:
+    def look(self, path: str, report: Report, worker: Worker) -> None:
         folder, name = os.path.split(path)
         try:
             with opened(self.trees.source, folder) as source:
@@ -112,7 +92,7 @@ class Again(NamedTuple):
             else:
                 report.failures.append(Failure(path, reason_of(error)))
             return
-        reasons = context.excludes.reasons(path, now.mode)
+        reasons = worker.context.excludes.reasons(path, now.mode)
         if reasons:  # it is another thing than before
             take_out(self.trees, path)
             note_directory(self.trees, folder, report)

@@ -191,7 +191,8 @@ class Filling:
             time.sleep(WAIT_SECONDS)
         failures, self.failures, self._failed = self.failures, [], 0
         self._shared = SharedNames(self._work / "shared")
-        self._run(Again(self._trees, part) for part in chunks(failures))
+        paths = (failure.path for failure in failures)
+        self._run(Again(self._trees, part) for part in chunks(paths))
         self._run(self._to_share())
         # Each for itself: then a file that merely changes all the time does not pass for a failure.
         self._copy_the_rest(apart=True)

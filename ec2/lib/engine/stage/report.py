@@ -18,6 +18,7 @@ from engine.tree.attributes import Directory
 from engine.tree.descent import opened, writable
 from engine.tree.entries import DIRECTORY, File, attributes
 from engine.tree.excluding import Excludes
+from engine.tree.pool import Worker
 from engine.tree.report import TaskReport
 from engine.tree.sharing import Inode, SharedName
 
@@ -116,6 +117,23 @@ class Report(TaskReport):
     def changed(self, change: Change, size: int, path: str) -> None:
         self.figures.count(change, size)
         self.changes.append(Changed(change, size, path))
+
+
+class EachPath(NamedTuple):
+    """A task for some paths. What is wrong with one of them costs no other."""
+
+    trees: Trees
+    paths: list[str]
+
+    def perform(self, worker: Worker) -> Report:
+        report = Report()
+        for path in self.paths:
+            with report.failing(path):
+                self.look(path, report, worker)
+        return report
+
+    def look(self, path: str, report: Report, worker: Worker) -> None:
+        raise NotImplementedError
 
 
 def linked(name: str, directory: int, new_name: str, new_directory: int, report: Report) -> bool:

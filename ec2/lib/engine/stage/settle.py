@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from engine.stage.judging import Verdict, change_between, judge_staged
 from engine.stage.memory import compared_mark
 from engine.stage.report import (
-    Context,
     Failure,
     Report,
     Trees,
@@ -43,6 +43,13 @@ class Folder(NamedTuple):
     task: Task
 
 
+class Gone(NamedTuple):
+    """What must not stay in the stage."""
+
+    name: str
+    staged: int
+
+
 class Settle(NamedTuple):
     """Put entries of one directory into the stage, as far as no data have to be copied, and take
     others out of it."""
@@ -52,7 +59,7 @@ class Settle(NamedTuple):
     is_same_directory: bool  # as that of which runs that did not finish made copies
     entries: list[Entry]
     folders: list[Folder]
-    gone: list[tuple[str, int]]  # names and inodes
+    gone: list[Gone]
 
     @property
     def size(self) -> int:
@@ -65,14 +72,14 @@ class Settle(NamedTuple):
             try:
                 source = stack.enter_context(opened(self.trees.source, self.path))
             except OSError as error:
-                gone = self._give_up(error, report)
-                rest = self._replace(entries=[], folders=[], gone=[*self.gone, *gone])
-                rest.settle(stage, stage, report, worker)
-                return report
-            self.settle(source, stage, report, worker)
+                gone = [*self.gone, *self._give_up(error, report)]
+                rest = self._replace(entries=[], folders=[], gone=gone)
+                Settling(rest, stage, stage, report, worker).settle()
+            else:
+                Settling(self, source, stage, report, worker).settle()
         return report
 
-    def _give_up(self, error: OSError, report: Report) -> list[tuple[str, int]]:
+    def _give_up(self, error: OSError, report: Report) -> list[Gone]:
         """The directory was there when it was listed. Returns what must not stay of it."""
         has_vanished = error.errno in GONE
         for entry in self.entries:
@@ -89,49 +96,50 @@ class Settle(NamedTuple):
             )
             return []
         found: list[Entry | Folder] = [*self.entries, *self.folders]
-        return [(each.name, each.staged) for each in found if each.staged is not None]
+        return [Gone(each.name, each.staged) for each in found if each.staged is not None]
 
-    def settle(self, source: int, stage: int, report: Report, worker: Worker) -> None:
-        for name, inode in self.gone:
-            if worker.stopping:
-                return
-            with report.failing(join(self.path, name)):
-                drop(self.trees, stage, name, inode)
-        for folder in self.folders:
-            if worker.stopping:
-                return
-            with report.failing(join(self.path, folder.name)):
-                self._enter(folder, stage, report)
-        previous = None
-        with contextlib.ExitStack() as stack:
-            if self.trees.previous is not None and any(e.before for e in self.entries):
-                previous = stack.enter_context(opened(self.trees.previous, self.path))
-            for entry in self.entries:
-                if worker.stopping:
-                    return
-                with report.failing(join(self.path, entry.name)):
-                    self._settle(entry, source, previous, stage, report, worker)
 
-    def _enter(self, folder: Folder, stage: int, report: Report) -> None:
-        if folder.staged is not None:
-            os.unlink(folder.name, dir_fd=stage)
-        os.mkdir(folder.name, 0o700, dir_fd=stage)
-        report.tasks.append(folder.task)
+class Settling:
+    """Of one directory. source, stage: its descriptors."""
 
-    def _settle(
-        self,
-        entry: Entry,
-        source: int,
-        previous: int | None,
-        stage: int,
-        report: Report,
-        worker: Worker,
+    def __init__(
+        self, task: Settle, source: int, stage: int, report: Report, worker: Worker
     ) -> None:
+        self._task, self._trees = task, task.trees
+        self._source, self._stage = source, stage
+        self._previous: int | None = None
+        self._report = report
+        self._worker = worker
+
+    def settle(self) -> None:
+        task, previous = self._task, self._trees.previous
+        self._each(task.gone, lambda gone: drop(self._trees, self._stage, *gone))
+        self._each(task.folders, self._enter)
+        with contextlib.ExitStack() as stack:
+            if previous is not None and any(entry.before for entry in task.entries):
+                self._previous = stack.enter_context(opened(previous, task.path))
+            self._each(task.entries, self._settle)
+
+    def _each(self, items: Iterable[Entry | Folder | Gone], settle: Callable[[Any], None]) -> None:
+        for item in items:
+            if self._worker.stopping:
+                return
+            with self._report.failing(join(self._task.path, item.name)):
+                settle(item)
+
+    def _enter(self, folder: Folder) -> None:
+        if folder.staged is not None:
+            os.unlink(folder.name, dir_fd=self._stage)
+        os.mkdir(folder.name, 0o700, dir_fd=self._stage)
+        self._report.tasks.append(folder.task)
+
+    def _settle(self, entry: Entry) -> None:
         name, now, before, staged, verdict = entry
-        path = join(self.path, name)
+        report, previous = self._report, self._previous
+        path = join(self._task.path, name)
         if verdict is Verdict.CHECK and before and previous is not None:
-            same = self._is_same(entry, source, previous, before.inode, report, worker)
-            if not same and worker.stopping:
+            same = self._is_same(entry, previous, before.inode)
+            if not same and self._worker.stopping:
                 return
             verdict = Verdict.LINK if same else Verdict.COPY
             if same:
@@ -143,15 +151,15 @@ class Settle(NamedTuple):
             inode = before.inode
             if staged != inode:
                 if staged is not None:
-                    drop(self.trees, stage, name, staged)
+                    drop(self._trees, self._stage, name, staged)
                     staged = None
-                if not linked(name, previous, name, stage, report):
+                if not linked(name, previous, name, self._stage, report):
                     inode = Lack.AT_LIMIT
         else:
             report.changed(change_between(now, before), now.bytes, path)
         if isinstance(inode, Lack):
-            if staged is not None and not self._is_complete(entry, source, stage, report, worker):
-                drop(self.trees, stage, name, staged)
+            if staged is not None and not self._is_complete(entry):
+                drop(self._trees, self._stage, name, staged)
                 staged = None
             if staged is not None:
                 inode = staged
@@ -162,37 +170,33 @@ class Settle(NamedTuple):
         elif isinstance(inode, Lack):
             report.to_copy(path, now)
 
-    def _is_complete(
-        self, entry: Entry, source: int, stage: int, report: Report, worker: Worker
-    ) -> bool:
+    def _is_complete(self, entry: Entry) -> bool:
         """Whether the stage's entry is a copy that a run which did not finish has made."""
         name, now = entry.name, entry.now
-        resumed, margin = self.trees.resumed, self.trees.margin
+        resumed, margin = self._trees.resumed, self._trees.margin
         if resumed is None or entry.staged == DIRECTORY:
             return False
         if entry.before and entry.staged == entry.before.inode:
             return False  # the previous snapshot's, which is known to differ by now
-        present = file_of(os.stat(name, dir_fd=stage, follow_symlinks=False))
-        verdict = judge_staged(present, now, resumed, margin, self.is_same_directory)
+        present = file_of(os.stat(name, dir_fd=self._stage, follow_symlinks=False))
+        verdict = judge_staged(present, now, resumed, margin, self._task.is_same_directory)
         if verdict is Verdict.CHECK:
-            return self._is_same(entry, source, stage, present.inode, report, worker)
+            return self._is_same(entry, self._stage, present.inode)
         return verdict is Verdict.KEEP
 
-    def _is_same(
-        self, entry: Entry, source: int, other: int, inode: int, report: Report, worker: Worker
-    ) -> bool:
+    def _is_same(self, entry: Entry, other: int, inode: int) -> bool:
         """Whether the entry holds what that of the backup's directory ``other`` does. Not compared
         again if a run that did not finish has done that, and the file did not change since."""
-        path = join(self.path, entry.name)
-        mark = compared_mark(entry.now, inode)
-        context: Context = worker.context
-        if context.known.was_in_stage(path, mark):
+        name, now, worker = entry.name, entry.now, self._worker
+        path = join(self._task.path, name)
+        mark = compared_mark(now, inode)
+        if worker.context.known.was_in_stage(path, mark):
             return True
-        report.figures.number_of_files_checked += 1
+        self._report.figures.number_of_files_checked += 1
         try:
-            same = same_content(source, other, entry.name, entry.now.mode, worker)
+            same = same_content(self._source, other, name, now.mode, worker)
         except OSError:
             return False  # it is copied, if it can be read at all
-        if same and entry.now.ctime_ns < self.trees.started - self.trees.margin:
-            report.marks.append((mark, path))
+        if same and now.ctime_ns < self._trees.started - self._trees.margin:
+            self._report.marks.append((mark, path))
         return same

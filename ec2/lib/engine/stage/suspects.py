@@ -5,38 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import NamedTuple
 
 from engine.command.files import nul_separated
 from engine.snapshots.folder import SnapshotFolder
 from engine.stage.judging import Change
-from engine.stage.report import Report, Trees, unlink
+from engine.stage.report import EachPath, Report, unlink
 from engine.tree.content import same_content
 from engine.tree.descent import GONE, is_inner_path, opened
 from engine.tree.entries import file_of
 from engine.tree.pool import Worker
 
 
-class CopyAnew(NamedTuple):
-    """Have files copied anew whose content turned out not to be the source's.
+class CopyAnew(EachPath):
+    """Have files copied anew whose content the last run found not to be the source's. Of one with
+    several names only a person can tell which to keep."""
 
-    paths: of files that the last run found to be so. Of a file with several names only a person can
-    tell which to keep.
-    """
-
-    trees: Trees
-    paths: list[str]
-
-    def perform(self, worker: Worker) -> Report:
-        report = Report()
-        for path in self.paths:
-            with report.failing(path):
-                try:
-                    self._look(path, report, worker)
-                except OSError as error:
-                    if error.errno not in GONE:
-                        raise
-        return report
+    def look(self, path: str, report: Report, worker: Worker) -> None:
+        try:
+            self._look(path, report, worker)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
 
     def _look(self, path: str, report: Report, worker: Worker) -> None:
         folder, name = os.path.split(path)

@@ -20,7 +20,7 @@ from engine.stage.report import (
     reason_of,
     shared_name,
 )
-from engine.stage.settle import Entry, Folder, Settle
+from engine.stage.settle import Entry, Folder, Gone, Settle, Settling
 from engine.tree.attributes import Directory
 from engine.tree.descent import (
     CHUNK,
@@ -54,40 +54,53 @@ class Visit(NamedTuple):
         report = Report()
         try:
             with report.failing(self.path), contextlib.ExitStack() as stack:
-                self._visit(report, worker, stack)
+                Visiting(self, report, worker, stack).visit()
         except Unreadable as error:
             return Report(failures=[Failure(self.path, str(error))])
         return report
 
-    def _visit(self, report: Report, worker: Worker, stack: contextlib.ExitStack) -> None:
-        trees, path = self.trees, self.path
+
+class Visiting:
+    """Of one directory. stack: closes what is opened."""
+
+    def __init__(
+        self, task: Visit, report: Report, worker: Worker, stack: contextlib.ExitStack
+    ) -> None:
+        self._task, self._trees, self._path = task, task.trees, task.path
+        self._report = report
+        self._worker = worker
+        self._stack = stack
+        self._sieve = Sieve(worker.context.excludes, task.path)
+
+    def visit(self) -> None:
+        trees, path, report = self._trees, self._path, self._report
         try:
-            source = stack.enter_context(opened(trees.source, path))
+            source = self._opened(trees.source)
         except OSError as error:
             if error.errno not in GONE:
                 raise Unreadable(reason_of(error)) from error
             report.warnings.append(f"a directory vanished during the backup: {shown_path(path)}")
-            self._discard(report)
-            if self.in_previous:
+            self._discard()
+            if self._task.in_previous:
                 report.tasks.append(Removed(trees, path))
             return
         wanted = os.fstat(source)
-        stage = stack.enter_context(opened(trees.stage, path))
+        stage = self._opened(trees.stage)
         present = os.fstat(stage)
-        known = worker.context.known
+        known = self._worker.context.known
         mark = directory_mark(wanted.st_ino)
         note = known.to_note(path, mark)
         if note:
             report.marks.append((note, path))
-        changed_since = trees.changed_since if known.was_in_previous(path, mark) else 0
+        self._changed_since = trees.changed_since if known.was_in_previous(path, mark) else 0
         nothing = Settle(trees, path, known.was_in_stage(path, mark), [], [], [])
         touched = False
-        for settle, is_all in self._compare(source, stage, nothing, changed_since, report, worker):
+        for settle, is_all in self._compare(source, stage, nothing):
             if not touched and not is_writable(present):
                 os.fchmod(stage, 0o700)
             touched = True
             if is_all:
-                settle.settle(source, stage, report, worker)
+                Settling(settle, source, stage, report, self._worker).settle()
             else:
                 report.tasks.append(settle)
         report.figures.number_of_directories += 1
@@ -95,76 +108,62 @@ class Visit(NamedTuple):
             only_time = attributes(wanted)[:3] == attributes(present)[:3] and is_writable(present)
             report.directories.append(Directory(path, only_time, *attributes(wanted)))
 
-    def _listings(
-        self, source: int, stage: int, sieve: Sieve, worker: Worker
-    ) -> Iterator[Compared]:
+    def _opened(self, top: int) -> int:
+        return self._stack.enter_context(opened(top, self._path))
+
+    def _listings(self, source: int, stage: int) -> Iterator[Compared]:
         with contextlib.ExitStack() as stack:
             previous: Iterable[tuple[str, File]] = ()
-            if self.in_previous and self.trees.previous is not None:
-                previous = files_of(stack.enter_context(opened(self.trees.previous, self.path)))
-            staged = inodes_of(stage) if self.in_stage else ()
-            now = sieve.watching(source, listing(source))
-            for name, found in side_by_side(worker.work, now, previous, staged):
+            if self._task.in_previous and self._trees.previous is not None:
+                previous = files_of(stack.enter_context(opened(self._trees.previous, self._path)))
+            staged = inodes_of(stage) if self._task.in_stage else ()
+            now = self._sieve.watching(source, listing(source))
+            for name, found in side_by_side(self._worker.work, now, previous, staged):
                 yield (name, *found)
 
-    def _compare(
-        self,
-        source: int,
-        stage: int,
-        nothing: Settle,
-        changed_since: int,
-        report: Report,
-        worker: Worker,
-    ) -> Iterator[tuple[Settle, bool]]:
+    def _compare(self, source: int, stage: int, nothing: Settle) -> Iterator[tuple[Settle, bool]]:
         """What has to be done about the entries, in parts, and whether a part is all of it."""
         settle = nothing
         is_first = True
-        sieve = Sieve(worker.context.excludes, self.path)
-        for entry in report.in_parts(self._listings(source, stage, sieve, worker), worker):
-            if worker.stopping:
+        for entry in self._report.in_parts(self._listings(source, stage), self._worker):
+            if self._worker.stopping:
                 return
             if settle is nothing:
                 settle = nothing._replace(entries=[], folders=[], gone=[])
-            self._judge(entry, changed_since, settle, sieve, report)
+            self._judge(entry, settle)
             if settle.size >= CHUNK:
                 yield settle, False
                 settle, is_first = nothing, False
         if settle.size:
             yield settle, is_first
 
-    def _judge(
-        self,
-        entry: Compared,
-        changed_since: int,
-        settle: Settle,
-        sieve: Sieve,
-        report: Report,
-    ) -> None:
+    def _judge(self, entry: Compared, settle: Settle) -> None:
         name, now, before, staged = entry
-        path = join(self.path, name)
+        trees, report = self._trees, self._report
+        path = join(self._path, name)
         gone = Change.REMOVED
-        reasons = sieve.reasons(name, now.mode if isinstance(now, File) else 0) if now else []
+        reasons = self._sieve.reasons(name, now.mode if isinstance(now, File) else 0) if now else []
         if reasons:
             report.left_out(reasons, now.bytes if isinstance(now, File) else 0)
             now, gone = None, Change.EXCLUDED
         if isinstance(now, OSError):
             report.failures.append(Failure(path, reason_of(now)))
             return
-        if now and self.path == TOP and is_reserved(name, now):
+        if now and self._path == TOP and is_reserved(name, now):
             report.warnings.append(f"left out, as a restore set it aside: {shown_path(name)}")
             now = None
         if now is None:
             if before:
-                removed(self.trees, path, before, report, gone)
+                removed(trees, path, before, report, gone)
             if staged is not None:
-                settle.gone.append((name, staged))
+                settle.gone.append(Gone(name, staged))
             return
         is_directory = stat.S_ISDIR(now.mode)
         if before and stat.S_ISDIR(before.mode) != is_directory:
-            removed(self.trees, path, before, report)
+            removed(trees, path, before, report)
             before = None
         if is_directory:
-            visit = Visit(self.trees, path, before is not None, staged == DIRECTORY)
+            visit = Visit(trees, path, before is not None, staged == DIRECTORY)
             if staged == DIRECTORY:
                 report.tasks.append(visit)
             else:
@@ -172,20 +171,20 @@ class Visit(NamedTuple):
             return
         report.figures.number_of_files += 1
         report.figures.total_file_size += now.bytes
-        verdict = judge(now, before, staged, changed_since)
+        verdict = judge(now, before, staged, self._changed_since)
         if verdict is not Verdict.KEEP:
             settle.entries.append(Entry(name, now, before, staged, verdict))
         elif now.links > 1 and staged is not None:
             report.shared.append(shared_name(now, staged, path))
 
-    def _discard(self, report: Report) -> None:
+    def _discard(self) -> None:
         """Take the directory itself out of the stage."""
-        if self.path == TOP:
+        if self._path == TOP:
             raise FileNotFoundError("the source's top directory is gone")
-        folder, name = os.path.split(self.path)
-        with opened(self.trees.stage, folder) as directory:
-            drop(self.trees, directory, name, DIRECTORY)
-        note_directory(self.trees, folder, report)
+        folder, name = os.path.split(self._path)
+        with opened(self._trees.stage, folder) as directory:
+            drop(self._trees, directory, name, DIRECTORY)
+        note_directory(self._trees, folder, self._report)
 
 
 class Unreadable(Exception):

@@ -261,7 +261,6 @@ class Seen:
     """What the directory tells of one list. deliveries: those that have been begun, each with its
     last beat. done: those that are complete."""
 
-    is_listed: bool = False
     deliveries: dict[str, int] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
 
@@ -275,11 +274,9 @@ def seen(names: Iterable[str]) -> dict[int, Seen]:
             continue
         number, delivery, what = int(match[1]), match[2], match[3]
         each = found.setdefault(number, Seen())
-        if delivery is None:
-            each.is_listed = True
-        elif what == "done":
+        if what == "done":
             each.done.add(delivery)
-        else:
+        elif delivery:
             beat = int(what) if what else 0
             each.deliveries[delivery] = max(beat, each.deliveries.get(delivery, 0))
     return found
