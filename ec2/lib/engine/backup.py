@@ -22,7 +22,8 @@ from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.parts import LARGE, Parts
 from engine.copying.rsync import RSYNC_LOG, Copying
 from engine.history.members import Member
-from engine.history.upkeep import Before, Tools, complete, export, failing, write_newest
+from engine.history.upkeep import Before, complete, export, failing, write_newest
+from engine.history.writing import Tools
 from engine.snapshots.about import Note, source_identity
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.holds import hold_previous, is_upheaval, name_of_hold, obey_all, untold

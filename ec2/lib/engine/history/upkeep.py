@@ -9,7 +9,7 @@ import logging
 import os
 import random
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -27,44 +27,19 @@ from engine.history.catalog import (
     write_changes,
 )
 from engine.history.members import Member, to_json, with_sizes
-from engine.history.writing import Lists, Unlisted, write_from_previous, write_from_tree
+from engine.history.writing import Lists, Tools, Unlisted, write_from_previous, write_from_tree
 from engine.snapshots.about import Note
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.keeping import snapshots_in
-from engine.tree.pool import Pool
 
 log = logging.getLogger(__name__)
 
 LIST = "snapshots.json"  # what the list of all snapshots is called in the log bucket
 CHECKED_BYTES = 64 << 20  # of a catalog that a run reads only to see whether it is whole
-LOOK_EVERY = 4096  # lines
 
 
 class Told(Protocol):
     def warn(self, message: str) -> None: ...
-
-
-class Tools(NamedTuple):
-    """top: the folder's descriptor, from before the workers were forked. on_tick: called now and
-    then."""
-
-    pool: Pool
-    top: int
-    work: Path
-    on_tick: Callable[[], None] = lambda: None
-
-    def watcher(self) -> Callable[[], None]:
-        """To be called for each line: it raises :class:`Stopped` after a signal."""
-        seen = itertools.count(1)
-
-        def look() -> None:
-            if next(seen) % LOOK_EVERY:
-                return
-            self.on_tick()
-            if self.pool.stop.received:
-                raise Stopped("stopped")
-
-        return look
 
 
 class InFolder:
@@ -140,9 +115,7 @@ def write_newest(
             lists,
             previous.sharing,
             stage,
-            tools.pool,
-            tools.work,
-            tools.watcher(),
+            tools,
         )
 
 
@@ -217,9 +190,8 @@ def write_missing(folder: SnapshotFolder, member: Member, tools: Tools, result: 
     tree = folder.path / member.name
     lists = Lists(folder.digests_of(tree), folder.sharing_of(tree))
     log.info("listing %s for its catalog", member.name)
-    watch = tools.watcher()
     with without_stop(f"the catalog of {member.name}", result):
-        write_from_tree(target, lists, tools.top, member.name, tools.pool, tools.work, watch)
+        write_from_tree(target, lists, member.name, tools)
 
 
 @contextlib.contextmanager

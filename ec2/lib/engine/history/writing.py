@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Optional
 
 from engine.command.files import anew, nul_separated, opened_gzip, sort_records
+from engine.command.outcome import Stopped
 from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, read_list
 from engine.history.catalog import Version, blocks, entries, escaped, write_catalog
@@ -28,6 +29,7 @@ from engine.tree.listings import Beside
 from engine.tree.pool import Pool, Task, Worker
 
 LISTED_AT_ONCE = 1000  # entries of a directory that may have millions
+LOOK_EVERY = 4096  # lines
 KINDS = {
     stat.S_IFREG: "f",
     stat.S_IFLNK: "l",
@@ -42,6 +44,29 @@ LATEST = (1 << 63) - 1
 EARLIEST = -LATEST
 
 Found = tuple[bytes, Optional[Version]]  # a path, and what is there, if anything
+
+
+class Tools(NamedTuple):
+    """top: the folder's descriptor, from before the workers were forked. on_tick: called now and
+    then."""
+
+    pool: Pool
+    top: int
+    work: Path
+    on_tick: Callable[[], None] = lambda: None
+
+    def watcher(self) -> Callable[[], None]:
+        """To be called for each line: it raises :class:`Stopped` after a signal."""
+        seen = itertools.count(1)
+
+        def look() -> None:
+            if next(seen) % LOOK_EVERY:
+                return
+            self.on_tick()
+            if self.pool.stop.received:
+                raise Stopped("stopped")
+
+        return look
 
 
 class Lists(NamedTuple):
@@ -147,9 +172,9 @@ class ListAll(NamedTuple):
         return Looked(records, tasks)
 
 
-def looked_at(pool: Pool, tasks: Iterable[Task], work: Path) -> Path:
+def looked_at(tasks: Iterable[Task], tools: Tools) -> Path:
     """A file of records, by path. Raises :class:`Unlisted`; :class:`Stopped` after a signal."""
-    target = work / "catalog.records"
+    target = tools.work / "catalog.records"
 
     def take(file: IO[bytes], looked: Looked) -> list[Task]:
         if looked.error:
@@ -158,7 +183,7 @@ def looked_at(pool: Pool, tasks: Iterable[Task], work: Path) -> Path:
         return looked.tasks
 
     with target.open("wb") as file:
-        pool.run(tasks, lambda looked: take(file, looked))
+        tools.pool.run(tasks, lambda looked: take(file, looked))
     sort_records(target, "--stable", f"--key=1.{START + 1}")
     return target
 
@@ -240,17 +265,15 @@ def write_from_previous(
     lists: Lists,
     previous_sharing: Path | None,
     top: int,
-    pool: Pool,
-    work: Path,
-    on_line: Callable[[], None],
+    tools: Tools,
 ) -> None:
     """Raises :class:`DamagedCatalog` if the previous one is, and :class:`Unlisted`."""
     if not notes.are_new:
         link(previous, target)
         return
-    paths = looked_for(notes, lists, previous_sharing, work)
-    records = looked_at(pool, (LookAt(top, part) for part in chunks(paths)), work)
-    _write(target, entries(previous), records, lists, work, on_line)
+    paths = looked_for(notes, lists, previous_sharing, tools.work)
+    records = looked_at((LookAt(top, part) for part in chunks(paths)), tools)
+    _write(target, entries(previous), records, lists, tools)
 
 
 def link(previous: Path, target: Path) -> None:
@@ -269,17 +292,9 @@ def link(previous: Path, target: Path) -> None:
         new.replace(target)
 
 
-def write_from_tree(
-    target: Path,
-    lists: Lists,
-    top: int,
-    tree: str,
-    pool: Pool,
-    work: Path,
-    on_line: Callable[[], None],
-) -> None:
-    records = looked_at(pool, [ListAll(top, tree, "")], work)
-    _write(target, iter(()), records, lists, work, on_line)
+def write_from_tree(target: Path, lists: Lists, tree: str, tools: Tools) -> None:
+    records = looked_at([ListAll(tools.top, tree, "")], tools)
+    _write(target, iter(()), records, lists, tools)
 
 
 def _write(
@@ -287,17 +302,17 @@ def _write(
     previous: Iterator[tuple[bytes, bytes]],
     records: Path,
     lists: Lists,
-    work: Path,
-    on_line: Callable[[], None],
+    tools: Tools,
 ) -> None:
+    watch = tools.watcher()
     found = map(parse_record, nul_separated(records))
     fresh = described(
-        found, digests_in(lists.digests), shared_in(lists.sharing, work / "catalog.shared")
+        found, digests_in(lists.digests), shared_in(lists.sharing, tools.work / "catalog.shared")
     )
 
     def text() -> Iterator[bytes]:
         for line in merged(previous, fresh):
-            on_line()
+            watch()
             yield line
 
     write_catalog(target, text())

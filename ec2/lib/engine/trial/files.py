@@ -14,7 +14,7 @@ from engine.command.files import nul_separated, sort_records
 from engine.history.catalog import DamagedCatalog
 from engine.history.members import Catalogs, Member, sources
 from engine.history.search import grouped, versions
-from engine.history.upkeep import Tools
+from engine.history.writing import Tools
 from engine.target.records import Wanted
 from engine.tree.attributes import Directory
 from engine.tree.descent import is_inner_path

@@ -20,7 +20,8 @@ from engine.command.outcome import Failed
 from engine.command.text import Messages, shown_path
 from engine.copying.digests import Digested, DigestFiles
 from engine.history.members import Member
-from engine.history.upkeep import InFolder, Tools, members_of
+from engine.history.upkeep import InFolder, members_of
+from engine.history.writing import Tools
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.removal import remove_trees
 from engine.stage.figures import Figures
