@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from engine.copying.digests import CONTINUED, LINKED, VOID, Notes, known, line_of, merged, read_list
-from engine.copying.tally import printed_digests
+from engine.copying.output import printed_digests
 from engine.target.contents import with_digests
 
 from .conftest import Backup

@@ -7,7 +7,9 @@ import pickle
 from pathlib import Path
 
 import pytest
-from engine.copying.tally import Tally, add_vanished, judge_job, parse_stats
+from engine.copying.job import Done
+from engine.copying.output import parse_stats
+from engine.copying.tally import Tally
 from engine.stage.figures import Figures
 from engine.stage.judging import Change
 
@@ -33,7 +35,7 @@ def judged(
     statistics = f"Number of files: {seen + 1} (reg: {seen}, dir: 1)"
     tally = Tally()
     top = os.open(source, os.O_RDONLY)
-    judge_job(tally, 1, exit_code, statistics, messages, names, top)
+    tally.add(1, Done(names, exit_code, statistics, messages, {}), top)
     os.close(top)
     return tally
 
@@ -71,7 +73,7 @@ def test_every_other_exit_code_is_an_error(tmp_path: Path, exit_code: int) -> No
 def test_the_list_of_vanished_files_is_short_and_printable() -> None:
     names = [b"new\nline", b"\xff", b"long/" * 50_000] + [b"x%d" % n for n in range(97)]
     tally = Tally()
-    add_vanished(tally, names, "")
+    tally.add_vanished(names, "")
     lines = tally.vanished.lines()
     assert len(lines) == 51
     assert lines[-1] == "… and 50 more"

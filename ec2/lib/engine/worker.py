@@ -223,7 +223,7 @@ class Service:
 
     def _take_stock(self, done: list[Done]) -> None:
         with self._lock:
-            self._tally.add_worker(self._options.name, [each.statistics for each in done])
+            self._tally.add_worker(self._options.name, done)
             sums = self._tally.workers[self._options.name]
             self._result.number_of_lists = sums["lists"]
             self._result.number_of_files = sums["files"]

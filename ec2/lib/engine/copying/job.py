@@ -16,7 +16,7 @@ from typing import NamedTuple
 from engine.command.outcome import Refused
 from engine.command.process import waits_at_fifo
 from engine.command.text import PATH_SHOWN, shortened, shown
-from engine.copying.tally import parse_stats, printed_digests
+from engine.copying.output import parse_stats, printed_digests
 from engine.tree.descent import TOP, opened
 from engine.tree.walls import Root
 
@@ -82,14 +82,24 @@ class Done(NamedTuple):
     digests: dict[bytes, bytes]
 
     @property
+    def seen(self) -> int:
+        """Files that it has found."""
+        return self._figure("number of files") - self._figure("dir")
+
+    @property
+    def transferred(self) -> int:
+        return self._figure("number of regular files transferred")
+
+    @property
     def bytes(self) -> int:
-        return parse_stats(self.statistics).get("total transferred file size", 0)
+        return self._figure("total transferred file size")
+
+    def _figure(self, title: str) -> int:
+        return parse_stats(self.statistics).get(title, 0)
 
     def is_clean(self) -> bool:
         """Whether it has copied all that it was given."""
-        stats = parse_stats(self.statistics)
-        seen = stats.get("number of files", 0) - stats.get("dir", 0)
-        return self.code == 0 and seen >= len(self.listed)
+        return self.code == 0 and self.seen >= len(self.listed)
 
 
 Groups = list[list[bytes]]

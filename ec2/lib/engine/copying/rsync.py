@@ -28,7 +28,8 @@ from engine.copying.job import (
     rsync_command,
 )
 from engine.copying.moving import Mover
-from engine.copying.tally import Tally, add_vanished, in_base, judge_job, leaves_doubts
+from engine.copying.output import in_base
+from engine.copying.tally import Tally
 from engine.tree.descent import GONE, TOP
 from engine.tree.walls import Root
 
@@ -212,7 +213,7 @@ class Copying:
             if self._has_doubts:
                 self._doubt(listed.base, flat(groups))
             else:
-                add_vanished(self.tally, flat(groups), listed.base)
+                self.tally.add_vanished(flat(groups), listed.base)
         return None
 
     def take(self, listed: Listed, worker: str, done: list[Done], delivery: int) -> None:
@@ -226,7 +227,7 @@ class Copying:
             self.fail(error)
             is_complete = False
         with self._lock:
-            self.tally.add_worker(worker, (each.statistics for each in done))
+            self.tally.add_worker(worker, done)
         if is_complete:
             self._settle(listed, lambda _: None)
         else:
@@ -255,15 +256,12 @@ class Copying:
         if done.code == STUCK:
             self._take_stuck(names, base)
             return
-        said = done.statistics, done.messages
-        self._note("".join(said))
+        self._note(done.statistics + done.messages)
         with self._lock:
-            if self._has_doubts and (
-                self._ended or leaves_doubts(self.tally, done.code, *said, len(names))
-            ):
+            if self._has_doubts and (self._ended or self.tally.doubt(done)):
                 self._doubt(base, names)
             else:
-                judge_job(self.tally, listed.number, done.code, *said, names, source.top, base)
+                self.tally.add(listed.number, done, source.top, base)
         self._note_digests(listed, done)
 
     def _take_some(self, listed: Listed, done: Done) -> None:
