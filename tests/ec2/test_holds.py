@@ -416,7 +416,7 @@ def test_one_that_a_stop_ends_is_answered_and_those_after_it_are_asked_for_again
         stop.received = True
         raise Stopped("stopped")
 
-    monkeypatch.setattr("engine.asked.verified", stopped)
+    monkeypatch.setattr("engine.asked.verify", stopped)
     folder, to = SnapshotFolder(five.target / five.label, "daily"), tmp_path / "result.json"
     stop, result = StopSignals(), BackupResult("published")
     both = {"1": (BEGIN, BEGIN + 1), "2": (BEGIN, BEGIN + 1)}
@@ -434,7 +434,7 @@ def test_what_hits_a_verification_that_is_asked_for_says_nothing_of_the_backup(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("engine.asked.verified", fail)
+    monkeypatch.setattr("engine.asked.verify", fail)
     folder, result = SnapshotFolder(five.target / five.label, "daily"), BackupResult("published")
     verify_asked({"1": (BEGIN, BEGIN + 1)}, folder, tmp_path, StopSignals(), result, None)
     assert (result.outcome, result.requests) == ("published", {})

@@ -9,10 +9,10 @@ from pathlib import Path
 from engine.command.execution import write_result_so_far
 from engine.command.outcome import EngineError, Refused, Stopped
 from engine.command.process import StopSignals
-from engine.snapshots.choice import Wanted, opened_snapshot
+from engine.snapshots.choice import Snapshot, Wanted
 from engine.snapshots.folder import SnapshotFolder
 from engine.stage.result import BackupResult
-from engine.verify import VerifyResult, check_is_published, check_snapshot
+from engine.verify import VerifyResult, verify
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,8 @@ def verify_asked(
         result.begin("re-check")
         write_result_so_far(to, result, "a re-check that was asked for")
         try:
-            result.requests[key] = verified(folder, which, work, stop, checked)
+            snapshot = verify(folder, which, work, stop, checked)
+            result.requests[key] = answer(snapshot, checked)
         except Stopped:
             result.requests[key] = f"re-check: {UNFINISHED}"
             result.warn(f"a re-check that was asked for was {UNFINISHED}")
@@ -61,17 +62,8 @@ def verify_asked(
             result.warn(f"a re-check that was asked for was not finished: {reason}")
 
 
-def verified(
-    folder: SnapshotFolder,
-    which: Wanted,
-    work: Path,
-    stop: StopSignals,
-    checked: VerifyResult,
-) -> str:
-    """What was found, if that is nothing. Raises the engine's errors."""
-    with opened_snapshot(folder, which) as (snapshot, top, _):
-        check_is_published(folder, top)
-        check_snapshot(folder, snapshot, top, work, stop, checked)
-        unlisted = checked.number_of_files_not_listed
-        without = f"; {unlisted} have no digest" if unlisted else ""
-        return f"{snapshot} is as it was made: {checked.number_of_files_checked} files{without}"
+def answer(snapshot: Snapshot, checked: VerifyResult) -> str:
+    """If all is well."""
+    unlisted = checked.number_of_files_not_listed
+    without = f"; {unlisted} have no digest" if unlisted else ""
+    return f"{snapshot} is as it was made: {checked.number_of_files_checked} files{without}"

@@ -94,37 +94,35 @@ def run(options: Options, work: Path, stop: StopSignals, result: VerifyResult) -
     if options.log_dir:
         options.log_dir.mkdir(parents=True, exist_ok=True)
     folder = SnapshotFolder(backup / options.folder, options.interval)
-    with opened_snapshot(folder, options.wanted) as (snapshot, top, _):
+    try:
+        verify(folder, options.wanted, work, stop, result)
+    except Stopped:
+        raise Stopped("stopped before all files were checked") from None
+
+
+def verify(
+    folder: SnapshotFolder, wanted: Wanted, work: Path, stop: StopSignals, result: VerifyResult
+) -> Snapshot:
+    """Returns it if it is as it was made. Raises the engine's errors."""
+    with opened_snapshot(folder, wanted) as (snapshot, top, _):
         check_is_published(folder, top)
+        result.snapshot, result.snapshot_date = str(snapshot.path), snapshot.date
+        digests = folder.digests_of(Path(f"/proc/self/fd/{top}"))
+        if digests is None or not digests.exists():
+            raise Refused(
+                f"{snapshot} has no list of digests: it was made by version 1.5, or nothing is "
+                "known of it any more. The next backup makes one, of the files that it copies"
+            )
+        result.begin("re-check")
         try:
-            check_snapshot(folder, snapshot, top, work, stop, result)
+            with Pool(PROCESSES, stop, work) as pool:
+                check_files(top, digests, pool, work, result)
+            if result.errors:
+                raise Failed("verification", f"{snapshot} is not as it was made")
         except Failed:  # also if the list, or a folder, went with the snapshot
             check_is_published(folder, top)
             raise
-        except Stopped:
-            raise Stopped("stopped before all files were checked") from None
-
-
-def check_snapshot(
-    folder: SnapshotFolder,
-    snapshot: Snapshot,
-    top: int,
-    work: Path,
-    stop: StopSignals,
-    result: VerifyResult,
-) -> None:
-    result.snapshot, result.snapshot_date = str(snapshot.path), snapshot.date
-    digests = folder.digests_of(Path(f"/proc/self/fd/{top}"))
-    if digests is None or not digests.exists():
-        raise Refused(
-            f"{snapshot} has no list of digests: it was made by version 1.5, or nothing is known "
-            "of it any more. The next backup makes one, of the files that it copies"
-        )
-    result.begin("re-check")
-    with Pool(PROCESSES, stop, work) as pool:
-        check_files(top, digests, pool, work, result)
-    if result.errors:
-        raise Failed("verification", f"{snapshot} is not as it was made")
+        return snapshot
 
 
 def check_is_published(folder: SnapshotFolder, top: int) -> None:
