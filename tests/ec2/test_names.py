@@ -92,3 +92,12 @@ def test_a_snapshot_that_is_removed_by_hand_is_not_found(copied: SnapshotFolder)
     copied.snapshot(1).rmdir()
     with pytest.raises(Refused, match=r"there is no snapshot daily\.1"):
         find_snapshot(copied, 1)
+
+
+def test_what_a_killed_run_was_writing_is_no_obstacle(copied: SnapshotFolder) -> None:
+    for about in [*copied.path.glob(".daily.about.*")]:
+        about.with_name(f"{about.name}.new").touch()
+    copied.publish(Note(2), 1e9 + DAY, [])
+    with Readers(copied.readers) as readers:
+        copied.forget(readers)
+    assert [*copied.path.glob("*.new")] == []

@@ -133,12 +133,11 @@ class Comparison:
         self._record = Record(task.path, info.st_ino, was, then)
 
     def make(self) -> None:
-        found, sides, sieve = self._found, (self._saved, self._live), self._sieve
+        found, both, sieve = self._found, (self._saved, self._live), self._sieve
         if self._names is not None and self._sides.excludes.caches:
-            # The listings need not have its tag.
-            sieve.is_cache |= any(map(is_tag, sides))
-        both = (sieve.watching(each, listed(each, self._names)) for each in sides)
-        pairs = side_by_side(self._worker.work, *both)
+            sieve.is_cache |= any(map(is_tag, both))  # the listings need not have its tag
+        listings = (sieve.watching(each, listed(each, self._names)) for each in both)
+        pairs = side_by_side(self._worker.work, *listings)
         for number, (name, (before, now)) in enumerate(pairs, start=1):
             if self._worker.stopping:
                 return

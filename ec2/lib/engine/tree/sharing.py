@@ -14,11 +14,11 @@ from engine.tree.listings import Beside
 
 
 class Lack(Enum):
-    """Why there is no inode under a name, or none that can stay."""
+    """Why there is no inode under a name: it has to be copied."""
 
-    MISSING = "missing"  # it has to be copied
-    APART = "apart"  # its inode is another file's, too
-    AT_LIMIT = "unlinkable"  # likewise to be copied, as its inode cannot have one more name
+    MISSING = "missing"
+    APART = "apart"  # as its inode is another file's, too
+    AT_LIMIT = "unlinkable"  # as its inode cannot have one more name
 
     def __str__(self) -> str:
         return self.value
