@@ -58,7 +58,7 @@ ship() {
   [[ -e $1 ]] || return 0
   if ! output=$(aws s3 cp --no-progress --only-show-errors ${3:+"$3"} "$1" "s3://$LOG_BUCKET/$2" 2>&1); then
     log "$output"
-    warn "$1 could not be uploaded to s3://$LOG_BUCKET/$2: ${output##*$'\n'}"
+    warn "$1 could not be uploaded to s3://$LOG_BUCKET/$2: $(last_line "$output")"
   fi
 }
 
