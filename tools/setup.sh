@@ -46,11 +46,10 @@ step() {
   local ticker status=0
   fold -s -w 79 <<<"$1" >&2
   shift
-  mkdir -p "${LOG%/*}"
   : >"$LOG"
-  tick &
+  tick 9>&- &
   ticker=$!
-  "$@" >"$LOG" 2>&1 || status=$?
+  "$@" >"$LOG" 2>&1 9>&- || status=$?
   kill "$ticker" || :
   wait "$ticker" 2>/dev/null || :
   [[ ! -t 2 ]] || printf '\r\e[K' >&2
@@ -94,6 +93,19 @@ find_python() {
   refuse "Python 3.11 or newer is needed, and none of python3, python3.11 … python3.14 is."
 }
 
+# Of two that are run at once, one works and the other waits, and finds it done. The lock goes when
+# this process ends, however it ends: what it starts does not inherit the descriptor. It is Python's
+# to take, as not every system has a program for it.
+lock() {
+  local take='import fcntl, sys; fcntl.flock(9, fcntl.LOCK_EX | int(sys.argv[1]) * fcntl.LOCK_NB)'
+  mkdir -p .cache
+  exec 9>>.cache/setup.lock
+  "$1" -c "$take" 1 2>/dev/null || {
+    say "Another set-up is at work in this folder: waiting for its end."
+    "$1" -c "$take" 0
+  }
+}
+
 missing_packages() {
   local package
   for package in "${DEBIAN_PACKAGES[@]}"; do
@@ -134,6 +146,15 @@ venv_is_usable() {
   for pinned in "$VENV"/requirements*.txt; do
     cmp -s "$pinned" "${pinned##*/}" || return 1
   done
+}
+
+is_done() {
+  ((${#DEBIAN_PACKAGES[@]} == 0)) || [[ -z $(missing_packages) ]] || return 1
+  local file
+  for file in "${REQUIREMENTS[@]}"; do
+    [[ -e $VENV/$file ]] || return 1
+  done
+  venv_is_usable
 }
 
 make_venv() {
@@ -182,8 +203,11 @@ main() {
   local python
   python=$(find_python)
   "$python" -c 'import ensurepip, venv' 2>/dev/null || DEBIAN_PACKAGES+=(python3-venv)
-  install_packages
-  make_venv "$python"
+  is_done || {
+    lock "$python"
+    install_packages
+    make_venv "$python"
+  }
 }
 
 main "$@"
