@@ -6,8 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 import pytest
 
@@ -275,12 +276,13 @@ class TestVenv:
 class TestTwoAtOnce:
     """One of them would remove the .venv that the other makes."""
 
-    def locked(self, machine: Machine) -> TextIO:
+    @contextmanager
+    def locked(self, machine: Machine) -> Iterator[None]:
         """As by another one that is at work."""
         (machine.root / ".cache").mkdir(exist_ok=True)
-        lock = open(machine.root / ".cache/setup.lock", "a")
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return lock
+        with open(machine.root / ".cache/setup.lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
 
     def test_the_second_says_that_it_waits_and_finds_what_the_first_made(
         self, machine: Machine
