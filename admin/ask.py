@@ -18,7 +18,6 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from engine.command.outcome import EngineError
@@ -28,7 +27,6 @@ from engine.history.members import Member, chosen, unambiguous
 
 from admin.catalogs import catalogs_of
 from admin.command import AdminError, Given, clients, same_stack
-from admin.program import FORMAT, REGION, Command, Option
 from admin.stack import Stack
 from admin.wording import command, name_of, value_of
 from console_page.in_bucket import InBucket
@@ -126,39 +124,3 @@ ACTIONS: dict[str, Callable[[Given, int, bool], Answer]] = {
     "diff": diff,
     "snapshots": snapshots,
 }
-
-
-PAGE = Option("PAGE", "2", "the lines that follow those of the page before")
-COMMANDS = (
-    Command(
-        "snapshots",
-        partial(main, "snapshots"),
-        "each snapshot, what removing it would free, why it is kept",
-        (REGION, FORMAT),
-    ),
-    Command(
-        "find",
-        partial(main, "find"),
-        "the versions of files, and which snapshots hold them",
-        (
-            REGION,
-            Option("NAME", "'report*.xlsx'", "a name, or a path with a slash, with *, ? and **"),
-            Option("FILE", "/a/b", "or a path as it is"),
-            PAGE,
-            FORMAT,
-        ),
-    ),
-    Command(
-        "diff",
-        partial(main, "diff"),
-        "what changed from one snapshot to another",
-        (
-            REGION,
-            Option("FROM", "daily.3", "the older one"),
-            Option("TO", "daily.0", "the newer one"),
-            Option("IN", "/a/", "in this directory alone"),
-            PAGE,
-            FORMAT,
-        ),
-    ),
-)

@@ -11,11 +11,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from admin.command import Given
 from admin.wording import NAME, flag
 from tools import build
+
+if TYPE_CHECKING:
+    from admin.command import Given
 
 PARAMETER = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(.*)", re.DOTALL)
 
@@ -30,11 +32,6 @@ class Option(NamedTuple):
     @property
     def flag(self) -> str:
         return flag(self.name)
-
-
-REGION = Option("REGION", "eu-west-1", "where the stack is, if not where your AWS session is")
-YES = Option("YES", "", "do not ask")
-FORMAT = Option("FORMAT", "json", "for programs; otherwise a table")
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,9 @@ def parser_of(commands: Iterable[Command]) -> argparse.ArgumentParser:
     return parser
 
 
-def parsed(commands: Sequence[Command], words: Sequence[str] | None) -> tuple[Command, Given]:
+def parsed(
+    commands: Sequence[Command], words: Sequence[str] | None
+) -> tuple[Command, dict[str, str]]:
     """The command that is meant, and what it is given. Ends the program if there is none."""
     parser = parser_of(commands)
     known, others = parser.parse_known_args(words)
@@ -135,17 +134,17 @@ def parsed(commands: Sequence[Command], words: Sequence[str] | None) -> tuple[Co
         if name in values:
             parser.error(f"{NAME} {command.name} is given {name} twice")
         values[name] = value
-    return command, Given(values)
+    return command, values
 
 
-def of_make(environment: Mapping[str, str]) -> Given:
+def of_make(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables of make's command line, as they were typed.
 
     make passes them on in MAKEFLAGS: blanks and backslashes with a backslash before them, and each
     dollar sign twice.
     """
     _, _, words = f" {environment.get('MAKEFLAGS', '')}".partition(" -- ")
-    return Given(dict(assignments(words)))
+    return dict(assignments(words))
 
 
 def assignments(words: str) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@
 #   tools/setup.sh lock   .cache/lock alone: what pins the packages
 #   tools/setup.sh demo   that, and what the demo needs
 #   tools/setup.sh bench  that, and what the bench needs
+#   tools/setup.sh python nothing: prints which Python it would take
 #   tools/setup.sh        what the demo, the linters and all tests but those in a browser need
 #   tools/setup.sh page   that, and the browser
 # Exit 2: something is missing that this user may not install; says which command would.
@@ -163,12 +164,12 @@ make_venv() {
     rm -rf "$VENV"
     mkdir -p "$VENV"
     touch "$VENV/.incomplete"
-    step "Making $VENV (10 seconds)" "$python" -m venv "$VENV"
+    step "Making $VENV, once (10 seconds)" "$python" -m venv "$VENV"
   fi
   for file in "${REQUIREMENTS[@]}"; do
     [[ -e $VENV/$file ]] && continue
     touch "$VENV/.incomplete"
-    step "Installing Python packages (up to a minute): $file" \
+    step "Installing Python packages, once (up to a minute): $file" \
       "$VENV/bin/python" -I -m pip install --no-input --disable-pip-version-check \
       --progress-bar off --require-hashes --requirement "$file"
     cp "$file" "$VENV/$file"
@@ -198,7 +199,11 @@ main() {
       REQUIREMENTS+=(requirements-demo.txt requirements-dev.txt)
       [[ ${1:-all} == all ]] || add_browser
       ;;
-    *) refuse "usage: tools/setup.sh [admin | demo | page | bench | scan | lock]" ;;
+    python)
+      find_python
+      return
+      ;;
+    *) refuse "usage: tools/setup.sh [admin | demo | page | bench | scan | lock | python]" ;;
   esac
   local python
   python=$(find_python)

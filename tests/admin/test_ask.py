@@ -15,7 +15,7 @@ from engine.history.catalog import Totals, Version, escaped, write_catalog, writ
 from engine.history.members import Member, to_json
 from engine.history.upkeep import LIST, catalog_key, changes_key
 
-from admin import ask, catalogs
+from admin import ask, catalogs, commands
 from admin.command import AdminError, Given
 from tests.terminals import Terminal, check_width, drawn
 
@@ -63,7 +63,7 @@ class Bucket:
         Path(path).write_bytes(self.objects[key])
 
 
-COMMANDS = {command.name: command for command in ask.COMMANDS}
+COMMANDS = {command.name: command for command in commands.COMMANDS}
 MEMBERS = [
     Member(
         f"{number:016x}",

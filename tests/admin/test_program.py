@@ -1,5 +1,6 @@
 """efs2efs: each command, what it takes, and the same from make."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from admin.__main__ import COMMANDS, PROGRAM
 from admin.command import AdminError, Given
+from admin.commands import COMMANDS, PROGRAM
 from admin.program import Command, Option, of_make, parsed, parser_of
 from tools import build
 
@@ -74,7 +75,7 @@ def elsewhere(tmp_path: Path) -> Path:
     for name in ("Makefile", "efs2efs"):
         shutil.copy(name, tmp_path)
     for name, script in {
-        "tools/setup.sh": "exit 0",
+        "tools/setup.sh": f'echo "$@" >>{tmp_path}/set-up; echo {tmp_path}/.venv/bin/python',
         ".venv/bin/python": f'echo "$@: $MAKEFLAGS"; exec {sys.executable} -c "import platform"',
     }.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -123,6 +124,44 @@ def test_the_program_imports_nothing_from_where_it_is_called(
     here = tmp_path_factory.mktemp("hostile")
     (here / "platform.py").write_text("raise SystemExit('owned')")
     assert subprocess.run([elsewhere / "efs2efs", "status"], cwd=here).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ("", "python"),
+        ("--version", "python"),
+        ("status --help", "python"),
+        ("find office -h", "python"),
+        ("status office", "admin"),
+        ("find office --name=--help", "admin"),
+    ],
+)
+def test_questions_need_nothing_that_set_up_installs(
+    elsewhere: Path, words: str, what: str
+) -> None:
+    subprocess.run([elsewhere / "efs2efs", *words.split()], check=True, capture_output=True)
+    assert (elsewhere / "set-up").read_text() == f"{what}\n"
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "restore --help", "restore", ""])
+def test_questions_are_answered_without_any_packages(words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "admin", *words.split()], capture_output=True, text=True
+    )
+    assert "efs2efs" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_it_in_silence_while_it_is_loaded(tmp_path: Path) -> None:
+    """Python would show where it was."""
+    (tmp_path / "boto3.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "admin", "status", "office"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-2, b"", b"")
 
 
 def test_make_may_not_give_anything_else() -> None:
