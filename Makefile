@@ -16,6 +16,11 @@ ADMIN := preflight deploy cost acceptance status logs backup-now stop snapshots 
 
 .PHONY: help setup demo build $(ADMIN) test test-nfs test-faults coverage bench lint scan lock clean
 
+define BREAK :=
+
+
+endef
+
 # A name that is not known, such as one in small letters, would silently not count.
 TAKES_demo := SOURCE PAGE WORKERS
 TAKES_build := VERSION BUCKET
@@ -23,7 +28,7 @@ TAKES_bench := ARGS
 TAKES := $(strip $(foreach goal,$(MAKECMDGOALS),$(TAKES_$(goal))))
 ifneq ($(TAKES),)
   UNKNOWN := $(foreach name,$(filter-out $(TAKES) PYTHON,$(.VARIABLES)),$(if $(filter command line,$(origin $(name))),$(name)))
-  $(if $(strip $(UNKNOWN)),$(error Unknown: $(strip $(UNKNOWN)). make $(MAKECMDGOALS) takes: $(TAKES)))
+  $(if $(strip $(UNKNOWN)),$(error Unknown: $(strip $(UNKNOWN)).$(BREAK)make $(MAKECMDGOALS) takes: $(TAKES)))
 endif
 
 ##@ Getting started
@@ -76,7 +81,7 @@ undo: ## undo a restore: STACK=name ID=20261120T021503Z-1f0a, optionally DRYRUN=
 # was typed. And after a target, a word is one, too: `make restore YES=1 DRYRUN` would restore first.
 ifneq ($(filter $(ADMIN),$(MAKECMDGOALS)),)
   ifneq ($(words $(MAKECMDGOALS)),1)
-    $(error One command at a time, and each value as NAME=value without blanks around the equals sign: $(MAKECMDGOALS))
+    $(error One command at a time, and values as NAME=value$(BREAK)without blanks around the equals sign, not: $(MAKECMDGOALS))
   endif
   $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(eval unexport $(name))))
 endif

@@ -14,6 +14,9 @@ from admin.wording import as_program
 
 def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # in silence, until something has begun
+    # In a locale that cannot show all characters, they are escaped.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     match sys.argv[1:]:
         case ["--from-make", name]:
             (command,) = (each for each in COMMANDS if each.name == name)

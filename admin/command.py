@@ -172,9 +172,6 @@ def run(main: Callable[[], int], interrupted: str = "Interrupted") -> int:
 
     interrupted: what to say at Ctrl-C, when something goes on without this command.
     """
-    # In a locale that cannot show all characters, they are escaped.
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     try:
         with interruptible():
             return main()

@@ -250,8 +250,9 @@ PROGRAM = (
     Command(
         "completion",
         complete,
-        'what completes commands in a shell: eval "$(efs2efs completion bash)"',
+        "print what completes commands in bash or zsh",
         choice=("SHELL", ("bash", "zsh")),
+        more='For your ~/.bashrc or ~/.zshrc:\n  eval "$(efs2efs completion bash)"',
         stack=False,
     ),
 )

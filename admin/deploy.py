@@ -99,7 +99,7 @@ def main(given: Given) -> int:
     show(deployed)
     look(connect, of_stack(deployed, Given({})), allow, same_stack(given))
     if stack is None and (email := parameters["Email"]):
-        print(f"Confirm the subscription that Amazon SNS sends to {email}.")
+        say(f"Confirm the subscription that Amazon SNS sends to {email}.")
     say_command("A backup at once", command("backup-now", same_stack(given)))
     say_command("The last backups", command("status", same_stack(given)))
     return 0

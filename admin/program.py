@@ -7,11 +7,16 @@ make status STACK=office RUN=20261120-021503
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from engine.command.arguments import Help
+from engine.command.screen import Screen
 
 from admin.wording import NAME, flag
 from tools import build
@@ -34,6 +39,13 @@ class Option(NamedTuple):
         return flag(self.name)
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        Screen(sys.stderr, os.environ).line(f"{self.prog}: error: {message}", 2)
+        self.exit(2)
+
+
 @dataclass(frozen=True)
 class Command:
     """One subcommand, and make target.
@@ -51,6 +63,7 @@ class Command:
     parameters: bool = False
     interrupted: str = "Interrupted"
     choice: tuple[str, tuple[str, ...]] | None = None
+    more: str = ""
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -63,13 +76,14 @@ class Command:
             given.only(*self.takes)
         return self.main(given)
 
-    def add_to(self, commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    def add_to(self, commands: argparse._SubParsersAction[Parser]) -> None:
         parser = commands.add_parser(
             self.name,
             help=self.summary,
             description=f"{self.summary[0].upper()}{self.summary[1:]}.",
-            epilog="Any parameter of the template: NAME=VALUE" if self.parameters else None,
+            epilog="Any parameter of the template: NAME=VALUE" if self.parameters else self.more,
             allow_abbrev=False,
+            formatter_class=Help,
         )
         if self.stack:
             parser.add_argument("STACK", help="the name of the backup stack")
@@ -99,13 +113,16 @@ class Version(argparse.Action):
 
 
 def parser_of(commands: Iterable[Command]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=NAME,
+        formatter_class=Help,
         description="Deploy, operate and restore backups of Amazon EFS.",
         epilog=f"{NAME} COMMAND --help tells what a command takes.",
     )
     parser.add_argument("--version", action=Version, nargs=0, help="which sources it deploys")
-    found = parser.add_subparsers(dest="COMMAND", metavar="COMMAND", required=True)
+    found = parser.add_subparsers(
+        title="commands", dest="COMMAND", metavar="COMMAND", required=True
+    )
     for command in commands:
         command.add_to(found)
     return parser

@@ -7,6 +7,7 @@ be; 1: something was not, and the message says what; 2: it could not begin.
 """
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from engine.command.process import interruptible
+from engine.command.screen import Screen
 
 from local import account, page, relay, sandbox, source
 from local.account import Account, AccountError
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _prepare(options)
             run(Path(options.source) if options.source else None, options.page, options.workers)
     except account.Running as error:
-        print(f"demo: {error}", file=sys.stderr)
+        Screen(sys.stderr, os.environ).line(f"demo: {error}")
         return 2
     except (AccountError, DeploymentError) as error:
         console.failure(str(error), HOME)
@@ -81,7 +83,7 @@ def _prepare(options: argparse.Namespace) -> NoReturn:
             arguments += ["--page", relay.start()]
         sandbox.enter("local.demo", arguments)
     except (source.SourceError, sandbox.SandboxError) as error:
-        print(f"demo: {error}", file=sys.stderr)
+        Screen(sys.stderr, os.environ).line(f"demo: {error}")
         sys.exit(2)
 
 

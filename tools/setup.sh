@@ -17,7 +17,7 @@ LOG=.cache/setup.log
 DEBIAN_PACKAGES=(bubblewrap ca-certificates curl openssl rsync util-linux)
 REQUIREMENTS=(requirements.txt)
 
-say() { printf '%s\n' "$*" >&2; }
+say() { fold -s -w 79 <<<"$*" >&2; }
 
 refuse() {
   say "$@"
@@ -45,7 +45,7 @@ tick() {
 # takes longer than a few seconds shows its last line: on a terminal one that is written over.
 step() {
   local ticker status=0
-  fold -s -w 79 <<<"$1" >&2
+  say "$1"
   shift
   : >"$LOG"
   tick 9>&- &
@@ -126,7 +126,9 @@ install_packages() {
     apt-get install --yes --no-install-recommends "${missing[@]}")
   if ((EUID != 0)); then
     if ! sudo -n true 2>/dev/null && ! { [[ -t 0 ]] && command -v sudo >/dev/null; }; then
-      refuse $'Debian packages are missing. Run this, then try again:\n\n'"sudo sh -c 'apt-get update && ${install[*]}'"$'\n'
+      say "Debian packages are missing. Run this, then try again:"
+      printf '\n%s\n\n' "sudo sh -c 'apt-get update && ${install[*]}'" >&2
+      exit 2
     fi
     sudo=(sudo)
     sudo true # may ask for the password, which it could not while a step is shown

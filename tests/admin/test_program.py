@@ -1,5 +1,6 @@
 """efs2efs: each command, what it takes, and the same from make."""
 
+import argparse
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import pytest
 from admin.command import AdminError, Given
 from admin.commands import COMMANDS, PROGRAM
 from admin.program import Command, Option, of_make, parsed, parser_of
+from tests.terminals import Terminal, check_help, check_width
 from tools import build
 
 MAKEFILE = Path("Makefile").read_text()
@@ -110,7 +112,8 @@ def test_make_carries_out_nothing_with_a_variable_that_it_does_not_know(
     assert done.returncode == 2
     assert "python" not in done.stdout
     name = words.split()[-1].partition("=")[0]
-    assert f"Unknown: {name}. make {words.split()[0]} takes: " in done.stderr
+    assert f"Unknown: {name}.\nmake {words.split()[0]} takes: " in done.stderr
+    assert max(map(len, done.stderr.splitlines())) <= 80
 
 
 def test_make_passes_on_what_it_knows(elsewhere: Path) -> None:
@@ -164,6 +167,24 @@ def test_ctrl_c_ends_it_in_silence_while_it_is_loaded(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (-2, b"", b"")
 
 
+def test_help_breaks_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = parser_of(PROGRAM)
+    check_help(program, monkeypatch)
+    (commands,) = (a for a in program._actions if isinstance(a, argparse._SubParsersAction))
+    for parser in commands.choices.values():
+        assert check_help(parser, monkeypatch).startswith(f"usage: {parser.prog} ")
+
+
+def test_a_refusal_breaks_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal(60)
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
+    with pytest.raises(SystemExit):
+        given("complete", made_up())
+    output = terminal.read()
+    assert "invalid choice: 'complete'" in output
+    check_width(output, 60)
+
+
 def test_make_may_not_give_anything_else() -> None:
     with pytest.raises(AdminError, match=r"Unknown: STAK\. This command takes: STACK, RUN, DRYRUN"):
         made_up().carry_out(Given({"STAK": "s"}))
@@ -195,7 +216,7 @@ def test_all_targets_are_commands() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--help"], "\n    completion\n"),
+        (["--help"], "\n  completion "),
         (["completion", "--help"], "bash or zsh"),
         (["completion", "fish"], "(choose from 'bash', 'zsh')"),
         (["complete"], "'completion'"),

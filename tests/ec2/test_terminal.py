@@ -22,7 +22,15 @@ from engine.target import request as restore_request
 from engine.target import undo as target_undo
 from engine.workers import request as workers_request
 
-from tests.terminals import Terminal, check_width, drawn, interrupt_question, run_on_terminal, seen
+from tests.terminals import (
+    Terminal,
+    check_help,
+    check_width,
+    drawn,
+    interrupt_question,
+    run_on_terminal,
+    seen,
+)
 
 from .conftest import EC2, Backup
 from .test_interruptions import slow  # noqa: F401
@@ -258,10 +266,7 @@ def test_each_option_is_explained_and_used(name: str, monkeypatch: pytest.Monkey
     for action in parser._actions:
         assert action.help, action
         assert action.dest == "help" or action.dest in used, action
-    monkeypatch.setenv("COLUMNS", "80")
-    text = parser.format_help()
-    assert all(len(line) <= 80 for line in text.splitlines())
-    assert text.startswith(f"usage: {name} ")
+    assert check_help(parser, monkeypatch).startswith(f"usage: {name} ")
 
 
 def test_what_is_found_fits_the_terminal_and_ctrl_c_is_no_answer(backup: Backup) -> None:
