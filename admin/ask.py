@@ -66,6 +66,10 @@ def page_of(given: Given) -> int:
     return int(text)
 
 
+def paging(page: int) -> str:
+    return value_of("PAGE", str(page))
+
+
 def find(given: Given, page: int, is_json: bool) -> Answer:
     name, file = given.get("NAME"), given.get("FILE")
     if bool(name) == bool(file):
@@ -90,7 +94,7 @@ def find(given: Given, page: int, is_json: bool) -> Answer:
             words |= {"MODE": "NewDirectory"} if is_apart else {}
             return command("restore", same_stack(given), **words)
 
-        return shown.answer_lines(found, page, question.per_page, restore)
+        return shown.answer_lines(found, page, question.per_page, restore, paging)
 
     return answer
 
@@ -104,7 +108,7 @@ def diff(given: Given, page: int, is_json: bool) -> Answer:
         found = compare.compare(begin, end, members, catalogs, inside, page)
         if is_json:
             return shown.changes_json(begin, end, found, page, compare.PER_PAGE)
-        return shown.changes_lines(begin, end, inside, found, page, compare.PER_PAGE)
+        return shown.changes_lines(begin, end, inside, found, page, compare.PER_PAGE, paging)
 
     return answer
 

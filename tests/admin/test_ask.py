@@ -237,7 +237,7 @@ def test_a_terminal_breaks_no_word(
 
 
 def test_pages(answer: Any) -> None:
-    assert "Page 1 of 2." in answer("find", NAME="*")
+    assert "Page 1 of 2; the next: PAGE=2." in answer("find", NAME="*")
     second = json.loads(answer("find", NAME="*", PAGE="2", FORMAT="json"))
     assert (second["files"], len(second["found"])) == (31, 11)
 

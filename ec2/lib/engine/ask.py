@@ -114,7 +114,7 @@ def find(options: argparse.Namespace) -> Answer:
         words += ["--mode", "NewDirectory"] if is_apart else []
         return command_line("efs-restore.sh", words)
 
-    return shown.answer_lines(answer, options.page, options.per_page, restore)
+    return shown.answer_lines(answer, options.page, options.per_page, restore, paging)
 
 
 def diff(options: argparse.Namespace) -> Answer:
@@ -126,7 +126,11 @@ def diff(options: argparse.Namespace) -> Answer:
     if options.json:
         return shown.changes_json(begin, end, found, options.page, options.per_page)
     page = (options.page, options.per_page)
-    return shown.changes_lines(begin, end, options.inside, found, *page)
+    return shown.changes_lines(begin, end, options.inside, found, *page, paging)
+
+
+def paging(page: int) -> str:
+    return f"--page {page}"
 
 
 def snapshots(options: argparse.Namespace) -> Answer:
