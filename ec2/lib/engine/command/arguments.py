@@ -119,7 +119,8 @@ class RunParser(PlainParser):
             "--log-dir",
             type=directory,
             metavar="DIR",
-            help="keep the logs there; without, those of a failure are in $TMPDIR or /var/tmp",
+            help="keep the logs there; without, those of the last few failures are in $TMPDIR or "
+            "/var/tmp",
         )
         add("--result", type=directory, metavar="FILE", help="write what was done as JSON")
         add("--progress", type=directory, metavar="FILE", help="write what is being done as JSON")
