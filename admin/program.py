@@ -158,9 +158,11 @@ def of_make(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables of make's command line, as they were typed.
 
     make passes them on in MAKEFLAGS: blanks and backslashes with a backslash before them, and each
-    dollar sign twice.
+    dollar sign twice. With -e, make 4.3 passes on the name of its own variable that has them.
     """
     _, _, words = f" {environment.get('MAKEFLAGS', '')}".partition(" -- ")
+    if words == "$(MAKEOVERRIDES)":
+        sys.exit("make -e hands on none of the values: call it without -e")
     return dict(assignments(words))
 
 

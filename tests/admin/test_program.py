@@ -190,6 +190,14 @@ def test_make_may_not_give_anything_else() -> None:
         made_up().carry_out(Given({"STAK": "s"}))
 
 
+def test_with_make_e_all_is_given_or_nothing_done(elsewhere: Path) -> None:
+    _, _, flags = make(elsewhere, "-e", "status", "STACK=s").stdout.strip().partition(": ")
+    try:
+        assert dict(of_make({"MAKEFLAGS": flags})) == {"STACK": "s"}
+    except SystemExit as ended:
+        assert "without -e" in str(ended.code)
+
+
 def test_without_make_nothing_is_given() -> None:
     assert dict(of_make({})) == {}
     assert dict(of_make({"MAKEFLAGS": "-k -j2"})) == {}
