@@ -108,7 +108,7 @@ ACCEPTANCE = Command(
 STATUS = Command(
     "status",
     late("admin.status"),
-    "the last runs, the newest that failed, and the progress of a running one; STACK may be all",
+    "the last runs, what to do about one that failed, the progress of one that is running",
     (
         REGION,
         Option("RUN", "id", "one run as a whole: its id, or when it started"),
@@ -116,6 +116,7 @@ STATUS = Command(
         Option("WATCH", "", "show the progress of a running one until it ends"),
     ),
     interrupted="Interrupted. The backup goes on",
+    more="With all as STACK: the last run of each backup stack of the region.",
 )
 LOGS = Command(
     "logs",
@@ -131,13 +132,13 @@ BACKUP_NOW = Command("backup-now", late("admin.backup_now"), "start a backup", (
 STOP = Command(
     "stop",
     late("admin.stop"),
-    "stop the backup that is running, as its window's end does",
+    "stop the backup that is running; the next one continues",
     (REGION,),
 )
 RESTORE = Command(
     "restore",
     late("admin.restore"),
-    "restore a snapshot",
+    "restore a snapshot, or a part of it",
     (
         Option("DRYRUN", "", "say what would be done, and change nothing"),
         Option("NUMBER", "0", "which snapshot: its number, 0 is the newest"),
@@ -219,25 +220,25 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "hold",
         late("admin.manage", "hold"),
-        "keep a snapshot until it is released",
+        "keep a snapshot until it is released, from the next backup on",
         (REGION, SNAPSHOT, NAME_OF_HOLD, NOW),
     ),
     Command(
         "release",
         late("admin.manage", "release"),
-        "let a held snapshot expire as others do",
+        "let a held snapshot expire as others do, from the next backup on",
         (REGION, NAME_OF_HOLD, NOW),
     ),
     Command(
         "remove",
         late("admin.manage", "remove"),
-        "remove one snapshot for ever",
+        "remove one snapshot for ever, with the next backup",
         (REGION, SNAPSHOT, NOW, YES),
     ),
     Command(
         "verify",
         late("admin.manage", "verify"),
-        "re-check a snapshot through the next backup's instance",
+        "look whether a snapshot is as it was made, with the next backup",
         (REGION, SNAPSHOT, NOW),
     ),
     RESTORE,
