@@ -119,7 +119,7 @@ def parser_of(commands: Iterable[Command]) -> argparse.ArgumentParser:
         description="Deploy, operate and restore backups of Amazon EFS.",
         epilog=f"{NAME} COMMAND --help tells what a command takes.",
     )
-    parser.add_argument("--version", action=Version, nargs=0, help="print the version of the sources")
+    parser.add_argument("--version", action=Version, nargs=0, help="of the sources that it deploys")
     found = parser.add_subparsers(
         title="commands", dest="COMMAND", metavar="COMMAND", required=True
     )
