@@ -30,6 +30,7 @@ from engine.history.upkeep import InFolder, members_of, remove_damaged
 from engine.snapshots.folder import SnapshotFolder
 
 from .conftest import DAMAGES, EC2, Backup, inside
+from .engines import run_engine
 
 DAY = 86400
 BEGIN = 1_767_578_400  # 2026-01-05 02:00
@@ -38,9 +39,7 @@ ODD = os.fsdecode(b"\xff\t\x1b[31m\n\\x41 \xe2\x80\xae.xlsx")
 
 def ask(backup: Backup, action: str, *words: str) -> subprocess.CompletedProcess[str]:
     command = [str(EC2 / f"efs-{action}.sh"), "--backup", str(backup.target)]
-    return subprocess.run(
-        [*command, "--folder", backup.label, *words], capture_output=True, text=True
-    )
+    return run_engine(*command, "--folder", backup.label, *words)
 
 
 def answer(backup: Backup, action: str, *words: str) -> Any:
@@ -223,7 +222,7 @@ def test_a_file_is_found_with_its_versions_and_what_restores_them(
         target.mkdir()
         (target / "a").mkdir()
         words = [str(target) if word == "DIR" else word for word in shlex.split(line)]
-        restored = subprocess.run([str(EC2 / words[0]), *words[1:]], capture_output=True, text=True)
+        restored = run_engine(EC2 / words[0], *words[1:])
         assert restored.returncode == 0, restored.stderr
         assert (target / "a/report.xlsx").read_text() == content
 
