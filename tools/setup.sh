@@ -5,9 +5,9 @@
 #   tools/setup.sh lock   .cache/lock alone: what pins the packages
 #   tools/setup.sh demo   that, and what the demo needs
 #   tools/setup.sh bench  that, and what the bench needs
-#   tools/setup.sh python nothing: prints which Python it would take
 #   tools/setup.sh        what the demo, the linters and all tests but those in a browser need
 #   tools/setup.sh page   that, and the browser
+#   tools/setup.sh python nothing: prints which Python it would take
 # Exit 2: something is missing that this user may not install; says which command would.
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
