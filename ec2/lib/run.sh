@@ -1,6 +1,13 @@
 # shellcheck shell=bash
 # The steps that backups and restores have in common. The calling script sets TASK to what it does,
-# and starts with CAUSE='' FAILURE='' REPORT_OPTIONS=().
+# and starts with CAUSE='' FAILURE='' REPORT_OPTIONS=(). With them comes all else that they need.
+
+# shellcheck source=lib/common.sh
+. "$HERE/lib/common.sh"
+# shellcheck source=lib/instance.sh
+. "$HERE/lib/instance.sh"
+# shellcheck source=lib/mount.sh
+. "$HERE/lib/mount.sh"
 
 LEASE_SECONDS=${LEASE_SECONDS:-60}
 
