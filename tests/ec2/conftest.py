@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from .engines import run_engine
+
 EC2 = Path(__file__).parents[2] / "ec2"
 
 BOOKKEEPING = (
@@ -190,7 +192,15 @@ class Backup:
         return Outcome(process.returncode, stderr, result)
 
     def run(self, prefix: list[str] | None = None, **changes: str | None) -> Outcome:
-        return self.finish(self.start(prefix, **changes))
+        if prefix:
+            return self.finish(self.start(prefix, **changes))
+        return self.call(*self.command(**changes))
+
+    def call(self, *command: str | Path) -> Outcome:
+        self.result.unlink(missing_ok=True)
+        done = run_engine(*command)
+        result = json.loads(self.result.read_text()) if self.result.exists() else {}
+        return Outcome(done.returncode, done.stderr, result)
 
     def must_publish(self, **changes: str | None) -> Outcome:
         outcome = self.run(**changes)
@@ -229,14 +239,8 @@ class Backup:
 
     def verify(self, number: int = 0) -> Outcome:
         words = ["--backup", str(self.target), "--folder", self.label, "--interval", "daily"]
-        self.result.unlink(missing_ok=True)
-        done = subprocess.run(
-            [EC2 / "efs-verify.sh", *words, "--number", str(number), "--result", self.result],
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="backslashreplace",
-        )
-        return Outcome(done.returncode, done.stderr, json.loads(self.result.read_text()))
+        words += ["--number", str(number), "--result", str(self.result)]
+        return self.call(EC2 / "efs-verify.sh", *words)
 
     def snapshot(self, number: int, interval: str = "daily") -> Path:
         return self.target / self.label / f"{interval}.{number}"

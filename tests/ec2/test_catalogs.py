@@ -30,6 +30,7 @@ from engine.history.upkeep import InFolder, members_of, remove_damaged
 from engine.snapshots.folder import SnapshotFolder
 
 from .conftest import DAMAGES, EC2, Backup, inside
+from .engines import run_engine
 
 DAY = 86400
 BEGIN = 1_767_578_400  # 2026-01-05 02:00
@@ -38,9 +39,7 @@ ODD = os.fsdecode(b"\xff\t\x1b[31m\n\\x41 \xe2\x80\xae.xlsx")
 
 def ask(backup: Backup, action: str, *words: str) -> subprocess.CompletedProcess[str]:
     command = [str(EC2 / f"efs-{action}.sh"), "--backup", str(backup.target)]
-    return subprocess.run(
-        [*command, "--folder", backup.label, *words], capture_output=True, text=True
-    )
+    return run_engine(*command, "--folder", backup.label, *words)
 
 
 def answer(backup: Backup, action: str, *words: str) -> Any:
@@ -223,7 +222,7 @@ def test_a_file_is_found_with_its_versions_and_what_restores_them(
         target.mkdir()
         (target / "a").mkdir()
         words = [str(target) if word == "DIR" else word for word in shlex.split(line)]
-        restored = subprocess.run([str(EC2 / words[0]), *words[1:]], capture_output=True, text=True)
+        restored = run_engine(EC2 / words[0], *words[1:])
         assert restored.returncode == 0, restored.stderr
         assert (target / "a/report.xlsx").read_text() == content
 
@@ -246,12 +245,23 @@ def test_nothing_acts_on_the_terminal_and_what_cannot_be_typed_is_restored_with_
 def test_pages_say_first_how_many_there_are(week: Backup) -> None:
     first = ask(week, "find", "*", "--per-page", "1").stdout
     assert "3 files match, in 7 versions." in first
-    assert "Page 1 of 3." in first
+    assert "Page 1 of 3; the next: --page 2." in first
+    assert "Page 3 of 3." in ask(week, "find", "*", "--per-page", "1", "--page", "3").stdout
+    beyond = ask(week, "find", "*", "--page", "2").stdout
+    assert "There is no page 2; the last is 1." in beyond
     pages = [answer(week, "find", "*", "--per-page", "1", "--page", str(n)) for n in (1, 2, 3, 4)]
     paths = [[file["path"] for file in page["found"]] for page in pages]
     assert [len(each) for each in paths] == [1, 1, 1, 0]
     together = [path for page in paths for path in page]
     assert sorted(together) == together
+
+
+def test_where_neither_has_a_file_it_says_so(week: Backup) -> None:
+    words = ("diff", "daily.1", "daily.0", "--in")
+    assert ask(week, *words, "/nosuch/").stdout.splitlines()[1:] == ["  Neither has a file there."]
+    assert "removed             0" in ask(week, *words, "/a/b/").stdout
+    catalog_of(week, 1).write_bytes(b"")
+    assert "Neither" not in ask(week, *words, "/nosuch/").stdout
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut off", "a directory"])

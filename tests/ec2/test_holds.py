@@ -19,6 +19,7 @@ from engine.snapshots.readers import Reading
 from engine.stage.result import BackupResult
 
 from .conftest import EC2, Backup, Tree, read_tree
+from .engines import run_engine
 
 DAY = 86400
 BEGIN = 1_767_578_400  # 2026-01-05, a Monday, 02:00
@@ -46,7 +47,7 @@ def manage(backup: Backup, *words: str) -> tuple[int, str]:
     result = backup.home / "other.json"
     command = [str(EC2 / "efs-manage.sh"), *words, "--backup", str(backup.target)]
     command += ["--folder", backup.label, "--result", str(result)]
-    code = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode
+    code = run_engine(*command).returncode
     said = json.loads(result.read_text())
     return code, said["message"] or said["text"]
 
@@ -68,12 +69,11 @@ def test_a_held_one_never_expires_and_is_found_by_its_name(five: Backup) -> None
     assert held["held.other"] == before["daily.1"]
     words = ["--backup", str(five.target), "--folder", five.label]
     for name in ("before-migration", "held.before-migration", "2026-01-06"):
-        command = [str(EC2 / "efs-verify.sh"), *words, "--snapshot", name]
-        subprocess.run(command, check=True, capture_output=True)
+        run_engine(EC2 / "efs-verify.sh", *words, "--snapshot", name).check_returncode()
     target = five.home / "target"
     target.mkdir()
-    command = [str(EC2 / "efs-restore.sh"), *words, "--snapshot", "before-migration"]
-    subprocess.run([*command, "--target", str(target)], check=True, capture_output=True)
+    words += ["--snapshot", "before-migration", "--target", str(target)]
+    run_engine(EC2 / "efs-restore.sh", *words).check_returncode()
     assert (target / "changing").read_text() == "night 1"
     assert five.hidden() == []
 

@@ -17,6 +17,7 @@ from engine.snapshots.readers import Readers
 from engine.snapshots.retention import Policy, decide
 
 from .conftest import EC2, Backup, read_tree
+from .engines import run_engine
 
 DAY = 86400
 BEGIN = datetime(2026, 1, 5, 2, tzinfo=UTC).timestamp()  # a Monday
@@ -36,9 +37,7 @@ def nights(backup: Backup, count: int, begin: int = 0, **options: str) -> list[d
 def run(script: str, backup: Backup, *words: str) -> tuple[int, dict[str, Any], str]:
     result = backup.home / "other.json"
     command = [str(EC2 / script), "--backup", str(backup.target), "--folder", backup.label]
-    done = subprocess.run(
-        [*command, "--result", str(result), *words], capture_output=True, text=True
-    )
+    done = run_engine(*command, "--result", str(result), *words)
     return done.returncode, json.loads(result.read_text()), done.stderr
 
 

@@ -18,6 +18,7 @@ import pytest
 from tests.changes import Changes
 
 from .conftest import Backup, Tree, end_tree, read_tree
+from .engines import run_engine
 from .test_history import new_seed
 from .test_restore import Restore, killed, visible, visible_groups
 
@@ -124,7 +125,7 @@ def test_each_is_exact_touches_nothing_else_and_can_be_undone(
         before = State(restore.target)
         words = [*restore.command(number=str(which), clock_skew="0")]
         words += [word for path in asked for word in ("--path", f"/{path}")]
-        done = subprocess.run(words, capture_output=True, text=True, errors="backslashreplace")
+        done = run_engine(*words)
         print(f"restore {number} of daily.{which}, {asked}")
         assert done.returncode == 0, done.stderr
         after = State(restore.target)

@@ -12,6 +12,7 @@ import pytest
 from tests.v15 import V15
 
 from .conftest import EC2, Backup, Tree, read_tree
+from .engines import run_engine
 
 WHOLE_SECOND = 1_577_000_000 * 10**9
 FRACTION = WHOLE_SECOND + 123_456_789
@@ -162,7 +163,7 @@ def test_an_old_snapshot_can_be_restored_after_the_first_run(
     target.mkdir()
     command = [str(EC2 / "efs-restore.sh"), "--backup", str(backup.target)]
     command += ["--folder", backup.label, "--interval", "daily", "--number", str(number)]
-    subprocess.run([*command, "--target", str(target)], check=True, capture_output=True)
+    run_engine(*command, "--target", str(target)).check_returncode()
     restored = read_tree(target)
     assert {name: e for name, e in restored.items() if not name.startswith(b".efs-restore-")} == (
         read_tree(backup.snapshot(number))
@@ -180,7 +181,7 @@ def test_a_restore_that_finds_nothing_lists_old_snapshots_with_their_dates(
     target.mkdir()
     command = [str(EC2 / "efs-restore.sh"), "--backup", str(backup.target)]
     command += ["--folder", backup.label, "--interval", "daily", "--number", "6"]
-    done = subprocess.run([*command, "--target", str(target)], capture_output=True, text=True)
+    done = run_engine(*command, "--target", str(target))
     assert done.returncode == 2
     for words in (
         "daily.0 (made 2019-04-14",
