@@ -225,8 +225,7 @@ class SnapshotFolder:
         return self._register.distrust(newest)
 
     def _clear(self) -> None:
-        """What is of another kind than a run would make is in the way. So is what workers are told
-        by a run that was killed."""
+        """What no run makes is in the way, and what workers were told by a run that was killed."""
         for path in self.names.starting_with(f".{self.interval}.work."):
             self.discard(path)
         trees = (self.stage, self.spare, self.parts, self._complete)
@@ -237,11 +236,12 @@ class SnapshotFolder:
                     self.discard(path)
 
     def discard(self, path: Path) -> None:
-        """A directory goes with what expired."""
-        if stat.S_ISDIR(path.lstat().st_mode):
-            self.names.rename_tree(path, self._next_expired())
-        else:
-            self.names.unlink(path)
+        """A directory goes with what expired. What was listed may be gone by now."""
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISDIR(path.lstat().st_mode):
+                self.names.rename_tree(path, self._next_expired())
+            else:
+                self.names.unlink(path)
 
     def move(self, snapshot: Path, target: Path) -> None:
         """A rename alone would replace an empty directory."""

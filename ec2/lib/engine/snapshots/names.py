@@ -78,23 +78,23 @@ class Names:
 
     def rename_tree(self, path: Path, target: Path) -> None:
         path.rename(target)
-        self._note(target, self.forget(path) or Found(stat.S_IFDIR, target.stat().st_ino))
+        self._note(target, self._forget(path) or Found(stat.S_IFDIR, target.stat().st_ino))
 
     def remove_empty(self, tree: Path) -> bool:
         """Whether it is empty, and is gone."""
         with contextlib.suppress(OSError):
             tree.rmdir()
-            self.forget(tree)
+            self._forget(tree)
             return True
         return False
 
     def unlink(self, path: Path) -> None:
         path.unlink()
-        self.forget(path)
+        self._forget(path)
 
     def _note(self, tree: Path, found: Found) -> None:
         if self._found is not None:
             self._found[tree.name] = found
 
-    def forget(self, path: Path) -> Found | None:
+    def _forget(self, path: Path) -> Found | None:
         return self._found.pop(path.name, None) if self._found is not None else None

@@ -162,7 +162,6 @@ class Register:
         del found["id"], found["interval"]
         path = self._folder / f".{about.interval}.about.{about.id}"
         write_atomically(path, json.dumps(found))
-        self._names.forget(path.with_name(f"{path.name}.new"))  # what a killed run left of it
         others = [other for other in self._known if other.id != about.id]
         self._known = [about, *others]
         self._bound[about.inode] = about
