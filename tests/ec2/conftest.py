@@ -1,4 +1,4 @@
-"""Running the snapshot scripts on real directories, and comparing trees to the last attribute."""
+"""Running the snapshot scripts on real directories."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import contextlib
 import ctypes
 import fcntl
 import gzip
-import hashlib
 import json
 import os
 import signal
-import stat
 import subprocess
 import threading
 import time
@@ -34,8 +32,6 @@ BOOKKEEPING = (
     ".daily.untold",
 )
 LISTS = ("digests", "sharing", "directories", "catalog", "changes")
-
-Tree = dict[bytes, tuple[object, ...]]
 
 
 def on_instance() -> dict[str, str]:
@@ -82,49 +78,6 @@ def is_locked(path: Path) -> bool:
         except BlockingIOError:
             return True
     return False
-
-
-def content(name: bytes, directory: int, mode: int) -> str:
-    if stat.S_ISLNK(mode):
-        return os.fsdecode(os.readlink(name, dir_fd=directory))
-    if stat.S_ISREG(mode):
-        with open(os.open(name, os.O_RDONLY, dir_fd=directory), "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    return ""
-
-
-def read_tree(root: Path) -> Tree:
-    """Each path below ``root``, itself included: type, mode, owner, mtime in ns, and content.
-
-    Paths may be longer than a system call takes.
-    """
-    tree: Tree = {}
-
-    def visit(name: bytes, parent: int, path: bytes) -> None:
-        info = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        device = info.st_rdev if stat.S_ISCHR(info.st_mode) else 0
-        tree[path or b"."] = (
-            oct(info.st_mode),
-            info.st_uid,
-            info.st_gid,
-            info.st_mtime_ns,
-            device,
-            content(name, parent, info.st_mode),
-        )
-        if stat.S_ISDIR(info.st_mode):
-            directory = os.open(name, os.O_RDONLY, dir_fd=parent)
-            try:
-                for entry in map(os.fsencode, os.listdir(directory)):
-                    visit(entry, directory, path + b"/" + entry if path else entry)
-            finally:
-                os.close(directory)
-
-    here = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        visit(b".", here, b"")
-    finally:
-        os.close(here)
-    return tree
 
 
 @dataclass

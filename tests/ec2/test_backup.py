@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Backup, read_tree
+from local.tree import read_tree
+
+from .conftest import Backup
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners")
 

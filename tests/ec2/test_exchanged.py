@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Backup, read_tree
+from local.tree import read_tree
+
+from .conftest import Backup
 from .test_history import new_seed
 from .test_interruptions import a_running_job, ask_to_stop, fill, slow_rsync, wait_for
 

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Backup, is_locked, read_tree
+from local.tree import read_tree
+
+from .conftest import Backup, is_locked
 from .test_history import new_seed
 from .test_interruptions import fill, slow_rsync
 

@@ -18,7 +18,9 @@ from engine.snapshots.holds import release
 from engine.snapshots.readers import Reading
 from engine.stage.result import BackupResult
 
-from .conftest import EC2, Backup, Tree, read_tree
+from local.tree import Tree, read_tree
+
+from .conftest import EC2, Backup
 
 DAY = 86400
 BEGIN = 1_767_578_400  # 2026-01-05, a Monday, 02:00

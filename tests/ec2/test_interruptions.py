@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import EC2, Backup, end_tree, read_tree
+from local.tree import read_tree
+
+from .conftest import EC2, Backup, end_tree
 
 
 def slow_rsync(folder: Path, body: str) -> dict[str, str]:

@@ -16,7 +16,9 @@ from engine.snapshots.keeping import retain, snapshots_in
 from engine.snapshots.readers import Readers
 from engine.snapshots.retention import Policy, decide
 
-from .conftest import EC2, Backup, read_tree
+from local.tree import read_tree
+
+from .conftest import EC2, Backup
 
 DAY = 86400
 BEGIN = datetime(2026, 1, 5, 2, tzinfo=UTC).timestamp()  # a Monday

@@ -17,9 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import EC2, Backup, Outcome, Tree, end_tree, is_locked, read_tree
+from local.tree import read_tree, without
+from tests.trees import asked_of, others_of, visible
+
+from .conftest import EC2, Backup, Outcome, end_tree, is_locked
 from .test_backup import hostile_tree, write
-from .test_history import names_by_inode
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners and mount")
 
@@ -76,31 +78,6 @@ class Restore:
     def safety_directories(self) -> list[Path]:
         found = self.target.rglob(".efs-restore-*")
         return sorted(path for path in found if not path.name.endswith(".undo"))
-
-
-def visible(tree: Tree) -> Tree:
-    """A tree without the safety directories."""
-    return {path: entry for path, entry in tree.items() if b".efs-restore-" not in path}
-
-
-def at_or_below(path: str, tree: Tree) -> Tree:
-    """The part of a tree that a restore of one path is about."""
-    top = os.fsencode(path)
-    return {p: e for p, e in tree.items() if p == top or p.startswith(top + b"/")}
-
-
-def visible_groups(top: Path) -> set[frozenset[str]]:
-    """Which names are one file, without those in safety directories."""
-    groups = (
-        frozenset(name for name in names if ".efs-restore-" not in name)
-        for names in names_by_inode(top)
-    )
-    return {group for group in groups if len(group) > 1}
-
-
-def without_times(tree: Tree, *paths: bytes) -> Tree:
-    """A tree in which the times of some directories do not count."""
-    return {path: entry[:3] + entry[4:] if path in paths else entry for path, entry in tree.items()}
 
 
 @pytest.fixture
@@ -308,9 +285,8 @@ class TestOtherModes:
         assert new.parent == restore.target
         assert new.name.startswith("efs-restore_")
         assert visible(read_tree(new)) == read_tree(restore.backup.snapshot(0))
-        top = os.fsencode(new.name)
-        after = {p: e for p, e in read_tree(restore.target).items() if not p.startswith(top)}
-        assert without_times(after, b".") == without_times(before, b".")
+        after = others_of(read_tree(restore.target), [new.name])
+        assert without("mtime_ns", after, b".") == without("mtime_ns", before, b".")
         assert new.name in outcome.result["delete_command"]
 
     def test_dry_run_changes_nothing_and_says_what_it_would_do(self, restore: Restore) -> None:
@@ -341,9 +317,9 @@ class TestPrefix:
         write(target / "beside" / "file", "precious")
         write(target / "app" / "extra", "extra")
         os.utime(target, ns=(SECOND, SECOND))
-        before = {p: e for p, e in read_tree(target).items() if p[:3] != b"app"}
+        before = others_of(read_tree(target), ["app"])
         Restore(restore.backup, target).must_restore(prefix="/app")
-        assert {p: e for p, e in read_tree(target).items() if p[:3] != b"app"} == before
+        assert others_of(read_tree(target), ["app"]) == before
 
     def test_a_symlink_out_of_the_target_is_refused(self, restore: Restore) -> None:
         target = restore.backup.home / "file system"
@@ -651,9 +627,7 @@ class TestPaths:
         restore.must_restore(path="/x/f0")
         after = visible(read_tree(restore.target))
         assert (restore.target / "x" / "f0").read_text() == "x 0"
-        assert {p: e for p, e in after.items() if p != b"x/f0"} == {
-            p: e for p, e in before.items() if p != b"x/f0"
-        }
+        assert others_of(after, ["x/f0"]) == others_of(before, ["x/f0"])
 
     @pytest.mark.parametrize("mode", ["Mirror", "Merge"])
     def test_several_and_no_neighbour_is_touched(self, restore: Restore, mode: str) -> None:
@@ -664,14 +638,9 @@ class TestPaths:
         subprocess.run(words, check=True, capture_output=True)
         after = visible(read_tree(restore.target))
         saved = read_tree(restore.backup.snapshot(0))
-        for path in ("x/f1", "x/y", "link"):
-            assert at_or_below(path, after) == at_or_below(path, saved)
-        asked = {
-            p for path in ("x/f1", "x/y", "link") for p in at_or_below(path, {**before, **saved})
-        }
-        assert {p: e for p, e in after.items() if p not in asked} == {
-            p: e for p, e in before.items() if p not in asked
-        }
+        asked = ["x/f1", "x/y", "link"]
+        assert asked_of(after, asked) == asked_of(saved, asked)
+        assert others_of(after, asked) == others_of(before, asked)
         restore.undo()
         assert visible(read_tree(restore.target)) == before
 
@@ -783,14 +752,11 @@ class TestHardLinks:
         shutil.copy2(source / "x" / "f0", source / "x" / "h1")
         (source / "x" / "twin").unlink()
         os.link(source / "x" / "f1", source / "x" / "twin")
-        before, groups = read_tree(source), visible_groups(source)
+        before = read_tree(source)
         restore.must_restore()
-        kept = names_by_inode(restore.backup.snapshot(0))
-        assert visible_groups(source) == {group for group in kept if len(group) > 1}
         assert visible(read_tree(source)) == read_tree(restore.backup.snapshot(0))
         restore.undo()
         assert visible(read_tree(source)) == before
-        assert visible_groups(source) == groups
 
     def test_a_snapshot_that_has_no_list_of_them(self, restore: Restore) -> None:
         os.link(restore.target / "x" / "f0", restore.target / "x" / "h1")

@@ -15,7 +15,9 @@ from engine.snapshots.about import About, Note
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.recognition import claims, recognised, witnesses
 
-from .conftest import DAMAGES, Backup, read_tree
+from local.tree import read_tree
+
+from .conftest import DAMAGES, Backup
 
 
 def change(backup: Backup, text: str) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Backup, read_tree
+from local.tree import read_tree
+
+from .conftest import Backup
 from .test_catalogs import really_in, told_by
 
 # Parts of names, and how many files of such a name one run makes.

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from engine.trial.rotation import PARTS, Rotation, part_of, read_rotation
 
-from .conftest import DAMAGES, Backup, end_tree, inside, read_tree
+from local.tree import read_tree
+
+from .conftest import DAMAGES, Backup, end_tree, inside
 from .test_interruptions import slow_rsync
 from .test_verify import flip
 
@@ -52,20 +54,13 @@ def three(backup: Backup) -> Backup:
 
 def test_every_version_of_every_file_is_restored_once_in_a_round(three: Backup) -> None:
     """37 that are in all, three of each that differs, and one that is in the oldest."""
-    before = read_tree(three.target)
+    before = [read_tree(three.snapshot(number)) for number in range(3)]
     result = three.must_publish(restore_test_percent="100").result
     assert counted(result) == {"restored": 37 + 3 + 3 + 1}
     assert result["warnings"] == []
     assert result["restore_test_age"] == 0
     assert not [*(three.home / "scratch").iterdir()]
-    after = read_tree(three.target)
-    for number in range(3):
-        place = f"{three.label}/daily.{number}/".encode()
-        moved = f"{three.label}/daily.{number + 1}/".encode()
-        there = {path.removeprefix(place): it for path, it in before.items() if place in path}
-        assert there == {
-            path.removeprefix(moved): it for path, it in after.items() if moved in path
-        }
+    assert [read_tree(three.snapshot(number + 1)) for number in range(3)] == before
 
 
 def test_all_have_their_turn_in_as_many_runs_as_the_percentage_goes_into_a_hundred(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 
-from tests.nfs.conftest import BACKUP, GUEST, Machine, Tree
+from local.tree import Tree, parse
+from tests.nfs.conftest import BACKUP, READ_TREES, Machine
 
 CHANGES = "python3 -B /project/tests/changes.py /srv/source"
 MOUNTS = "--source /mnt/source --backup /mnt/backup"
@@ -22,10 +22,9 @@ def seeded() -> random.Random:
 def change(rig: Machine, source: random.Random, count: int) -> Tree:
     done = rig.run(
         f"{CHANGES} {source.randrange(2**32)} {count}; touch /srv/source/never-empty\n"
-        f"python3 -B {GUEST}/tree.py /srv/source"
+        f"{READ_TREES} /srv/source"
     )
-    tree: Tree = json.loads(done.stdout)
-    return tree
+    return parse(done.stdout)
 
 
 def test_thirty_runs_of_random_changes(rig: Machine) -> None:
