@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from local.tree import Tree, read_tree
+
 EC2 = Path(__file__).parents[2] / "ec2"
 
 BOOKKEEPING = (
@@ -71,6 +73,15 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+def until(is_so: Callable[[], object]) -> None:
+    """Wait for what comes soon, unless it never comes."""
+    for _ in range(12_000):
+        if is_so():
+            return
+        time.sleep(0.05)
+    pytest.fail("waited in vain")
+
+
 def is_locked(path: Path) -> bool:
     with path.open("a") as file:
         try:
@@ -85,6 +96,12 @@ class Outcome:
     exit_code: int
     stderr: str
     result: dict[str, Any]
+
+
+def words_of(options: dict[str, str | None]) -> list[str]:
+    """``retain="3"`` sets an option, ``dry_run=""`` has no value, ``retain=None`` is left out."""
+    given = ((f"--{name.replace('_', '-')}", value) for name, value in options.items())
+    return [word for name, value in given if value is not None for word in (name, value) if word]
 
 
 @dataclass
@@ -105,7 +122,6 @@ class Backup:
         self.target.mkdir()
 
     def command(self, **changes: str | None) -> list[str]:
-        """The script's command line; ``retain="3"`` sets an option, ``retain=None`` drops it."""
         options: dict[str, str | None] = {
             "source": str(self.source),
             "backup": str(self.target),
@@ -118,13 +134,7 @@ class Backup:
             "hold_on_change_percent": "0",  # names would be others
             "clock_skew": "0",  # source and backup are on one file system
         }
-        options.update(changes)
-        words = [str(EC2 / "efs-backup.sh")]
-        for name, value in options.items():
-            if value is not None:
-                words.append("--" + name.replace("_", "-"))
-                words.extend([value] if value else [])
-        return words
+        return [str(EC2 / "efs-backup.sh"), *words_of(options | changes)]
 
     def start(
         self, prefix: list[str] | None = None, **changes: str | None
@@ -180,11 +190,15 @@ class Backup:
             if about["inode"] == inode:
                 path.write_text(json.dumps({**about, "made": made}))
 
+    def script(self, name: str, *words: str) -> list[str]:
+        """The command line of a script for what is backed up."""
+        return [str(EC2 / name), "--backup", str(self.target), "--folder", self.label, *words]
+
     def verify(self, number: int = 0) -> Outcome:
-        words = ["--backup", str(self.target), "--folder", self.label, "--interval", "daily"]
+        words = ["--interval", "daily", "--number", str(number), "--result", str(self.result)]
         self.result.unlink(missing_ok=True)
         done = subprocess.run(
-            [EC2 / "efs-verify.sh", *words, "--number", str(number), "--result", self.result],
+            self.script("efs-verify.sh", *words),
             stderr=subprocess.PIPE,
             text=True,
             errors="backslashreplace",
@@ -198,6 +212,10 @@ class Backup:
         """What the folder shows to a user: everything that is not hidden."""
         folder = self.target / self.label
         return sorted(path.name for path in folder.glob("[!.]*")) if folder.exists() else []
+
+    def trees(self) -> dict[str, Tree]:
+        """What is in all that the folder shows."""
+        return {name: read_tree(self.target / self.label / name) for name in self.names()}
 
     def hidden(self) -> list[str]:
         folder = self.target / self.label

@@ -37,10 +37,8 @@ ODD = os.fsdecode(b"\xff\t\x1b[31m\n\\x41 \xe2\x80\xae.xlsx")
 
 
 def ask(backup: Backup, action: str, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [str(EC2 / f"efs-{action}.sh"), "--backup", str(backup.target)]
-    return subprocess.run(
-        [*command, "--folder", backup.label, *words], capture_output=True, text=True
-    )
+    command = backup.script(f"efs-{action}.sh", *words)
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def answer(backup: Backup, action: str, *words: str) -> Any:

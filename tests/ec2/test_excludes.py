@@ -19,10 +19,10 @@ from engine.tree.patterns import Patterns, split
 from local.tree import Tree, part, read_tree
 from tests.trees import visible
 
-from .conftest import Backup, check_digests, end_tree, exchange
+from .conftest import Backup, check_digests, end_tree, exchange, until
 from .test_catalogs import really_in, told_by
 from .test_history import UNPRIVILEGED
-from .test_interruptions import a_running_job, slow_rsync, wait_for
+from .test_interruptions import slow_rsync
 from .test_restore import Restore
 
 SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# made by a program\n"
@@ -135,7 +135,7 @@ def test_a_stage_is_continued_with_other_patterns(
         for name, value in slow_rsync(backup.home / "shim", body).items():
             slow.setenv(name, value)
         process = backup.start(exclude_patterns=before or None)
-        wait_for("a job", a_running_job(backup))
+        until((backup.home / "running").exists)
         time.sleep(0.2)  # for some copies
         end_tree(process)
     assert (backup.target / backup.label / ".daily.stage").exists()

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from local.tree import Tree, part, read_tree, without
-from tests.changes import Changes
+from tests.changes import Changes, new_seed
 from tests.trees import others_of
 
 from .conftest import DAMAGES, LEVELS, Backup, check_digests, end_tree, inside
@@ -26,12 +26,6 @@ from .conftest import DAMAGES, LEVELS, Backup, check_digests, end_tree, inside
 # Root reads everything, unless it is without these.
 AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 UNPRIVILEGED = [] if os.geteuid() else AS_A_USER
-
-
-def new_seed() -> int:
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}", file=sys.stderr)
-    return seed
 
 
 def check_history(backup: Backup, states: list[Tree]) -> None:
@@ -62,7 +56,7 @@ def test_killed_and_meddled_with_it_still_tells_the_truth(backup: Backup) -> Non
     backup.must_publish(retain="3")
     for number in range(10):
         print(f"run {number}", file=sys.stderr)
-        published = snapshots(backup)
+        published = [*backup.trees().values()]
         for _ in range(changes.random.randrange(1, 3)):
             changes.make(changes.random.choice([0, 3, 30]))
             process = backup.start(retain="9", result=None)
@@ -70,7 +64,7 @@ def test_killed_and_meddled_with_it_still_tells_the_truth(backup: Backup) -> Non
             end_tree(process)
             process.communicate()
             meddle(backup, changes)
-            now = snapshots(backup)
+            now = [*backup.trees().values()]
             assert all(tree in now for tree in published), "a published snapshot changed"
         wanted = read_tree(backup.source)
         backup.must_publish(retain="3")
@@ -86,7 +80,7 @@ def test_what_cannot_be_read_costs_nothing_else(backup: Backup) -> None:
     for number in range(8):
         print(f"run {number}", file=sys.stderr)
         changes.make(changes.random.choice([0, 5, 20]))
-        older = snapshots(backup)
+        older = [*backup.trees().values()]
         closed = closed_ones(changes)
         outcome = backup.run(UNPRIVILEGED, retain="99", max_failed_percent="100")
         assert outcome.result["outcome"] in ("partial", "published"), outcome.stderr
@@ -99,7 +93,7 @@ def test_what_cannot_be_read_costs_nothing_else(backup: Backup) -> None:
         new, kept, old = (without("inode", tree) for tree in (wanted, made, before))
         for path in new.keys() | kept.keys():
             assert kept.get(path) in (new.get(path), old.get(path)), path
-        assert snapshots(backup)[1:] == older
+        assert [*backup.trees().values()][1:] == older
         for path, mode in closed.items():
             path.chmod(mode)
     backup.must_publish(retain="99")
@@ -121,10 +115,6 @@ def closed_ones(changes: Changes) -> dict[Path, int]:
     for path in closed:
         path.chmod(0)
     return closed
-
-
-def snapshots(backup: Backup) -> list[Tree]:
-    return [read_tree(backup.target / backup.label / name) for name in backup.names()]
 
 
 def meddle(backup: Backup, changes: Changes) -> None:
@@ -161,13 +151,13 @@ def test_moved_damaged_and_renamed_it_still_tells_the_truth(backup: Backup, leve
                 time.sleep(chance.uniform(0.05, 0.5))
                 end_tree(process)
                 process.communicate()
-            before = snapshots(backup)
+            before = [*backup.trees().values()]
             for move in chance.sample(moves, min(number, 1)):
                 print(move.__name__, file=sys.stderr)
                 before = move(backup, before, chance)
             result = backup.run(retain="4")
             assert result.exit_code == 0, result.stderr
-            after = snapshots(backup)
+            after = [*backup.trees().values()]
             assert after == [read_tree(backup.source), *before][:4]
             assert backup.hidden() == []
             for place in range(len(after)):
@@ -183,7 +173,8 @@ def copied(backup: Backup, before: list[Tree], chance: random.Random) -> list[Tr
     subprocess.run(["rsync", "-aH", f"{backup.target}/", f"{other}/"], check=True)
     subprocess.run(["rm", "-rf", backup.target], check=True)
     backup.target = other
-    return snapshots(backup)  # on long paths, rsync leaves some directories without their time
+    # On long paths, rsync leaves some directories without their time.
+    return [*backup.trees().values()]
 
 
 def damaged(backup: Backup, before: list[Tree], chance: random.Random) -> list[Tree]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import mmap
 import os
 import signal
@@ -17,9 +16,9 @@ from engine.tree.pool import Worker
 
 from local.tree import read_tree, without
 
-from .conftest import Backup, Outcome, check_digests
+from .conftest import Backup, Outcome, check_digests, until
 from .test_history import UNPRIVILEGED
-from .test_interruptions import ask_to_stop, slow_rsync, wait_for
+from .test_interruptions import ask_to_stop, slow_rsync
 
 OLD, NEW = 1_577_000_000 * 10**9, 1_578_000_000 * 10**9
 
@@ -260,7 +259,7 @@ while true; do sleep 1; done
     with monkeypatch.context() as patch:
         patch.setenv("PATH", slow_rsync(backup.home / "shim", body)["PATH"])
         process = backup.start()
-        wait_for("the copy of the file", (going_on.exists() for _ in itertools.count()))
+        until(going_on.exists)
         ask_to_stop(process)
         process.send_signal(signal.SIGTERM)
         outcome = backup.finish(process)

@@ -18,7 +18,7 @@ from engine.snapshots.retention import Policy, decide
 
 from local.tree import read_tree
 
-from .conftest import EC2, Backup
+from .conftest import Backup
 
 DAY = 86400
 BEGIN = datetime(2026, 1, 5, 2, tzinfo=UTC).timestamp()  # a Monday
@@ -37,10 +37,8 @@ def nights(backup: Backup, count: int, begin: int = 0, **options: str) -> list[d
 
 def run(script: str, backup: Backup, *words: str) -> tuple[int, dict[str, Any], str]:
     result = backup.home / "other.json"
-    command = [str(EC2 / script), "--backup", str(backup.target), "--folder", backup.label]
-    done = subprocess.run(
-        [*command, "--result", str(result), *words], capture_output=True, text=True
-    )
+    command = backup.script(script, "--result", str(result), *words)
+    done = subprocess.run(command, capture_output=True, text=True)
     return done.returncode, json.loads(result.read_text()), done.stderr
 
 

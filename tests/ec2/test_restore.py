@@ -18,9 +18,10 @@ from pathlib import Path
 import pytest
 
 from local.tree import read_tree, without
+from tests.changes import new_seed
 from tests.trees import asked_of, others_of, visible
 
-from .conftest import EC2, Backup, Outcome, end_tree, is_locked
+from .conftest import EC2, Backup, Outcome, end_tree, is_locked, until, words_of
 from .test_backup import hostile_tree, write
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners and mount")
@@ -46,13 +47,7 @@ class Restore:
             "log_dir": str(self.backup.logs),
             "result": str(self.backup.result),
         }
-        options.update(changes)
-        words = [str(EC2 / "efs-restore.sh")]
-        for name, value in options.items():
-            if value is not None:
-                words.append("--" + name.replace("_", "-"))
-                words.extend([value] if value else [])
-        return words
+        return [str(EC2 / "efs-restore.sh"), *words_of(options | changes)]
 
     def run(self, **changes: str | None) -> Outcome:
         self.backup.result.unlink(missing_ok=True)
@@ -376,7 +371,7 @@ class TestRefusals:
         lock = restore.target / ".efs-restore-lock"
         holder = subprocess.Popen(["flock", "--no-fork", str(lock), "sleep", "infinity"])
         try:
-            wait_until(lambda: is_locked(lock))
+            until(lambda: is_locked(lock))
             before = read_tree(restore.target)
             outcome = restore.run()
             assert outcome.exit_code == 2
@@ -403,14 +398,6 @@ class TestRefusals:
         assert result["cause"] == "space"
         assert "has only" in process.stderr
         assert result["safety_directory"] == ""
-
-
-def wait_until(condition: object) -> None:
-    for _ in range(12000):
-        if condition():  # type: ignore[operator]
-            return
-        time.sleep(0.05)
-    pytest.fail("waited in vain")
 
 
 def test_a_later_restore_keeps_the_earlier_safety_directory(restore: Restore) -> None:
@@ -475,9 +462,7 @@ def killed(command: list[str], target: Path, seconds: float) -> bool:
 
 def test_killed_at_any_moment_it_can_be_started_again_and_undone(restore: Restore) -> None:
     """SIGKILL for the whole process tree at random moments. The seed is printed on failure."""
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}", file=sys.stderr)
-    random_source = random.Random(seed)
+    random_source = random.Random(new_seed())
     for number in range(400):
         write(restore.target / f"d{number % 9}" / str(number), "x" * 100)
     restore.backup.must_publish()

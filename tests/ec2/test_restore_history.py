@@ -16,11 +16,10 @@ from pathlib import Path
 import pytest
 
 from local.tree import Tree, read_tree
-from tests.changes import Changes
+from tests.changes import Changes, new_seed
 from tests.trees import asked_of, others_of, some_paths, visible
 
 from .conftest import Backup, end_tree
-from .test_history import new_seed
 from .test_restore import Restore, killed
 
 

@@ -57,7 +57,7 @@ def test_a_write_that_fails_costs_a_run_at_most(
         assert "No space left" in done.result["warnings"][0]
     else:
         assert "No space left" in str(done.result), done.stderr
-    published = [read_tree(backup.target / backup.label / name) for name in backup.names()]
+    published = [*backup.trees().values()]
     assert published[-1] == first
     change(backup, "third")
     backup.must_publish()

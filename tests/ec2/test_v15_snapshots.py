@@ -13,7 +13,7 @@ from local.tree import Tree, part, read_tree, without
 from tests.trees import visible
 from tests.v15 import V15
 
-from .conftest import EC2, Backup
+from .conftest import Backup
 
 WHOLE_SECOND = 1_577_000_000 * 10**9
 FRACTION = WHOLE_SECOND + 123_456_789
@@ -28,10 +28,6 @@ def write(path: Path, text: str, mtime_ns: int = WHOLE_SECOND) -> None:
 def inodes(root: Path) -> dict[str, int]:
     files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
     return {str(path.relative_to(root)): path.stat().st_ino for path in files}
-
-
-def trees(backup: Backup) -> dict[str, Tree]:
-    return {name: read_tree(backup.target / backup.label / name) for name in backup.names()}
 
 
 def contents(tree: Tree) -> Tree:
@@ -70,7 +66,7 @@ def test_version_15_is_imitated_well(backup: Backup, v15: V15) -> None:
 
 
 def test_the_first_run_links_and_renumbers_and_changes_nothing(backup: Backup, v15: V15) -> None:
-    before = trees(backup)
+    before = backup.trees()
     newest = inodes(v15.snapshot(0))
     write(backup.source / "dir 2" / "file 2", "changed again", WHOLE_SECOND + 2 * 10**9)
     outcome = backup.must_publish()
@@ -78,7 +74,7 @@ def test_the_first_run_links_and_renumbers_and_changes_nothing(backup: Backup, v
     assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
     now = inodes(backup.snapshot(0))
     assert {name for name in now if now[name] != newest[name]} == {"dir 2/file 2"}
-    after = trees(backup)
+    after = backup.trees()
     assert [after[f"daily.{n + 1}"] for n in range(3)] == [before[f"daily.{n}"] for n in range(3)]
     assert v15.folder.stat().st_mode & 0o7777 == 0o700
 
@@ -88,19 +84,19 @@ def test_fractions_of_seconds_cost_one_copy_and_no_more(backup: Backup, v15: V15
     write(backup.source / "with a fraction", "as ever", FRACTION)
     v15.back_up()
     assert (v15.snapshot(0) / "with a fraction").stat().st_mtime_ns == WHOLE_SECOND
-    before = trees(backup)
+    before = backup.trees()
     assert backup.must_publish().result["number_of_files_transferred"] == 2  # the link, too
     assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
-    assert trees(backup)["daily.1"] == before["daily.0"]
+    assert backup.trees()["daily.1"] == before["daily.0"]
     assert backup.must_publish().result["number_of_files_transferred"] == 0
 
 
 def test_metadata_that_changes_later_changes_no_old_snapshot(backup: Backup, v15: V15) -> None:
     """Version 1.5 itself changed the mode in every snapshot that shared the file."""
-    before = trees(backup)
+    before = backup.trees()
     (backup.source / "dir 3" / "file 3").chmod(0o600)
     backup.must_publish()
-    after = trees(backup)
+    after = backup.trees()
     assert [after[f"daily.{n + 1}"] for n in range(3)] == [before[f"daily.{n}"] for n in range(3)]
 
 
@@ -121,9 +117,9 @@ def test_gaps_and_expiry_go_by_number(
 ) -> None:
     for number in missing:
         shutil.rmtree(v15.snapshot(number))
-    before = trees(backup)
+    before = backup.trees()
     outcome = backup.must_publish(retain=retain)
-    after = trees(backup)
+    after = backup.trees()
     assert list(after) == [f"daily.{number}" for number in expected]
     kept = list(before.values())[: len(expected) - 1]
     assert list(after.values())[1:] == kept
@@ -146,13 +142,13 @@ def test_a_snapshot_that_version_15_did_not_finish_is_history_like_the_others(
         write(backup.source / f"late {number}", "late")
     (backup.source / "added").unlink()
     v15.be_stopped("late 20", "late 21")
-    before = trees(backup)
+    before = backup.trees()
     assert b"added" in before["daily.0"]
     assert b"late 23" not in before["daily.0"]
     outcome = backup.must_publish()
     assert outcome.result["number_of_files_transferred"] == 3, "the others were there already"
     assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
-    assert trees(backup)["daily.1"] == before["daily.0"]
+    assert backup.trees()["daily.1"] == before["daily.0"]
 
 
 @pytest.mark.parametrize("number", [1, 3])
@@ -162,9 +158,9 @@ def test_an_old_snapshot_can_be_restored_after_the_first_run(
     backup.must_publish()
     target = backup.home / "target"
     target.mkdir()
-    command = [str(EC2 / "efs-restore.sh"), "--backup", str(backup.target)]
-    command += ["--folder", backup.label, "--interval", "daily", "--number", str(number)]
-    subprocess.run([*command, "--target", str(target)], check=True, capture_output=True)
+    words = ["--interval", "daily", "--number", str(number), "--target", str(target)]
+    command = backup.script("efs-restore.sh", *words)
+    subprocess.run(command, check=True, capture_output=True)
     assert visible(read_tree(target)) == read_tree(backup.snapshot(number))
 
 
@@ -177,9 +173,9 @@ def test_a_restore_that_finds_nothing_lists_old_snapshots_with_their_dates(
         os.utime(v15.snapshot(number), (day, day))
     target = backup.home / "target"
     target.mkdir()
-    command = [str(EC2 / "efs-restore.sh"), "--backup", str(backup.target)]
-    command += ["--folder", backup.label, "--interval", "daily", "--number", "6"]
-    done = subprocess.run([*command, "--target", str(target)], capture_output=True, text=True)
+    words = ["--interval", "daily", "--number", "6", "--target", str(target)]
+    command = backup.script("efs-restore.sh", *words)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     for words in (
         "daily.0 (made 2019-04-14",

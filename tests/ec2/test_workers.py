@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import random
@@ -10,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,13 @@ import pytest
 from engine.workers.shared import Invitation
 
 from local.tree import read_tree
+from tests.changes import new_seed
 from tests.trees import visible
 
-from .conftest import Backup, Outcome, check_digests, end_tree
+from .conftest import Backup, Outcome, check_digests, end_tree, until
 from .sqs import ENVIRONMENT, Workers, emulator, refusing
 from .test_backup import hostile_tree
-from .test_history import new_seed
-from .test_interruptions import ask_to_stop, slow_rsync, wait_for
+from .test_interruptions import ask_to_stop, slow_rsync
 from .test_restore import Restore
 
 pytestmark = pytest.mark.timeout(600)
@@ -65,10 +64,6 @@ def held(backup: Backup) -> list[str]:
 
 def go(backup: Backup) -> None:
     (backup.home / "go").touch()
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    wait_for("it", (is_so() for _ in itertools.repeat(None)))
 
 
 def in_work(backup: Backup, pattern: str) -> list[Path]:
@@ -199,7 +194,7 @@ def test_a_message_that_is_delivered_twice_at_once(workers: Workers) -> None:
     body = f'while [[ ! -e "{backup.home}/both" ]]; do sleep 0.05; done\nexec "$REAL" "$@"'
     shim = slow_rsync(backup.home / "both shim", body)
     process = backup.start(held(backup), jobs="1", **workers.options)
-    until(lambda: bool(in_work(backup, "*.list")))
+    until(lambda: in_work(backup, "*.list"))
     lists = in_work(backup, "*.list")
     head = json.loads(lists[0].read_bytes().split(b"\n")[0])
     work, inode = f"{backup.label}/{lists[0].parent.name}", backup.snapshot(0).parent.stat().st_ino
@@ -257,9 +252,9 @@ def test_a_right_that_is_missing_costs_no_file(workers: Workers, call: str) -> N
         workers.start("one", idle="5")
         process = backup.start(held(backup), jobs="1", **workers.options)
         if call in ("DeleteMessage", "ChangeMessageVisibilityBatch"):
-            until(lambda: bool(in_work(backup, "old/*")))
+            until(lambda: in_work(backup, "old/*"))
         else:
-            until(lambda: bool(refused))
+            until(lambda: refused)
         go(backup)
         outcome = backup.finish(process)
         code, stderr, result = workers.finish("one")
@@ -412,7 +407,7 @@ def test_a_run_is_killed_and_another_one_goes_on_with_the_same_worker(workers: W
     second = backup.start(held(backup), jobs="1", **workers.options)
     until(lambda: len({*in_work(backup, "*.list")} - {*before}) > 1)
     (backup.home / "late").touch()
-    until(lambda: bool(in_work(backup, "old/*")))
+    until(lambda: in_work(backup, "old/*"))
     go(backup)
     outcome = backup.finish(second)
     is_exact(backup, outcome)
@@ -472,7 +467,7 @@ def test_a_list_that_kills_workers_and_cannot_be_copied_here_is_partial(workers:
     here = slow_rsync(backup.home / "fails", wait + fails)
     prefix = ["env", f"PATH={here['PATH']}"]
     process = backup.start(prefix, jobs="1", workers_queue=workers.url, lease="600")
-    until(lambda: bool(client.receive_message(QueueUrl=dead).get("Messages")))
+    until(lambda: client.receive_message(QueueUrl=dead).get("Messages"))
     for worker in workers.started.values():
         worker.terminate()
     go(backup)

@@ -6,17 +6,12 @@ import random
 import sys
 
 from local.tree import Tree, parse
+from tests.changes import new_seed
 from tests.nfs.conftest import BACKUP, READ_TREES, Machine
 
 CHANGES = "python3 -B /project/tests/changes.py /srv/source"
 MOUNTS = "--source /mnt/source --backup /mnt/backup"
 MOST_NEW = 3  # snapshots in a round: two runs that are killed after they publish, and the last
-
-
-def seeded() -> random.Random:
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}", file=sys.stderr)
-    return random.Random(seed)
 
 
 def change(rig: Machine, source: random.Random, count: int) -> Tree:
@@ -28,7 +23,7 @@ def change(rig: Machine, source: random.Random, count: int) -> Tree:
 
 
 def test_thirty_runs_of_random_changes(rig: Machine) -> None:
-    source = seeded()
+    source = random.Random(new_seed())
     states: list[Tree] = []
     for number in range(30):
         print(f"run {number}", file=sys.stderr)
@@ -39,7 +34,7 @@ def test_thirty_runs_of_random_changes(rig: Machine) -> None:
 
 
 def test_killed_at_any_moment(rig: Machine) -> None:
-    source = seeded()
+    source = random.Random(new_seed())
     change(rig, source, 300)
     rig.backup()
     for number in range(8):

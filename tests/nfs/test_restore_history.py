@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import shlex
 
 from local.tree import Tree, parse
+from tests.changes import new_seed
 from tests.nfs.conftest import READ_TREES, RESTORE, Machine
-from tests.nfs.test_history import change, seeded
+from tests.nfs.test_history import change
 from tests.trees import asked_of, others_of, some_paths, visible
 
 MOUNT = "mkdir -p /mnt/target; mount -t efs -o tls,iam fs-source:/ /mnt/target\n"
@@ -27,7 +29,7 @@ def tree_after(rig: Machine, command: str) -> Tree:
 
 
 def test_exact_and_undone_whenever_it_is_killed(rig: Machine) -> None:
-    chance = seeded()
+    chance = random.Random(new_seed())
     states: list[Tree] = []
     for count in (80, 20):
         states.insert(0, change(rig, chance, count))
