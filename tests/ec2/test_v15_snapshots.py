@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from local.tree import Tree, part, read_tree, without
+from local.tree import Tree, inodes, part, read_tree, without
 from tests.trees import visible
 from tests.v15 import V15
 
@@ -25,9 +26,10 @@ def write(path: Path, text: str, mtime_ns: int = WHOLE_SECOND) -> None:
     os.utime(path, ns=(mtime_ns, mtime_ns))
 
 
-def inodes(root: Path) -> dict[str, int]:
-    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
-    return {str(path.relative_to(root)): path.stat().st_ino for path in files}
+def files_of(root: Path) -> dict[str, int]:
+    """The inode of each."""
+    found = inodes(root).items()
+    return {os.fsdecode(p): info.st_ino for p, info in found if stat.S_ISREG(info.st_mode)}
 
 
 def contents(tree: Tree) -> Tree:
@@ -57,7 +59,7 @@ def test_version_15_is_imitated_well(backup: Backup, v15: V15) -> None:
     assert backup.names() == ["daily.0", "daily.1", "daily.2"]
     assert v15.folder.stat().st_mode & 0o7777 == 0o700
     assert contents(read_tree(v15.snapshot(0))) == contents(read_tree(backup.source))
-    newest, older, oldest = (inodes(v15.snapshot(number)) for number in range(3))
+    newest, older, oldest = (files_of(v15.snapshot(number)) for number in range(3))
     assert older.keys() - newest.keys() == {"dir 1/file 1"}
     assert {name for name in older if name in oldest and older[name] != oldest[name]} == {
         "dir 0/file 0"
@@ -67,12 +69,12 @@ def test_version_15_is_imitated_well(backup: Backup, v15: V15) -> None:
 
 def test_the_first_run_links_and_renumbers_and_changes_nothing(backup: Backup, v15: V15) -> None:
     before = backup.trees()
-    newest = inodes(v15.snapshot(0))
+    newest = files_of(v15.snapshot(0))
     write(backup.source / "dir 2" / "file 2", "changed again", WHOLE_SECOND + 2 * 10**9)
     outcome = backup.must_publish()
     assert outcome.result["number_of_files_transferred"] == 2  # the link, too
     assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
-    now = inodes(backup.snapshot(0))
+    now = files_of(backup.snapshot(0))
     assert {name for name in now if now[name] != newest[name]} == {"dir 2/file 2"}
     after = backup.trees()
     assert [after[f"daily.{n + 1}"] for n in range(3)] == [before[f"daily.{n}"] for n in range(3)]
