@@ -77,7 +77,7 @@ enter() {
     environment=("${environment[@]:2}")
   done
   bwrap --unshare-pid --unshare-ipc --unshare-uts --die-with-parent --cap-add ALL \
-    --bind "$root" / --dev /dev --proc /proc --ro-bind /sys /sys --tmpfs /run \
+    --dev-bind "$root" / --dev /dev --proc /proc --ro-bind /sys /sys --tmpfs /run \
     --clearenv "${sets[@]}" --chdir "$PROJECT" "$@"
 }
 

@@ -21,6 +21,8 @@ import pytest
 
 from local.tree import Tree, read_tree
 
+from .engines import run_engine
+
 EC2 = Path(__file__).parents[2] / "ec2"
 
 BOOKKEEPING = (
@@ -153,7 +155,15 @@ class Backup:
         return Outcome(process.returncode, stderr, result)
 
     def run(self, prefix: list[str] | None = None, **changes: str | None) -> Outcome:
-        return self.finish(self.start(prefix, **changes))
+        if prefix:
+            return self.finish(self.start(prefix, **changes))
+        return self.call(*self.command(**changes))
+
+    def call(self, *command: str | Path) -> Outcome:
+        self.result.unlink(missing_ok=True)
+        done = run_engine(*command)
+        result = json.loads(self.result.read_text()) if self.result.exists() else {}
+        return Outcome(done.returncode, done.stderr, result)
 
     def must_publish(self, **changes: str | None) -> Outcome:
         outcome = self.run(**changes)
@@ -196,14 +206,7 @@ class Backup:
 
     def verify(self, number: int = 0) -> Outcome:
         words = ["--interval", "daily", "--number", str(number), "--result", str(self.result)]
-        self.result.unlink(missing_ok=True)
-        done = subprocess.run(
-            self.script("efs-verify.sh", *words),
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="backslashreplace",
-        )
-        return Outcome(done.returncode, done.stderr, json.loads(self.result.read_text()))
+        return self.call(*self.script("efs-verify.sh", *words))
 
     def snapshot(self, number: int, interval: str = "daily") -> Path:
         return self.target / self.label / f"{interval}.{number}"

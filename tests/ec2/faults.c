@@ -79,15 +79,53 @@ static int state_fails(const char *path, int flags) {
   return 1;
 }
 
+static void exchange(int directory, const char *path, int flags) {
+  const char *file = getenv("FAULT_FIFO");
+  struct stat info;
+  if (file == NULL || strcmp(basename(path), basename(file)) != 0 ||
+      flags & (O_WRONLY | O_RDWR | O_NONBLOCK | O_PATH) ||
+      fstatat(directory, path, &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(info.st_mode))
+    return;
+  unlink(file);
+  mkfifo(file, 0644);
+}
+
+/* What opens files: rsync does it in another way in each of its versions, and calls those with a
+ * number in their names if it was built with _FORTIFY_SOURCE and gives no mode. */
+#define MODE(flags) \
+  va_list rest; \
+  va_start(rest, flags); \
+  int mode = flags & O_CREAT ? va_arg(rest, int) : 0; \
+  va_end(rest)
+
 int open64(const char *path, int flags, ...) {
   static int (*next)(const char *, int, ...);
-  va_list rest;
+  MODE(flags);
   if (next == NULL)
     *(void **)&next = dlsym(RTLD_NEXT, "open64");
-  va_start(rest, flags);
-  int mode = flags & O_CREAT ? va_arg(rest, int) : 0;
-  va_end(rest);
+  exchange(AT_FDCWD, path, flags);
   return state_fails(path, flags) ? -1 : next(path, flags, mode);
+}
+
+int __open64_2(const char *path, int flags) {
+  return open64(path, flags);
+}
+
+/* The same on 64 bits. */
+int open(const char *, int, ...) __attribute__((alias("open64")));
+int __open_2(const char *, int) __attribute__((alias("__open64_2")));
+
+int openat(int directory, const char *path, int flags, ...) {
+  static int (*next)(int, const char *, int, ...);
+  MODE(flags);
+  if (next == NULL)
+    *(void **)&next = dlsym(RTLD_NEXT, "openat");
+  exchange(directory, path, flags);
+  return next(directory, path, flags, mode);
+}
+
+int __openat_2(int directory, const char *path, int flags) {
+  return openat(directory, path, flags);
 }
 
 int fstatvfs64(int descriptor, struct statvfs64 *info) {
@@ -135,38 +173,6 @@ int rename(const char *old, const char *new) {
     }
   }
   return next(old, new);
-}
-
-static void exchange(int directory, const char *path, int flags) {
-  const char *file = getenv("FAULT_FIFO");
-  struct stat info;
-  if (file == NULL || strcmp(basename(path), basename(file)) != 0 ||
-      flags & (O_WRONLY | O_RDWR | O_NONBLOCK | O_PATH) ||
-      fstatat(directory, path, &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(info.st_mode))
-    return;
-  unlink(file);
-  mkfifo(file, 0644);
-}
-
-/* What a call of openat() without a mode is with _FORTIFY_SOURCE, as rsync is built. */
-int __openat_2(int directory, const char *path, int flags) {
-  static int (*next)(int, const char *, int);
-  if (next == NULL)
-    *(void **)&next = dlsym(RTLD_NEXT, "__openat_2");
-  exchange(directory, path, flags);
-  return next(directory, path, flags);
-}
-
-int openat(int directory, const char *path, int flags, ...) {
-  static int (*next)(int, const char *, int, ...);
-  va_list rest;
-  if (next == NULL)
-    *(void **)&next = dlsym(RTLD_NEXT, "openat");
-  va_start(rest, flags);
-  int mode = flags & O_CREAT ? va_arg(rest, int) : 0;
-  va_end(rest);
-  exchange(directory, path, flags);
-  return next(directory, path, flags, mode);
 }
 
 static int is_in(const char *variable, const struct dirent64 *entry) {

@@ -33,6 +33,7 @@ from engine.snapshots.folder import SnapshotFolder
 from local.tree import inodes
 
 from .conftest import DAMAGES, EC2, Backup, inside
+from .engines import run_engine
 
 DAY = 86400
 BEGIN = 1_767_578_400  # 2026-01-05 02:00
@@ -40,8 +41,7 @@ ODD = os.fsdecode(b"\xff\t\x1b[31m\n\\x41 \xe2\x80\xae.xlsx")
 
 
 def ask(backup: Backup, action: str, *words: str) -> subprocess.CompletedProcess[str]:
-    command = backup.script(f"efs-{action}.sh", *words)
-    return subprocess.run(command, capture_output=True, text=True)
+    return run_engine(*backup.script(f"efs-{action}.sh", *words))
 
 
 def answer(backup: Backup, action: str, *words: str) -> Any:
@@ -217,7 +217,7 @@ def test_a_file_is_found_with_its_versions_and_what_restores_them(
         target.mkdir()
         (target / "a").mkdir()
         words = [str(target) if word == "DIR" else word for word in shlex.split(line)]
-        restored = subprocess.run([str(EC2 / words[0]), *words[1:]], capture_output=True, text=True)
+        restored = run_engine(EC2 / words[0], *words[1:])
         assert restored.returncode == 0, restored.stderr
         assert (target / "a/report.xlsx").read_text() == content
 

@@ -21,6 +21,7 @@ from engine.stage.result import BackupResult
 from local.tree import read_tree
 
 from .conftest import Backup
+from .engines import run_engine
 
 DAY = 86400
 BEGIN = 1_767_578_400  # 2026-01-05, a Monday, 02:00
@@ -42,8 +43,7 @@ def publish(backup: Backup, night: int, **options: str) -> dict[str, Any]:
 
 def manage(backup: Backup, *words: str) -> tuple[int, str]:
     result = backup.home / "other.json"
-    command = [*backup.script("efs-manage.sh", "--result", str(result)), *words]
-    code = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode
+    code = run_engine(*backup.script("efs-manage.sh", "--result", str(result)), *words).returncode
     said = json.loads(result.read_text())
     return code, said["message"] or said["text"]
 
@@ -64,12 +64,11 @@ def test_a_held_one_never_expires_and_is_found_by_its_name(five: Backup) -> None
     assert held["held.before-migration"] == before["daily.3"]
     assert held["held.other"] == before["daily.1"]
     for name in ("before-migration", "held.before-migration", "2026-01-06"):
-        command = five.script("efs-verify.sh", "--snapshot", name)
-        subprocess.run(command, check=True, capture_output=True)
+        run_engine(*five.script("efs-verify.sh", "--snapshot", name)).check_returncode()
     target = five.home / "target"
     target.mkdir()
     words = ["--snapshot", "before-migration", "--target", str(target)]
-    subprocess.run(five.script("efs-restore.sh", *words), check=True, capture_output=True)
+    run_engine(*five.script("efs-restore.sh", *words)).check_returncode()
     assert (target / "changing").read_text() == "night 1"
     assert five.hidden() == []
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from .conftest import EC2, LEVELS, Backup, inside
+from .engines import run_engine
 
 
 def publish(backup: Backup, **changes: str) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def test_long_paths_are_restored(deep: Backup) -> None:
     subprocess.run(["rm", "-rf", *deep.source.glob(f"{LEVELS[0]}/{LEVELS[1]}")], check=True)
     command = [EC2 / "efs-restore.sh", "--backup", deep.target, "--folder", deep.label]
     command += ["--interval", "daily", "--number", "0", "--target", deep.source]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    done = run_engine(*command)
     assert done.returncode == 0, done.stderr
     for path in deep.source.glob(".efs-restore-*"):
         subprocess.run(["rm", "-rf", path], check=True)

@@ -19,6 +19,7 @@ from engine.snapshots.retention import Policy, decide
 from local.tree import read_tree
 
 from .conftest import Backup
+from .engines import run_engine
 
 DAY = 86400
 BEGIN = datetime(2026, 1, 5, 2, tzinfo=UTC).timestamp()  # a Monday
@@ -37,8 +38,7 @@ def nights(backup: Backup, count: int, begin: int = 0, **options: str) -> list[d
 
 def run(script: str, backup: Backup, *words: str) -> tuple[int, dict[str, Any], str]:
     result = backup.home / "other.json"
-    command = backup.script(script, "--result", str(result), *words)
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_engine(*backup.script(script, "--result", str(result), *words))
     return done.returncode, json.loads(result.read_text()), done.stderr
 
 

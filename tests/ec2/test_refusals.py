@@ -14,6 +14,7 @@ from engine.command import text
 from local.tree import read_tree
 
 from .conftest import EC2, Backup, Outcome
+from .engines import run_engine
 
 
 def assert_refused(backup: Backup, outcome: Outcome, *words: str) -> None:
@@ -26,7 +27,7 @@ def assert_refused(backup: Backup, outcome: Outcome, *words: str) -> None:
 @pytest.mark.parametrize("retain", ["0", "-1", "seven", "1.5", "", "07", "1 ", "999999", "$(id)"])
 def test_retain(backup: Backup, retain: str) -> None:
     words = [*backup.command(retain=None), "--retain", retain]
-    process = subprocess.run(words, capture_output=True, text=True, check=False)
+    process = run_engine(*words)
     assert_refused(backup, Outcome(process.returncode, process.stderr, {}), "--retain")
 
 
@@ -91,7 +92,7 @@ def test_backup_directory_missing(backup: Backup) -> None:
 def test_unknown_option_and_missing_value(backup: Backup) -> None:
     script = str(EC2 / "efs-backup.sh")
     for words in (["--sauce", "x"], ["--source"], ["stray"], []):
-        process = subprocess.run([script, *words], capture_output=True, text=True, check=False)
+        process = run_engine(script, *words)
         assert process.returncode == 2, words
         assert "refused" in process.stderr
 

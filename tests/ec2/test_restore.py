@@ -22,6 +22,7 @@ from tests.changes import new_seed
 from tests.trees import asked_of, others_of, visible
 
 from .conftest import EC2, Backup, Outcome, end_tree, is_locked, until, words_of
+from .engines import run_engine
 from .test_backup import hostile_tree, write
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners and mount")
@@ -50,11 +51,7 @@ class Restore:
         return [str(EC2 / "efs-restore.sh"), *words_of(options | changes)]
 
     def run(self, **changes: str | None) -> Outcome:
-        self.backup.result.unlink(missing_ok=True)
-        process = subprocess.run(self.command(**changes), stderr=subprocess.PIPE, check=False)
-        exists = self.backup.result.exists()
-        result = json.loads(self.backup.result.read_text()) if exists else {}
-        return Outcome(process.returncode, process.stderr.decode(errors="replace"), result)
+        return self.backup.call(*self.command(**changes))
 
     def must_restore(self, **changes: str | None) -> Outcome:
         outcome = self.run(**changes)
@@ -335,7 +332,7 @@ class TestPrefix:
     @pytest.mark.parametrize("prefix", ["relative", "/a/../b", "/..", "/a\nb", ""])
     def test_bad_ones_are_refused(self, restore: Restore, prefix: str) -> None:
         words = [*restore.command(), "--prefix", prefix]
-        process = subprocess.run(words, capture_output=True, text=True, check=False)
+        process = run_engine(*words)
         assert process.returncode == 2
         assert "--prefix" in process.stderr
 
@@ -344,7 +341,7 @@ class TestRefusals:
     @pytest.mark.parametrize("number", ["-1", "x", "1.5", "", "01", "999999"])
     def test_numbers_that_are_none(self, restore: Restore, number: str) -> None:
         words = [*restore.command(number=None), "--number", number]
-        process = subprocess.run(words, capture_output=True, text=True, check=False)
+        process = run_engine(*words)
         assert process.returncode == 2
         assert "--number" in process.stderr
 
@@ -568,7 +565,7 @@ class TestWhichSnapshot:
         restore.backup.set_date(0, time.time() + 3600)
         words = shlex.split(planned.result["repeat_command"])
         assert planned.result["repeat_command"] in planned.stderr
-        subprocess.run([EC2 / words[0], *words[1:]], check=True, capture_output=True)
+        run_engine(EC2 / words[0], *words[1:]).check_returncode()
         assert (restore.target / "x" / "f0").read_text() == "x 0"
 
     def test_a_backup_that_publishes_and_expires_meanwhile_changes_nothing_of_it(
@@ -625,7 +622,7 @@ class TestPaths:
         (restore.target / "x" / "y").unlink()
         before = read_tree(restore.target)
         words = [*restore.command(mode=mode), "--path", "/x/f1", "--path", "/x/y/", "--path=/link"]
-        subprocess.run(words, check=True, capture_output=True)
+        run_engine(*words).check_returncode()
         after = visible(read_tree(restore.target))
         saved = read_tree(restore.backup.snapshot(0))
         asked = ["x/f1", "x/y", "link"]
@@ -662,7 +659,7 @@ class TestPaths:
     ) -> None:
         before = read_tree(restore.target)
         words = [*restore.command(), *(f"--path={path}" for path in paths)]
-        done = subprocess.run(words, capture_output=True, text=True)
+        done = run_engine(*words)
         assert (done.returncode, read_tree(restore.target)) == (2, before)
         assert message in done.stderr
 

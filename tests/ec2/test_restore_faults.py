@@ -27,6 +27,7 @@ from local.tree import read_tree, without
 from tests.trees import visible
 
 from .conftest import Outcome, end_tree
+from .engines import run_engine
 from .test_backup import write
 from .test_interruptions import ask_to_stop
 from .test_restore import SECOND, Restore, damage
@@ -437,7 +438,7 @@ class TestPlanted:
 def undo_by_engine(restore: Restore, name: str, *words: str) -> subprocess.CompletedProcess[str]:
     script = Path(restore.command()[0]).with_name("efs-undo.sh")
     command = [script, "--target", restore.target, "--id", name, *words]
-    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return run_engine(*command)
 
 
 class TestUndo:

@@ -20,6 +20,7 @@ from tests.changes import Changes, new_seed
 from tests.trees import asked_of, others_of, some_paths, visible
 
 from .conftest import Backup, end_tree
+from .engines import run_engine
 from .test_restore import Restore, killed
 
 
@@ -76,7 +77,7 @@ def test_each_is_exact_touches_nothing_else_and_can_be_undone(
         asked = some_paths(wanted, before, changes.random, 3) if number % 2 else []
         words = [*restore.command(number=str(which), clock_skew="0")]
         words += [word for path in asked for word in ("--path", f"/{path}")]
-        done = subprocess.run(words, capture_output=True, text=True, errors="backslashreplace")
+        done = run_engine(*words)
         print(f"restore {number} of daily.{which}, {asked}")
         assert done.returncode == 0, done.stderr
         after = state_of(restore.target)

@@ -15,6 +15,7 @@ from tests.trees import visible
 from tests.v15 import V15
 
 from .conftest import Backup
+from .engines import run_engine
 
 WHOLE_SECOND = 1_577_000_000 * 10**9
 FRACTION = WHOLE_SECOND + 123_456_789
@@ -161,8 +162,7 @@ def test_an_old_snapshot_can_be_restored_after_the_first_run(
     target = backup.home / "target"
     target.mkdir()
     words = ["--interval", "daily", "--number", str(number), "--target", str(target)]
-    command = backup.script("efs-restore.sh", *words)
-    subprocess.run(command, check=True, capture_output=True)
+    run_engine(*backup.script("efs-restore.sh", *words)).check_returncode()
     assert visible(read_tree(target)) == read_tree(backup.snapshot(number))
 
 
@@ -176,8 +176,7 @@ def test_a_restore_that_finds_nothing_lists_old_snapshots_with_their_dates(
     target = backup.home / "target"
     target.mkdir()
     words = ["--interval", "daily", "--number", "6", "--target", str(target)]
-    command = backup.script("efs-restore.sh", *words)
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_engine(*backup.script("efs-restore.sh", *words))
     assert done.returncode == 2
     for words in (
         "daily.0 (made 2019-04-14",
