@@ -3,66 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from functools import partial
 
-import shtab
-
-from admin import (
-    ask,
-    backup_now,
-    deploy,
-    logs,
-    manage,
-    publish,
-    restore,
-    status,
-    stop,
-    undo,
-)
-from admin.acceptance import __main__ as acceptance
-from admin.command import Given, run
-from admin.cost import estimate
-from admin.preflight import __main__ as preflight
-from admin.program import Command, of_make, parsed, parser_of
+from admin.commands import COMMANDS, PROGRAM
+from admin.program import of_make, parsed
 from admin.wording import as_program
-
-COMMANDS: tuple[Command, ...] = (
-    preflight.COMMAND,
-    deploy.COMMAND,
-    estimate.COMMAND,
-    acceptance.COMMAND,
-    status.COMMAND,
-    logs.COMMAND,
-    backup_now.COMMAND,
-    stop.COMMAND,
-    *ask.COMMANDS,
-    *manage.COMMANDS,
-    restore.COMMAND,
-    undo.COMMAND,
-    publish.COMMAND,
-)
-
-
-def complete(given: Given) -> int:
-    print(shtab.complete(parser_of(PROGRAM), given["SHELL"]))
-    return 0
-
-
-# What make has no target for.
-PROGRAM = (
-    *COMMANDS,
-    Command(
-        "completion",
-        complete,
-        'what completes commands in a shell: eval "$(efs2efs completion bash)"',
-        choice=("SHELL", ("bash", "zsh")),
-        stack=False,
-    ),
-)
 
 
 def main() -> int:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # in silence, until something has begun
+    # In a locale that cannot show all characters, they are escaped.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     match sys.argv[1:]:
         case ["--from-make", name]:
             (command,) = (each for each in COMMANDS if each.name == name)
@@ -70,7 +24,9 @@ def main() -> int:
         case words:
             as_program()
             command, given = parsed(PROGRAM, words)
-    return run(partial(command.carry_out, given), command.interrupted)
+    from admin.command import Given, run  # whose packages nobody needs for help
+
+    return run(partial(command.carry_out, Given(given)), command.interrupted)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from engine.command.outcome import EngineError
@@ -28,7 +27,6 @@ from engine.history.members import Member, chosen, unambiguous
 
 from admin.catalogs import catalogs_of
 from admin.command import AdminError, Given, clients, same_stack
-from admin.program import FORMAT, REGION, Command, Option
 from admin.stack import Stack
 from admin.wording import command, name_of, value_of
 from console_page.in_bucket import InBucket
@@ -68,6 +66,10 @@ def page_of(given: Given) -> int:
     return int(text)
 
 
+def paging(page: int) -> str:
+    return value_of("PAGE", str(page))
+
+
 def find(given: Given, page: int, is_json: bool) -> Answer:
     name, file = given.get("NAME"), given.get("FILE")
     if bool(name) == bool(file):
@@ -92,7 +94,7 @@ def find(given: Given, page: int, is_json: bool) -> Answer:
             words |= {"MODE": "NewDirectory"} if is_apart else {}
             return command("restore", same_stack(given), **words)
 
-        return shown.answer_lines(found, page, question.per_page, restore)
+        return shown.answer_lines(found, page, question.per_page, restore, paging)
 
     return answer
 
@@ -106,7 +108,7 @@ def diff(given: Given, page: int, is_json: bool) -> Answer:
         found = compare.compare(begin, end, members, catalogs, inside, page)
         if is_json:
             return shown.changes_json(begin, end, found, page, compare.PER_PAGE)
-        return shown.changes_lines(begin, end, inside, found, page, compare.PER_PAGE)
+        return shown.changes_lines(begin, end, inside, found, page, compare.PER_PAGE, paging)
 
     return answer
 
@@ -126,39 +128,3 @@ ACTIONS: dict[str, Callable[[Given, int, bool], Answer]] = {
     "diff": diff,
     "snapshots": snapshots,
 }
-
-
-PAGE = Option("PAGE", "2", "the lines that follow those of the page before")
-COMMANDS = (
-    Command(
-        "snapshots",
-        partial(main, "snapshots"),
-        "each snapshot, what removing it would free, why it is kept",
-        (REGION, FORMAT),
-    ),
-    Command(
-        "find",
-        partial(main, "find"),
-        "the versions of files, and which snapshots hold them",
-        (
-            REGION,
-            Option("NAME", "'report*.xlsx'", "a name, or a path with a slash, with *, ? and **"),
-            Option("FILE", "/a/b", "or a path as it is"),
-            PAGE,
-            FORMAT,
-        ),
-    ),
-    Command(
-        "diff",
-        partial(main, "diff"),
-        "what changed from one snapshot to another",
-        (
-            REGION,
-            Option("FROM", "daily.3", "the older one"),
-            Option("TO", "daily.0", "the newer one"),
-            Option("IN", "/a/", "in this directory alone"),
-            PAGE,
-            FORMAT,
-        ),
-    ),
-)

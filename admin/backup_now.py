@@ -15,7 +15,6 @@ from botocore.exceptions import HTTPClientError
 from common.records import Position
 
 from admin.command import AdminError, Clients, Given, clients, same_stack, say, say_command
-from admin.program import REGION, Command
 from admin.runs import Active, RunTable, table_of
 from admin.stack import Stack
 from admin.wording import command
@@ -90,6 +89,3 @@ def invoke(
 
 def has_begun(answer: dict[str, Any]) -> bool:
     return "BeginRun" in answer["actions"]
-
-
-COMMAND = Command("backup-now", main, "start a backup", (REGION,))

@@ -9,6 +9,7 @@ from typing import IO, Any, TextIO, cast
 
 import boto3
 from botocore import exceptions
+from engine.command.process import interruptible
 from engine.command.screen import Command, Screen, width
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -171,11 +172,9 @@ def run(main: Callable[[], int], interrupted: str = "Interrupted") -> int:
 
     interrupted: what to say at Ctrl-C, when something goes on without this command.
     """
-    # In a locale that cannot show all characters, they are escaped.
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        return main()
+        with interruptible():
+            return main()
     except KeyboardInterrupt:
         say(f"\n{interrupted}", sys.stderr)
         return 130

@@ -32,22 +32,16 @@ from admin.command import (
     say,
     say_command,
 )
+from admin.commands import DEPLOY
 from admin.preflight.__main__ import of_stack, report
 from admin.preflight.checks import checked
 from admin.preflight.facts import Facts, Reader, Request, Unknown
 from admin.preflight.reaching import closed_to_nfs
-from admin.program import REGION, Command, Option
 from admin.stack import Stack
 from admin.template import Template
 from admin.wording import command
 from tools import build
 
-OPTIONS = (
-    REGION,
-    Option("BUCKET", "prefix", "publish to prefix-region instead of a bucket of the account's own"),
-    Option("VERSION", "v2.0.0", "what the release is called"),
-    Option("ALLOW_NFS", "", "let the instances reach the source, where they do not yet"),
-)
 TEMPLATE, _ = publish.TEMPLATES["Backup"]
 # The function is named like its stack, and AWS Lambda takes no longer name.
 LONGEST_NAME = 64
@@ -80,7 +74,7 @@ def main(given: Given) -> int:
     own_bucket = not given.get("BUCKET")
     prefix = given.get("BUCKET") or default_bucket(connect)
     version = given.get("VERSION") or build.source_version()
-    parameters = {key: value for key, value in given.items() if key not in COMMAND.takes}
+    parameters = {key: value for key, value in given.items() if key not in DEPLOY.takes}
 
     release = publish.Release.built(version, prefix)
     template = release.template(TEMPLATE)
@@ -105,7 +99,7 @@ def main(given: Given) -> int:
     show(deployed)
     look(connect, of_stack(deployed, Given({})), allow, same_stack(given))
     if stack is None and (email := parameters["Email"]):
-        print(f"Confirm the subscription that Amazon SNS sends to {email}.")
+        say(f"Confirm the subscription that Amazon SNS sends to {email}.")
     say_command("A backup at once", command("backup-now", same_stack(given)))
     say_command("The last backups", command("status", same_stack(given)))
     return 0
@@ -215,13 +209,3 @@ def show(stack: Stack) -> None:
     for key, value in sorted(stack.outputs.items()):
         say(f"  {key}: {value}")
     say("")
-
-
-COMMAND = Command(
-    "deploy",
-    main,
-    "create or update a stack from the sources that are here",
-    OPTIONS,
-    parameters=True,
-    interrupted="Interrupted. What CloudFormation has begun, it goes on with",
-)

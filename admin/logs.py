@@ -19,7 +19,6 @@ from rich.filesize import decimal
 
 from admin import listing
 from admin.command import AdminError, Given, clients, printable, same_stack, say
-from admin.program import REGION, Command, Option
 from admin.run_details import chosen
 from admin.runs import table_of
 from admin.stack import Stack
@@ -148,15 +147,3 @@ def show_all(bucket: Bucket, logs: list[Log]) -> None:
         if log.size > SHOWN_BYTES:
             say(f"(its end; to have the whole as a file: {as_file})")
         say(bucket.end_of(log).removesuffix("\n"))
-
-
-COMMAND = Command(
-    "logs",
-    main,
-    "show the logs of a run",
-    (
-        REGION,
-        Option("RUN", "id", "which: its id, or when it started; without it, the newest"),
-        Option("TO", "directory", "write them there as files, whole"),
-    ),
-)

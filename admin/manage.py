@@ -19,7 +19,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
 from common.dynamodb import tagged
 from common.records import Attributes, Run, runs_of
@@ -27,7 +26,6 @@ from common.table import REQUESTS_KEY, key_of
 
 from admin.backup_now import start
 from admin.command import AdminError, Given, clients, confirmed, same_stack, say, say_command
-from admin.program import REGION, YES, Command, Option
 from admin.runs import RunTable, table_of
 from admin.stack import Stack
 from admin.wording import command, name_of
@@ -189,34 +187,3 @@ TAKES = {
     "verify": ("SNAPSHOT",),
 }
 EXAMPLES = {"SNAPSHOT": "daily.3", "NAME": "before-migration"}
-
-
-NOW = Option("NOW", "", "start a backup, which does it")
-SNAPSHOT = Option("SNAPSHOT", "daily.3", "which: its name or its date")
-NAME_OF_HOLD = Option("NAME", "before-migration", "what it is called as long as it is held")
-COMMANDS = (
-    Command(
-        "hold",
-        partial(main, "hold"),
-        "keep a snapshot until it is released",
-        (REGION, SNAPSHOT, NAME_OF_HOLD, NOW),
-    ),
-    Command(
-        "release",
-        partial(main, "release"),
-        "let a held snapshot expire as others do",
-        (REGION, NAME_OF_HOLD, NOW),
-    ),
-    Command(
-        "remove",
-        partial(main, "remove"),
-        "remove one snapshot for ever",
-        (REGION, SNAPSHOT, NOW, YES),
-    ),
-    Command(
-        "verify",
-        partial(main, "verify"),
-        "re-check a snapshot through the next backup's instance",
-        (REGION, SNAPSHOT, NOW),
-    ),
-)

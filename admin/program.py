@@ -7,15 +7,22 @@ make status STACK=office RUN=20261120-021503
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from admin.command import Given
+from engine.command.arguments import Help
+from engine.command.screen import Screen
+
 from admin.wording import NAME, flag
 from tools import build
+
+if TYPE_CHECKING:
+    from admin.command import Given
 
 PARAMETER = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(.*)", re.DOTALL)
 
@@ -32,9 +39,11 @@ class Option(NamedTuple):
         return flag(self.name)
 
 
-REGION = Option("REGION", "eu-west-1", "where the stack is, if not where your AWS session is")
-YES = Option("YES", "", "do not ask")
-FORMAT = Option("FORMAT", "json", "for programs; otherwise a table")
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        Screen(sys.stderr, os.environ).line(f"{self.prog}: error: {message}", 2)
+        self.exit(2)
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class Command:
     parameters: bool = False
     interrupted: str = "Interrupted"
     choice: tuple[str, tuple[str, ...]] | None = None
+    more: str = ""
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -66,13 +76,14 @@ class Command:
             given.only(*self.takes)
         return self.main(given)
 
-    def add_to(self, commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    def add_to(self, commands: argparse._SubParsersAction[Parser]) -> None:
         parser = commands.add_parser(
             self.name,
             help=self.summary,
             description=f"{self.summary[0].upper()}{self.summary[1:]}.",
-            epilog="Any parameter of the template: NAME=VALUE" if self.parameters else None,
+            epilog="Any parameter of the template: NAME=VALUE" if self.parameters else self.more,
             allow_abbrev=False,
+            formatter_class=Help,
         )
         if self.stack:
             parser.add_argument("STACK", help="the name of the backup stack")
@@ -102,19 +113,24 @@ class Version(argparse.Action):
 
 
 def parser_of(commands: Iterable[Command]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=NAME,
+        formatter_class=Help,
         description="Deploy, operate and restore backups of Amazon EFS.",
         epilog=f"{NAME} COMMAND --help tells what a command takes.",
     )
-    parser.add_argument("--version", action=Version, nargs=0, help="which sources it deploys")
-    found = parser.add_subparsers(dest="COMMAND", metavar="COMMAND", required=True)
+    parser.add_argument("--version", action=Version, nargs=0, help="of the sources that it deploys")
+    found = parser.add_subparsers(
+        title="commands", dest="COMMAND", metavar="COMMAND", required=True
+    )
     for command in commands:
         command.add_to(found)
     return parser
 
 
-def parsed(commands: Sequence[Command], words: Sequence[str] | None) -> tuple[Command, Given]:
+def parsed(
+    commands: Sequence[Command], words: Sequence[str] | None
+) -> tuple[Command, dict[str, str]]:
     """The command that is meant, and what it is given. Ends the program if there is none."""
     parser = parser_of(commands)
     known, others = parser.parse_known_args(words)
@@ -135,17 +151,19 @@ def parsed(commands: Sequence[Command], words: Sequence[str] | None) -> tuple[Co
         if name in values:
             parser.error(f"{NAME} {command.name} is given {name} twice")
         values[name] = value
-    return command, Given(values)
+    return command, values
 
 
-def of_make(environment: Mapping[str, str]) -> Given:
+def of_make(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables of make's command line, as they were typed.
 
     make passes them on in MAKEFLAGS: blanks and backslashes with a backslash before them, and each
-    dollar sign twice.
+    dollar sign twice. With -e, make 4.3 passes on the name of its own variable that has them.
     """
     _, _, words = f" {environment.get('MAKEFLAGS', '')}".partition(" -- ")
-    return Given(dict(assignments(words)))
+    if words == "$(MAKEOVERRIDES)":
+        sys.exit("make -e hands on none of the values: call it without -e")
+    return dict(assignments(words))
 
 
 def assignments(words: str) -> Iterator[tuple[str, str]]:

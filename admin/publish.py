@@ -24,7 +24,7 @@ from botocore.exceptions import ClientError
 from common.consoles import Console
 
 from admin.command import AdminError, Clients, Given, clients
-from admin.program import Command, Option
+from admin.commands import PUBLISH
 from admin.template import Template
 from admin.wording import value_of
 from tools import build
@@ -279,14 +279,14 @@ def main(given: Given) -> int:
     prefix = given.required("BUCKET", "my-backups")
     regions = given.required("REGIONS", '"eu-west-1 us-east-1"').split()
     version = given.required("VERSION", "v2.0.0")
-    parameters = {name: value for name, value in given.items() if name not in COMMAND.takes}
+    parameters = {name: value for name, value in given.items() if name not in PUBLISH.takes}
     readme = build.ROOT / "README.md"
     if is_clone():
         with_block(readme.read_text(), "")
 
     release = Release.built(version, prefix)
     names = [name for kind, _ in TEMPLATES.values() for name in release.template(kind).parameters]
-    given.only(*COMMAND.takes, *dict.fromkeys(names))
+    given.only(*PUBLISH.takes, *dict.fromkeys(names))
     buckets = buckets_of(clients(regions[0]), prefix, regions)
     publish(release, buckets, given.yes("CREATE"))
 
@@ -309,19 +309,3 @@ def is_clone() -> bool:
 
 def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "efs2efs"
-
-
-OPTIONS = (
-    Option("BUCKET", "prefix", "the buckets are called prefix-region"),
-    Option("REGIONS", "'eu-west-1 …'", "where there is one, or shall be"),
-    Option("VERSION", "v2.0.0", "what the release is called"),
-    Option("CREATE", "", "make the buckets that are missing"),
-)
-COMMAND = Command(
-    "publish",
-    main,
-    "build a release, upload it, and write links that launch it",
-    OPTIONS,
-    stack=False,
-    parameters=True,
-)

@@ -38,8 +38,8 @@ from admin.command import (
     say,
     say_command,
 )
+from admin.commands import WATCHED
 from admin.manage import meant, told
-from admin.program import REGION, YES, Command, Option
 from admin.publish import object_url
 from admin.restoration import Restoration
 from admin.runs import RunTable
@@ -60,12 +60,6 @@ SHORT = {
 TEMPLATE = "efs-to-efs-restore.template"
 GOOD = (SUCCESS, PLANNED, UNDONE)
 
-WATCHED = (
-    REGION,
-    YES,
-    Option("WATCH", "", "show how it goes on, until it has ended"),
-    Option("KEEP", "", "keep the stack that does it, though it ended well"),
-)
 # What is no parameter of the restore's stack, nor stands for one.
 OWN = ("STACK", *(option.name for option in WATCHED))
 
@@ -326,21 +320,3 @@ def to_do(text: str, good: bool) -> str:
         return text.replace(LAUNCH, "give the command again")
     sentences = re.split(r"(?<=\.) ", text)
     return " ".join(each for each in sentences if each != NOT_NEEDED and LAUNCH not in each)
-
-
-COMMAND = Command(
-    "restore",
-    main,
-    "restore a snapshot",
-    (
-        Option("DRYRUN", "", "say what would be done, and change nothing"),
-        Option("NUMBER", "0", "which snapshot: its number, 0 is the newest"),
-        Option("DATE", "2026-11-20", "or when it was made, with or without the time"),
-        Option("SNAPSHOT", "weekly.2", "or what it is called"),
-        Option("SUBDIR", "/a/file", "a file, or a directory as /a/, instead of everything"),
-        Option("MODE", "Mirror", "or Merge, NewDirectory"),
-        *WATCHED,
-    ),
-    parameters=True,
-    interrupted="Interrupted. A restore that has begun goes on, and notifies when it ends",
-)

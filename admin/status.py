@@ -26,7 +26,6 @@ from rich.text import Text
 
 from admin import overview
 from admin.command import AdminError, Given, clients, console, same_stack, say_command
-from admin.program import REGION, Command, Option
 from admin.run_details import Links, Whole, chosen, newest_failed
 from admin.runs import STYLES, RunTable, table_of
 from admin.stack import Stack
@@ -162,17 +161,3 @@ def watch_run(
             pause(POLL_SECONDS)
             run = table.run(run.backup_id)
     return run
-
-
-COMMAND = Command(
-    "status",
-    main,
-    "the last runs, the newest that failed, and the progress of a running one; STACK may be all",
-    (
-        REGION,
-        Option("RUN", "id", "one run as a whole: its id, or when it started"),
-        Option("RUNS", "10", "how many"),
-        Option("WATCH", "", "show the progress of a running one until it ends"),
-    ),
-    interrupted="Interrupted. The backup goes on",
-)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from admin.backup_now import ONCE, invoke
 from admin.command import Given, clients, same_stack, say, say_command
-from admin.program import REGION, Command
 from admin.runs import table_of
 from admin.stack import Stack
 from admin.wording import command
@@ -36,8 +35,3 @@ def said(actions: list[str], reason: str) -> str:
     if "ReleaseLock" in actions:
         return f"It has ended: {reason}."
     return f"It was over already: {reason}."
-
-
-COMMAND = Command(
-    "stop", main, "stop the backup that is running, as its window's end does", (REGION,)
-)

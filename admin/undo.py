@@ -19,8 +19,7 @@ from common.statuses import PLANNED
 from rich.console import Console
 
 from admin.command import AdminError, Given, confirmed, console, say, say_command
-from admin.program import Command, Option
-from admin.restore import WATCHED, Request
+from admin.restore import Request
 from admin.wording import value_of
 
 EXAMPLE = "20261120T021503Z-1f0a"
@@ -54,17 +53,3 @@ def describe(out: Console, request: Request) -> None:
     place = f"{parameters['SrcEFS']}:{parameters['RestorePrefix']}"
     dry = "; a dry run, which changes nothing" if request.is_dry else ""
     say(f"Undo:  the restore {parameters['UndoId']} in {place}{dry}", out.file)
-
-
-COMMAND = Command(
-    "undo",
-    main,
-    "undo a restore",
-    (
-        Option("ID", EXAMPLE, "what follows .efs-restore- in its directory's name"),
-        Option("DRYRUN", "", "say what would be put back, and change nothing"),
-        *WATCHED,
-    ),
-    parameters=True,
-    interrupted="Interrupted. An undo that has begun goes on, and notifies when it ends",
-)

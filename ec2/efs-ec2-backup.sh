@@ -7,12 +7,6 @@
 set -Eeuo pipefail
 
 HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=lib/common.sh
-. "$HERE/lib/common.sh"
-# shellcheck source=lib/instance.sh
-. "$HERE/lib/instance.sh"
-# shellcheck source=lib/mount.sh
-. "$HERE/lib/mount.sh"
 # shellcheck source=lib/run.sh
 . "$HERE/lib/run.sh"
 
@@ -108,7 +102,7 @@ collect_logs() {
   local log output
   for log in "${TMPDIR:-/var/tmp}"/efs-backup.*/*.log; do
     [[ -s $log ]] || continue
-    output=$(cp -- "$log" "$LOGS/" 2>&1) || warn "the log ${log##*/} could not be kept: ${output##*$'\n'}"
+    output=$(cp -- "$log" "$LOGS/" 2>&1) || warn "the log ${log##*/} could not be kept: $(last_line "$output")"
   done
   [[ -s $LOGS/progress.log ]] || rm -f -- "$LOGS/progress.log"
 }
@@ -127,7 +121,7 @@ ship_catalogs() {
   [[ -d $STATE/catalog ]] || return 0
   output=$(aws s3 sync --delete --no-progress --only-show-errors "$STATE/catalog/" \
     "s3://$LOG_BUCKET/catalog/$FOLDER_LABEL/" 2>&1) ||
-    warn "the catalogs could not be uploaded to s3://$LOG_BUCKET/catalog/; the next backup tries again: ${output##*$'\n'}"
+    warn "the catalogs could not be uploaded to s3://$LOG_BUCKET/catalog/; the next backup tries again: $(last_line "$output")"
 }
 
 write_report() {

@@ -5,12 +5,6 @@
 set -Eeuo pipefail
 
 HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=lib/common.sh
-. "$HERE/lib/common.sh"
-# shellcheck source=lib/instance.sh
-. "$HERE/lib/instance.sh"
-# shellcheck source=lib/mount.sh
-. "$HERE/lib/mount.sh"
 # shellcheck source=lib/run.sh
 . "$HERE/lib/run.sh"
 

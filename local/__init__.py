@@ -1,3 +1,6 @@
-"""The local account and the demo."""
+"""The local account and the demo. What they share with what runs there, they import from there."""
 
-import admin  # noqa: F401, which knows where the packages are that an instance has, too
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent.parent / "ec2" / "lib"))

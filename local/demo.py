@@ -7,6 +7,8 @@ be; 1: something was not, and the message says what; 2: it could not begin.
 """
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +18,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from common.statuses import RUNNING, SUCCESS
+from engine.command.process import interruptible
+from engine.command.screen import Screen
 
 from admin import logs
 from local import account, page, relay, sandbox, source
@@ -53,11 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=0, help="machines that help; one is killed")
     options = parser.parse_args(arguments)
     try:
-        if not sandbox.inside():
-            _prepare(options)
-        run(Path(options.source) if options.source else None, options.page, options.workers)
+        with interruptible():
+            if not sandbox.inside():
+                _prepare(options)
+            run(Path(options.source) if options.source else None, options.page, options.workers)
     except account.Running as error:
-        print(f"demo: {error}", file=sys.stderr)
+        Screen(sys.stderr, os.environ).line(f"demo: {error}")
         return 2
     except (AccountError, DeploymentError) as error:
         console.failure(str(error), HOME)
@@ -80,7 +85,7 @@ def _prepare(options: argparse.Namespace) -> NoReturn:
             arguments += ["--page", relay.start()]
         sandbox.enter("local.demo", arguments)
     except (source.SourceError, sandbox.SandboxError) as error:
-        print(f"demo: {error}", file=sys.stderr)
+        Screen(sys.stderr, os.environ).line(f"demo: {error}")
         sys.exit(2)
 
 
@@ -241,4 +246,5 @@ def _expect(what: str, expected: object, found: object) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until it can be told what has ended
     sys.exit(main())

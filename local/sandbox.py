@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from engine.command.screen import Screen
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 STATE = REPOSITORY / ".local"
 # A copy: Ubuntu's AppArmor profile takes all rights from what /usr/bin/bwrap runs, even for root.
@@ -120,7 +122,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
         try:
             enter(arguments[0], arguments[1:])
         except SandboxError as error:
-            print(error, file=sys.stderr)
+            Screen(sys.stderr, os.environ).line(str(error))
             sys.exit(2)
     # Only now may Ctrl-C interrupt again.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import fcntl
 import os
@@ -15,6 +16,8 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO
+
+import pytest
 
 # What may reach a terminal besides text: begin a line anew, clear it, colours.
 KNOWN = re.compile(r"\r\n|\r\x1b\[K|\x1b\[(?:0|1|31|33)m")
@@ -77,6 +80,18 @@ def interrupt_question(process: int, terminal: int) -> None:
     while "wait_woken" not in Path(f"/proc/{process}/wchan").read_text():
         time.sleep(0.01)
     os.write(terminal, b"\x03")
+
+
+def check_help(parser: argparse.ArgumentParser, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Breaks no word, whatever the width. Returns it as it is at 80 columns."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    words = parser.format_help().split()
+    for columns in (60, 80):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        text = parser.format_help()
+        assert text.split() == words
+        check_width(text.replace("\n", "\r\n"), columns)
+    return text
 
 
 def width(text: str) -> int:

@@ -7,6 +7,7 @@
 #   tools/setup.sh bench  that, and what the bench needs
 #   tools/setup.sh        what the demo, the linters and all tests but those in a browser need
 #   tools/setup.sh page   that, and the browser
+#   tools/setup.sh python nothing: prints which Python it would take
 # Exit 2: something is missing that this user may not install; says which command would.
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -16,7 +17,7 @@ LOG=.cache/setup.log
 DEBIAN_PACKAGES=(bubblewrap ca-certificates curl openssl rsync util-linux)
 REQUIREMENTS=(requirements.txt)
 
-say() { printf '%s\n' "$*" >&2; }
+say() { fold -s -w 79 <<<"$*" >&2; }
 
 refuse() {
   say "$@"
@@ -44,13 +45,12 @@ tick() {
 # takes longer than a few seconds shows its last line: on a terminal one that is written over.
 step() {
   local ticker status=0
-  fold -s -w 79 <<<"$1" >&2
+  say "$1"
   shift
-  mkdir -p "${LOG%/*}"
   : >"$LOG"
-  tick &
+  tick 9>&- &
   ticker=$!
-  "$@" >"$LOG" 2>&1 || status=$?
+  "$@" >"$LOG" 2>&1 9>&- || status=$?
   kill "$ticker" || :
   wait "$ticker" 2>/dev/null || :
   [[ ! -t 2 ]] || printf '\r\e[K' >&2
@@ -94,6 +94,19 @@ find_python() {
   refuse "Python 3.11 or newer is needed, and none of python3, python3.11 … python3.14 is."
 }
 
+# Of two that are run at once, one works and the other waits, and finds it done. The lock goes when
+# this process ends, however it ends: what it starts does not inherit the descriptor. It is Python's
+# to take, as not every system has a program for it.
+lock() {
+  local take='import fcntl, sys; fcntl.flock(9, fcntl.LOCK_EX | int(sys.argv[1]) * fcntl.LOCK_NB)'
+  mkdir -p .cache
+  exec 9>>.cache/setup.lock
+  "$1" -c "$take" 1 2>/dev/null || {
+    say "Another set-up is at work in this folder: waiting for its end."
+    "$1" -c "$take" 0
+  }
+}
+
 missing_packages() {
   local package
   for package in "${DEBIAN_PACKAGES[@]}"; do
@@ -113,7 +126,9 @@ install_packages() {
     apt-get install --yes --no-install-recommends "${missing[@]}")
   if ((EUID != 0)); then
     if ! sudo -n true 2>/dev/null && ! { [[ -t 0 ]] && command -v sudo >/dev/null; }; then
-      refuse $'Debian packages are missing. Run this, then try again:\n\n'"sudo sh -c 'apt-get update && ${install[*]}'"$'\n'
+      say "Debian packages are missing. Run this, then try again:"
+      printf '\n%s\n\n' "sudo sh -c 'apt-get update && ${install[*]}'" >&2
+      exit 2
     fi
     sudo=(sudo)
     sudo true # may ask for the password, which it could not while a step is shown
@@ -136,18 +151,27 @@ venv_is_usable() {
   done
 }
 
+is_done() {
+  ((${#DEBIAN_PACKAGES[@]} == 0)) || [[ -z $(missing_packages) ]] || return 1
+  local file
+  for file in "${REQUIREMENTS[@]}"; do
+    [[ -e $VENV/$file ]] || return 1
+  done
+  venv_is_usable
+}
+
 make_venv() {
   local python=$1 file
   if ! venv_is_usable; then
     rm -rf "$VENV"
     mkdir -p "$VENV"
     touch "$VENV/.incomplete"
-    step "Making $VENV (10 seconds)" "$python" -m venv "$VENV"
+    step "Making $VENV, once (10 seconds)" "$python" -m venv "$VENV"
   fi
   for file in "${REQUIREMENTS[@]}"; do
     [[ -e $VENV/$file ]] && continue
     touch "$VENV/.incomplete"
-    step "Installing Python packages (up to a minute): $file" \
+    step "Installing Python packages, once (up to a minute): $file" \
       "$VENV/bin/python" -I -m pip install --no-input --disable-pip-version-check \
       --progress-bar off --require-hashes --requirement "$file"
     cp "$file" "$VENV/$file"
@@ -177,13 +201,20 @@ main() {
       REQUIREMENTS+=(requirements-demo.txt requirements-dev.txt)
       [[ ${1:-all} == all ]] || add_browser
       ;;
-    *) refuse "usage: tools/setup.sh [admin | demo | page | bench | scan | lock]" ;;
+    python)
+      find_python
+      return
+      ;;
+    *) refuse "usage: tools/setup.sh [admin | demo | page | bench | scan | lock | python]" ;;
   esac
   local python
   python=$(find_python)
   "$python" -c 'import ensurepip, venv' 2>/dev/null || DEBIAN_PACKAGES+=(python3-venv)
-  install_packages
-  make_venv "$python"
+  is_done || {
+    lock "$python"
+    install_packages
+    make_venv "$python"
+  }
 }
 
 main "$@"

@@ -23,7 +23,6 @@ from admin.acceptance.found import Found, shown
 from admin.acceptance.rows import COLD, Row, chosen
 from admin.acceptance.scene import Scene
 from admin.command import AdminError, Clients, Given, answer, clients, console, say
-from admin.program import YES, Command, Option
 from admin.wording import command, name_of, value_of
 
 # By computation; nobody has measured it. Boot, a small run, the end of the instance, each time.
@@ -173,22 +172,3 @@ def remove(account: Account) -> list[str]:
 
 def cleaning(account: Account) -> str:
     return command("acceptance", {"REGION": account.journal.region, "CLEAN": account.name})
-
-
-COMMAND = Command(
-    "acceptance",
-    main,
-    "try in your account what no emulator can tell, and remove it again",
-    (
-        Option("REGION", "eu-west-1", "where"),
-        Option("VPC", "vpc-…", "in which network"),
-        Option("SUBNETS", "subnet-…,subnet-…", "two of its subnets"),
-        Option("EMAIL", "you@example.com", "who gets the notifications"),
-        Option("ONLY", "a,c", "some of what it tries, or all"),
-        Option("REPLICA", "eu-central-1", "in which region a replica is tried"),
-        YES,
-        Option("AGAIN", "name", "the second visit of row i, a day later"),
-        Option("CLEAN", "name", "remove what an earlier one has left"),
-    ),
-    stack=False,
-)

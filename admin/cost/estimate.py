@@ -17,7 +17,6 @@ from rich.table import Table
 from admin.command import AdminError, Given, console
 from admin.cost.model import INTERVALS, Case, Prices, load_prices, price_region
 from admin.cost.tables import comparison, document_tables, updated
-from admin.program import Command, Option
 from admin.wording import name_of, value_of
 
 
@@ -111,23 +110,3 @@ def main(given: Given) -> int:
     for part in shown(parsed_case(given), prices):
         console(WIDTH).print(part)
     return 0
-
-
-COMMAND = Command(
-    "cost",
-    main,
-    "what backups cost a month",
-    (
-        Option("REGION", "us-east-1", "whose prices; no others are known"),
-        Option("FILES", "1000000", "how many files"),
-        Option("GB", "1024", "how much data"),
-        Option("CHURN", "2", "percent of the files that change from one backup to the next"),
-        Option("RETAIN", "7", "how many snapshots are kept"),
-        Option("INTERVAL", "daily", "or weekly, monthly"),
-        Option("IA", "1", "days until files are in Infrequent Access, or none"),
-        Option("ARCHIVE", "none", "days until they are in Archive, or none"),
-        Option("WORKERS", "0", "machines that share the copying of everything, 0 to 32"),
-        Option("UPDATE", "docs/cost.md", "write the tables of a document anew instead"),
-    ),
-    stack=False,
-)

@@ -12,7 +12,6 @@ from admin.command import AdminError, Given, clients, console, say_command
 from admin.preflight.checks import checked
 from admin.preflight.facts import Existing, Reader, Request
 from admin.preflight.results import Result, Status
-from admin.program import REGION, Command, Option
 from admin.stack import Stack
 from admin.template import Template
 from admin.wording import value_of
@@ -133,13 +132,3 @@ def main(given: Given) -> int:
     results = list(checked(request, Reader(connect).facts(request)))
     report(results, console())
     return 1 if any(r.status is Status.FAILED for _, r in results) else 0
-
-
-COMMAND = Command(
-    "preflight",
-    main,
-    "check the network before a deployment, or that of a stack",
-    (REGION, Option("STACK", "efs-backup", "of this stack")),
-    stack=False,
-    parameters=True,
-)

@@ -27,6 +27,14 @@ printable() {
   printf '%s' "$shown"
 }
 
+# last_line TEXT: of what a command said, that which says why. Of a long text only the end is looked at:
+# Bash would take a minute to find the last line in 300 kB.
+last_line() {
+  local LC_ALL=C text=$1
+  ((${#text} <= MESSAGE_LENGTH)) || text=${text: -MESSAGE_LENGTH}
+  printf '%s' "${text##*$'\n'}"
+}
+
 # A disk that is too full for a message ends nothing.
 log() {
   TZ=UTC printf '%(%FT%TZ)T  %s\n' -1 "$(printable "$*")" >&2 || true

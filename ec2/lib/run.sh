@@ -1,6 +1,13 @@
 # shellcheck shell=bash
 # The steps that backups and restores have in common. The calling script sets TASK to what it does,
-# and starts with CAUSE='' FAILURE='' REPORT_OPTIONS=().
+# and starts with CAUSE='' FAILURE='' REPORT_OPTIONS=(). With them comes all else that they need.
+
+# shellcheck source=lib/common.sh
+. "$HERE/lib/common.sh"
+# shellcheck source=lib/instance.sh
+. "$HERE/lib/instance.sh"
+# shellcheck source=lib/mount.sh
+. "$HERE/lib/mount.sh"
 
 LEASE_SECONDS=${LEASE_SECONDS:-60}
 
@@ -58,7 +65,7 @@ ship() {
   [[ -e $1 ]] || return 0
   if ! output=$(aws s3 cp --no-progress --only-show-errors ${3:+"$3"} "$1" "s3://$LOG_BUCKET/$2" 2>&1); then
     log "$output"
-    warn "$1 could not be uploaded to s3://$LOG_BUCKET/$2: ${output##*$'\n'}"
+    warn "$1 could not be uploaded to s3://$LOG_BUCKET/$2: $(last_line "$output")"
   fi
 }
 

@@ -24,6 +24,7 @@ from admin.acceptance.kept import KINDS, Kept
 from admin.acceptance.rows import COLD, ROWS, Row, chosen
 from admin.acceptance.runs import Runs
 from admin.command import AdminError, Given
+from admin.commands import ACCEPTANCE
 from tests.cloudformation import aws_environment
 from tests.stubs import Checked
 
@@ -352,7 +353,7 @@ def test_a_row_that_fails_keeps_no_other_from_being_tried(
 ) -> None:
     good = Found(True, "as it should be")
     rows(monkeypatch, raise_(AdminError("no such luck")), lambda scene: good)
-    assert command.COMMAND.carry_out(given(**VALUES, YES="yes")) == 1
+    assert ACCEPTANCE.carry_out(given(**VALUES, YES="yes")) == 1
     (name,) = removed
     text = Path("acceptance", name, "report.md").read_text()
     assert "it could not be tried: no such luck | OTHERWISE" in text
@@ -365,7 +366,7 @@ def test_whatever_ends_it_everything_is_removed(
 ) -> None:
     rows(monkeypatch, lambda scene: Found(True, "first"), raise_(error))
     with pytest.raises(type(error)):
-        command.COMMAND.carry_out(given(**VALUES, YES="yes"))
+        ACCEPTANCE.carry_out(given(**VALUES, YES="yes"))
     (name,) = removed
     assert "first" in Path("acceptance", name, "report.md").read_text()
 
@@ -385,7 +386,7 @@ def test_nothing_begins_without_what_it_takes(
     removed: list[str], values: dict[str, str], said: str
 ) -> None:
     with pytest.raises(AdminError, match=said):
-        command.COMMAND.carry_out(given(**{**VALUES, **values}))
+        ACCEPTANCE.carry_out(given(**{**VALUES, **values}))
     assert removed == []
 
 
@@ -502,12 +503,12 @@ def test_what_a_second_visit_wants_stays_and_else_nothing_does(
         return Found(None, "come again")
 
     rows(monkeypatch, leave)
-    assert command.COMMAND.carry_out(given(**VALUES, YES="yes")) == 0
+    assert ACCEPTANCE.carry_out(given(**VALUES, YES="yes")) == 0
     assert removed == []
     assert "CLEAN=efs-acceptance-" in capsys.readouterr().out
     rows(monkeypatch, leave, raise_(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        command.COMMAND.carry_out(given(**VALUES, YES="yes"))
+        ACCEPTANCE.carry_out(given(**VALUES, YES="yes"))
     assert len(removed) == 1
 
 
@@ -516,10 +517,10 @@ def test_a_second_visit_is_to_something_of_ones_own(
 ) -> None:
     monkeypatch.setattr(Account, "is_own", lambda account, stack: False)
     with pytest.raises(AdminError, match="There is no stack"):
-        command.COMMAND.carry_out(given(REGION=REGION, AGAIN=NAME))
+        ACCEPTANCE.carry_out(given(REGION=REGION, AGAIN=NAME))
     assert removed == []
 
 
 def test_what_a_crash_left_is_removed_by_name(removed: list[str]) -> None:
-    assert command.COMMAND.carry_out(given(REGION=REGION, CLEAN=NAME)) == 0
+    assert ACCEPTANCE.carry_out(given(REGION=REGION, CLEAN=NAME)) == 0
     assert removed == [NAME]

@@ -15,7 +15,7 @@ from engine.history.catalog import Totals, Version, escaped, write_catalog, writ
 from engine.history.members import Member, to_json
 from engine.history.upkeep import LIST, catalog_key, changes_key
 
-from admin import ask, catalogs
+from admin import ask, catalogs, commands
 from admin.command import AdminError, Given
 from tests.terminals import Terminal, check_width, drawn
 
@@ -63,7 +63,7 @@ class Bucket:
         Path(path).write_bytes(self.objects[key])
 
 
-COMMANDS = {command.name: command for command in ask.COMMANDS}
+COMMANDS = {command.name: command for command in commands.COMMANDS}
 MEMBERS = [
     Member(
         f"{number:016x}",
@@ -237,7 +237,7 @@ def test_a_terminal_breaks_no_word(
 
 
 def test_pages(answer: Any) -> None:
-    assert "Page 1 of 2." in answer("find", NAME="*")
+    assert "Page 1 of 2; the next: PAGE=2." in answer("find", NAME="*")
     second = json.loads(answer("find", NAME="*", PAGE="2", FORMAT="json"))
     assert (second["files"], len(second["found"])) == (31, 11)
 

@@ -8,6 +8,7 @@ import pytest
 
 from admin import manage
 from admin.command import AdminError, Given
+from admin.commands import COMMANDS
 from admin.runs import RunTable
 from tests.stubs import Checked
 
@@ -86,7 +87,7 @@ def function(table: Table, monkeypatch: pytest.MonkeyPatch) -> Function:
 
 
 def make(action: str, **values: str) -> int:
-    (command,) = (each for each in manage.COMMANDS if each.name == action)
+    (command,) = (each for each in COMMANDS if each.name == action)
     return command.carry_out(Given({"STACK": "backup", **values}))
 
 

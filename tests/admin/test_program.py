@@ -1,5 +1,7 @@
 """efs2efs: each command, what it takes, and the same from make."""
 
+import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -8,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from admin.__main__ import COMMANDS, PROGRAM
 from admin.command import AdminError, Given
+from admin.commands import COMMANDS, PROGRAM
 from admin.program import Command, Option, of_make, parsed, parser_of
+from tests.terminals import Terminal, check_help, check_width
 from tools import build
 
 MAKEFILE = Path("Makefile").read_text()
@@ -74,7 +77,7 @@ def elsewhere(tmp_path: Path) -> Path:
     for name in ("Makefile", "efs2efs"):
         shutil.copy(name, tmp_path)
     for name, script in {
-        "tools/setup.sh": "exit 0",
+        "tools/setup.sh": f'echo "$@" >>{tmp_path}/set-up; echo {tmp_path}/.venv/bin/python',
         ".venv/bin/python": f'echo "$@: $MAKEFLAGS"; exec {sys.executable} -c "import platform"',
     }.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -109,7 +112,8 @@ def test_make_carries_out_nothing_with_a_variable_that_it_does_not_know(
     assert done.returncode == 2
     assert "python" not in done.stdout
     name = words.split()[-1].partition("=")[0]
-    assert f"Unknown: {name}. make {words.split()[0]} takes: " in done.stderr
+    assert f"Unknown: {name}.\nmake {words.split()[0]} takes: " in done.stderr
+    assert max(map(len, done.stderr.splitlines())) <= 80
 
 
 def test_make_passes_on_what_it_knows(elsewhere: Path) -> None:
@@ -125,9 +129,74 @@ def test_the_program_imports_nothing_from_where_it_is_called(
     assert subprocess.run([elsewhere / "efs2efs", "status"], cwd=here).returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ("", "python"),
+        ("--version", "python"),
+        ("status --help", "python"),
+        ("find office -h", "python"),
+        ("status office", "admin"),
+        ("find office --name=--help", "admin"),
+    ],
+)
+def test_questions_need_nothing_that_set_up_installs(
+    elsewhere: Path, words: str, what: str
+) -> None:
+    subprocess.run([elsewhere / "efs2efs", *words.split()], check=True, capture_output=True)
+    assert (elsewhere / "set-up").read_text() == f"{what}\n"
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "restore --help", "restore", ""])
+def test_questions_are_answered_without_any_packages(words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "admin", *words.split()], capture_output=True, text=True
+    )
+    assert "efs2efs" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_it_in_silence_while_it_is_loaded(tmp_path: Path) -> None:
+    """Python would show where it was."""
+    (tmp_path / "boto3.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "admin", "status", "office"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-2, b"", b"")
+
+
+def test_help_breaks_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = parser_of(PROGRAM)
+    check_help(program, monkeypatch)
+    (commands,) = (a for a in program._actions if isinstance(a, argparse._SubParsersAction))
+    for parser in commands.choices.values():
+        assert check_help(parser, monkeypatch).startswith(f"usage: {parser.prog} ")
+
+
+def test_a_refusal_breaks_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal(60)
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
+    with pytest.raises(SystemExit):
+        given("complete", made_up())
+    output = terminal.read()
+    assert "invalid choice: 'complete'" in output
+    check_width(output, 60)
+
+
 def test_make_may_not_give_anything_else() -> None:
     with pytest.raises(AdminError, match=r"Unknown: STAK\. This command takes: STACK, RUN, DRYRUN"):
         made_up().carry_out(Given({"STAK": "s"}))
+
+
+def test_with_make_e_all_is_given_or_it_says_that_nothing_is(elsewhere: Path) -> None:
+    (flags,) = re.findall("status: (.*)", make(elsewhere, "-e", "status", "STACK=s").stdout)
+    if "STACK" in flags:
+        assert of_make({"MAKEFLAGS": flags}) == {"STACK": "s"}
+    else:
+        with pytest.raises(SystemExit, match="without -e"):
+            of_make({"MAKEFLAGS": flags})
 
 
 def test_without_make_nothing_is_given() -> None:
@@ -156,7 +225,7 @@ def test_all_targets_are_commands() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--help"], "\n    completion\n"),
+        (["--help"], "\n  completion "),
         (["completion", "--help"], "bash or zsh"),
         (["completion", "fish"], "(choose from 'bash', 'zsh')"),
         (["complete"], "'completion'"),

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from admin import wording
-from admin.__main__ import COMMANDS
-from admin.command import run
+from admin.command import Given, run
+from admin.commands import COMMANDS
 from admin.program import parsed
 from admin.wording import SWITCHES, Make, Program
 
@@ -56,7 +56,7 @@ def test_the_program_speaks_of_itself(
     monkeypatch.setattr(wording, "_way", Program())
     command, given = parsed(COMMANDS, words.split())
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    assert run(lambda: command.carry_out(given)) == 1
+    assert run(lambda: command.carry_out(Given(given))) == 1
     assert said in capsys.readouterr().err
 
 

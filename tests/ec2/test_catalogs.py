@@ -240,12 +240,23 @@ def test_nothing_acts_on_the_terminal_and_what_cannot_be_typed_is_restored_with_
 def test_pages_say_first_how_many_there_are(week: Backup) -> None:
     first = ask(week, "find", "*", "--per-page", "1").stdout
     assert "3 files match, in 7 versions." in first
-    assert "Page 1 of 3." in first
+    assert "Page 1 of 3; the next: --page 2." in first
+    assert "Page 3 of 3." in ask(week, "find", "*", "--per-page", "1", "--page", "3").stdout
+    beyond = ask(week, "find", "*", "--page", "2").stdout
+    assert "There is no page 2; the last is 1." in beyond
     pages = [answer(week, "find", "*", "--per-page", "1", "--page", str(n)) for n in (1, 2, 3, 4)]
     paths = [[file["path"] for file in page["found"]] for page in pages]
     assert [len(each) for each in paths] == [1, 1, 1, 0]
     together = [path for page in paths for path in page]
     assert sorted(together) == together
+
+
+def test_where_neither_has_a_file_it_says_so(week: Backup) -> None:
+    words = ("diff", "daily.1", "daily.0", "--in")
+    assert ask(week, *words, "/nosuch/").stdout.splitlines()[1:] == ["  Neither has a file there."]
+    assert "removed             0" in ask(week, *words, "/a/b/").stdout
+    catalog_of(week, 1).write_bytes(b"")
+    assert "Neither" not in ask(week, *words, "/nosuch/").stdout
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut off", "a directory"])

@@ -13,7 +13,7 @@ from .conftest import EC2
 
 def bash(script: str, *words: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run ``script`` after the libraries, with ``words`` as its arguments."""
-    head = f'set -Eeuo pipefail; for lib in "{EC2}"/lib/*.sh; do . "$lib"; done\n'
+    head = f'set -Eeuo pipefail; HERE="{EC2}"; . "$HERE/lib/run.sh"; . "$HERE/lib/packages.sh"\n'
     head += "CAUSE= FAILURE= TASK=restore REPORT_OPTIONS=()\n"
     environment = {**os.environ, "MOUNT_SECONDS": "1", "MOUNT_PAUSE": "0.3"}
     if path:

@@ -210,10 +210,10 @@ def test_a_sparse_one_stays_sparse(backup: Backup) -> None:
     (backup.source / "small").write_text("small")
     path = backup.source / "sparse"
     with path.open("wb") as file:
-        file.seek(1 << 30)
+        file.seek(1 << 27)
         file.write(b"end")
-        file.truncate(1 << 31)
-    added = "parts.BLOCK, parts.SAVE_BYTES = 1 << 20, 1 << 28"
+        file.truncate(1 << 28)
+    added = "parts.BLOCK, parts.SAVE_BYTES = 1 << 20, 1 << 25"
     assert run(backup, after=3, added=added)["outcome"] == "partial"
     assert run(backup, added=added)["outcome"] == "published"
     assert backup.snapshot(0).joinpath("sparse").stat().st_blocks < 100

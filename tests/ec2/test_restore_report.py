@@ -236,6 +236,18 @@ LAUNCH = "delete the restore's stack, and launch the template again"
             id="dry run",
         ),
         pytest.param(
+            {**PLANNED, "examples": {"create": [], "replace": [], "remove": []}}, [], None,
+            "Planned",
+            f"This was a dry run: nothing was changed. It tells what a restore of {SNAPSHOT}, "
+            "would do. Files: 3 to create (12 bytes), 1 to replace (1.5 KiB), 2 to remove (3 GiB), "
+            "4 to leave as they are.",
+            "No file would be created, replaced or removed. "
+            f"To restore, {LAUNCH} with Dry Run set to No and Backup Date set to "
+            "2026-11-20T02:00:11Z; after the next backup, the number means another snapshot.",
+            {**NUMBERS, **TARGET},
+            id="dry run without a change",
+        ),
+        pytest.param(
             STOPPED, [], None,
             "Incomplete",
             f"The EFS restore of {SNAPSHOT}, is incomplete: stopped by a signal.",

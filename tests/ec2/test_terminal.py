@@ -6,20 +6,32 @@ import argparse
 import ast
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 from engine import ask, backup, manage, restore, undo, verify, worker
 from engine.command.arguments import PlainParser
+from engine.command.logs import KEPT
+from engine.command.process import StopSignals
 from engine.command.text import MESSAGES_KEPT
 from engine.stage import helping as backup_helping
 from engine.stage import request as backup_request
 from engine.target import helping as restore_helping
 from engine.target import request as restore_request
+from engine.target import undo as target_undo
 from engine.workers import request as workers_request
 
-from tests.terminals import check_width, drawn, interrupt_question, run_on_terminal, seen
+from tests.terminals import (
+    Terminal,
+    check_help,
+    check_width,
+    drawn,
+    interrupt_question,
+    run_on_terminal,
+    seen,
+)
 
 from .conftest import EC2, Backup
 from .test_interruptions import slow  # noqa: F401
@@ -130,6 +142,49 @@ def test_ctrl_c_ends_it_in_silence_while_it_is_loaded(backup: Backup) -> None:
             assert " -m engine engine." in script.read_text()
 
 
+INTERRUPTED = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+from engine.command.process import interruptible
+press = lambda *_: os.kill(os.getpid(), signal.SIGINT)
+try:
+    with interruptible():
+        press()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    press()
+"""
+
+
+def test_a_second_ctrl_c_ends_it_in_silence() -> None:
+    done = subprocess.run(
+        ["python3", "-B", "-c", INTERRUPTED],
+        env={**os.environ, "PYTHONPATH": str(EC2 / "lib")},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-2, b"interrupted\n", b"")
+
+
+def test_ctrl_c_twice_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second comes while the first is dealt with."""
+    stop = StopSignals()
+
+    def press(*_: object) -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        return "yes"
+
+    monkeypatch.setattr("sys.stdin", Terminal(80).stream)
+    monkeypatch.setattr("builtins.input", press)
+    monkeypatch.setattr("builtins.print", press)
+    monkeypatch.setattr(target_undo, "say", lambda _: None)
+    before = signal.signal(signal.SIGINT, stop._on_signal)
+    try:
+        assert target_undo.agreed("It is asked.") is False
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert stop.received == 1
+
+
 def test_logs_are_kept_of_a_failure_alone(backup: Backup) -> None:
     """Where they were asked for, or else where the failure says."""
     for number in range(MESSAGES_KEPT + 30):
@@ -137,12 +192,15 @@ def test_logs_are_kept_of_a_failure_alone(backup: Backup) -> None:
     assert backup.run(log_dir=None).exit_code == 0
     assert backup.run(log_dir=None, retain="0").exit_code == 2
     assert scratch(backup) == []
+    for number in range(KEPT + 1):
+        (backup.home / "scratch" / f"efs-backup-logs.earlier{number}").mkdir(0o700)
     for path in backup.snapshot(0).iterdir():
         path.write_text("damaged")
     done = backup.verify()
     assert done.exit_code == 1
     logs = kept(done.stderr)
-    assert [logs.name] == scratch(backup)
+    assert logs.name in scratch(backup)
+    assert len(scratch(backup)) == KEPT
     assert logs.stat().st_mode & 0o777 == 0o700
     text = (logs / "engine.log").read_text()
     assert all(f"changed: 'file {number}'\n" in text for number in range(MESSAGES_KEPT + 30))
@@ -211,10 +269,7 @@ def test_each_option_is_explained_and_used(name: str, monkeypatch: pytest.Monkey
     for action in parser._actions:
         assert action.help, action
         assert action.dest == "help" or action.dest in used, action
-    monkeypatch.setenv("COLUMNS", "80")
-    text = parser.format_help()
-    assert all(len(line) <= 80 for line in text.splitlines())
-    assert text.startswith(f"usage: {name} ")
+    assert check_help(parser, monkeypatch).startswith(f"usage: {name} ")
 
 
 def test_what_is_found_fits_the_terminal_and_ctrl_c_is_no_answer(backup: Backup) -> None:

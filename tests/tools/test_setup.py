@@ -1,10 +1,13 @@
 """tools/setup.sh installs what is missing or says what to run, and keeps .venv in order."""
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -72,21 +75,26 @@ class Machine:
         cases = "".join(f"{name}) exit 1 ;;\n" for name in missing)
         self.stand_in("dpkg-query", f'case "${{@: -1}}" in\n{cases}esac\necho -n installed')
 
-    def run(self, *arguments: str, root: bool = False) -> subprocess.CompletedProcess[str]:
+    def start(self, *arguments: str, root: bool = False) -> subprocess.Popen[str]:
         self.log.write_text("")
         command = [str(self.root / "tools/setup.sh"), *arguments]
         if root and os.geteuid() != 0:
             pytest.skip("needs root")
         if not root and os.geteuid() == 0:
             command = [program("unshare"), "--user", *command]  # the same files, but not uid 0
-        return subprocess.run(
+        return subprocess.Popen(
             command,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
         )
+
+    def run(self, *arguments: str, root: bool = False) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, root=root)
+        output, errors = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     def called(self, name: str) -> list[str]:
         return [line for line in self.log.read_text().splitlines() if line.startswith(f"{name} ")]
@@ -263,6 +271,44 @@ class TestVenv:
         (machine.venv / "bin/python").unlink()
         assert machine.run().returncode == 0
         assert not mark.exists()
+
+
+class TestTwoAtOnce:
+    """One of them would remove the .venv that the other makes."""
+
+    @contextmanager
+    def locked(self, machine: Machine) -> Iterator[None]:
+        """As by another one that is at work."""
+        (machine.root / ".cache").mkdir(exist_ok=True)
+        with open(machine.root / ".cache/setup.lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+
+    def test_the_second_says_that_it_waits_and_finds_what_the_first_made(
+        self, machine: Machine
+    ) -> None:
+        assert machine.run("admin").returncode == 0
+        made = machine.venv.rename(machine.root / "made")
+        with self.locked(machine):
+            waiting = machine.start("admin")
+            assert waiting.stderr is not None
+            assert waiting.stderr.readline().startswith("Another set-up is at work")
+            made.rename(machine.venv)
+        assert waiting.communicate() == ("", "")
+        assert waiting.returncode == 0
+
+    def test_where_nothing_is_to_be_done_nobody_waits(self, machine: Machine) -> None:
+        assert machine.run("admin").returncode == 0
+        with self.locked(machine):
+            assert machine.run("admin").stderr == ""
+
+    def test_what_it_starts_does_not_hold_it(self, machine: Machine) -> None:
+        """A package may start a daemon."""
+        machine.packages(missing=["rsync"])
+        machine.stand_in("apt-get", "[[ ! /proc/self/fd/9 -ef .cache/setup.lock ]]")
+        assert machine.run(root=True).returncode == 0
+        with self.locked(machine):
+            pass
 
 
 @pytest.mark.parametrize("sudo", [None, "exit 1"], ids=["no sudo", "sudo wants a password"])

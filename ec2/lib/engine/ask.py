@@ -6,7 +6,6 @@ import argparse
 import io
 import json
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from engine.command import arguments
 from engine.command.outcome import EngineError, Refused
+from engine.command.process import interruptible
 from engine.command.screen import Screen
 from engine.command.text import command_line
 from engine.history import shown
@@ -114,7 +114,7 @@ def find(options: argparse.Namespace) -> Answer:
         words += ["--mode", "NewDirectory"] if is_apart else []
         return command_line("efs-restore.sh", words)
 
-    return shown.answer_lines(answer, options.page, options.per_page, restore)
+    return shown.answer_lines(answer, options.page, options.per_page, restore, paging)
 
 
 def diff(options: argparse.Namespace) -> Answer:
@@ -126,7 +126,11 @@ def diff(options: argparse.Namespace) -> Answer:
     if options.json:
         return shown.changes_json(begin, end, found, options.page, options.per_page)
     page = (options.page, options.per_page)
-    return shown.changes_lines(begin, end, options.inside, found, *page)
+    return shown.changes_lines(begin, end, options.inside, found, *page, paging)
+
+
+def paging(page: int) -> str:
+    return f"--page {page}"
 
 
 def snapshots(options: argparse.Namespace) -> Answer:
@@ -144,19 +148,19 @@ def main(words: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     errors = Screen(sys.stderr, os.environ)
     action, *rest = words
     try:
-        options = parser_of(action).parse_args(rest)
-        with errors.waiting("reading catalogs"):
-            answer = ACTIONS[action](options)
-        if options.json:
-            print(json.dumps(answer, indent=1))
-        else:
-            for line in Screen(sys.stdout, os.environ).fitted(answer):
-                print(line)
-        sys.stdout.flush()
+        with interruptible():
+            options = parser_of(action).parse_args(rest)
+            with errors.waiting("reading catalogs"):
+                answer = ACTIONS[action](options)
+            if options.json:
+                print(json.dumps(answer, indent=1))
+            else:
+                for line in Screen(sys.stdout, os.environ).fitted(answer):
+                    print(line)
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except EngineError as error:

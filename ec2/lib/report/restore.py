@@ -123,6 +123,22 @@ class Restore(Ended):
     def to_do(self) -> str:
         return self._counts(TO_DO)
 
+    @property
+    def where_named(self) -> str:
+        if not self.examples:
+            return "No file would be created, replaced or removed."
+        return (
+            "See Examples; create.txt, replace.txt and remove.txt beside the logs name each file."
+        )
+
+    @property
+    def examples(self) -> dict[str, list[str]]:
+        """Some of the files of which a dry run says what a restore would do with them."""
+        if self.outcome != "planned" or self.undo_id:
+            return {}
+        found = self.result["examples"].items()
+        return {kind: shortened(lines) for kind, lines in found if lines}
+
     def _counts(self, words: Mapping[str, str]) -> str:
         """The numbers of files, with ``words`` for what happened or would happen to them."""
         counts = [f"{self.result[f'number_of_files_{change}']} {words[change]}" for change in words]
@@ -232,11 +248,10 @@ def notification(run: Restore, start: str, stop: str, logs: str) -> dict[str, An
         found["StartCommand"] = start_command(run.settings["REGION"], run.group)
     found["Warnings"] = shortened(run.warnings)
     found["Errors"] = shortened(result.get("errors", []))
-    if run.outcome == "planned" and not run.undo_id:
-        found["Examples"] = {key: shortened(lines) for key, lines in result["examples"].items()}
+    found["Examples"] = run.examples
     found["Parameters"] = {name: run.settings.get(key, "") for key, name in SETTINGS.items()}
     found["EC2Logs"] = logs
-    return {name: value for name, value in found.items() if value not in ("", [])}
+    return {name: value for name, value in found.items() if value not in ("", [], {})}
 
 
 def shortened(lines: list[str]) -> list[str]:

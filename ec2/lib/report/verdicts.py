@@ -114,8 +114,7 @@ RESTORE = {
     "planned": Verdict(
         PLANNED,
         f"{NOTHING} It tells what a restore of {{run.snapshot}}, would do. Files: {{run.to_do}}.",
-        "See Examples; create.txt, replace.txt and remove.txt beside the logs name each file. To "
-        f"restore, {LAUNCH} with Dry Run set to No and Backup Date set to "
+        f"{{run.where_named}} To restore, {LAUNCH} with Dry Run set to No and Backup Date set to "
         "{run.result[snapshot_date]}; after the next backup, the number means another snapshot.",
     ),
     "stopped": Verdict(

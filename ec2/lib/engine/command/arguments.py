@@ -9,18 +9,71 @@ import itertools
 import os
 import re
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 from engine.command.outcome import Refused
-from engine.command.screen import broken
+from engine.command.screen import broken, filled
 
 INTERVALS = ("daily", "weekly", "monthly")
 LABEL_LIMIT = 100
 
 
 class Help(argparse.HelpFormatter):
-    """As wide as the terminal. Lines of a description that are indented stay lines."""
+    """As wide as the terminal, and broken between words. Lines of a description that are indented
+    stay lines. The usage has what must be given; what may be is below it."""
+
+    def _format_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[argparse._MutuallyExclusiveGroup],
+        prefix: str | None,
+    ) -> str:
+        actions = [*actions]
+        begin = f"{'usage: ' if prefix is None else prefix}{self._prog}"
+        parts = [*self._needed(actions, groups)]
+        optional = [each for each in actions if not each.required and each.dest != "help"]
+        if optional and not any(isinstance(each, argparse._SubParsersAction) for each in actions):
+            parts.append("[OPTION ...]")
+        indent = len(begin) + 1 if len(begin) < self._width // 2 else 4
+        lines = filled([begin, *(f" {part}" for part in parts)], self._width, indent)
+        return "\n".join(lines) + "\n\n"
+
+    def _needed(
+        self,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[argparse._MutuallyExclusiveGroup],
+    ) -> Iterator[str]:
+        for action in actions:
+            if action.required:
+                yield self._said(action)
+        for group in groups:
+            if group.required:
+                first, *others = map(self._said, group._group_actions)
+                yield "(" + first
+                yield from (f"| {other}" for other in others[:-1])
+                yield f"| {others[-1]})"
+
+    def _said(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return self._format_args(action, self._get_default_metavar_for_positional(action))
+        value = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{action.option_strings[0]} {value}".rstrip()
+
+    def _format_action(self, action: argparse.Action) -> str:
+        if isinstance(action, argparse._SubParsersAction):  # each of them, and no title
+            return "".join(map(self._format_action, action._get_subactions()))
+        return super()._format_action(action)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if isinstance(action, argparse.BooleanOptionalAction):
+            return f"--[no-]{action.option_strings[0][2:]}"
+        return super()._format_action_invocation(action)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return [*broken(" ".join(text.split()), width, 0)]
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         parts: list[str] = []
@@ -29,8 +82,14 @@ class Help(argparse.HelpFormatter):
                 parts[-1] += f" {line}"
             else:
                 parts.append(line)
-        lines = (broken(part, width, 4 if part.startswith(" ") else 0) for part in parts)
+        lines = (broken(part, width, self._hanging(part)) for part in parts)
         return "\n".join(itertools.chain.from_iterable(lines)) + "\n"
+
+    @staticmethod
+    def _hanging(line: str) -> int:
+        """How far what follows is indented: in a table of two columns, to the second."""
+        column = re.match(r" +\S+  +", line)
+        return column.end() if column else 0
 
 
 class PlainParser(argparse.ArgumentParser):
@@ -54,16 +113,18 @@ class RunParser(PlainParser):
 
     def __init__(self, prog: str, description: str, epilog: str) -> None:
         super().__init__(prog, description, epilog)
-        add = self.add_argument
+        told = self.add_argument_group("what is said and kept")
+        add = told.add_argument
         add(
             "--log-dir",
             type=directory,
             metavar="DIR",
-            help="keep the logs there; without, those of a failure are in $TMPDIR or /var/tmp",
+            help="keep the logs there; without, those of the last few failures are in $TMPDIR or "
+            "/var/tmp",
         )
         add("--result", type=directory, metavar="FILE", help="write what was done as JSON")
         add("--progress", type=directory, metavar="FILE", help="write what is being done as JSON")
-        loudness = self.add_mutually_exclusive_group().add_argument
+        loudness = told.add_mutually_exclusive_group().add_argument
         loudness("--quiet", action="store_true", help="say only what is wrong")
         loudness("--verbose", action="store_true", help="say all that is done, and each warning")
 

@@ -22,6 +22,7 @@ from typing import ClassVar, TypeVar
 from common.times import TIME_FORMAT, utc_now
 
 from engine.command.files import write_atomically
+from engine.command.logs import new_directory
 from engine.command.outcome import FAILED, REFUSED, EngineError, Failed
 from engine.command.process import StopSignals
 from engine.command.progress import Progress
@@ -303,7 +304,7 @@ def keep_logs(work: Path, log_dir: Path | None, result: Result) -> Path | None:
     logs = [path for path in [*work.glob("*.log"), *work.glob("*.txt")] if path.stat().st_size]
     try:
         if log_dir is None:
-            own = Path(tempfile.mkdtemp(prefix="efs-backup-logs.", dir=work.parent))
+            own = new_directory(work.parent)
             for path in logs:
                 path.rename(own / path.name)  # which needs no space
             return own

@@ -165,7 +165,7 @@ def broken(text: str, columns: int, indent: int) -> Iterator[str]:
     >>> [*broken("ab cd efg", 5, 2)]
     ['ab cd', '  efg']
     """
-    return _filled(re.findall(" *[^ ]+", text), columns, indent)
+    return filled(re.findall(" *[^ ]+", text), columns, indent)
 
 
 def broken_command(command: str, columns: int) -> Iterator[str]:
@@ -175,7 +175,7 @@ def broken_command(command: str, columns: int) -> Iterator[str]:
     ['rm -rf /a \\', "  '/b c'"]
     """
     words = [each[0] for each in SHELL_WORD.finditer(command)]
-    return _filled(words, columns, indentation(command), " \\")
+    return filled(words, columns, indentation(command), " \\")
 
 
 def indentation(line: str) -> int:
@@ -183,7 +183,7 @@ def indentation(line: str) -> int:
     return len(line) - len(line.lstrip(" ")) + 2
 
 
-def _filled(words: Sequence[str], columns: int, indent: int, end: str = "") -> Iterator[str]:
+def filled(words: Sequence[str], columns: int, indent: int, end: str = "") -> Iterator[str]:
     """words: with the blanks before them. end: of each line but the last."""
     line = words[0] if words else ""
     for word in words[1:]:

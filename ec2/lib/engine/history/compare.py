@@ -17,6 +17,7 @@ from engine.history.catalog import (
     Version,
     changes,
     differences,
+    entries,
 )
 from engine.history.members import Catalogs, Member, between
 from engine.history.search import Matches, Pattern, matcher
@@ -42,11 +43,13 @@ class ChangedFile(NamedTuple):
 
 @dataclass
 class Changes:
-    """files and bytes: by kind; those of the newer state, and of what was removed."""
+    """files and bytes: by kind; those of the newer state, and of what was removed. is_anything:
+    False if it is known that neither has what was asked about."""
 
     files: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     found: list[ChangedFile] = field(default_factory=list)
+    is_anything: bool = True
 
     @property
     def total(self) -> int:
@@ -72,9 +75,20 @@ def compare(
             found = _differences(newer, older, members, catalogs, damaged)
             if begin == newer:
                 found = ((path, new, old) for path, old, new in found)
-            return _counted(found, matches, page, per_page)
+            counted = _counted(found, matches, page, per_page)
+            if matches and not counted.total:
+                counted.is_anything = any(
+                    has(each, matches, catalogs, damaged) for each in (newer, older)
+                )
+            return counted
         except DamagedCatalog as error:
             damaged.add(error.path)
+
+
+def has(member: Member, matches: Matches, catalogs: Catalogs, damaged: set[Path]) -> bool:
+    """Whether it has a file that matches, or may have one: its catalog is missing or damaged."""
+    path = catalogs.catalog(member) if member.id else None
+    return path is None or path in damaged or any(matches(name) for name, _ in entries(path))
 
 
 def _differences(

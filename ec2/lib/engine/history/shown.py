@@ -23,6 +23,8 @@ UNKNOWN = "?"
 
 # How to restore a path from a snapshot; the path begins with a slash.
 Restoring = Callable[[Member, str, bool], str]
+# How to ask for a page, in a sentence.
+Paging = Callable[[int], str]
 
 
 def day(member: Member) -> str:
@@ -33,19 +35,27 @@ def minute(member: Member) -> str:
     return f"{member.date[:10]} {member.date[11:16]}"
 
 
-def pages(total: int, page: int, per_page: int) -> str:
+def pages(total: int, page: int, per_page: int, give: Paging | None = None) -> str:
     last = max(1, -(-total // per_page))
-    return f"Page {page} of {last}." if last > 1 else ""
+    if page > last:
+        return f"There is no page {page}; the last is {last}."
+    if last == 1:
+        return ""
+    more = f"; the next: {give(page + 1)}" if give and page < last else ""
+    return f"Page {page} of {last}{more}."
 
 
 # --- find ----------------------------------------------------------------------------------------
 
 
-def answer_lines(answer: Answer, page: int, per_page: int, restore: Restoring) -> Iterator[str]:
+def answer_lines(
+    answer: Answer, page: int, per_page: int, restore: Restoring, give: Paging
+) -> Iterator[str]:
     """Counts first."""
     match = "matches" if answer.files == 1 else "match"
     how_many = f"{plural(answer.files, 'file')} {match}, in {plural(answer.versions, 'version')}."
-    yield " ".join([how_many, *searched(answer), pages(answer.files, page, per_page)]).rstrip()
+    where = pages(answer.files, page, per_page, give)
+    yield " ".join([how_many, *searched(answer), where]).rstrip()
     yield from lost_lines(answer.lost)
     for file in answer.found:
         yield ""
@@ -179,13 +189,16 @@ def member_json(member: Member) -> dict[str, Any]:
 
 
 def changes_lines(
-    begin: Member, end: Member, inside: str, found: Changes, page: int, per_page: int
+    begin: Member, end: Member, inside: str, found: Changes, page: int, per_page: int, give: Paging
 ) -> Iterator[str]:
     where = f", in {printable(inside)}" if inside.strip("/") else ""
     yield f"{begin} to {end}{where}"
+    if not found.is_anything:
+        yield "  Neither has a file there."
+        return
     for kind in KINDS:
         yield f"  {kind:8} {found.files[kind]:>12,}  {size(found.bytes[kind]):>10}"
-    text = pages(found.total, page, per_page)
+    text = pages(found.total, page, per_page, give)
     if text:
         yield text
     if found.found:

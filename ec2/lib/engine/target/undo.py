@@ -22,6 +22,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -260,15 +261,22 @@ def agreed(question: str) -> bool:
     """Asks where somebody sits at a terminal."""
     if not sys.stdin.isatty():
         return True
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # who presses it twice says no, too
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
     try:
-        say(question)
-        return input("Type yes to go on: ").strip().lower() == "yes"
+        try:
+            signal.signal(signal.SIGINT, interrupt)
+            say(question)
+            return input("Type yes to go on: ").strip().lower() == "yes"
+        finally:
+            signal.signal(signal.SIGINT, before)
     except (EOFError, KeyboardInterrupt):
         print()
         return False
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def main(words: list[str]) -> int:
@@ -298,4 +306,5 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # it ends in silence, and goes on when run again
     sys.exit(main(sys.argv[1:]))
