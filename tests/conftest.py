@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from botocore.loaders import JSONFileLoader
 from xdist.scheduler import LoadScopeScheduling
 
 from local import sandbox
+from local.tree import Entry, differences
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -89,3 +91,19 @@ class Scheduling(LoadScopeScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
     return Scheduling(config, log)
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Trees are too large to be shown; how the left one differs from the right one is not."""
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        pairs = [*zip(left, right, strict=True)]
+    else:
+        pairs = [(left, right)]
+    if op != "==" or not pairs or not all(is_tree(tree) for pair in pairs for tree in pair):
+        return None
+    lines = (line for found, expected in pairs for line in differences(expected, found))
+    return ["equal trees", *islice(lines, 50)]
+
+
+def is_tree(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(next(iter(value.values()), None), Entry)
