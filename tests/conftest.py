@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -50,11 +51,12 @@ def _load_once(path: str) -> Any:
 JSONFileLoader.load_file = lambda _, path: _load_once(path)
 
 
-# Tests that share something of which there is one: the demo, a browser, a machine with NFS,
-# a build.
+# Tests that share something of which there is one: the demo, a browser, a build, a machine with NFS.
+# There are two of these, as all that they do one after the other would take longer than the rest.
 ONE_AT_A_TIME = (
     "tests/console_page/test_browser.py",
     "tests/local/test_demo.py",
+    "tests/nfs/test_(restore_)?history.py",
     "tests/nfs/",
     "tests/tools/",
 )
@@ -84,7 +86,7 @@ class Scheduling(LoadScopeScheduling):
     """One process for all tests of a group; any other test goes wherever there is time for it."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((group for group in ONE_AT_A_TIME if nodeid.startswith(group)), nodeid)
+        return next((group for group in ONE_AT_A_TIME if re.match(group, nodeid)), nodeid)
 
 
 # Not by marks with --dist loadgroup: xdist 3.8 ignores these, silently, with pytest 9.2.
