@@ -51,8 +51,8 @@ def _load_once(path: str) -> Any:
 JSONFileLoader.load_file = lambda _, path: _load_once(path)
 
 
-# Tests that share something of which there is one: the demo, a browser, a build, a machine with NFS.
-# There are two of these, as all that they do one after the other would take longer than the rest.
+# Tests that share something of which there is one: the demo, a browser, a build, a machine with
+# NFS. There are two of these: all that they do, one after the other, takes longer than the rest.
 ONE_AT_A_TIME = (
     "tests/console_page/test_browser.py",
     "tests/local/test_demo.py",
