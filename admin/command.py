@@ -175,8 +175,8 @@ def run(main: Callable[[], int], interrupted: str = "Interrupted") -> int:
     try:
         with interruptible():
             return main()
-    except KeyboardInterrupt:
-        say(f"\n{interrupted}", sys.stderr)
+    except KeyboardInterrupt as stop:
+        say(f"\n{str(stop) or interrupted}", sys.stderr)
         return 130
     except (AdminError, exceptions.ClientError, exceptions.BotoCoreError, OSError) as error:
         say(said(error), sys.stderr)

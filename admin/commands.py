@@ -115,7 +115,6 @@ STATUS = Command(
         Option("RUNS", "10", "how many"),
         Option("WATCH", "", "show the progress of a running one until it ends"),
     ),
-    interrupted="Interrupted. The backup goes on",
     more="With all as STACK: the last run of each backup stack of the region.",
 )
 LOGS = Command(
@@ -175,6 +174,7 @@ PUBLISH = Command(
     ),
     stack=False,
     parameters=True,
+    more="Parameters of the templates, for the links to fill in: NAME=VALUE",
 )
 
 COMMANDS: tuple[Command, ...] = (

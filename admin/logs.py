@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from common.records import Run, runs_of
-from rich.filesize import decimal
+from engine.command.text import size
 
 from admin import listing
 from admin.command import AdminError, Given, clients, printable, same_stack, say
@@ -134,13 +134,14 @@ def why_none(run: Run, stack: Mapping[str, str]) -> str:
 
 def save_all(bucket: Bucket, logs: list[Log], directory: Path) -> None:
     for log in logs:
-        say(f"{bucket.save(log, directory)}  {decimal(log.size)}")
+        say(f"{bucket.save(log, directory)}  {size(log.size)}")
 
 
 def show_all(bucket: Bucket, logs: list[Log]) -> None:
     as_file = value_of("TO", "a/directory")
     for log in logs:
-        say(f"\n==> {log.key}  {decimal(log.size)} <==")
+        folder, _, file = log.key.rpartition("/")
+        say(f"\n==> {folder}/\n    {file}  {size(log.size)} <==")
         if log.key.endswith(COMPRESSED):
             say(f"(compressed; to have it as a file: {as_file})")
             continue

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from admin.command import Given
 
 PARAMETER = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(.*)", re.DOTALL)
+ANY_PARAMETER = "Any parameter of the template: NAME=VALUE"
 
 
 class Option(NamedTuple):
@@ -42,7 +43,7 @@ class Option(NamedTuple):
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        Screen(sys.stderr, os.environ).line(f"{self.prog}: error: {message}", 2)
+        Screen(sys.stderr, os.environ).line(f"{self.prog}: error: {message}; --help tells more", 2)
         self.exit(2)
 
 
@@ -81,7 +82,7 @@ class Command:
             self.name,
             help=self.summary,
             description=f"{self.summary[0].upper()}{self.summary[1:]}.",
-            epilog="Any parameter of the template: NAME=VALUE" if self.parameters else self.more,
+            epilog=self.more or (ANY_PARAMETER if self.parameters else ""),
             allow_abbrev=False,
             formatter_class=Help,
         )

@@ -12,8 +12,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from common.records import spoken
 from common.times import moment
+from engine.command.text import size
 from rich.console import Console
-from rich.filesize import decimal
 
 from admin import listing
 from admin.command import AdminError, Clients, printable, say
@@ -174,7 +174,7 @@ class Pace:
         total, unit = progress.get("total"), printable(str(progress.get("unit", "")))
         words = [f"{phase}: {done:,}" + (f" of {int(total):,}" if total else "") + f" {unit}"]
         if progress.get("bytes"):
-            words.append(decimal(int(progress["bytes"])))
+            words.append(size(int(progress["bytes"])))
         seconds = (now - self.seen).total_seconds() if now and self.seen else 0
         if seconds > 0 and done > self.done:
             rate = (done - self.done) / seconds

@@ -81,6 +81,9 @@ SHOWN = (
 )
 """What is shown of the notification, below its message."""
 
+# The texts of a notification speak of the others by their names.
+HEADINGS = {"WhatToDo": "What to do", "EC2Logs": "Logs of the instance"}
+
 
 @dataclass(frozen=True)
 class Request:
@@ -296,6 +299,7 @@ def report(out: Console, message: Mapping[str, Any]) -> bool:
     out.print(f"\n{status}", style="bold green" if good else "bold red")
     say(printable(message["Message"]), out.file)
     for name in SHOWN:
+        words = HEADINGS.get(name, name)
         value = message.get(name, [])
         if name == "WhatToDo":
             value = to_do(str(value or ""), good)
@@ -305,11 +309,11 @@ def report(out: Console, message: Mapping[str, Any]) -> bool:
             continue
         if isinstance(value, list):
             lines = (f"    {printable(str(line))}" for line in value)
-            say("\n".join([f"  {name}:", *lines]), out.file)
+            say("\n".join([f"  {words}:", *lines]), out.file)
         elif name.endswith("Command"):
-            say_command(f"  {name}", printable(str(value)), out.file)
+            say_command(f"  {words}", printable(str(value)), out.file)
         else:
-            say(f"  {name}: {printable(str(value))}", out.file)
+            say(f"  {words}: {printable(str(value))}", out.file)
     return good
 
 

@@ -18,8 +18,8 @@ from itertools import takewhile
 from common.records import Attributes, Position, Run, newest_complete, runs_of, spoken
 from common.statuses import PARTIAL, SUCCESS
 from common.table import KEY, UNFINISHED_KEY
+from engine.command.text import size
 from rich.console import Console
-from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
@@ -72,7 +72,10 @@ def main(given: Given) -> int:
 def follow(whole: Whole, table: RunTable, newest: Run, watch: bool) -> Run:
     """Shows how far the newest run is, if it is running; until it ends, if it is watched."""
     if newest.running and watch:
-        newest = watch_run(whole.out, table, newest)
+        try:
+            newest = watch_run(whole.out, table, newest)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("Interrupted. The backup goes on") from None
         now = datetime.now(UTC)
         show(whole.out, "It has ended", [newest], now)
         if newest.failed:
@@ -135,13 +138,13 @@ def show(out: Console, title: str, runs: Iterable[Run], now: datetime) -> None:
 
 def row(run: Run, now: datetime) -> list[Text]:
     counts = [run.number(name) for name in ("NumberOfFiles", "NumberOfFilesTransferred")]
-    size = run.number("TotalTransferredFileSize")
+    transferred = run.number("TotalTransferredFileSize")
     return [
         Text(f"{run.started:%Y-%m-%d %H:%M}" if run.started else ""),
         Text(run.status, STYLES.get(run.status, "red")),
         Text(spoken(duration) if (duration := run.duration(now)) else ""),
         *(Text("" if count is None else f"{count:,}") for count in counts),
-        Text("" if size is None else decimal(size)),
+        Text("" if transferred is None else size(transferred)),
         Text(textwrap.shorten(run.message, MESSAGE_LENGTH, placeholder=" …")),
     ]
 

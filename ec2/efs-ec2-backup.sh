@@ -197,8 +197,8 @@ on_exit() {
 main() {
   BACKUP_ID='' INSTANCE_ID='' GROUP='' RUN_LABEL='' WATCHER='' REPLACED='' CAUSE='' FAILURE='' REPORT_OPTIONS=() ENGINE_STATUS=0
   export PATH=/usr/local/bin:$PATH
-  mkdir -p -- "$STATE" # in memory
   read_config /etc/efs-backup.conf
+  mkdir -p -- "$STATE" # in memory
   trap on_exit EXIT
   identify
   claim_run

@@ -141,9 +141,9 @@ on_exit() {
 main() {
   INSTANCE_ID='' GROUP='' LOG_PREFIX='' NOTE='' WATCHER='' CAUSE='' FAILURE='' REPORT_OPTIONS=()
   STARTED=$(date -u +%FT%TZ)
-  mkdir -p -- "$STATE" "$LOGS"
   export PATH=/usr/local/bin:$PATH
   read_config "$CONFIG"
+  mkdir -p -- "$STATE" "$LOGS"
   trap on_exit EXIT
   identify
   LOG_PREFIX=$(log_prefix)

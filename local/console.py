@@ -9,8 +9,10 @@ from pathlib import Path
 
 import rich.console
 from engine.command.screen import broken, indentation
+from engine.command.text import size
 from rich.table import Table
 
+from admin.run_details import texts
 from local.api import Record
 from local.tree import usages
 
@@ -51,37 +53,42 @@ class Console:
             yield lambda text: spinner.update(text)
 
     def snapshots(self, snapshots: Sequence[Path]) -> None:
-        table = _table("The snapshots", "Snapshot")
+        title = "The snapshots"
+        table = _table("Snapshot")
         for heading in ("Files", "On disk, with directories", "Of that in no other snapshot"):
             table.add_column(heading, justify="right")
         for snapshot, usage in zip(snapshots, usages(snapshots), strict=True):
             sizes = (f"{usage.files:,}", _mebibytes(usage.total), _mebibytes(usage.unique))
             table.add_row(snapshot.name, *sizes)
-        self._show(table)
+        self._show(title, table)
 
     def versions(self, snapshots: Sequence[Path], name: str) -> None:
-        table = _table(f"The file {name} in its versions", "Snapshot", "Content")
+        title = f"The file {name} in its versions"
+        table = _table("Snapshot", "Content")
         for snapshot in snapshots:
             table.add_row(snapshot.name, (snapshot / name).read_text().rstrip())
-        self._show(table)
+        self._show(title, table)
 
     def record(self, record: Record) -> None:
-        table = _table("The record of the last backup in DynamoDB", "Attribute", "Value")
+        title = "The record of the last backup in DynamoDB"
+        table = _table("Attribute", "Value")
         for name in sorted(record):
-            table.add_row(name, str(record[name]))
-        self._show(table)
+            table.add_row(name, "\n".join(texts(record[name])))
+        self._show(title, table)
 
     def notification(self, title: str, subject: str, message: Record) -> None:
-        table = _table(title, subject)
+        table = _table(subject)
         table.add_row(json.dumps(message, indent=2))
-        self._show(table)
+        self._show(title, table)
 
     def logs(self, objects: Sequence[Record]) -> None:
-        table = _table("The logs in S3", "Object")
-        table.add_column("Bytes", justify="right")
+        title = "The logs in S3"
+        table = _table("Object")
+        table.add_column("Size", justify="right")
         for found in objects:
-            table.add_row(found["Key"], str(found["Size"]))
-        self._show(table)
+            folder, _, name = found["Key"].rpartition("/")
+            table.add_row(f"{folder}/\n  {name}", size(found["Size"]))
+        self._show(title, table)
 
     def _fitted(self, text: str) -> str:
         """On a terminal, broken between words: names are to be copied."""
@@ -91,8 +98,9 @@ class Console:
             lines = [each for line in lines for each in broken(line, width, indentation(line))]
         return "\n".join(lines)
 
-    def _show(self, table: Table) -> None:
-        self._out.print()
+    def _show(self, title: str, table: Table) -> None:
+        """The title may be wider than the table, which would break it."""
+        self.line(f"\n{title}", style="bold")
         self._out.print(table, soft_wrap=False)
 
 
@@ -106,8 +114,8 @@ def _mebibytes(count: int) -> str:
     return f"{count / 2**20:,.1f} MiB"
 
 
-def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+def _table(*headings: str) -> Table:
+    table = Table()
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table

@@ -8,6 +8,7 @@ be; 1: something was not, and the message says what; 2: it could not begin.
 
 import argparse
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,13 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__.partition("\n")[0])
     parser.add_argument("--source", help="the directory to back up; a copy of it is used")
     parser.add_argument("--page", default="", help="where the page will be, or no")
-    parser.add_argument("--workers", type=int, default=0, help="machines that help; one is killed")
+    parser.add_argument("--workers", default="0", help="machines that help; one is killed")
     options = parser.parse_args(arguments)
+    if not re.fullmatch("[0-9]|[12][0-9]|3[0-2]", options.workers):
+        wrong = f"demo: WORKERS is {options.workers!r}; it must be a number from 0 to 32"
+        Screen(sys.stderr, os.environ).line(wrong)
+        return 2
     try:
         with interruptible():
             if not sandbox.inside():
                 _prepare(options)
-            run(Path(options.source) if options.source else None, options.page, options.workers)
+            directory = Path(options.source) if options.source else None
+            run(directory, options.page, int(options.workers))
     except account.Running as error:
         Screen(sys.stderr, os.environ).line(f"demo: {error}")
         return 2
@@ -76,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _prepare(options: argparse.Namespace) -> NoReturn:
     """What needs the user's own rights and the network. All else happens in the sandbox."""
     try:
-        arguments = ["--workers", str(options.workers)]
+        arguments = ["--workers", options.workers]
         if options.source is not None:
             arguments += ["--source", str(source.checked(options.source))]
         account.check_free(HOME)

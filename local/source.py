@@ -7,6 +7,8 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.tree.reserved import SAFETY_PREFIX
+
 from local import sandbox
 from local.deployment import DeploymentError
 
@@ -39,9 +41,12 @@ def checked(directory: str) -> Path:
 
 
 def copy(directory: Path | None, target: Path) -> None:
-    """Copies a directory, or the default trees, with all attributes that a backup keeps."""
+    """Copies a directory, or the default trees, with all attributes that a backup keeps. What an
+    earlier restore has left in the directory stays out, as it does of a backup."""
     if directory:
         _run("cp", "--archive", "--", f"{directory}/.", str(target))
+        left = [str(path) for path in target.glob(f"{SAFETY_PREFIX}*")]
+        _run("rm", "--recursive", "--force", "--", *left)
         return
     for default in _DEFAULTS:
         # What only root may read is nothing for a demo.

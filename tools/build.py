@@ -243,17 +243,19 @@ def bucket(text: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="build", description="Write a release into dist/.")
-    parser.add_argument("--version", type=version, required=True, help="v2.0.0")
-    parser.add_argument("--bucket", type=bucket, default="efs-backup-solution")
+    parser.add_argument("--version", default="", help="v2.0.0")
+    parser.add_argument("--bucket", default="efs-backup-solution")
     parser.add_argument("--dist", type=Path, default=ROOT / "dist")
     options = parser.parse_args(arguments)
     try:
-        build(options.version, options.bucket, options.dist, ROOT)
-    except (BuildError, OSError) as error:
+        if not options.version:
+            raise BuildError("VERSION is missing. Give it like this: VERSION=v2.0.0")
+        build(version(options.version), bucket(options.bucket), options.dist, ROOT)
+    except (argparse.ArgumentTypeError, BuildError, OSError) as error:
         print(f"build: {error}", file=sys.stderr)
         return 1
-    for path in sorted(options.dist.rglob("*.*")):
-        print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {os.path.relpath(path)}")
+    print(f"The release {options.version} is in {os.path.relpath(options.dist)}/. To publish it:")
+    print(f"  make publish BUCKET={options.bucket} REGIONS=eu-west-1 VERSION={options.version}")
     return 0
 
 

@@ -188,7 +188,7 @@ main() {
       REQUIREMENTS=("requirements-$1.txt")
       ;;
     demo)
-      may_be_root || refuse "The demo's sandbox needs root: run this as root, or as who may use sudo."
+      may_be_root || refuse "The demo's sandbox needs root: run this as root, or as a user who may use sudo."
       REQUIREMENTS+=(requirements-demo.txt)
       ;;
     bench)

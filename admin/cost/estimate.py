@@ -18,6 +18,7 @@ from admin.command import AdminError, Given, console
 from admin.cost.model import INTERVALS, Case, Prices, load_prices, price_region
 from admin.cost.tables import comparison, document_tables, updated
 from admin.wording import name_of, value_of
+from tools import build
 
 
 def number(name: str, text: str, low: float, high: float, whole: bool = False) -> float:
@@ -92,7 +93,9 @@ def shown(case: Case, prices: Prices) -> Iterator[Table | str]:
     yield table
     yield from remarks
     region = price_region()
-    yield f"An estimate, with list prices of {region} ({FILE}). docs/cost.md explains it."
+    # A program that was installed has no documents beside it.
+    explained = " docs/cost.md explains it." if (build.ROOT / "docs/cost.md").exists() else ""
+    yield f"An estimate, with list prices of {region} ({FILE}).{explained}"
 
 
 def main(given: Given) -> int:

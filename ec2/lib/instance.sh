@@ -8,6 +8,10 @@ readonly STATE=/run/efs-backup
 # read_config FILE: sets the variables of KEY=value lines. The values are data: nothing in them is run.
 read_config() {
   local line
+  if [[ ! -e $1 ]]; then
+    printf '%s\n' "$1 is missing: ${0##*/} runs on the instances that the templates launch, and not by hand" >&2
+    exit 1
+  fi
   while IFS= read -r line; do
     [[ $line =~ ^[A-Z_]+= ]] || continue
     printf -v "${line%%=*}" '%s' "${line#*=}"

@@ -43,6 +43,7 @@ def fail(error: BaseException) -> Callable[[], int]:
         (exceptions.EndpointConnectionError(endpoint_url="https://x"), 1, "name of the region"),
         (PermissionError(13, "Permission denied", "README.md"), 1, "README.md: Permission denied"),
         (KeyboardInterrupt(), 130, "The backup goes on"),
+        (KeyboardInterrupt("It is being restored"), 130, "It is being restored"),
     ],
 )
 def test_an_error_is_a_sentence(

@@ -181,9 +181,9 @@ def test_the_pace_is_that_of_the_phase() -> None:
     plan = {"phase": "plan", "done": 900, "unit": "files", "updated": at(0)}
     fetch = {"phase": "fetch", "done": 100, "total": 2000, "unit": "files", "bytes": 5 * 10**6}
     assert pace.describe(plan) == "plan: 900 files"
-    assert pace.describe({**fetch, "updated": at(3)}) == "fetch: 100 of 2,000 files, 5.0 MB"
+    assert pace.describe({**fetch, "updated": at(3)}) == "fetch: 100 of 2,000 files, 4.8 MiB"
     assert pace.describe({**fetch, "done": 600, "updated": at(8)}) == (
-        "fetch: 600 of 2,000 files, 5.0 MB, 100 files/s, 14 s left"
+        "fetch: 600 of 2,000 files, 4.8 MiB, 100 files/s, 14 s left"
     )
     assert pace.describe({}) == ": 0 "
 

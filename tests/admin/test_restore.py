@@ -205,7 +205,7 @@ def test_the_report_says_how_it_ended_and_what_is_left_to_do(status: str, good: 
     }
     assert restore.report(out, message) is good
     lines = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert lines[1:4] == [status, "As it was.", "  WhatToDo: Look."]
+    assert lines[1:4] == [status, "As it was.", "  What to do: Look."]
     assert f"  UndoCommand: {command}" in lines
     assert lines[lines.index("  Warnings:") :][1:3] == ["    one  [2J", "    [two]"]
     assert lines[lines.index("  Examples:") + 1] == "    replace docs/file"

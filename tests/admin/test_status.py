@@ -78,7 +78,7 @@ def test_a_run_is_a_row() -> None:
             "2 h 5 min",
             "1,234,567",
             "89",
-            "5.3 MB",
+            "5.1 MiB",
             "The EFS was backed up successfully",
         ],
         ["2026-03-04 05:00", "Running", "30 min", "", "", "", ""],

@@ -44,6 +44,12 @@ def test_settings_are_data_and_never_run(tmp_path: Path) -> None:
     assert not (tmp_path / "pwned").exists()
 
 
+def test_settings_that_are_missing_are_those_of_an_instance(tmp_path: Path) -> None:
+    process = bash('read_config "$1"; echo went on', str(tmp_path / "config"))
+    assert (process.returncode, process.stdout) == (1, "")
+    assert "config is missing: bash runs on the instances" in process.stderr
+
+
 @pytest.mark.parametrize(
     ("output", "cause"),
     [

@@ -186,6 +186,21 @@ def test_a_source_that_cannot_be_backed_up(directory, said):
     assert made_by_demos() == before
 
 
+def test_what_a_restore_has_left_in_a_source_is_not_copied(tmp_path):
+    for path in ("from/.efs-restore-1.undo", "from/a/.efs-restore-1", "to"):
+        (tmp_path / path).mkdir(parents=True)
+    source.copy(tmp_path / "from", tmp_path / "to")
+    assert [*(tmp_path / "to").rglob(".*")] == [tmp_path / "to/a/.efs-restore-1"]
+
+
+@pytest.mark.parametrize("workers", ["x", "-1", "33"])
+def test_a_number_of_workers_that_is_none(workers, capsys):
+    from local import demo as module
+
+    assert module.main([f"--workers={workers}"]) == 2
+    assert f"WORKERS is '{workers}'; it must be a number" in capsys.readouterr().err
+
+
 def test_a_source_that_cannot_be_read(tmp_path, monkeypatch):
     """Root can read everything, so the refusal itself is simulated."""
     monkeypatch.setattr(os, "access", lambda path, mode: False)
