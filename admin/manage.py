@@ -19,8 +19,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
+from common.dynamodb import tagged
 from common.records import Attributes, Run, runs_of
 from common.table import REQUESTS_KEY, key_of
 
@@ -170,13 +170,12 @@ def verify(given: Given, snapshots: Sequence[Snapshot]) -> dict[str, str]:
 def ask(table: RunTable, request: dict[str, str]) -> None:
     """Each request has an attribute of its own, so that no writer overwrites another."""
     identifier = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-    value: dict[str, Any] = {"M": {name: {"S": text} for name, text in request.items()}}
     table.client.update_item(
         TableName=table.name,
         Key=key_of(REQUESTS_KEY),
         UpdateExpression="SET #request = :request",
         ExpressionAttributeNames={"#request": identifier},
-        ExpressionAttributeValues={":request": value},
+        ExpressionAttributeValues={":request": tagged(request)},
     )
 
 

@@ -17,6 +17,7 @@ from itertools import takewhile
 
 from common.records import Attributes, Position, Run, newest_complete, runs_of, spoken
 from common.statuses import PARTIAL, SUCCESS
+from common.table import KEY, UNFINISHED_KEY
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -33,7 +34,6 @@ from admin.wording import command, name_of
 POLL_SECONDS = 5
 MESSAGE_LENGTH = 100
 MESSAGE_WIDTH = 110
-UNFINISHED = "unfinished"
 ALL = "all"
 
 
@@ -106,8 +106,8 @@ def partial_since(runs: Iterable[Run], now: datetime) -> str:
 
 def undone(items: Iterable[Attributes]) -> str:
     """A sentence about what AWS refused when runs ended."""
-    noted = [item for item in items if item["BackupId"] == UNFINISHED]
-    steps = [set(value) for item in noted for key, value in item.items() if key != "BackupId"]
+    noted = [item for item in items if item[KEY] == UNFINISHED_KEY]
+    steps = [set(value) for item in noted for key, value in item.items() if key != KEY]
     if not steps:
         return ""
     what = ", ".join(sorted(set().union(*steps)))

@@ -11,8 +11,8 @@ import rich.console
 from engine.command.screen import broken, indentation
 from rich.table import Table
 
-from local import tree
 from local.api import Record
+from local.tree import usages
 
 WIDTH_ELSEWHERE = 140
 
@@ -54,7 +54,7 @@ class Console:
         table = _table("The snapshots", "Snapshot")
         for heading in ("Files", "On disk, with directories", "Of that in no other snapshot"):
             table.add_column(heading, justify="right")
-        for snapshot, usage in zip(snapshots, tree.usages(snapshots), strict=True):
+        for snapshot, usage in zip(snapshots, usages(snapshots), strict=True):
             sizes = (f"{usage.files:,}", _mebibytes(usage.total), _mebibytes(usage.unique))
             table.add_row(snapshot.name, *sizes)
         self._show(table)

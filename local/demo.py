@@ -17,9 +17,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
+from common.statuses import RUNNING, SUCCESS
 from engine.command.process import interruptible
 from engine.command.screen import Screen
 
+from admin import logs
 from local import account, page, relay, sandbox, source
 from local.account import Account, AccountError
 from local.api import Record
@@ -193,12 +195,12 @@ def _rescue(deployment: Deployment, release_url: str) -> Record:
         first = Restoration.create(
             deployment, "restore-directory", release_url, RestoreSubDir=subdirectory
         )
-        _expect("Status of the restore", "Success", first.wait()["Status"])
+        _expect("Status of the restore", SUCCESS, first.wait()["Status"])
         rescue.verify_directory()
     console.detail(f"{subdirectory} is as in daily.0; nothing else was touched")
     with console.step("Restoring everything"):
         message = Restoration.create(deployment, "restore-all", release_url).wait()
-        _expect("Status of the restore", "Success", message["Status"])
+        _expect("Status of the restore", SUCCESS, message["Status"])
         kept = rescue.verify_all()
     console.detail(f"all is as in {message['Snapshot']}; what was newer is still there:")
     for name in kept:
@@ -214,8 +216,8 @@ def _followed(deployment: Deployment, backup_id: str, instance_id: str) -> Itera
     log = deployment.account.instance_log(instance_id)
     deadline = time.monotonic() + RUN_SECONDS
     seen = 0
-    status = "Running"
-    while status == "Running":
+    status = RUNNING
+    while status == RUNNING:
         if time.monotonic() > deadline:
             raise DeploymentError(f"expected the run to end within {RUN_SECONDS} s")
         time.sleep(0.3)
@@ -224,16 +226,16 @@ def _followed(deployment: Deployment, backup_id: str, instance_id: str) -> Itera
         complete = log.read_text(errors="replace").rpartition("\n")[0].splitlines()
         yield from complete[seen:]
         seen = len(complete)
-        if ended and status == "Running":
+        if ended and status == RUNNING:
             raise DeploymentError("expected the instance to report, found its user data ended")
 
 
 def _verify_run(deployment: Deployment, record: Record, notification: Notification) -> None:
     message = notification.message
-    _expect("BackupStatus in the record", "Success", record.get("BackupStatus"))
-    _expect("BackupStatus in the notification", "Success", message.get("BackupStatus"))
+    _expect("BackupStatus in the record", SUCCESS, record.get("BackupStatus"))
+    _expect("BackupStatus in the notification", SUCCESS, message.get("BackupStatus"))
     _expect("BackupId in the notification", record["BackupId"], message.get("BackupId"))
-    for prefix in ("ec2-logs/", "efs-backup-log/"):
+    for prefix in logs.FOLDERS:
         found = [log["Key"] for log in deployment.logs(prefix) if record["BackupId"] in log["Key"]]
         _expect(f"logs of the run below {prefix}", "some", "some" if found else "none")
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from admin import publish
+from common.dynamodb import plain_item
+from common.table import LOCK_KEY, key_of
+
+from admin import publish, restoration
 from local import api
 from local.account import REGION, Account
 from local.api import Record
@@ -15,9 +18,8 @@ from local.api import Record
 Progress = Callable[[str], None]
 
 BUCKET = f"efs-backup-solution-{REGION}"
-BACKUP_TEMPLATE = "efs-to-efs-backup.template"
-RESTORE_TEMPLATE = "efs-to-efs-restore.template"
-STACK = "efs-backup"
+BACKUP_TEMPLATE, STACK = publish.TEMPLATES["Backup"]
+RESTORE_TEMPLATE, _ = publish.TEMPLATES["Restore"]
 EMAIL = "you@example.com"
 # Nothing takes that long, whatever else this machine does, unless it never comes.
 WAIT_SECONDS = 300
@@ -150,7 +152,7 @@ class Deployment:
         """Lets the schedule rule fire; returns the BackupId of the run that it starts."""
         self.account.fire(self.resources["EFSBackupStartEvent"])
         for _ in _until("the orchestrator to start a run"):
-            if lock := self.item("lock"):
+            if lock := self.item(LOCK_KEY):
                 break
         return str(lock["Run"])
 
@@ -165,13 +167,10 @@ class Deployment:
         """An item of the table, as plain values; empty when there is none."""
         answer = self.account.client("dynamodb").get_item(
             TableName=self.resources["EFSDynamoDB"],
-            Key={"BackupId": {"S": backup_id}},
+            Key=key_of(backup_id),
             ConsistentRead=True,
         )
-        return {
-            name: int(value["N"]) if "N" in value else next(iter(value.values()))
-            for name, value in answer.get("Item", {}).items()
-        }
+        return plain_item(answer.get("Item", {}))
 
     def group(self, name: str = "EFSAutoScalingGroup") -> Record:
         return group_of(self.account, self.resources[name])
@@ -202,7 +201,7 @@ class Deployment:
         return not (
             any(g["Instances"] or g["DesiredCapacity"] for g in map(self.group, groups))
             or self.schedules()
-            or self.item("lock")
+            or self.item(LOCK_KEY)
         )
 
     def wait_until_idle(self) -> None:
@@ -284,7 +283,7 @@ class Restoration:
         """
         self.wait_until_gone()
         account = self.deployment.account
-        keys = sorted(log["Key"] for log in self.deployment.logs("efs-restore-logs/"))
+        keys = sorted(log["Key"] for log in self.deployment.logs(restoration.LOGS))
         notifications = [key for key in keys if key.endswith("/notification.json")]
         if not notifications:
             raise DeploymentError(

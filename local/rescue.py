@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from local import tree
 from local.deployment import DeploymentError
+from local.tree import Tree, differences, part, read_tree
 
 SAFETY = b".efs-restore-"
 NEWER = "written after the last backup\n"
@@ -25,7 +25,7 @@ class Rescue:
         self._source = source
         self._snapshot = snapshot
         self._overwritten: list[Path] = []
-        self._after_the_accident: tree.Tree = {}
+        self._after_the_accident: Tree = {}
 
     def accident(self) -> Iterator[str]:
         """Overwrites, deletes and adds, inside the directory and outside. Yields what it does."""
@@ -50,12 +50,13 @@ class Rescue:
     def verify_directory(self) -> None:
         """The directory is as in the snapshot, and all else as it was after the accident."""
         now = self._visible(self._source)
-        self._same("the directory", self._inside(tree.read(self._snapshot, {})), self._inside(now))
-        self._same("all else", self._outside(self._after_the_accident), self._outside(now))
+        snapshot, before = read_tree(self._snapshot), self._after_the_accident
+        self._same("the directory", part(snapshot, self._is_inside), part(now, self._is_inside))
+        self._same("all else", part(before, self._is_outside), part(now, self._is_outside))
 
     def verify_all(self) -> list[str]:
         """The source is as in the snapshot; returns the names of where the newer files are now."""
-        self._same("the source", tree.read(self._snapshot, {}), self._visible(self._source))
+        self._same("the source", read_tree(self._snapshot), self._visible(self._source))
         kept = []
         for path in self._overwritten:
             found = list(self._source.glob(f"{SAFETY.decode()}*/{_escaped(path)}"))
@@ -72,22 +73,19 @@ class Rescue:
             subprocess.run([sys.executable, script, "--yes"], check=True, capture_output=True)
         self._same("the source", self._after_the_accident, self._visible(self._source))
 
-    def _visible(self, root: Path) -> tree.Tree:
-        return {name: e for name, e in tree.read(root, {}).items() if not name.startswith(SAFETY)}
-
-    def _inside(self, found: tree.Tree) -> tree.Tree:
-        return {name: entry for name, entry in found.items() if self._is_inside(name)}
-
-    def _outside(self, found: tree.Tree) -> tree.Tree:
-        return {name: entry for name, entry in found.items() if not self._is_inside(name)}
+    def _visible(self, root: Path) -> Tree:
+        return part(read_tree(root), lambda path: not path.startswith(SAFETY))
 
     def _is_inside(self, name: bytes) -> bool:
         top = os.fsencode(self.directory)
         return name == top or name.startswith(top + b"/")
 
-    def _same(self, what: str, expected: tree.Tree, found: tree.Tree) -> None:
-        if differences := tree.differences(expected, found):
-            shown = "\n".join(f"  {difference}" for difference in differences[:5])
+    def _is_outside(self, name: bytes) -> bool:
+        return not self._is_inside(name)
+
+    def _same(self, what: str, expected: Tree, found: Tree) -> None:
+        if lines := differences(expected, found):
+            shown = "\n".join(f"  {line}" for line in lines[:5])
             raise DeploymentError(
                 f"after the restore, expected {what} without differences, found\n{shown}"
             )

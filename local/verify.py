@@ -4,8 +4,8 @@ import os
 import stat
 from pathlib import Path
 
-from local import tree
 from local.deployment import DeploymentError
+from local.tree import Digests, Tree, differences, inodes, read_tree
 
 SHOWN = 5
 
@@ -16,7 +16,7 @@ class Backups:
     def __init__(self, source: Path, snapshots: Path) -> None:
         self._source = source
         self._snapshots = snapshots
-        self._known: list[tree.Tree] = []
+        self._known: list[Tree] = []
 
     def verify(self) -> None:
         """Raises DeploymentError with what was expected of which snapshot, and what was found."""
@@ -25,21 +25,21 @@ class Backups:
         visible = [name for name in found if not name.startswith(".")]
         if visible != names:
             raise DeploymentError(f"expected the snapshots {names}, found {visible}")
-        digests: dict[tuple[int, int], str] = {}
-        source = tree.read(self._source, digests)
+        digests: Digests = {}
+        source = read_tree(self._source, digests)
         expected = [source, *self._known]
         for name, known in zip(names, expected, strict=True):
-            now = tree.read(self._snapshots / name, digests)
+            now = read_tree(self._snapshots / name, digests)
             because = "the source" if name == "daily.0" else "what it was before this run"
-            _same(name, because, tree.differences(known, now))
+            _same(name, because, differences(known, now))
         if self._known:
-            self._verify_sharing()
+            self._verify_sharing(source)
         self._known = expected
 
-    def _verify_sharing(self) -> None:
+    def _verify_sharing(self, after: Tree) -> None:
         """A regular file that has not changed is one file in both snapshots."""
-        new, old = (tree.inodes(self._snapshots / name) for name in ("daily.0", "daily.1"))
-        before, after = self._known[0], tree.read(self._snapshots / "daily.0", {})
+        new, old = (inodes(self._snapshots / name) for name in ("daily.0", "daily.1"))
+        before = self._known[0]
         copied = [
             os.fsdecode(name)
             for name in new.keys() & old.keys()

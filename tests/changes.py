@@ -16,6 +16,13 @@ ROOT = os.geteuid() == 0
 LONGEST = 3000  # of a path, in bytes
 
 
+def new_seed() -> int:
+    """Another each time; a failure shows it."""
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}", file=sys.stderr)
+    return seed
+
+
 class Changes:
     """Random changes of a directory; files and times are few, so that they often collide."""
 

@@ -1,10 +1,12 @@
 """What all tests share."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from botocore.loaders import JSONFileLoader
 from xdist.scheduler import LoadScopeScheduling
 
 from local import sandbox
+from local.tree import Entry, differences
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -48,11 +51,12 @@ def _load_once(path: str) -> Any:
 JSONFileLoader.load_file = lambda _, path: _load_once(path)
 
 
-# Tests that share something of which there is one: the demo, a browser, a machine with NFS,
-# a build.
+# Tests that share something of which there is one: the demo, a browser, a build, a machine with
+# NFS. There are two of these: all that they do, one after the other, takes longer than the rest.
 ONE_AT_A_TIME = (
     "tests/console_page/test_browser.py",
     "tests/local/test_demo.py",
+    "tests/nfs/test_(restore_)?history.py",
     "tests/nfs/",
     "tests/tools/",
 )
@@ -82,10 +86,26 @@ class Scheduling(LoadScopeScheduling):
     """One process for all tests of a group; any other test goes wherever there is time for it."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((group for group in ONE_AT_A_TIME if nodeid.startswith(group)), nodeid)
+        return next((group for group in ONE_AT_A_TIME if re.match(group, nodeid)), nodeid)
 
 
 # Not by marks with --dist loadgroup: xdist 3.8 ignores these, silently, with pytest 9.2.
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
     return Scheduling(config, log)
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Trees are too large to be shown; how the left one differs from the right one is not."""
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        pairs = [*zip(left, right, strict=True)]
+    else:
+        pairs = [(left, right)]
+    if op != "==" or not pairs or not all(is_tree(tree) for pair in pairs for tree in pair):
+        return None
+    lines = (line for found, expected in pairs for line in differences(expected, found))
+    return ["equal trees", *islice(lines, 50)]
+
+
+def is_tree(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(next(iter(value.values()), None), Entry)

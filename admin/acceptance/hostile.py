@@ -50,6 +50,7 @@ def make(top: bytes) -> None:
 
 def digest(top: bytes) -> None:
     total = hashlib.sha256()
+    first: dict[int, bytes] = {}  # of the names of a file
     count = 0
     for directory, names, files in os.walk(top):
         names.sort()
@@ -65,7 +66,9 @@ def digest(top: bytes) -> None:
                 with open(path, "rb") as file:
                     content = hashlib.sha256(file.read()).digest()
             attributes = (oct(info.st_mode), info.st_uid, info.st_gid, int(info.st_mtime))
-            total.update(repr((os.path.relpath(path, top), attributes, content)).encode())
+            name = os.path.relpath(path, top)
+            same_as = first.setdefault(info.st_ino, name)
+            total.update(repr((name, attributes, content, same_as)).encode())
             count += 1
     print(f"{count} entries, {total.hexdigest()[:16]}")
 

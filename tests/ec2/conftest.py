@@ -1,4 +1,4 @@
-"""Running the snapshot scripts on real directories, and comparing trees to the last attribute."""
+"""Running the snapshot scripts on real directories."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import contextlib
 import ctypes
 import fcntl
 import gzip
-import hashlib
 import json
 import os
 import signal
-import stat
 import subprocess
 import threading
 import time
@@ -20,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from local.tree import Tree, read_tree
 
 from .engines import run_engine
 
@@ -36,8 +36,6 @@ BOOKKEEPING = (
     ".daily.untold",
 )
 LISTS = ("digests", "sharing", "directories", "catalog", "changes")
-
-Tree = dict[bytes, tuple[object, ...]]
 
 
 def on_instance() -> dict[str, str]:
@@ -77,6 +75,15 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+def until(is_so: Callable[[], object]) -> None:
+    """Wait for what comes soon, unless it never comes."""
+    for _ in range(12_000):
+        if is_so():
+            return
+        time.sleep(0.05)
+    pytest.fail("waited in vain")
+
+
 def is_locked(path: Path) -> bool:
     with path.open("a") as file:
         try:
@@ -86,54 +93,17 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def content(name: bytes, directory: int, mode: int) -> str:
-    if stat.S_ISLNK(mode):
-        return os.fsdecode(os.readlink(name, dir_fd=directory))
-    if stat.S_ISREG(mode):
-        with open(os.open(name, os.O_RDONLY, dir_fd=directory), "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    return ""
-
-
-def read_tree(root: Path) -> Tree:
-    """Each path below ``root``, itself included: type, mode, owner, mtime in ns, and content.
-
-    Paths may be longer than a system call takes.
-    """
-    tree: Tree = {}
-
-    def visit(name: bytes, parent: int, path: bytes) -> None:
-        info = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        device = info.st_rdev if stat.S_ISCHR(info.st_mode) else 0
-        tree[path or b"."] = (
-            oct(info.st_mode),
-            info.st_uid,
-            info.st_gid,
-            info.st_mtime_ns,
-            device,
-            content(name, parent, info.st_mode),
-        )
-        if stat.S_ISDIR(info.st_mode):
-            directory = os.open(name, os.O_RDONLY, dir_fd=parent)
-            try:
-                for entry in map(os.fsencode, os.listdir(directory)):
-                    visit(entry, directory, path + b"/" + entry if path else entry)
-            finally:
-                os.close(directory)
-
-    here = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        visit(b".", here, b"")
-    finally:
-        os.close(here)
-    return tree
-
-
 @dataclass
 class Outcome:
     exit_code: int
     stderr: str
     result: dict[str, Any]
+
+
+def words_of(options: dict[str, str | None]) -> list[str]:
+    """``retain="3"`` sets an option, ``dry_run=""`` has no value, ``retain=None`` is left out."""
+    given = ((f"--{name.replace('_', '-')}", value) for name, value in options.items())
+    return [word for name, value in given if value is not None for word in (name, value) if word]
 
 
 @dataclass
@@ -154,7 +124,6 @@ class Backup:
         self.target.mkdir()
 
     def command(self, **changes: str | None) -> list[str]:
-        """The script's command line; ``retain="3"`` sets an option, ``retain=None`` drops it."""
         options: dict[str, str | None] = {
             "source": str(self.source),
             "backup": str(self.target),
@@ -167,13 +136,7 @@ class Backup:
             "hold_on_change_percent": "0",  # names would be others
             "clock_skew": "0",  # source and backup are on one file system
         }
-        options.update(changes)
-        words = [str(EC2 / "efs-backup.sh")]
-        for name, value in options.items():
-            if value is not None:
-                words.append("--" + name.replace("_", "-"))
-                words.extend([value] if value else [])
-        return words
+        return [str(EC2 / "efs-backup.sh"), *words_of(options | changes)]
 
     def start(
         self, prefix: list[str] | None = None, **changes: str | None
@@ -237,10 +200,13 @@ class Backup:
             if about["inode"] == inode:
                 path.write_text(json.dumps({**about, "made": made}))
 
+    def script(self, name: str, *words: str) -> list[str]:
+        """The command line of a script for what is backed up."""
+        return [str(EC2 / name), "--backup", str(self.target), "--folder", self.label, *words]
+
     def verify(self, number: int = 0) -> Outcome:
-        words = ["--backup", str(self.target), "--folder", self.label, "--interval", "daily"]
-        words += ["--number", str(number), "--result", str(self.result)]
-        return self.call(EC2 / "efs-verify.sh", *words)
+        words = ["--interval", "daily", "--number", str(number), "--result", str(self.result)]
+        return self.call(*self.script("efs-verify.sh", *words))
 
     def snapshot(self, number: int, interval: str = "daily") -> Path:
         return self.target / self.label / f"{interval}.{number}"
@@ -249,6 +215,10 @@ class Backup:
         """What the folder shows to a user: everything that is not hidden."""
         folder = self.target / self.label
         return sorted(path.name for path in folder.glob("[!.]*")) if folder.exists() else []
+
+    def trees(self) -> dict[str, Tree]:
+        """What is in all that the folder shows."""
+        return {name: read_tree(self.target / self.label / name) for name in self.names()}
 
     def hidden(self) -> list[str]:
         folder = self.target / self.label

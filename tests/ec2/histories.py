@@ -16,30 +16,20 @@ import json
 import os
 import random
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+from local.tree import Tree, differences, inodes, read_tree, without
 from tests.changes import Changes
+from tests.trees import others_of
 
-from .conftest import (
-    DAMAGES,
-    LEVELS,
-    Backup,
-    Outcome,
-    Tree,
-    end_tree,
-    exchanging,
-    inside,
-    read_tree,
-)
+from .conftest import DAMAGES, LEVELS, Backup, Outcome, end_tree, exchanging, inside
 from .test_exchanged import EXCHANGES, release
 from .test_history import UNPRIVILEGED, closed_ones, meddle
 from .test_interruptions import slow_rsync
@@ -58,43 +48,9 @@ class OwnChanges(Changes):
         self.change_mode()
 
 
-@dataclass(frozen=True)
-class State:
-    """A tree to the last attribute, and which of its names are one file."""
-
-    tree: Tree
-    groups: frozenset[frozenset[bytes]]
-
-    @classmethod
-    def of(cls, top: Path) -> State:
-        found: dict[int, set[bytes]] = {}
-        for folder, _, names, directory in os.fwalk(os.fsencode(top)):
-            for name in names:
-                info = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                if info.st_nlink > 1:
-                    path = os.path.relpath(os.path.join(folder, name), os.fsencode(top))
-                    found.setdefault(info.st_ino, set()).add(path)
-        groups = (frozenset(names) for names in found.values() if len(names) > 1)
-        return cls(read_tree(top), frozenset(groups))
-
-    def without(self, *tops: bytes) -> State:
-        def is_left(path: bytes) -> bool:
-            return not any(path == top or path.startswith(top + b"/") for top in tops)
-
-        groups = (frozenset(filter(is_left, names)) for names in self.groups)
-        return State(
-            {path: entry for path, entry in self.tree.items() if is_left(path)},
-            frozenset(names for names in groups if len(names) > 1),
-        )
-
-
-def outside_of(top: Path) -> dict[str, tuple[object, ...]]:
+def outside_of(top: Path) -> dict[bytes, tuple[int, int]]:
     """What no run may touch: not even the time of the last change of its attributes."""
-    infos = {str(path): path.lstat() for path in [top, *top.rglob("*")]}
-    return {
-        path: (info.st_ino, info.st_mode, info.st_uid, info.st_mtime_ns, info.st_ctime_ns)
-        for path, info in infos.items()
-    }
+    return {path: (info.st_ino, info.st_ctime_ns) for path, info in inodes(top).items()}
 
 
 class History:
@@ -103,7 +59,7 @@ class History:
     def __init__(self, home: Path, seed: int) -> None:
         self.chance = random.Random(seed)
         self.backup = Backup(home)
-        self.snapshots: list[State] = []
+        self.snapshots: list[Tree] = []
         self.runs = 0
         self.moves: list[str] = []
         self.damage = False
@@ -142,12 +98,12 @@ class History:
         move(self)
         assert outside_of(self.outside) == self.untouched, "something outside was touched"
 
-    def found(self) -> list[State]:
+    def found(self) -> list[Tree]:
         """What is published, or complete and only to be given its name, the newest first."""
         folder = self.backup.target / self.backup.label
         complete = [COMPLETE] if (folder / COMPLETE).is_dir() else []
         names = [*complete, *sorted(self.backup.names(), key=number_of)]
-        return [State.of(folder / name) for name in names]
+        return [read_tree(folder / name) for name in names]
 
     def run(self, prefix: list[str] | None = None, **options: str) -> Outcome:
         self.runs += 1
@@ -155,31 +111,25 @@ class History:
 
     def publish(self) -> None:
         """A run of which nothing keeps it from being exact."""
-        wanted = State.of(self.backup.source)
+        wanted = read_tree(self.backup.source)
         outcome = self.run(retain=str(KEPT))
         result = outcome.result
         assert (outcome.exit_code, result["outcome"]) == (0, "published"), outcome.stderr
         assert result["errors"] == [], result["errors"]
         assert result["number_of_files_failed"] == 0
         now = self.found()
-        self._compare(now[0], wanted)
-        assert State.of(self.backup.source) == wanted, "the source was changed"
+        assert not (wrong := differences(wanted, now[0])), wrong
+        assert read_tree(self.backup.source) == wanted, "the source was changed"
         self.snapshots = [wanted, *self.snapshots][:KEPT]
         assert now == self.snapshots, "an older snapshot is not what it was"
         assert self.backup.hidden() == []
         assert self.backup.verify(0).exit_code == 0, "the newest one differs from its list"
 
-    @staticmethod
-    def _compare(now: State, wanted: State) -> None:
-        paths = now.tree.keys() | wanted.tree.keys()
-        wrong = {p for p in paths if now.tree.get(p) != wanted.tree.get(p)}
-        assert not wrong, [(p[-80:], now.tree.get(p), wanted.tree.get(p)) for p in sorted(wrong)]
-        assert now.groups == wanted.groups, now.groups ^ wanted.groups
-
-    def newest_but_for(self, outcome: Outcome, *tops: bytes) -> State:
+    def newest_but_for(self, outcome: Outcome, *tops: str) -> Tree:
         """The newest snapshot, which may differ from the source below ``tops`` only."""
         now = self.found()
-        self._compare(now[0].without(*tops), State.of(self.backup.source).without(*tops))
+        wrong = differences(others_of(read_tree(self.backup.source), tops), others_of(now[0], tops))
+        assert not wrong, wrong
         assert now[1:] == self.snapshots, "an older snapshot is not what it was"
         named = outcome.result["outcome"] == "partial"
         assert named == bool(outcome.result["errors"]), outcome.result
@@ -187,20 +137,21 @@ class History:
         self.snapshots = now
         return now[0]
 
-    def interrupted(self, state: State) -> None:
+    def interrupted(self, state: Tree) -> None:
         """After a run that was ended: the snapshots are as before, or one more, of ``state``."""
         now = self.found()
         assert now in (self.snapshots, [state, *self.snapshots]), "a snapshot is not what it was"
         self.snapshots = now
 
-    def newest_or_older(self, state: State) -> None:
+    def newest_or_older(self, state: Tree) -> None:
         """Each file of the newest snapshot is that of ``state``, or what it was before."""
         now = self.found()
         assert now[1:] == self.snapshots, "an older snapshot is not what it was"
-        older = self.snapshots[0].tree if self.snapshots else {}
-        for path, entry in now[0].tree.items():
-            is_directory = stat.S_ISDIR(int(str(entry[0]), 8))
-            assert is_directory or entry in (state.tree.get(path), older.get(path)), path
+        older = self.snapshots[0] if self.snapshots else {}
+        new, old, kept = (without("inode", tree) for tree in (state, older, now[0]))
+        for path, entry in kept.items():
+            is_directory = entry.mode.startswith("d")
+            assert is_directory or entry in (new.get(path), old.get(path)), path
         self.snapshots = now
 
     def _verify_all(self) -> None:
@@ -252,7 +203,7 @@ def truncated(history: History) -> None:
     times = history.chance.randrange(1, 6)
     path.write_bytes(history.chance.randbytes(200_000))
     history.publish()
-    older = history.snapshots[0].tree[b"log"]
+    older = history.snapshots[0][b"log"]
     path.write_bytes(history.chance.randbytes(200_000))
     tries = history.backup.home / f"tries {history.runs}"
     body = f"""
@@ -270,7 +221,7 @@ exit 23
             return
         outcome = history.run(retain=str(ALL), max_failed_percent="100")
     assert (outcome.exit_code, outcome.result["outcome"]) == (0, "partial"), outcome.stderr
-    assert history.newest_but_for(outcome, b"log").tree[b"log"] == older
+    assert history.newest_but_for(outcome, "log")[b"log"] == older
     assert any(error.startswith("'log'") for error in outcome.result["errors"])
 
 
@@ -278,15 +229,15 @@ def closed(history: History) -> None:
     """Files and directories that cannot be read are as they were, and what else there is, is."""
     history.publish()
     files = closed_ones(history.changes)
-    older = history.snapshots[0]
+    older = without("inode", history.snapshots[0])
     history.changes.top.touch()
     outcome = history.run(UNPRIVILEGED, retain=str(ALL), max_failed_percent="100")
     assert outcome.exit_code == 0, outcome.stderr
-    tops = [os.fsencode(path.relative_to(history.backup.source)) for path in files]
-    newest, source = history.newest_but_for(outcome, *tops), State.of(history.backup.source)
-    for path in newest.tree.keys() | source.tree.keys():
-        if newest.tree.get(path) != source.tree.get(path):
-            assert newest.tree.get(path) == older.tree.get(path), path
+    tops = [str(path.relative_to(history.backup.source)) for path in files]
+    newest = without("inode", history.newest_but_for(outcome, *tops))
+    source = without("inode", read_tree(history.backup.source))
+    for path in newest.keys() | source.keys():
+        assert newest.get(path) in (source.get(path), older.get(path)), path
     for path, mode in files.items():
         path.chmod(mode)
 
@@ -307,8 +258,7 @@ def attacked(history: History) -> None:
     published = outcome.result["outcome"] in ("published", "partial")
     assert published == (outcome.exit_code == 0), outcome.stderr
     if published:
-        tops = [top for name in (b"eve", b"link") for top in (name, b"./" + name)]
-        history.newest_but_for(outcome, *tops, b".")
+        history.newest_but_for(outcome, "eve", "link", ".")
     else:
         assert history.found() == before
     search = ["grep", "-rlF", "of the instance", history.backup.target]
@@ -392,7 +342,7 @@ def killed(history: History) -> None:
     """SIGKILL to everything, once or twice, with changes by hand of what is hidden."""
     for _ in range(history.chance.randrange(1, 3)):
         history.changes.make(history.chance.choice([0, 3, 20]))
-        state = State.of(history.backup.source)
+        state = read_tree(history.backup.source)
         history.runs += 1
         process = history.backup.start(retain=str(ALL))
         time.sleep(history.chance.uniform(0.05, 0.9))
@@ -407,7 +357,7 @@ def killed(history: History) -> None:
 def stopped(history: History) -> None:
     """SIGTERM, as at the end of the window."""
     history.changes.make(20)
-    state = State.of(history.backup.source)
+    state = read_tree(history.backup.source)
     history.runs += 1
     process = history.backup.start(retain=str(ALL))
     time.sleep(history.chance.uniform(0.3, 0.9))

@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from .conftest import until
 from .test_restore_script import AWS, Instance
 
 SETTINGS = """\
@@ -114,13 +114,6 @@ class BackupInstance(Instance):
 @pytest.fixture
 def instance(tmp_path: Path) -> BackupInstance:
     return BackupInstance(tmp_path / "root")
-
-
-def wait_for(condition: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + 600
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.05)
 
 
 def test_a_backup(instance: BackupInstance) -> None:
@@ -253,11 +246,11 @@ def test_a_file_that_cannot_be_copied_is_in_the_logs(instance: BackupInstance) -
 def test_the_logs_of_an_engine_that_is_killed_are_kept(instance: BackupInstance) -> None:
     instance.slow_down()
     script = instance.start()
-    wait_for((instance.root / "running").exists, "a job")
+    until((instance.root / "running").exists)
     os.kill(int((instance.root / "run/efs-backup/engine.pid").read_text()), signal.SIGKILL)
     script.wait()
     (instance.root / "go").touch()
-    wait_for(lambda: not processes(str(instance.root / "tmp/efs-backup.")), "the end of rsync")
+    until(lambda: not processes(str(instance.root / "tmp/efs-backup.")))
     assert instance.record["BackupStatus"] == "Unsuccessful"
     assert "exit status 137 and without a result" in instance.record["Message"]
     assert "ran out of memory" in instance.record["WhatToDo"]
@@ -286,7 +279,7 @@ def test_a_run_that_is_stopped_keeps_its_logs_and_says_how_far_it_came(
         (instance.root / "mnt/source" / str(number)).touch()
     instance.slow_down()
     script = instance.start()
-    wait_for((instance.root / "running").exists, "a job")
+    until((instance.root / "running").exists)
     end = stop(instance)
     assert end.stderr
     assert any("told the engine" in line for line in end.stderr)
@@ -311,7 +304,7 @@ def test_progress_reaches_the_record_while_the_run_works(instance: BackupInstanc
         path = instance.root / "requests/progress-update.json"
         return path.exists() and '"copy"' in path.read_text()
 
-    wait_for(counted, "the copy in the record")
+    until(counted)
     progress = instance.request("progress-update.json")["Progress"]
     assert progress["Phase"] == {"S": "copy"}
     assert progress["Done"] == {"N": "0"}
@@ -326,7 +319,7 @@ def test_progress_reaches_the_record_while_the_run_works(instance: BackupInstanc
 def test_a_record_that_takes_no_progress_changes_nothing(instance: BackupInstance) -> None:
     instance.slow_down()
     script = instance.start(fails="progress-update")
-    wait_for(lambda: instance.calls_of("progress-update"), "an attempt")
+    until(lambda: instance.calls_of("progress-update"))
     (instance.root / "go").touch()
     script.wait()
     assert instance.record["BackupStatus"] == "Success"
@@ -338,13 +331,13 @@ def test_a_record_that_takes_no_progress_changes_nothing(instance: BackupInstanc
 def test_nobody_watches_a_script_that_was_killed(instance: BackupInstance) -> None:
     instance.slow_down()
     script = instance.start()
-    wait_for(lambda: instance.calls_of("progress-update"), "an update")
+    until(lambda: instance.calls_of("progress-update"))
     script.kill()
     script.wait()
     path = str(instance.root / "ec2/efs-ec2-backup.sh")
-    wait_for(lambda: not processes(path), "the end of what the script had started")
+    until(lambda: not processes(path))
     (instance.root / "go").touch()
-    wait_for(lambda: not processes(str(instance.root / "mnt/source")), "the end of the engine")
+    until(lambda: not processes(str(instance.root / "mnt/source")))
 
 
 def processes(words: str) -> str:

@@ -15,6 +15,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from engine.history.shown import names, table
 from engine.history.upkeep import InFolder, members_of, remove_damaged
 from engine.snapshots.folder import SnapshotFolder
 
+from local.tree import inodes
+
 from .conftest import DAMAGES, EC2, Backup, inside
 from .engines import run_engine
 
@@ -38,8 +41,7 @@ ODD = os.fsdecode(b"\xff\t\x1b[31m\n\\x41 \xe2\x80\xae.xlsx")
 
 
 def ask(backup: Backup, action: str, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [str(EC2 / f"efs-{action}.sh"), "--backup", str(backup.target)]
-    return run_engine(*command, "--folder", backup.label, *words)
+    return run_engine(*backup.script(f"efs-{action}.sh", *words))
 
 
 def answer(backup: Backup, action: str, *words: str) -> Any:
@@ -58,27 +60,20 @@ def changes_of(backup: Backup, number: int) -> Path:
 
 def really_in(snapshot: Path) -> dict[bytes, tuple[Any, ...]]:
     """What is no directory, as the file system says; with whether it has another name there."""
+    kinds = {stat.S_IFREG: "f", stat.S_IFLNK: "l", stat.S_IFIFO: "p"}
+    there = {p: i for p, i in inodes(snapshot).items() if not stat.S_ISDIR(i.st_mode)}
+    names = Counter(info.st_ino for info in there.values())
     found = {}
-    inodes: list[int] = []
-    for folder, _, files in os.walk(os.fsencode(snapshot)):
-        for name in [*files, *os.listdir(folder)]:
-            path = os.path.join(folder, name)
-            info = os.lstat(path)
-            if stat.S_ISDIR(info.st_mode) or path in found:
-                continue
-            is_file = stat.S_ISREG(info.st_mode)
-            md5 = hashlib.md5(Path(os.fsdecode(path)).read_bytes()).hexdigest() if is_file else ""
-            kind = {stat.S_IFREG: "f", stat.S_IFLNK: "l", stat.S_IFIFO: "p"}
-            found[path] = (
-                kind[stat.S_IFMT(info.st_mode)], info.st_size, info.st_mtime_ns, md5,
-                stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, info.st_ino,
-            )  # fmt: skip
-            inodes.append(info.st_ino)
-    start = len(os.fsencode(snapshot)) + 1
-    return {
-        path[start:]: (*values[:-1], values[-1] if inodes.count(values[-1]) > 1 else 0)
-        for path, values in found.items()
-    }
+    for path, info in there.items():
+        kind = kinds[stat.S_IFMT(info.st_mode)]
+        content = (snapshot / os.fsdecode(path)).read_bytes() if kind == "f" else None
+        found[path] = (
+            kind, info.st_size, info.st_mtime_ns,
+            "" if content is None else hashlib.md5(content).hexdigest(),
+            stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid,
+            info.st_ino if names[info.st_ino] > 1 else 0,
+        )  # fmt: skip
+    return found
 
 
 def told_by(catalog: Path) -> dict[bytes, tuple[Any, ...]]:
@@ -122,14 +117,14 @@ def change_at_random(source: Path, dice: random.Random, links: bool) -> None:
 def only_in(backup: Backup, name: str) -> int:
     """Bytes of the inodes that no other snapshot has: what removing it really frees."""
 
-    def inodes(snapshot: Path) -> dict[int, int]:
-        found = (os.lstat(Path(a) / b) for a, d, f in os.walk(snapshot) for b in [*d, *f])
+    def sizes(snapshot: Path) -> dict[int, int]:
+        found = inodes(snapshot).values()
         return {i.st_ino: i.st_size for i in found if not stat.S_ISDIR(i.st_mode)}
 
     folder = backup.target / backup.label
-    others = [inodes(folder / each) for each in backup.names() if each != name]
+    others = [sizes(folder / each) for each in backup.names() if each != name]
     known = set().union(*others)
-    return sum(size for inode, size in inodes(folder / name).items() if inode not in known)
+    return sum(size for inode, size in sizes(folder / name).items() if inode not in known)
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import json
 import os
 import signal
@@ -15,8 +14,7 @@ from pathlib import Path
 import pytest
 from engine.command.execution import as_engine_error
 
-from .conftest import EC2, Backup, is_locked
-from .test_interruptions import wait_for
+from .conftest import EC2, Backup, is_locked, until
 
 NAMES = [b"\xff\xfe", b"\x1b[31mred", b"\xc3\xbc", b"line\nbreak", b"\xc2\x9b31m", b"\xe2\x80\xae"]
 LOCALES = {
@@ -141,7 +139,7 @@ def test_a_verification_is_stopped_at_once_in_the_middle_of_a_file(
     options = ["--backup", backup.target, "--folder", backup.label, "--interval", "daily"]
     command = [EC2 / "efs-verify.sh", *options, "--number", "0", "--result", backup.result]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
-    wait_for("the reading", (is_open(large, process.pid) for _ in itertools.count()))
+    until(lambda: is_open(large, process.pid))
     os.killpg(process.pid, number)  # as a terminal does
     _, said = process.communicate()
     result = json.loads(backup.result.read_text())
@@ -158,7 +156,7 @@ def test_a_run_that_waits_for_the_lock_is_stopped_at_once(
     backup.must_publish()
     lock = backup.target / backup.label / ".lock"
     with subprocess.Popen(["flock", "--no-fork", lock, "sleep", "infinity"]) as holder:
-        wait_for("the lock", (is_locked(lock) for _ in itertools.count()))
+        until(lambda: is_locked(lock))
         process = backup.start(lock_wait="60")
         assert process.stderr
         assert any("waiting for its lock" in line for line in process.stderr)

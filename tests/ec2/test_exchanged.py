@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Backup, read_tree
-from .test_history import new_seed
-from .test_interruptions import a_running_job, ask_to_stop, fill, slow_rsync, wait_for
+from local.tree import read_tree
+from tests.changes import new_seed
+
+from .conftest import Backup, until
+from .test_interruptions import ask_to_stop, fill, slow_rsync
 
 RELEASE = 1_577_000_000 * 10**9
 
@@ -148,7 +150,7 @@ def test_exchanged_between_a_stopped_run_and_the_next(
     monkeypatch.setenv("PATH", shim["PATH"])
     for _ in range(3):
         process = backup.start(jobs="1")
-        wait_for("a running job", a_running_job(backup))
+        until((backup.home / "running").exists)
         time.sleep(0.5)
         ask_to_stop(process)
         time.sleep(1)  # for the next job not to begin when this one ends
@@ -196,7 +198,7 @@ def test_what_a_stopped_run_compared_is_not_compared_again(
         body = f'touch "{backup.home}/running"; while true; do sleep 1; done'
         patch.setenv("PATH", slow_rsync(backup.home / "shim", body)["PATH"])
         process = backup.start()
-        wait_for("a running job", a_running_job(backup))
+        until((backup.home / "running").exists)
         time.sleep(0.5)
         ask_to_stop(process)
         process.send_signal(signal.SIGTERM)

@@ -16,11 +16,14 @@ from typing import Any
 import pytest
 from engine.tree.patterns import Patterns, split
 
-from .conftest import Backup, Tree, check_digests, end_tree, exchange, read_tree
+from local.tree import Tree, part, read_tree
+from tests.trees import visible
+
+from .conftest import Backup, check_digests, end_tree, exchange, until
 from .test_catalogs import really_in, told_by
 from .test_history import UNPRIVILEGED
-from .test_interruptions import a_running_job, slow_rsync, wait_for
-from .test_restore import Restore, visible
+from .test_interruptions import slow_rsync
+from .test_restore import Restore
 
 SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# made by a program\n"
 Files = Callable[..., None]
@@ -132,7 +135,7 @@ def test_a_stage_is_continued_with_other_patterns(
         for name, value in slow_rsync(backup.home / "shim", body).items():
             slow.setenv(name, value)
         process = backup.start(exclude_patterns=before or None)
-        wait_for("a job", a_running_job(backup))
+        until((backup.home / "running").exists)
         time.sleep(0.2)  # for some copies
         end_tree(process)
     assert (backup.target / backup.label / ".daily.stage").exists()
@@ -443,8 +446,8 @@ def left_by_rsync(source: Path, patterns: list[str], to: Path) -> Tree:
     """What of the source rsync copies with these patterns."""
     words = [f"--exclude={pattern}" for pattern in [*patterns, "/.efs-restore-*"]]
     subprocess.run(["rsync", "-a", *words, f"{source}/", f"{to}/"], check=True)
-    tree = read_tree(source)
-    found = {path: tree[path] for path in read_tree(to) if path != b"."}
+    copied = read_tree(to).keys() - {b"."}
+    found = part(read_tree(source), lambda path: path in copied)
     shutil.rmtree(to)
     return found
 
@@ -500,7 +503,7 @@ def test_a_history_of_trees_and_patterns(backup: Backup, seed: int) -> None:
         Restore(backup, source).undo()
         for path in source.glob(".efs-restore-*"):
             shutil.rmtree(path)
-        os.utime(source, ns=(0, before[b"."][3]))
+        os.utime(source, ns=(0, before[b"."].mtime_ns))
         assert read_tree(source) == before
 
 

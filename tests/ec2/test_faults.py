@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Backup, is_locked, read_tree
-from .test_history import new_seed
+from local.tree import part, read_tree
+from tests.changes import new_seed
+
+from .conftest import Backup, is_locked
 from .test_interruptions import fill, slow_rsync
 
 SUDO = [] if os.geteuid() == 0 else ["sudo", "-n"]
@@ -33,13 +35,11 @@ def published(backup: Backup) -> Backup:
 
 def fails(backup: Backup, **options: str) -> dict[str, object]:
     """A run that publishes nothing and changes nothing; its result."""
-    names = backup.names()
-    before = [read_tree(backup.target / backup.label / name) for name in names]
+    before = backup.trees()
     outcome = backup.run(**options)
     assert outcome.exit_code in (1, 2), outcome.stderr
     assert outcome.result["outcome"] in ("failed", "refused")
-    assert backup.names() == names
-    assert [read_tree(backup.target / backup.label / name) for name in names] == before
+    assert backup.trees() == before
     return outcome.result
 
 
@@ -162,7 +162,7 @@ def test_the_scratch_directory_is_full(
 WILD = """
 import os, random, sys, time
 from pathlib import Path
-from tests.changes import Changes
+from tests.changes import Changes, new_seed
 source, outside, seed = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 changes = Changes(source, seed)
 while True:
@@ -281,7 +281,7 @@ class TestListing:
             wide.must_publish()
         now, source = read_tree(wide.snapshot(0)), read_tree(wide.source)
         lost = {path for path in source if name.encode() in path.split(b"/")}
-        assert now == {path: entry for path, entry in source.items() if path not in lost}
+        assert now == part(source, lambda path: path not in lost)
         works(wide)
 
 

@@ -17,37 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.changes import Changes
+from local.tree import Tree, part, read_tree, without
+from tests.changes import Changes, new_seed
+from tests.trees import others_of
 
-from .conftest import (
-    DAMAGES,
-    LEVELS,
-    Backup,
-    Tree,
-    check_digests,
-    end_tree,
-    inside,
-    read_tree,
-)
+from .conftest import DAMAGES, LEVELS, Backup, check_digests, end_tree, inside
 
 # Root reads everything, unless it is without these.
 AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 UNPRIVILEGED = [] if os.geteuid() else AS_A_USER
-
-
-def names_by_inode(top: Path) -> set[frozenset[str]]:
-    """Which names are the same file."""
-    found: dict[int, set[str]] = {}
-    for path in top.rglob("*"):
-        if path.lstat().st_nlink > 1 and not stat.S_ISDIR(path.lstat().st_mode):
-            found.setdefault(path.lstat().st_ino, set()).add(str(path.relative_to(top)))
-    return {frozenset(names) for names in found.values()}
-
-
-def new_seed() -> int:
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}", file=sys.stderr)
-    return seed
 
 
 def check_history(backup: Backup, states: list[Tree]) -> None:
@@ -69,9 +47,6 @@ def test_no_snapshot_ever_changes(backup: Backup, retain: int) -> None:
         states = [read_tree(backup.source), *states][:retain]
         backup.must_publish(retain=str(retain))
         check_history(backup, states)
-        shared = {names for names in names_by_inode(backup.source) if len(names) > 1}
-        kept = {names for names in names_by_inode(backup.snapshot(0)) if len(names) > 1}
-        assert kept == shared, "names that are one file are not one file in the snapshot"
 
 
 def test_killed_and_meddled_with_it_still_tells_the_truth(backup: Backup) -> None:
@@ -81,7 +56,7 @@ def test_killed_and_meddled_with_it_still_tells_the_truth(backup: Backup) -> Non
     backup.must_publish(retain="3")
     for number in range(10):
         print(f"run {number}", file=sys.stderr)
-        published = snapshots(backup)
+        published = [*backup.trees().values()]
         for _ in range(changes.random.randrange(1, 3)):
             changes.make(changes.random.choice([0, 3, 30]))
             process = backup.start(retain="9", result=None)
@@ -89,7 +64,7 @@ def test_killed_and_meddled_with_it_still_tells_the_truth(backup: Backup) -> Non
             end_tree(process)
             process.communicate()
             meddle(backup, changes)
-            now = snapshots(backup)
+            now = [*backup.trees().values()]
             assert all(tree in now for tree in published), "a published snapshot changed"
         wanted = read_tree(backup.source)
         backup.must_publish(retain="3")
@@ -105,7 +80,7 @@ def test_what_cannot_be_read_costs_nothing_else(backup: Backup) -> None:
     for number in range(8):
         print(f"run {number}", file=sys.stderr)
         changes.make(changes.random.choice([0, 5, 20]))
-        older = snapshots(backup)
+        older = [*backup.trees().values()]
         closed = closed_ones(changes)
         outcome = backup.run(UNPRIVILEGED, retain="99", max_failed_percent="100")
         assert outcome.result["outcome"] in ("partial", "published"), outcome.stderr
@@ -113,14 +88,12 @@ def test_what_cannot_be_read_costs_nothing_else(backup: Backup) -> None:
         wanted, made, before = (
             read_tree(each) for each in (backup.source, backup.snapshot(0), backup.snapshot(1))
         )
-        tops = {os.fsencode(path.relative_to(backup.source)) for path in closed}
-        for path in wanted.keys() | made.keys():
-            is_closed = any(path == top or path.startswith(top + b"/") for top in tops)
-            if not is_closed:
-                assert made.get(path) == wanted.get(path), path
-            elif made.get(path) != wanted.get(path):
-                assert made.get(path) == before.get(path), path
-        assert snapshots(backup)[1:] == older
+        tops = [str(path.relative_to(backup.source)) for path in closed]
+        assert others_of(made, tops) == others_of(wanted, tops)
+        new, kept, old = (without("inode", tree) for tree in (wanted, made, before))
+        for path in new.keys() | kept.keys():
+            assert kept.get(path) in (new.get(path), old.get(path)), path
+        assert [*backup.trees().values()][1:] == older
         for path, mode in closed.items():
             path.chmod(mode)
     backup.must_publish(retain="99")
@@ -142,10 +115,6 @@ def closed_ones(changes: Changes) -> dict[Path, int]:
     for path in closed:
         path.chmod(0)
     return closed
-
-
-def snapshots(backup: Backup) -> list[Tree]:
-    return [read_tree(backup.target / backup.label / name) for name in backup.names()]
 
 
 def meddle(backup: Backup, changes: Changes) -> None:
@@ -182,13 +151,13 @@ def test_moved_damaged_and_renamed_it_still_tells_the_truth(backup: Backup, leve
                 time.sleep(chance.uniform(0.05, 0.5))
                 end_tree(process)
                 process.communicate()
-            before = snapshots(backup)
+            before = [*backup.trees().values()]
             for move in chance.sample(moves, min(number, 1)):
                 print(move.__name__, file=sys.stderr)
                 before = move(backup, before, chance)
             result = backup.run(retain="4")
             assert result.exit_code == 0, result.stderr
-            after = snapshots(backup)
+            after = [*backup.trees().values()]
             assert after == [read_tree(backup.source), *before][:4]
             assert backup.hidden() == []
             for place in range(len(after)):
@@ -204,7 +173,8 @@ def copied(backup: Backup, before: list[Tree], chance: random.Random) -> list[Tr
     subprocess.run(["rsync", "-aH", f"{backup.target}/", f"{other}/"], check=True)
     subprocess.run(["rm", "-rf", backup.target], check=True)
     backup.target = other
-    return snapshots(backup)  # on long paths, rsync leaves some directories without their time
+    # On long paths, rsync leaves some directories without their time.
+    return [*backup.trees().values()]
 
 
 def damaged(backup: Backup, before: list[Tree], chance: random.Random) -> list[Tree]:
@@ -365,12 +335,12 @@ def test_restores_leftovers_are_left_out_with_a_warning(backup: Backup) -> None:
         os.chown(backup.source / ".efs-restore-2", 1000, 1000)
     else:
         shutil.rmtree(backup.source / ".efs-restore-2")
-    wanted = {path: entry for path, entry in read_tree(backup.source).items() if b"-1" not in path}
+    wanted = part(read_tree(backup.source), lambda path: b"-1" not in path)
     outcome = backup.must_publish()
     assert any("'.efs-restore-1'" in warning for warning in outcome.result["warnings"])
     assert (backup.snapshot(0) / "d" / ".efs-restore-1" / "f").read_text() == "f"
     kept = read_tree(backup.snapshot(0))
-    assert {path: entry for path, entry in kept.items() if b"-1" not in path} == wanted
+    assert part(kept, lambda path: b"-1" not in path) == wanted
     assert b".efs-restore-1" not in kept
 
 
@@ -386,6 +356,6 @@ def test_one_of_two_names_became_a_file_that_has_another_name(backup: Backup) ->
         shutil.copy2(kept, alone)
         os.link(alone, third)
         backup.must_publish()
-        shared = {names for names in names_by_inode(backup.snapshot(0)) if len(names) > 1}
-        assert shared == {frozenset({alone.name, third.name})}
-        assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+        tree = read_tree(backup.snapshot(0))
+        assert tree[os.fsencode(third.name)].inode == tree[os.fsencode(alone.name)].inode
+        assert tree == read_tree(backup.source)

@@ -18,7 +18,9 @@ from engine.snapshots.holds import release
 from engine.snapshots.readers import Reading
 from engine.stage.result import BackupResult
 
-from .conftest import EC2, Backup, Tree, read_tree
+from local.tree import read_tree
+
+from .conftest import Backup
 from .engines import run_engine
 
 DAY = 86400
@@ -39,15 +41,9 @@ def publish(backup: Backup, night: int, **options: str) -> dict[str, Any]:
     return result
 
 
-def trees(backup: Backup) -> dict[str, Tree]:
-    return {name: read_tree(backup.target / backup.label / name) for name in backup.names()}
-
-
 def manage(backup: Backup, *words: str) -> tuple[int, str]:
     result = backup.home / "other.json"
-    command = [str(EC2 / "efs-manage.sh"), *words, "--backup", str(backup.target)]
-    command += ["--folder", backup.label, "--result", str(result)]
-    code = run_engine(*command).returncode
+    code = run_engine(*backup.script("efs-manage.sh", "--result", str(result)), *words).returncode
     said = json.loads(result.read_text())
     return code, said["message"] or said["text"]
 
@@ -58,22 +54,21 @@ def hold(backup: Backup, which: str, name: str) -> None:
 
 
 def test_a_held_one_never_expires_and_is_found_by_its_name(five: Backup) -> None:
-    before = trees(five)
+    before = five.trees()
     hold(five, "daily.3", "before-migration")
     hold(five, "2026-01-08T02:00", "other")
     assert five.names() == ["daily.0", "daily.2", "daily.4", "held.before-migration", "held.other"]
     publish(five, 5, retain="1")
-    held = trees(five)
+    held = five.trees()
     assert five.names() == ["daily.0", "held.before-migration", "held.other"]
     assert held["held.before-migration"] == before["daily.3"]
     assert held["held.other"] == before["daily.1"]
-    words = ["--backup", str(five.target), "--folder", five.label]
     for name in ("before-migration", "held.before-migration", "2026-01-06"):
-        run_engine(EC2 / "efs-verify.sh", *words, "--snapshot", name).check_returncode()
+        run_engine(*five.script("efs-verify.sh", "--snapshot", name)).check_returncode()
     target = five.home / "target"
     target.mkdir()
-    words += ["--snapshot", "before-migration", "--target", str(target)]
-    run_engine(EC2 / "efs-restore.sh", *words).check_returncode()
+    words = ["--snapshot", "before-migration", "--target", str(target)]
+    run_engine(*five.script("efs-restore.sh", *words)).check_returncode()
     assert (target / "changing").read_text() == "night 1"
     assert five.hidden() == []
 
@@ -91,12 +86,12 @@ def test_the_newest_one_can_be_held_and_the_next_run_links_to_it(five: Backup) -
 
 
 def test_a_released_one_gets_the_place_of_its_age(five: Backup) -> None:
-    before = trees(five)
+    before = five.trees()
     hold(five, "daily.3", "it")
     publish(five, 5)  # its number is another's by now
     code, said = manage(five, "release", "--name", "it")
     assert (code, said[-25:]) == (0, "released and called daily.4"[-25:])
-    after = trees(five)
+    after = five.trees()
     assert [after[f"daily.{n + 1}"] for n in range(5)] == [before[f"daily.{n}"] for n in range(5)]
 
 
@@ -112,12 +107,12 @@ def test_of_a_released_one_the_policy_decides(five: Backup) -> None:
 
 
 def test_what_is_removed_is_gone_and_the_others_stay(five: Backup) -> None:
-    before = trees(five)
+    before = five.trees()
     inode = five.snapshot(2).stat().st_ino
     code, said = manage(five, "remove", "--snapshot", "2026-01-07", "--yes")
     assert (code, said) == (0, "daily.2 (made 2026-01-07T02:00:00Z) is removed")
     del before["daily.2"]
-    assert trees(five) == before
+    assert five.trees() == before
     folder = five.target / five.label
     assert inode not in [path.stat().st_ino for path in folder.iterdir()]
     assert five.hidden() == []
@@ -198,8 +193,7 @@ def test_one_that_is_read_is_not_removed(made: Backup) -> None:
 @pytest.mark.parametrize(("answer", "code"), [(b"no\n", 2), (b"\x04", 2), (b"yes\n", 0)])
 def test_at_a_terminal_it_asks(made: Backup, answer: bytes, code: int) -> None:
     ours, theirs = pty.openpty()
-    command = [str(EC2 / "efs-manage.sh"), "remove", "--snapshot", "daily.2"]
-    command += ["--backup", str(made.target), "--folder", made.label]
+    command = made.script("efs-manage.sh", "remove", "--snapshot", "daily.2")
     with subprocess.Popen(
         command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -217,7 +211,7 @@ def test_killed_while_it_makes_room_it_can_be_released_again(
 ) -> None:
     hold(five, "daily.2", "it")
     publish(five, 5)  # fills the gap
-    before = sorted(map(str, trees(five).values()))
+    before = sorted(map(str, five.trees().values()))
     rename = Path.rename
     for steps in range(4):
         left = [steps]
@@ -235,7 +229,7 @@ def test_killed_while_it_makes_room_it_can_be_released_again(
                     release(SnapshotFolder(five.target / five.label, "daily"), "held.it")
                 except KeyboardInterrupt:
                     assert (five.target / five.label / "held.it").is_dir()
-    assert sorted(map(str, trees(five).values())) == before
+    assert sorted(map(str, five.trees().values())) == before
     texts = [(five.snapshot(number) / "changing").read_text() for number in range(6)]
     assert texts == [f"night {number}" for number in (5, 4, 3, 2, 1, 0)]
 

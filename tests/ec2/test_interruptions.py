@@ -8,14 +8,16 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .conftest import EC2, Backup, end_tree, read_tree
+from local.tree import read_tree
+from tests.changes import new_seed
+
+from .conftest import EC2, Backup, end_tree, until
 
 
 def slow_rsync(folder: Path, body: str) -> dict[str, str]:
@@ -38,30 +40,16 @@ def slow(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> Backup:
     return backup
 
 
-def wait_for(condition: str, found: Iterator[object]) -> None:
-    for _ in range(12000):
-        if next(found, None):
-            return
-        time.sleep(0.05)
-    pytest.fail(f"waited in vain for {condition}")
-
-
 def ask_to_stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> None:
     """Send a signal, and wait until it is noticed: of two that are pending, one is lost."""
 
-    def noticed() -> Iterator[bool]:
-        while True:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            pending = status.partition("ShdPnd:")[2].split()[0]
-            yield not int(pending, 16) >> (number - 1) & 1
+    def noticed() -> bool:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        pending = status.partition("ShdPnd:")[2].split()[0]
+        return not int(pending, 16) >> (number - 1) & 1
 
     process.send_signal(number)
-    wait_for("the signal to be noticed", noticed())
-
-
-def a_running_job(backup: Backup) -> Iterator[bool]:
-    while True:
-        yield (backup.home / "running").exists()
+    until(noticed)
 
 
 def fill(source: Path, count: int, text: str = "content") -> None:
@@ -85,7 +73,7 @@ def test_a_stopped_run_drains_and_the_next_one_finishes(
 ) -> None:
     fill(slow.source, 2500)
     process = slow.start(jobs="1")
-    wait_for("a running job", a_running_job(slow))
+    until((slow.home / "running").exists)
     ask_to_stop(process, stop)
     time.sleep(0.5)
     assert process.poll() is None, "the running job was not allowed to finish"
@@ -114,7 +102,7 @@ def test_a_second_signal_ends_the_jobs(
         monkeypatch.setenv("PATH", slow_rsync(slow.home / "deaf", body)["PATH"])
     fill(slow.source, 10)
     process = slow.start(jobs="1")
-    wait_for("a running job", a_running_job(slow))
+    until((slow.home / "running").exists)
     ask_to_stop(process)
     process.send_signal(signal.SIGTERM)
     outcome = slow.finish(process)
@@ -153,7 +141,7 @@ def test_leftovers_in_the_stage_are_not_published(backup: Backup) -> None:
 def test_a_second_run_is_refused_and_the_first_is_undisturbed(slow: Backup) -> None:
     fill(slow.source, 10)
     first = slow.start()
-    wait_for("a running job", a_running_job(slow))
+    until((slow.home / "running").exists)
     second = subprocess.run(
         slow.command(result=None, interval="weekly"), capture_output=True, text=True, check=False
     )
@@ -167,7 +155,7 @@ def test_a_second_run_is_refused_and_the_first_is_undisturbed(slow: Backup) -> N
 def test_a_file_that_vanishes_is_a_warning(slow: Backup) -> None:
     fill(slow.source, 10)
     process = slow.start()
-    wait_for("a running job", a_running_job(slow))
+    until((slow.home / "running").exists)
     victim = next(slow.source.rglob("f3"))
     victim.unlink()
     (slow.home / "go").touch()
@@ -216,9 +204,7 @@ def test_a_stage_that_cannot_be_written_is_no_success(
 
 def test_kill_at_any_moment_leaves_history_alone(backup: Backup) -> None:
     """SIGKILL for the whole process tree at random moments; the seed is printed on failure."""
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}", file=sys.stderr)
-    moments = random.Random(seed)
+    moments = random.Random(new_seed())
     fill(backup.source, 1500)
     states = [read_tree(backup.source)]
     backup.must_publish()

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import EC2, Backup, check_digests, read_tree
+from local.tree import read_tree
+
+from .conftest import EC2, Backup, check_digests
 
 BLOCK = 4096
 SIZE = 10 * BLOCK + 5

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from .conftest import EC2, LEVELS, Backup, inside
+from local.tree import read_tree
+from tests.trees import visible
+
+from .conftest import LEVELS, Backup, inside
 from .engines import run_engine
 
 
@@ -20,14 +23,6 @@ def publish(backup: Backup, **changes: str) -> dict[str, Any]:
     outcome = backup.run(**changes)
     assert outcome.exit_code == 0, outcome.stderr
     return outcome.result
-
-
-def archived(top: Path) -> bytes:
-    """Everything that tar knows of a tree, of whatever depth."""
-    command = ["tar", "--create", "--sort=name", "--format=posix", "--numeric-owner"]
-    command += ["--pax-option=delete=atime,delete=ctime,exthdr.name=x", "--directory", str(top)]
-    done = subprocess.run([*command, "."], stdout=subprocess.PIPE, check=True)
-    return done.stdout
 
 
 def paths_in(top: Path) -> int:
@@ -63,8 +58,8 @@ def deep(backup: Backup) -> Backup:
 
 def test_long_paths_are_backed_up_kept_and_verified(deep: Backup) -> None:
     publish(deep)
-    first = archived(deep.source)
-    assert archived(deep.snapshot(0)) == first
+    first = read_tree(deep.source)
+    assert read_tree(deep.snapshot(0)) == first
     assert deep.verify().exit_code == 0
     with inside(deep.source, *LEVELS):
         write("file", "changed")  # with its other name
@@ -72,8 +67,8 @@ def test_long_paths_are_backed_up_kept_and_verified(deep: Backup) -> None:
         write("new", "new")
         os.chmod(".", 0o700)
     result = publish(deep)
-    assert archived(deep.snapshot(0)) == archived(deep.source)
-    assert archived(deep.snapshot(1)) == first
+    assert read_tree(deep.snapshot(0)) == read_tree(deep.source)
+    assert read_tree(deep.snapshot(1)) == first
     assert result["warnings"] == []
     names = ("added", "changed", "removed", "transferred")
     assert [result[f"number_of_files_{name}"] for name in names] == [1, 2, 1, 3]
@@ -84,18 +79,14 @@ def test_long_paths_are_backed_up_kept_and_verified(deep: Backup) -> None:
 
 def test_long_paths_are_restored(deep: Backup) -> None:
     publish(deep)
-    wanted = archived(deep.source)
+    wanted = read_tree(deep.source)
     with inside(deep.source, *LEVELS):
         write("file", "changed")
     subprocess.run(["rm", "-rf", *deep.source.glob(f"{LEVELS[0]}/{LEVELS[1]}")], check=True)
-    command = [EC2 / "efs-restore.sh", "--backup", deep.target, "--folder", deep.label]
-    command += ["--interval", "daily", "--number", "0", "--target", deep.source]
-    done = run_engine(*command)
+    words = ["--interval", "daily", "--number", "0", "--target", str(deep.source)]
+    done = run_engine(*deep.script("efs-restore.sh", *words))
     assert done.returncode == 0, done.stderr
-    for path in deep.source.glob(".efs-restore-*"):
-        subprocess.run(["rm", "-rf", path], check=True)
-    os.utime(deep.source, ns=(0, deep.snapshot(0).stat().st_mtime_ns))
-    assert archived(deep.source) == wanted
+    assert visible(read_tree(deep.source)) == wanted
 
 
 def test_what_changed_at_a_long_path_is_found_and_named(deep: Backup) -> None:
@@ -118,7 +109,7 @@ def test_names_of_one_file_whose_paths_have_nothing_in_common(backup: Backup) ->
     os.close(near)
     for _ in range(2):
         result = publish(backup)
-        assert archived(backup.snapshot(0)) == archived(backup.source)
+        assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
     assert (result["number_of_files_transferred"], result["number_of_files_linked"]) == (0, 3)
     assert backup.verify().exit_code == 0
 
@@ -130,7 +121,7 @@ def test_long_paths_expire(deep: Backup) -> None:
     assert result["warnings"] == []
     assert result["number_of_files_removed"] == 14 * 6
     assert paths_in(deep.target) < 15
-    assert archived(deep.snapshot(0)) == archived(deep.source)
+    assert read_tree(deep.snapshot(0)) == read_tree(deep.source)
 
 
 def test_what_cannot_be_read_at_a_long_path_has_not_vanished(deep: Backup) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from engine.command.progress import WRITE_SECONDS, Progress
 
-from .conftest import Backup
-from .test_interruptions import slow, wait_for  # noqa: F401
+from .conftest import Backup, until
+from .test_interruptions import slow  # noqa: F401
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -53,13 +52,8 @@ def test_a_backup_shows_its_files_and_its_phases(slow: Backup) -> None:  # noqa:
     (slow.source / "file").write_text("new content")
     path = slow.home / "progress.json"
     process = slow.start(progress=str(path))
-
-    def file_seen() -> Iterator[bool]:
-        while True:
-            yield path.exists() and read(path).get("total") == 1
-
     try:
-        wait_for("the number of files", file_seen())
+        until(lambda: path.exists() and read(path).get("total") == 1)
         found = read(path)
         assert (found["phase"], found["done"], found["unit"]) == ("copy", 1, "files")
         assert (found["directories"], found["copies"], found["bytes"]) == (1, 0, 0)

@@ -16,7 +16,9 @@ from engine.snapshots.keeping import retain, snapshots_in
 from engine.snapshots.readers import Readers
 from engine.snapshots.retention import Policy, decide
 
-from .conftest import EC2, Backup, read_tree
+from local.tree import read_tree
+
+from .conftest import Backup
 from .engines import run_engine
 
 DAY = 86400
@@ -36,8 +38,7 @@ def nights(backup: Backup, count: int, begin: int = 0, **options: str) -> list[d
 
 def run(script: str, backup: Backup, *words: str) -> tuple[int, dict[str, Any], str]:
     result = backup.home / "other.json"
-    command = [str(EC2 / script), "--backup", str(backup.target), "--folder", backup.label]
-    done = run_engine(*command, "--result", str(result), *words)
+    done = run_engine(*backup.script(script, "--result", str(result), *words))
     return done.returncode, json.loads(result.read_text()), done.stderr
 
 

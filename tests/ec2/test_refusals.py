@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from engine.command import text
 
-from .conftest import EC2, Backup, Outcome, read_tree
+from local.tree import read_tree
+
+from .conftest import EC2, Backup, Outcome
 from .engines import run_engine
 
 

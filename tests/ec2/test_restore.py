@@ -17,10 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import EC2, Backup, Outcome, Tree, end_tree, is_locked, read_tree
+from local.tree import inodes, read_tree, without
+from tests.changes import new_seed
+from tests.trees import asked_of, others_of, visible
+
+from .conftest import EC2, Backup, Outcome, end_tree, is_locked, until, words_of
 from .engines import run_engine
 from .test_backup import hostile_tree, write
-from .test_history import names_by_inode
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners and mount")
 
@@ -45,13 +48,7 @@ class Restore:
             "log_dir": str(self.backup.logs),
             "result": str(self.backup.result),
         }
-        options.update(changes)
-        words = [str(EC2 / "efs-restore.sh")]
-        for name, value in options.items():
-            if value is not None:
-                words.append("--" + name.replace("_", "-"))
-                words.extend([value] if value else [])
-        return words
+        return [str(EC2 / "efs-restore.sh"), *words_of(options | changes)]
 
     def run(self, **changes: str | None) -> Outcome:
         return self.backup.call(*self.command(**changes))
@@ -75,29 +72,9 @@ class Restore:
         return sorted(path for path in found if not path.name.endswith(".undo"))
 
 
-def visible(tree: Tree) -> Tree:
-    """A tree without the safety directories."""
-    return {path: entry for path, entry in tree.items() if b".efs-restore-" not in path}
-
-
-def at_or_below(path: str, tree: Tree) -> Tree:
-    """The part of a tree that a restore of one path is about."""
-    top = os.fsencode(path)
-    return {p: e for p, e in tree.items() if p == top or p.startswith(top + b"/")}
-
-
-def visible_groups(top: Path) -> set[frozenset[str]]:
-    """Which names are one file, without those in safety directories."""
-    groups = (
-        frozenset(name for name in names if ".efs-restore-" not in name)
-        for names in names_by_inode(top)
-    )
-    return {group for group in groups if len(group) > 1}
-
-
-def without_times(tree: Tree, *paths: bytes) -> Tree:
-    """A tree in which the times of some directories do not count."""
-    return {path: entry[:3] + entry[4:] if path in paths else entry for path, entry in tree.items()}
+def ctimes(top: Path) -> dict[bytes, int]:
+    """When anything of each was changed the last time."""
+    return {path: info.st_ctime_ns for path, info in inodes(top).items()}
 
 
 @pytest.fixture
@@ -209,10 +186,12 @@ class TestMirror:
         assert (restore.backup.home / "other name").read_text() == "shared"
 
     def test_an_unchanged_target_is_not_written_to(self, restore: Restore) -> None:
-        before = {path: path.lstat().st_ctime_ns for path in restore.target.rglob("*")}
+        before = ctimes(restore.target)
         outcome = restore.must_restore()
         assert outcome.result["number_of_files_unchanged"] == 10
-        assert {path: path.lstat().st_ctime_ns for path in restore.target.rglob("*")} == before
+        after = ctimes(restore.target)
+        # In the top directory, a safety directory came and went.
+        assert {**after, b".": 0} == {**before, b".": 0}
         assert restore.safety_directories() == []
 
     def test_unchanged_files_are_neither_copied_nor_replaced(self, restore: Restore) -> None:
@@ -235,10 +214,9 @@ class TestSubdirectory:
         damage(restore.target)
         before = read_tree(restore.target)
         (restore.target / "x" / "y").unlink()
-        outside_before = {p: e for p, e in before.items() if p != b"x" and p[:2] != b"x/"}
         restore.must_restore(subdirectory="/x/")
         after = visible(read_tree(restore.target))
-        assert {p: e for p, e in after.items() if p != b"x" and p[:2] != b"x/"} == outside_before
+        assert others_of(after, ["x"]) == others_of(before, ["x"])
         assert read_tree(restore.target / "x") == read_tree(restore.backup.snapshot(0) / "x")
 
     def test_a_deleted_subdirectory_comes_back_with_the_way_to_it(self, restore: Restore) -> None:
@@ -305,19 +283,17 @@ class TestOtherModes:
         assert new.parent == restore.target
         assert new.name.startswith("efs-restore_")
         assert visible(read_tree(new)) == read_tree(restore.backup.snapshot(0))
-        top = os.fsencode(new.name)
-        after = {p: e for p, e in read_tree(restore.target).items() if not p.startswith(top)}
-        assert without_times(after, b".") == without_times(before, b".")
+        after = others_of(read_tree(restore.target), [new.name])
+        assert without("mtime_ns", after, b".") == without("mtime_ns", before, b".")
         assert new.name in outcome.result["delete_command"]
 
     def test_dry_run_changes_nothing_and_says_what_it_would_do(self, restore: Restore) -> None:
         damage(restore.target)
-        before = {p: p.lstat().st_ctime_ns for p in [restore.target, *restore.target.rglob("*")]}
+        before = ctimes(restore.target)
         planned = restore.run(dry_run="")
         assert planned.exit_code == 0
         assert planned.result["outcome"] == "planned"
-        after = {p: p.lstat().st_ctime_ns for p in [restore.target, *restore.target.rglob("*")]}
-        assert after == before
+        assert ctimes(restore.target) == before
         assert set(planned.result["examples"]["remove"]) == {"x/new", "other/new dir"}
         done = restore.must_restore().result
         for name, value in planned.result.items():
@@ -338,9 +314,9 @@ class TestPrefix:
         write(target / "beside" / "file", "precious")
         write(target / "app" / "extra", "extra")
         os.utime(target, ns=(SECOND, SECOND))
-        before = {p: e for p, e in read_tree(target).items() if p[:3] != b"app"}
+        before = others_of(read_tree(target), ["app"])
         Restore(restore.backup, target).must_restore(prefix="/app")
-        assert {p: e for p, e in read_tree(target).items() if p[:3] != b"app"} == before
+        assert others_of(read_tree(target), ["app"]) == before
 
     def test_a_symlink_out_of_the_target_is_refused(self, restore: Restore) -> None:
         target = restore.backup.home / "file system"
@@ -397,7 +373,7 @@ class TestRefusals:
         lock = restore.target / ".efs-restore-lock"
         holder = subprocess.Popen(["flock", "--no-fork", str(lock), "sleep", "infinity"])
         try:
-            wait_until(lambda: is_locked(lock))
+            until(lambda: is_locked(lock))
             before = read_tree(restore.target)
             outcome = restore.run()
             assert outcome.exit_code == 2
@@ -424,14 +400,6 @@ class TestRefusals:
         assert result["cause"] == "space"
         assert "has only" in process.stderr
         assert result["safety_directory"] == ""
-
-
-def wait_until(condition: object) -> None:
-    for _ in range(12000):
-        if condition():  # type: ignore[operator]
-            return
-        time.sleep(0.05)
-    pytest.fail("waited in vain")
 
 
 def test_a_later_restore_keeps_the_earlier_safety_directory(restore: Restore) -> None:
@@ -496,9 +464,7 @@ def killed(command: list[str], target: Path, seconds: float) -> bool:
 
 def test_killed_at_any_moment_it_can_be_started_again_and_undone(restore: Restore) -> None:
     """SIGKILL for the whole process tree at random moments. The seed is printed on failure."""
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}", file=sys.stderr)
-    random_source = random.Random(seed)
+    random_source = random.Random(new_seed())
     for number in range(400):
         write(restore.target / f"d{number % 9}" / str(number), "x" * 100)
     restore.backup.must_publish()
@@ -648,9 +614,7 @@ class TestPaths:
         restore.must_restore(path="/x/f0")
         after = visible(read_tree(restore.target))
         assert (restore.target / "x" / "f0").read_text() == "x 0"
-        assert {p: e for p, e in after.items() if p != b"x/f0"} == {
-            p: e for p, e in before.items() if p != b"x/f0"
-        }
+        assert others_of(after, ["x/f0"]) == others_of(before, ["x/f0"])
 
     @pytest.mark.parametrize("mode", ["Mirror", "Merge"])
     def test_several_and_no_neighbour_is_touched(self, restore: Restore, mode: str) -> None:
@@ -661,14 +625,9 @@ class TestPaths:
         run_engine(*words).check_returncode()
         after = visible(read_tree(restore.target))
         saved = read_tree(restore.backup.snapshot(0))
-        for path in ("x/f1", "x/y", "link"):
-            assert at_or_below(path, after) == at_or_below(path, saved)
-        asked = {
-            p for path in ("x/f1", "x/y", "link") for p in at_or_below(path, {**before, **saved})
-        }
-        assert {p: e for p, e in after.items() if p not in asked} == {
-            p: e for p, e in before.items() if p not in asked
-        }
+        asked = ["x/f1", "x/y", "link"]
+        assert asked_of(after, asked) == asked_of(saved, asked)
+        assert others_of(after, asked) == others_of(before, asked)
         restore.undo()
         assert visible(read_tree(restore.target)) == before
 
@@ -780,14 +739,11 @@ class TestHardLinks:
         shutil.copy2(source / "x" / "f0", source / "x" / "h1")
         (source / "x" / "twin").unlink()
         os.link(source / "x" / "f1", source / "x" / "twin")
-        before, groups = read_tree(source), visible_groups(source)
+        before = read_tree(source)
         restore.must_restore()
-        kept = names_by_inode(restore.backup.snapshot(0))
-        assert visible_groups(source) == {group for group in kept if len(group) > 1}
         assert visible(read_tree(source)) == read_tree(restore.backup.snapshot(0))
         restore.undo()
         assert visible(read_tree(source)) == before
-        assert visible_groups(source) == groups
 
     def test_a_snapshot_that_has_no_list_of_them(self, restore: Restore) -> None:
         os.link(restore.target / "x" / "f0", restore.target / "x" / "h1")

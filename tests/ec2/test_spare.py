@@ -6,7 +6,9 @@ import pytest
 from engine.snapshots.about import Note
 from engine.snapshots.spare import is_spare_cheaper
 
-from .conftest import Backup, read_tree
+from local.tree import read_tree
+
+from .conftest import Backup
 
 EMPTY = "linking into an empty stage"
 

@@ -15,7 +15,10 @@ from engine.snapshots.about import About, Note
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.recognition import claims, recognised, witnesses
 
-from .conftest import DAMAGES, Backup, read_tree
+from local.tree import read_tree
+from tests.changes import new_seed
+
+from .conftest import DAMAGES, Backup
 
 
 def change(backup: Backup, text: str) -> None:
@@ -316,9 +319,7 @@ def test_a_list_with_a_line_that_is_none_is_told_from_a_damaged_snapshot(
 
 
 def test_random_bytes_in_the_small_files_never_end_a_run(two: Backup) -> None:
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = random.Random(new_seed())
     for number in range(8):
         paths = [path for path in folder_of(two).glob(".daily.*") if path.is_file()]
         for path in chance.sample(sorted(paths), 3):

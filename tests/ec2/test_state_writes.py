@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Backup, read_tree
+from local.tree import read_tree
+
+from .conftest import Backup
 from .test_catalogs import really_in, told_by
 
 # Parts of names, and how many files of such a name one run makes.
@@ -55,7 +57,7 @@ def test_a_write_that_fails_costs_a_run_at_most(
         assert "No space left" in done.result["warnings"][0]
     else:
         assert "No space left" in str(done.result), done.stderr
-    published = [read_tree(backup.target / backup.label / name) for name in backup.names()]
+    published = [*backup.trees().values()]
     assert published[-1] == first
     change(backup, "third")
     backup.must_publish()

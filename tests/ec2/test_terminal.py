@@ -80,8 +80,7 @@ def test_a_verification_and_a_dry_run_name_what_they_found(backup: Backup) -> No
     for name in HOSTILE[:3]:
         with open(os.path.join(os.fsencode(backup.snapshot(0)), name), "a") as file:
             file.write("damaged")
-    backups = ["--backup", str(backup.target), "--folder", backup.label, "--number", "0"]
-    code, output = run_on_terminal([str(EC2 / "efs-verify.sh"), *backups], 80)
+    code, output = run_on_terminal(backup.script("efs-verify.sh", "--number", "0"), 80)
     assert code == 1
     drawn(output)
     check_width(output, 80)
@@ -91,8 +90,8 @@ def test_a_verification_and_a_dry_run_name_what_they_found(backup: Backup) -> No
     assert kept("\n".join(lines)).is_dir()
     target = backup.home / "target"
     target.mkdir()
-    words = [*backups, "--target", str(target), "--dry-run"]
-    code, output = run_on_terminal([str(EC2 / "efs-restore.sh"), *words], 80)
+    words = ["--number", "0", "--target", str(target), "--dry-run"]
+    code, output = run_on_terminal(backup.script("efs-restore.sh", *words), 80)
     assert code == 0
     drawn(output)
     lines = seen(output)
@@ -278,10 +277,9 @@ def test_what_is_found_fits_the_terminal_and_ctrl_c_is_no_answer(backup: Backup)
     for text in ("text", "other text"):
         (backup.source / "a file with a name").write_text(text)
         backup.must_publish()
-    where = ["--backup", str(backup.target), "--folder", backup.label]
     cases = [(["find", "*"], 80), (["find", "*"], 120), (["diff", "daily.1", "daily.0"], 80)]
     for words, columns in cases:
-        command = [str(EC2 / f"efs-{words[0]}.sh"), *where, *words[1:]]
+        command = backup.script(f"efs-{words[0]}.sh", *words[1:])
         code, output = run_on_terminal(command, columns)
         assert code == 0, output
         drawn(output)
@@ -292,7 +290,7 @@ def test_what_is_found_fits_the_terminal_and_ctrl_c_is_no_answer(backup: Backup)
         if output.endswith("Type yes to go on: "):
             interrupt_question(process, terminal)
 
-    command = [str(EC2 / "efs-manage.sh"), "remove", *where, "--snapshot", "daily.1"]
+    command = backup.script("efs-manage.sh", "remove", "--snapshot", "daily.1")
     code, output = run_on_terminal(command, 80, {}, press)
     assert code == 2
     assert seen(output.replace("^C", ""))[-2:] == ["refused: nothing was removed", ""]

@@ -8,13 +8,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from engine.trial.rotation import PARTS, Rotation, part_of, read_rotation
 
-from .conftest import DAMAGES, Backup, end_tree, inside, read_tree
+from local.tree import read_tree
+
+from .conftest import DAMAGES, Backup, end_tree, inside, until
 from .test_interruptions import slow_rsync
 from .test_verify import flip
 
@@ -52,20 +53,13 @@ def three(backup: Backup) -> Backup:
 
 def test_every_version_of_every_file_is_restored_once_in_a_round(three: Backup) -> None:
     """37 that are in all, three of each that differs, and one that is in the oldest."""
-    before = read_tree(three.target)
+    before = [read_tree(three.snapshot(number)) for number in range(3)]
     result = three.must_publish(restore_test_percent="100").result
     assert counted(result) == {"restored": 37 + 3 + 3 + 1}
     assert result["warnings"] == []
     assert result["restore_test_age"] == 0
     assert not [*(three.home / "scratch").iterdir()]
-    after = read_tree(three.target)
-    for number in range(3):
-        place = f"{three.label}/daily.{number}/".encode()
-        moved = f"{three.label}/daily.{number + 1}/".encode()
-        there = {path.removeprefix(place): it for path, it in before.items() if place in path}
-        assert there == {
-            path.removeprefix(moved): it for path, it in after.items() if moved in path
-        }
+    assert [read_tree(three.snapshot(number + 1)) for number in range(3)] == before
 
 
 def test_all_have_their_turn_in_as_many_runs_as_the_percentage_goes_into_a_hundred(
@@ -269,7 +263,7 @@ def test_a_stop_ends_the_test_at_once_and_the_backup_is_good(
     three.must_publish(restore_test_percent="1")
     monkeypatch.setenv("PATH", shim["PATH"])
     process = three.start(restore_test_percent="100")
-    wait_for(lambda: (three.home / "started").exists())
+    until((three.home / "started").exists)
     process.send_signal(signal.SIGTERM)
     done = three.finish(process)
     assert (done.exit_code, done.result["outcome"]) == (0, "published")
@@ -289,7 +283,7 @@ def test_a_stop_leaves_nothing_behind_however_deep_it_is(
     shim = slow_rsync(backup.home / "shim", f"touch {backup.home}/started; exec sleep infinity")
     monkeypatch.setenv("PATH", shim["PATH"])
     process = backup.start(restore_test_percent="100")
-    wait_for(lambda: (backup.home / "started").exists())
+    until((backup.home / "started").exists)
     process.send_signal(signal.SIGTERM)
     done = backup.finish(process)
     left = [*(backup.home / "scratch").iterdir()]
@@ -304,7 +298,7 @@ def test_a_run_that_is_killed_in_a_test_has_reported_and_does_not_hit_upon_it_ag
     shim = slow_rsync(three.home / "shim", f"touch {three.home}/started; exec sleep infinity")
     monkeypatch.setenv("PATH", shim["PATH"])
     process = three.start(restore_test_percent="100")
-    wait_for(lambda: (three.home / "started").exists())
+    until((three.home / "started").exists)
     end_tree(process)
     done = three.finish(process)
     assert done.result["outcome"] == "published"
@@ -316,8 +310,3 @@ def test_a_run_that_is_killed_in_a_test_has_reported_and_does_not_hit_upon_it_ag
     assert len(begun - tested) == 1
     found, _ = read_rotation(state(three), int(time.time()))
     assert not begun & {*found.next(PARTS - len(begun))}
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    while not condition():
-        time.sleep(0.01)

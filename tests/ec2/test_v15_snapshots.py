@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from local.tree import Tree, inodes, part, read_tree, without
+from tests.trees import visible
 from tests.v15 import V15
 
-from .conftest import EC2, Backup, Tree, read_tree
+from .conftest import Backup
 from .engines import run_engine
 
 WHOLE_SECOND = 1_577_000_000 * 10**9
@@ -24,18 +27,15 @@ def write(path: Path, text: str, mtime_ns: int = WHOLE_SECOND) -> None:
     os.utime(path, ns=(mtime_ns, mtime_ns))
 
 
-def inodes(root: Path) -> dict[str, int]:
-    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
-    return {str(path.relative_to(root)): path.stat().st_ino for path in files}
+def files_of(root: Path) -> dict[str, int]:
+    """The inode of each."""
+    found = inodes(root).items()
+    return {os.fsdecode(p): info.st_ino for p, info in found if stat.S_ISREG(info.st_mode)}
 
 
-def trees(backup: Backup) -> dict[str, Tree]:
-    return {name: read_tree(backup.target / backup.label / name) for name in backup.names()}
-
-
-def contents(tree: Tree) -> dict[bytes, object]:
+def contents(tree: Tree) -> Tree:
     """What version 1.5 kept exactly: everything but the fractions of the times."""
-    return {name: entry[:3] + entry[4:] for name, entry in tree.items() if name != b"."}
+    return without("mtime_ns", part(tree, lambda path: path != b"."))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_version_15_is_imitated_well(backup: Backup, v15: V15) -> None:
     assert backup.names() == ["daily.0", "daily.1", "daily.2"]
     assert v15.folder.stat().st_mode & 0o7777 == 0o700
     assert contents(read_tree(v15.snapshot(0))) == contents(read_tree(backup.source))
-    newest, older, oldest = (inodes(v15.snapshot(number)) for number in range(3))
+    newest, older, oldest = (files_of(v15.snapshot(number)) for number in range(3))
     assert older.keys() - newest.keys() == {"dir 1/file 1"}
     assert {name for name in older if name in oldest and older[name] != oldest[name]} == {
         "dir 0/file 0"
@@ -69,15 +69,15 @@ def test_version_15_is_imitated_well(backup: Backup, v15: V15) -> None:
 
 
 def test_the_first_run_links_and_renumbers_and_changes_nothing(backup: Backup, v15: V15) -> None:
-    before = trees(backup)
-    newest = inodes(v15.snapshot(0))
+    before = backup.trees()
+    newest = files_of(v15.snapshot(0))
     write(backup.source / "dir 2" / "file 2", "changed again", WHOLE_SECOND + 2 * 10**9)
     outcome = backup.must_publish()
     assert outcome.result["number_of_files_transferred"] == 2  # the link, too
     assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
-    now = inodes(backup.snapshot(0))
+    now = files_of(backup.snapshot(0))
     assert {name for name in now if now[name] != newest[name]} == {"dir 2/file 2"}
-    after = trees(backup)
+    after = backup.trees()
     assert [after[f"daily.{n + 1}"] for n in range(3)] == [before[f"daily.{n}"] for n in range(3)]
     assert v15.folder.stat().st_mode & 0o7777 == 0o700
 
@@ -87,19 +87,19 @@ def test_fractions_of_seconds_cost_one_copy_and_no_more(backup: Backup, v15: V15
     write(backup.source / "with a fraction", "as ever", FRACTION)
     v15.back_up()
     assert (v15.snapshot(0) / "with a fraction").stat().st_mtime_ns == WHOLE_SECOND
-    before = trees(backup)
+    before = backup.trees()
     assert backup.must_publish().result["number_of_files_transferred"] == 2  # the link, too
     assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
-    assert trees(backup)["daily.1"] == before["daily.0"]
+    assert backup.trees()["daily.1"] == before["daily.0"]
     assert backup.must_publish().result["number_of_files_transferred"] == 0
 
 
 def test_metadata_that_changes_later_changes_no_old_snapshot(backup: Backup, v15: V15) -> None:
     """Version 1.5 itself changed the mode in every snapshot that shared the file."""
-    before = trees(backup)
+    before = backup.trees()
     (backup.source / "dir 3" / "file 3").chmod(0o600)
     backup.must_publish()
-    after = trees(backup)
+    after = backup.trees()
     assert [after[f"daily.{n + 1}"] for n in range(3)] == [before[f"daily.{n}"] for n in range(3)]
 
 
@@ -120,9 +120,9 @@ def test_gaps_and_expiry_go_by_number(
 ) -> None:
     for number in missing:
         shutil.rmtree(v15.snapshot(number))
-    before = trees(backup)
+    before = backup.trees()
     outcome = backup.must_publish(retain=retain)
-    after = trees(backup)
+    after = backup.trees()
     assert list(after) == [f"daily.{number}" for number in expected]
     kept = list(before.values())[: len(expected) - 1]
     assert list(after.values())[1:] == kept
@@ -145,13 +145,13 @@ def test_a_snapshot_that_version_15_did_not_finish_is_history_like_the_others(
         write(backup.source / f"late {number}", "late")
     (backup.source / "added").unlink()
     v15.be_stopped("late 20", "late 21")
-    before = trees(backup)
+    before = backup.trees()
     assert b"added" in before["daily.0"]
     assert b"late 23" not in before["daily.0"]
     outcome = backup.must_publish()
     assert outcome.result["number_of_files_transferred"] == 3, "the others were there already"
     assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
-    assert trees(backup)["daily.1"] == before["daily.0"]
+    assert backup.trees()["daily.1"] == before["daily.0"]
 
 
 @pytest.mark.parametrize("number", [1, 3])
@@ -161,13 +161,9 @@ def test_an_old_snapshot_can_be_restored_after_the_first_run(
     backup.must_publish()
     target = backup.home / "target"
     target.mkdir()
-    command = [str(EC2 / "efs-restore.sh"), "--backup", str(backup.target)]
-    command += ["--folder", backup.label, "--interval", "daily", "--number", str(number)]
-    run_engine(*command, "--target", str(target)).check_returncode()
-    restored = read_tree(target)
-    assert {name: e for name, e in restored.items() if not name.startswith(b".efs-restore-")} == (
-        read_tree(backup.snapshot(number))
-    )
+    words = ["--interval", "daily", "--number", str(number), "--target", str(target)]
+    run_engine(*backup.script("efs-restore.sh", *words)).check_returncode()
+    assert visible(read_tree(target)) == read_tree(backup.snapshot(number))
 
 
 def test_a_restore_that_finds_nothing_lists_old_snapshots_with_their_dates(
@@ -179,9 +175,8 @@ def test_a_restore_that_finds_nothing_lists_old_snapshots_with_their_dates(
         os.utime(v15.snapshot(number), (day, day))
     target = backup.home / "target"
     target.mkdir()
-    command = [str(EC2 / "efs-restore.sh"), "--backup", str(backup.target)]
-    command += ["--folder", backup.label, "--interval", "daily", "--number", "6"]
-    done = run_engine(*command, "--target", str(target))
+    words = ["--interval", "daily", "--number", "6", "--target", str(target)]
+    done = run_engine(*backup.script("efs-restore.sh", *words))
     assert done.returncode == 2
     for words in (
         "daily.0 (made 2019-04-14",

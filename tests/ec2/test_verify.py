@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from engine.stage.reading_back import Window
 
-from .conftest import Backup, check_digests, read_tree
+from local.tree import read_tree
+
+from .conftest import Backup, check_digests
 from .test_interruptions import slow_rsync
 
 NAMES = [

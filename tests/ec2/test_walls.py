@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from engine.tree.descent import opened
 
-from .conftest import EC2, Backup, exchanging, read_tree
+from local.tree import read_tree
+
+from .conftest import EC2, Backup, exchanging
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root needs, and can build, walls")
 

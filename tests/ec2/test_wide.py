@@ -21,8 +21,10 @@ from engine.stage.settle import Entry, Settle
 from engine.tree import listings, pool
 from engine.tree.entries import file_of
 
+from local.tree import read_tree
+
 from . import test_history, test_restore_history
-from .conftest import Backup, read_tree
+from .conftest import Backup
 from .test_interruptions import slow_rsync
 from .test_restore import Restore
 from .test_restore_history import history  # noqa: F401

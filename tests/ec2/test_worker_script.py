@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from .conftest import until
 from .test_restore_script import AWS, Instance
 
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/111122223333/queue"
@@ -104,10 +104,7 @@ def test_a_spot_instance_that_is_taken_away_begins_no_more_and_is_replaced(
 ) -> None:
     worker.idle_seconds = "600"
     process = worker.start()
-    end = time.monotonic() + 60
-    while not worker.calls_of("sqs receive-message"):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: worker.calls_of("sqs receive-message"))
     (worker.root / "taken").touch()
     process.wait(60)
     assert "this Spot Instance is taken away" in worker.log

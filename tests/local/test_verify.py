@@ -6,7 +6,6 @@ import subprocess
 
 import pytest
 
-from local import tree
 from local.deployment import DeploymentError
 from local.verify import Backups
 
@@ -109,15 +108,3 @@ def test_an_unchanged_file_that_was_copied(backups, source, snapshots):
 def test_a_missing_snapshot(backups):
     with pytest.raises(DeploymentError, match=r"expected the snapshots \['daily.0'\], found \[\]"):
         backups.verify()
-
-
-def test_sizes(tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.mkdir()
-    two.mkdir()
-    (one / "shared").write_bytes(bytes(8192))
-    os.link(one / "shared", two / "shared")
-    (two / "own").write_bytes(b"x" * 4096)
-    first, second = tree.usages([one, two])
-    assert second.total - first.total == second.unique - first.unique == 4096
-    assert (first.files, second.files) == (1, 2)

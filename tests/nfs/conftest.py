@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
+from local.tree import Tree, parse
 from tests.nfs.rig import Rig
 
 GUEST = "/project/tests/nfs/guest"
 BACKUP = "/project/ec2/efs-backup.sh --folder files --interval daily"
 RESTORE = "/project/ec2/efs-restore.sh --folder files --interval daily"
+READ_TREES = "python3 -IB /project/local/tree.py"
 SNAPSHOTS = "/srv/backup/files/daily.?"
-
-Tree = dict[str, list[Any]]
 
 
 class Machine(Rig):
@@ -28,13 +28,12 @@ class Machine(Rig):
 
     def tree(self, path: str) -> Tree:
         """All that is at ``path``, which is the server's own directory rather than a mount."""
-        tree: Tree = json.loads(self.python("tree.py", path))
-        return tree
+        return parse(self.run(f"{READ_TREES} {path}").stdout)
 
     def snapshots(self) -> list[Tree]:
         """All of them, of ten at most, newest first."""
-        trees = self.run(f"shopt -s nullglob; python3 -B {GUEST}/tree.py {SNAPSHOTS}").stdout
-        return [json.loads(tree) for tree in trees.splitlines()]
+        trees = self.run(f"shopt -s nullglob; {READ_TREES} {SNAPSHOTS}").stdout
+        return [parse(line) for line in trees.splitlines()]
 
     def snapshot(self, number: int) -> Tree:
         return self.tree(f"/srv/backup/files/daily.{number}")

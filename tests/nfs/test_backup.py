@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from tests.nfs.conftest import Machine, Tree
-
-
-def without_top(tree: Tree) -> Tree:
-    """The top directory's time changes as a restore keeps there what it replaced."""
-    return {
-        name: entry
-        for name, entry in tree.items()
-        if name != "." and not name.startswith(".efs-restore")
-    }
+from tests.nfs.conftest import Machine
+from tests.trees import visible
 
 
 def test_hostile_names_and_types_are_exact_and_history_does_not_change(rig: Machine) -> None:
@@ -28,7 +20,7 @@ def test_hostile_names_and_types_are_exact_and_history_does_not_change(rig: Mach
     assert rig.snapshot(1) == first
 
     rig.restore(1)
-    assert without_top(rig.tree("/srv/source")) == without_top(first)
+    assert visible(rig.tree("/srv/source")) == first
     assert rig.snapshot(1) == first
 
 

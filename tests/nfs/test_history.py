@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 
-from tests.nfs.conftest import BACKUP, GUEST, Machine, Tree
+from local.tree import Tree, parse
+from tests.changes import new_seed
+from tests.nfs.conftest import BACKUP, READ_TREES, Machine
 
 CHANGES = "python3 -B /project/tests/changes.py /srv/source"
 MOUNTS = "--source /mnt/source --backup /mnt/backup"
 MOST_NEW = 3  # snapshots in a round: two runs that are killed after they publish, and the last
 
 
-def seeded() -> random.Random:
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}", file=sys.stderr)
-    return random.Random(seed)
-
-
 def change(rig: Machine, source: random.Random, count: int) -> Tree:
     done = rig.run(
         f"{CHANGES} {source.randrange(2**32)} {count}; touch /srv/source/never-empty\n"
-        f"python3 -B {GUEST}/tree.py /srv/source"
+        f"{READ_TREES} /srv/source"
     )
-    tree: Tree = json.loads(done.stdout)
-    return tree
+    return parse(done.stdout)
 
 
 def test_thirty_runs_of_random_changes(rig: Machine) -> None:
-    source = seeded()
+    source = random.Random(new_seed())
     states: list[Tree] = []
     for number in range(30):
         print(f"run {number}", file=sys.stderr)
@@ -40,7 +34,7 @@ def test_thirty_runs_of_random_changes(rig: Machine) -> None:
 
 
 def test_killed_at_any_moment(rig: Machine) -> None:
-    source = seeded()
+    source = random.Random(new_seed())
     change(rig, source, 300)
     rig.backup()
     for number in range(8):

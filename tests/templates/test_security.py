@@ -89,15 +89,6 @@ class TestRights:
         }
         assert {a for a in open_to_all - NOT_LIMITED if not a.startswith(AGENT)} == set()
 
-    def test_every_open_resource_has_its_reason_above_it(self, path: Path) -> None:
-        lines = path.read_text().splitlines()
-        for number, line in enumerate(lines):
-            if line.strip() != "Resource: '*'":
-                continue
-            begin = max(n for n in range(number) if "- Effect:" in lines[n])
-            if not any("Principal:" in inner for inner in lines[begin:number]):
-                assert lines[begin - 1].strip().startswith("# "), f"line {number + 1}"
-
     def test_nobody_can_give_rights_away(self, template: Any) -> None:
         found = {action for _, s in statements(template) for action in actions(s)}
         dangerous = [a for a in found if re.match(r"lambda:(Add|Remove)|iam:(?!PassRole$)|sts:", a)]

@@ -1,8 +1,9 @@
 """A stack of version 1.5 can be updated in place: everything is where it was, and nothing that
 matters is replaced.
 
-v15.json has the facts of version 1.5's templates: parameters, mappings, conditions and outputs, and
-the type of each resource with the properties that cannot be changed without replacing it.
+v15.json has the facts of version 1.5's templates: parameters with their labels, mappings,
+conditions and outputs, and the type of each resource with the properties that cannot be changed
+without replacing it.
 """
 
 import json
@@ -75,9 +76,10 @@ def _as_it_comes(v15: Tree, ours: Tree) -> Tree:
 
 
 def _interface(v15: Tree, ours: Tree) -> Iterator[str]:
+    labels = ours["Metadata"]["AWS::CloudFormation::Interface"]["ParameterLabels"]
     for name, parameter in v15["Parameters"].items():
-        found = ours["Parameters"].get(name, {})
-        if {key: found.get(key) for key in parameter} != parameter:
+        found = ours["Parameters"].get(name, {}) | {"Label": labels[name]["default"]}
+        if {key: found.get(key) for key in FACTS} != {key: parameter.get(key) for key in FACTS}:
             yield f"parameter {name} is not as it was"
     for name, parameter in ours["Parameters"].items():
         if name not in v15["Parameters"] and "Default" not in parameter:
@@ -94,6 +96,7 @@ def _interface(v15: Tree, ours: Tree) -> Iterator[str]:
             yield f"condition {name} is not as it was"
 
 
+FACTS = ("Type", "Default", "AllowedValues", "Label")
 RETAINING = ("Retain", "RetainExceptOnCreate")
 
 
@@ -242,6 +245,16 @@ def set_property(name: str, key: str, value: Any) -> Callable[[Tree], None]:
         (
             lambda t: t["Parameters"]["EFSMode"].update(AllowedValues=["generalPurpose"]),
             "parameter EFSMode is not as it was",
+        ),
+        (
+            lambda t: t["Parameters"]["SrcEFS"].update(Default=""),
+            "parameter SrcEFS is not as it was",
+        ),
+        (
+            lambda t: t["Metadata"]["AWS::CloudFormation::Interface"]["ParameterLabels"].update(
+                VpcId={"default": "VPC"}
+            ),
+            "parameter VpcId is not as it was",
         ),
         (
             lambda t: t["Parameters"].update(Vault={"Type": "String"}),

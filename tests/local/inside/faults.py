@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local import instance, sandbox, tree
+from local import instance, sandbox
 from local.account import Account
 from local.api import Record
 from local.deployment import WAIT_SECONDS, Deployment, Inbox, Notification
+from local.tree import Digests, Tree, read_tree
 
 # Stands before the real command. What it leaves in /run/efs outlives the instance, as on EFS.
 COMMAND = """\
@@ -149,11 +150,11 @@ class Backups:
         disks = (self.account.home / "instances").glob("*/var/lib/cloud/data/instance-id")
         return [disk.parts[-6] for disk in sorted(disks, key=lambda d: d.stat().st_mtime_ns)]
 
-    def snapshots(self) -> list[tree.Tree]:
+    def snapshots(self) -> list[Tree]:
         """All that is published, the newest first."""
         found = self.stack.snapshots.glob("daily.*")
-        digests: dict[tuple[int, int], str] = {}
-        return [tree.read(p, digests) for p in sorted(found, key=lambda p: int(p.suffix[1:]))]
+        digests: Digests = {}
+        return [read_tree(p, digests) for p in sorted(found, key=lambda p: int(p.suffix[1:]))]
 
     def expect_the_next_run_to_work(self) -> None:
         self.mend()
@@ -163,4 +164,4 @@ class Backups:
         assert self.published_is_the_source()
 
     def published_is_the_source(self) -> bool:
-        return self.snapshots()[0] == tree.read(self.stack.source, {})
+        return self.snapshots()[0] == read_tree(self.stack.source)

@@ -3,7 +3,8 @@
 import json
 from datetime import UTC, datetime
 
-from local import deployment, tree
+from local import deployment
+from local.tree import read_tree
 from tests.local.inside.faults import LAST, Backups
 from tests.local.inside.window import reach_stop_time
 
@@ -47,18 +48,11 @@ def run(stack, inbox):
     return stack.item(backup_id), inbox.wait().message
 
 
-def attributes(tree_root):
-    return {
-        name: (status.st_mode, status.st_size, status.st_mtime_ns)
-        for name, status in tree.inodes(tree_root).items()
-    }
-
-
 def test_a_run_that_the_window_end_stops_is_continued_by_the_next(stack, inbox, wait_until):
     (stack.source / "small").write_text("first")
     record, _ = run(stack, inbox)
     assert record["BackupStatus"] == "Success"
-    first = attributes(stack.snapshots / "daily.0")
+    first = read_tree(stack.snapshots / "daily.0")
 
     for name in ("first", "second", *LAST):
         (stack.source / name).write_text("content")
@@ -73,7 +67,7 @@ def test_a_run_that_the_window_end_stops_is_continued_by_the_next(stack, inbox, 
     assert record["BackupStatus"] == notification["BackupStatus"] == "Incomplete"
     assert record["Message"] == notification["Message"] == INCOMPLETE
     assert [path.name for path in stack.snapshots.glob("[!.]*")] == ["daily.0"]
-    assert attributes(stack.snapshots / "daily.0") == first
+    assert read_tree(stack.snapshots / "daily.0") == first
     keys = [log["Key"] for log in stack.logs("ssm-logs/")]
     assert [key.rpartition("/")[2] for key in keys] == ["stderr"]
 
@@ -81,8 +75,8 @@ def test_a_run_that_the_window_end_stops_is_continued_by_the_next(stack, inbox, 
     record, notification = run(stack, inbox)
     assert record["BackupStatus"] == notification["BackupStatus"] == "Success"
     assert record["NumberOfFilesTransferred"] == len(LAST), "nothing was taken from the stage"
-    assert attributes(stack.snapshots / "daily.0") == attributes(stack.source)
-    assert attributes(stack.snapshots / "daily.1") == first
+    assert read_tree(stack.snapshots / "daily.0") == read_tree(stack.source)
+    assert read_tree(stack.snapshots / "daily.1") == first
 
 
 def test_a_start_while_a_run_is_active_is_refused(stack, inbox):

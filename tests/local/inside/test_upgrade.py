@@ -17,7 +17,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from admin import publish
-from local import deployment, sandbox, tree
+from local import deployment, sandbox
+from local.tree import inodes, read_tree
 from tests.v15 import V15
 
 TEMPLATE = sandbox.REPOSITORY / "admin/acceptance/v15.template"
@@ -122,8 +123,8 @@ class Stack:
         return {
             "items": {item["BackupId"]["S"]: item for item in items},
             "logs": {(v["Key"], v["VersionId"], v["ETag"]) for v in versions},
-            "files": tree.read(snapshots, {}),
-            "inodes": {name: s.st_ino for name, s in tree.inodes(snapshots).items()},
+            "files": read_tree(snapshots),
+            "inodes": {name: s.st_ino for name, s in inodes(snapshots).items()},
         }
 
 
@@ -275,19 +276,17 @@ class TestUpdate:
         template = updated.resources["BackupInstanceLaunchTemplate"]
         assert group["LaunchTemplate"]["LaunchTemplateId"] == template
 
-    def test_the_first_backup_continues_the_snapshots(self, v15, before, updated):
-        _, old = before["state"]["items"].values(), v15.state()["files"]
+    def test_the_first_backup_continues_the_snapshots(self, updated):
+        def snapshot(number):
+            return updated.snapshots / f"daily.{number}"
+
+        old = [read_tree(snapshot(number)) for number in range(3)]
         updated.start()
         updated.wait_until_idle()
-        new = v15.state()["files"]
-        top = b"efs-backup/daily."
-        for number in range(3):
-            was = {n: e for n, e in old.items() if n.startswith(top + b"%d/" % number)}
-            now = {n: e for n, e in new.items() if n.startswith(top + b"%d/" % (number + 1))}
-            assert len(was) > 19
-            assert list(was.values()) == list(now.values())
-        newest, second = (tree.inodes(updated.snapshots / f"daily.{n}") for n in (0, 1))
-        assert tree.read(updated.snapshots / "daily.0", {}) == tree.read(updated.source, {})
+        assert all(len(tree) > 20 for tree in old)
+        assert [read_tree(snapshot(number + 1)) for number in range(3)] == old
+        assert read_tree(snapshot(0)) == read_tree(updated.source)
+        newest, second = inodes(snapshot(0)), inodes(snapshot(1))
         names = [b"docs/file %d" % number for number in range(2, 20)]
         assert [n for n in names if newest[n].st_ino != second[n].st_ino] == []
 

@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from local import deployment, tree
+from local import deployment
 from local.deployment import Restoration
+from local.tree import read_tree
 from tests.local.inside.faults import COPY, Backups
 from tests.local.inside.window import reach_stop_time
 
@@ -77,9 +78,7 @@ def at_work(helped):
 
 def is_exact(helped, outcome):
     assert outcome.record["BackupStatus"] == "Success", outcome.record
-    newest = helped.stack.snapshots / "daily.0"
-    assert tree.inodes(newest).keys() == tree.inodes(helped.stack.source).keys()
-    assert helped.published_is_the_source()
+    assert helped.snapshots()[0] == read_tree(helped.stack.source)
 
 
 def test_two_workers_help(helped, wait_until):
@@ -147,13 +146,7 @@ def test_two_workers_help_a_restore(helped, release_url, wait_until):
     assert message["NumberOfWorkers"]
     for number in range(DIRECTORIES):
         name = f"{helped.runs - 1}.{number}"
-        assert (
-            tree.differences(
-                tree.read(stack.snapshots / "daily.0" / name, {}),
-                tree.read(stack.source / name, {}),
-            )
-            == []
-        )
+        assert read_tree(stack.source / name) == read_tree(stack.snapshots / "daily.0" / name)
     workers = restoration.group("WorkerGroup")
     assert (workers["DesiredCapacity"], workers["Instances"]) == (0, [])
 
