@@ -137,6 +137,7 @@ def test_the_program_imports_nothing_from_where_it_is_called(
         ("status --help", "python"),
         ("find office -h", "python"),
         ("status office", "admin"),
+        ("deploy office --version v2.0.0", "admin"),
         ("find office --name=--help", "admin"),
     ],
 )

@@ -25,6 +25,13 @@ def test_the_last_few_are_kept(tmp_path: Path) -> None:
     assert all((path / "engine.log").exists() for path in made[4:])
 
 
+def test_a_clock_that_was_set_back_costs_no_new_logs(tmp_path: Path) -> None:
+    """Those of before seem to be newer."""
+    made = [kept(tmp_path, f"run{number}", age=-(1 << 32) - number) for number in range(KEPT)]
+    new = new_directory(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([new, *made[1:]])
+
+
 @pytest.mark.parametrize("what", ["link", "file", "open to others", "another user's", "other name"])
 def test_what_may_be_of_others_is_left_alone(tmp_path: Path, what: str) -> None:
     scratch = tmp_path / "scratch"

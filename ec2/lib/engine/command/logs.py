@@ -20,21 +20,22 @@ def new_directory(parent: Path) -> Path:
     """One for the logs of this run, in place of those of the oldest."""
     made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     with contextlib.suppress(OSError):
-        remove_older(parent)
+        remove_older(made)
     return made
 
 
-def remove_older(parent: Path) -> None:
-    """What may be another user's is not touched, no link is followed, and nothing but logs goes: a
-    directory that only this user may write to has nothing in it that others have put there."""
-    top = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
+def remove_older(made: Path) -> None:
+    """``made`` stays, although by the clock others may be newer. What may be another user's is not
+    touched, no link is followed, and nothing but logs goes: a directory that only this user may
+    write to has nothing in it that others have put there."""
+    top = os.open(made.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         found = []
         for name in filter(NAME.fullmatch, os.listdir(top)):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # it is gone, or a mount that denies to be looked at
                 info = os.stat(name, dir_fd=top, follow_symlinks=False)
-                found += [(info.st_mtime_ns, name)] if is_own(info) else []
-        for _, name in sorted(found)[:-KEPT]:
+                found += [(info.st_mtime_ns, name)] if is_own(info) and name != made.name else []
+        for _, name in sorted(found)[: 1 - KEPT]:
             with contextlib.suppress(OSError):
                 remove(name, top)
     finally:
