@@ -228,8 +228,8 @@ def test_all_targets_are_commands() -> None:
     [
         (["--help"], "\n  completion "),
         (["completion", "--help"], "bash or zsh"),
-        (["completion", "fish"], "(choose from 'bash', 'zsh')"),
-        (["complete"], "'completion'"),
+        (["completion", "fish"], "(choose from bash, zsh)"),
+        (["complete"], " completion)"),
         (["--version"], f"efs2efs {build.source_version()}"),
     ],
 )
@@ -238,7 +238,7 @@ def test_what_make_has_no_target_for(
 ) -> None:
     with pytest.raises(SystemExit):
         parsed(PROGRAM, words)
-    assert said in "".join(capsys.readouterr())
+    assert said in "".join(capsys.readouterr()).replace("'", "")  # some versions quote choices
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

@@ -11,8 +11,10 @@ import pytest
 from engine.tree.descent import opened
 
 from local.tree import read_tree
+from tests.trees import visible
 
 from .conftest import EC2, Backup, exchanging
+from .test_restore import Restore
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root needs, and can build, walls")
 
@@ -68,7 +70,14 @@ def test_root_without_the_right_to_mount_is_warned(backup: Backup) -> None:
     outcome = backup.run(prefix=drop)
     assert outcome.exit_code == 0, outcome.stderr
     assert any("symbolic links could not be shut out" in w for w in outcome.result["warnings"])
-    assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
+    saved = read_tree(backup.snapshot(0))
+    assert saved == read_tree(backup.source)
+    (backup.source / "file").unlink()
+    command = Restore(backup, backup.source).command()
+    done = subprocess.run([*drop, *command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "symbolic links could not be shut out" in done.stderr
+    assert visible(read_tree(backup.source)) == saved
 
 
 @root_only

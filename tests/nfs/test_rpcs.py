@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from local.tree import Tree, part
 from tests.nfs.conftest import RESTORE, Machine
 from tests.nfs.rig import parse_mountstats
 
@@ -84,10 +85,9 @@ def restored(rig: Machine, path: str = "/") -> int:
     return total(parse_mountstats(done.stdout))
 
 
-def entries(rig: Machine, path: str) -> dict[str, list[object]]:
-    """Without what restores keep there, and the first names of inodes, which may be in that."""
-    tree = rig.tree(path).items()
-    return {name: values[:-1] for name, values in tree if not name.startswith(".efs-restore-")}
+def entries(rig: Machine, path: str) -> Tree:
+    """Without what restores keep there."""
+    return part(rig.tree(path), lambda name: not name.startswith(b".efs-restore-"))
 
 
 @pytest.fixture(scope="module")

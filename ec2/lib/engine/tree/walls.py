@@ -92,8 +92,9 @@ class Walls:
 
     def around(self, descriptor: int, root: Root, read_only: bool = False) -> Root:
         """The tree whose top is open as ``descriptor``, with a wall around it; if there cannot be
-        one, ``root`` itself."""
+        one, ``root`` itself, whose path may go by the descriptor: programs inherit it then."""
         if self.why_not:
+            os.set_inheritable(descriptor, True)
             return root
         place = self._home / str(len(self._places))
         place.mkdir(mode=0o700)
@@ -104,7 +105,7 @@ class Walls:
             if self._places:
                 raise
             self.why_not = str(error)
-            return root
+            return self.around(descriptor, root, read_only)
         self._places.append(place)
         return Root(place, root.name, self._home)
 
