@@ -203,6 +203,16 @@ def week(backup: Backup) -> Backup:
     return backup
 
 
+def test_in_a_folder_of_two_intervals_a_file_is_not_gone_that_the_newest_has(
+    backup: Backup,
+) -> None:
+    (backup.source / "one").write_text("1")
+    for interval in ("weekly", "daily", "daily"):
+        backup.must_publish(interval=interval)
+    (file,) = answer(backup, "find", "one")["found"]
+    assert file["gone_since"] is None
+
+
 def test_a_file_is_found_with_its_versions_and_what_restores_them(
     week: Backup, tmp_path: Path
 ) -> None:

@@ -168,7 +168,9 @@ class Held:
 
     @property
     def newest(self) -> Member:
-        return self.ranges[0].members[0]
+        """Of all: a folder may have snapshots of two intervals, whose ranges follow each other."""
+        members = (member for part in self.ranges for member in part.members)
+        return max(members, key=lambda member: member.made)
 
 
 @dataclass
