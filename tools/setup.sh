@@ -98,7 +98,15 @@ find_python() {
 # this process ends, however it ends: what it starts does not inherit the descriptor. It is Python's
 # to take, as not every system has a program for it.
 lock() {
-  local take='import fcntl, sys; fcntl.flock(9, fcntl.LOCK_EX | int(sys.argv[1]) * fcntl.LOCK_NB)'
+  local take='
+import fcntl, sys
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | int(sys.argv[1]) * fcntl.LOCK_NB)
+except BlockingIOError:
+    sys.exit(1)
+except OSError:
+    pass  # a file system that knows no locks
+'
   mkdir -p .cache
   exec 9>>.cache/setup.lock
   "$1" -c "$take" 1 2>/dev/null || {

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 from engine.command.execution import as_engine_error
+from engine.command.outcome import Stopped
+from engine.command.process import StopSignals
+from engine.tree.pool import Pool
 
 from .conftest import EC2, Backup, is_locked, until
 
@@ -180,3 +183,13 @@ def test_a_backup_that_is_syncing_is_stopped_and_not_broken(
     done = backup.finish(process)
     assert (done.exit_code, done.result["outcome"]) == (3, "stopped")
     assert backup.names() == []
+
+
+def test_what_a_stop_means_is_said_by_who_asked_the_workers(tmp_path: Path) -> None:
+    stop = StopSignals()
+    stop.received = 1
+    with (
+        Pool(1, stop, tmp_path, stopped="nothing was changed") as pool,
+        pytest.raises(Stopped, match="nothing was changed"),
+    ):
+        pool.run([], lambda _: [])

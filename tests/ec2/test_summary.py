@@ -367,3 +367,15 @@ def test_what_is_wrong_is_louder() -> None:
     logger.removeHandler(handler)
     assert records == [ANSWER, logging.WARNING, logging.ERROR]
     assert level(Screen(None, {}), quiet=True) > ANSWER
+
+
+@pytest.mark.parametrize(
+    ("mode", "title"),
+    [
+        ("Mirror", "To delete what is kept for that"),
+        ("NewDirectory", "To remove these files again"),
+    ],
+)
+def test_what_can_be_deleted_is_called_by_what_it_is(mode: str, title: str) -> None:
+    titles = {fact.title: fact.command for fact in replace(RESTORE, mode=mode).facts()}
+    assert titles[title] == RESTORE.delete_command

@@ -59,10 +59,12 @@ def test_removing_a_snapshot(history: Machine, unchanged: int) -> None:
 
 
 def test_when_two_percent_changed(history: Machine) -> None:
-    """Of each that changed, three calls are for the catalog."""
+    """Of each that changed, three calls are for the catalog. Some versions of rsync, as 3.4, open
+    and close something more for each."""
     history.python("many.py", "change", "/srv/source", 2, 1)
     history.backup(retain=2)
-    assert rpcs(history) <= 0.57 * FILES
+    changed = FILES * 2 // 100
+    assert rpcs(history) <= 0.57 * FILES + 2 * changed
 
 
 def test_first_backup_costs_no_more_than_fpsync(rig: Machine) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from engine.asked import verify_asked
 from engine.command.execution import execute, keep_log, write_result_so_far
 from engine.command.files import is_empty, write_atomically
-from engine.command.outcome import EngineError, Failed, Stopped
+from engine.command.outcome import GOES_ON, EngineError, Failed, Stopped
 from engine.command.process import StopSignals
 from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, make_list
@@ -42,7 +42,7 @@ from engine.stage.result import PARTIAL, BackupResult
 from engine.stage.roots import open_roots
 from engine.stage.suspects import suspects_in
 from engine.target.safety import restores_in
-from engine.tree.pool import PROCESSES, STOPPED, Pool
+from engine.tree.pool import PROCESSES, Pool
 from engine.tree.walls import Root, Walls
 from engine.trial.restoring import Trial, take_turns
 
@@ -138,7 +138,7 @@ class Backup:
         directories = folder.directories_of(previous.path) if previous.path else None
         what_is_known = known(directories, self.notes, bool(self.beginning.unfinished), work)
         context = Context(what_is_known, options.excludes)
-        self.pool = stack.enter_context(Pool(PROCESSES, stop, work, context))
+        self.pool = stack.enter_context(Pool(PROCESSES, stop, work, context, stopped=GOES_ON))
         self.tools = Tools(self.pool, top, work, self._tick)
         self.before = Before.of(folder, previous.path, previous.run)
         parts = self.roots.inside(folder.parts).path
@@ -261,7 +261,7 @@ class Backup:
         sync = ["sync", "--file-system", str(folder.path)]
         if stop.run(sync, self._tick):
             if stop.received:
-                raise Stopped(STOPPED)
+                raise Stopped(GOES_ON)
             raise Failed("system", f"{str(folder.path)!r} could not be synced to storage")
         self.result.snapshot = str(folder.publish(note, time.time(), changed))
         if folder.names.has(folder.suspects):  # they have been copied anew

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.command.execution import execute
-from engine.command.outcome import EngineError, Failed, Stopped
+from engine.command.outcome import EngineError, Failed
 from engine.command.process import StopSignals
 from engine.command.text import Messages, as_root, command_line, size
 from engine.copying.tally import Tally
@@ -162,7 +162,8 @@ class Restore:
             self.excludes,
         )
         plan = Plan(sides, self.work)
-        with Pool(PROCESSES, self.stop, self.work, sides) as pool:
+        stopped = "stopped while comparing; nothing was changed"
+        with Pool(PROCESSES, self.stop, self.work, sides, stopped=stopped) as pool:
             first: Task = Compare(TOP) if self.live >= 0 else Collect(TOP)
             plan.make(pool, [first], self.digests, lambda: self._show_plan(plan))
         result.take_plan(plan)
@@ -213,7 +214,8 @@ class Restore:
             new = replace(undo, path=undo.path / "new", name=safety.undo_path / "new")
             if walls.warning:
                 result.warn(walls.warning)
-            with Pool(PROCESSES, self.stop, self.work) as pool:
+            stopped = "stopped while copying; nothing was changed"
+            with Pool(PROCESSES, self.stop, self.work, stopped=stopped) as pool:
                 fleet = fleet_of(self.options, self.snapshot, self.saved, safety, undo)
                 copying = copying_of(saved, new, self.work, self.options.jobs, fleet)
                 fetch = Fetch(plan, self.live, safety.new, pool, copying)
@@ -233,7 +235,8 @@ class Restore:
         self._note_damaged(fetch)
         self._describe_way_back(safety)
         tops = Tops(self.saved, self.live, safety.aside, safety.new)
-        with Pool(PROCESSES, self.stop, self.work, tops) as pool:
+        stopped = "stopped; start the restore again to finish it, or undo it"
+        with Pool(PROCESSES, self.stop, self.work, tops, stopped=stopped) as pool:
             try:
                 self._swap(plan, pool)
             finally:
@@ -302,8 +305,6 @@ class Restore:
 
         try:
             pool.run(map(Swap, read_records(plan.journal)), take, tick)
-        except Stopped:
-            raise Stopped("stopped; start the restore again to finish it, or undo it") from None
         finally:
             swapped.close()
             result.errors += not_moved.lines()

@@ -30,6 +30,9 @@ class Failed(EngineError):
         super().__init__(message, cause)
 
 
+GOES_ON = "stopped before the snapshot was complete; the next run continues from it"
+
+
 class Stopped(EngineError):
     """A signal ended the run; the next one continues from what was copied."""
 

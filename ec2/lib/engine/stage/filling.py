@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from engine.command.files import nul_separated
-from engine.command.outcome import Failed, Stopped
+from engine.command.outcome import GOES_ON, Failed, Stopped
 from engine.command.text import Messages, shown, shown_path
 from engine.copying.digests import CARRIED, CONTINUED, LINKED, VOID
 from engine.copying.lists import ByKind, Lists, fits
@@ -30,7 +30,7 @@ from engine.stage.suspects import CopyAnew
 from engine.stage.visit import Visit
 from engine.tree.attributes import directory_line, parse_directory
 from engine.tree.descent import TOP, chunks
-from engine.tree.pool import STOPPED, Pool, Task
+from engine.tree.pool import Pool, Task
 from engine.tree.sharing import Lack, SharedName, SharedNames, are_one
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class Filling:
             self._show()
             self._log()
         if self._stop.received:
-            raise Stopped(STOPPED)
+            raise Stopped(GOES_ON)
 
     @property
     def copied(self) -> int:
@@ -180,7 +180,7 @@ class Filling:
         """The run is to stop. If no more is left than it could do without, the rest is a snapshot:
         or a file that takes longer than the window would be the end of all."""
         if self._is_too_much(self._copying.take_waiting()):
-            raise Stopped(STOPPED)
+            raise Stopped(GOES_ON)
         self._is_late = True
         self._pool.go_on()
 
@@ -209,7 +209,7 @@ class Filling:
 
     def _give_up(self) -> None:
         if self._is_late:
-            raise Stopped(STOPPED)
+            raise Stopped(GOES_ON)
         reasons = (f"{shown_path(failure.path)}: {failure.reason}" for failure in self.failures)
         self.errors.add(self.messages[-MESSAGES_FIRST:])  # a full disk, above all
         self.errors.add(reasons)

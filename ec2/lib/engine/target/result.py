@@ -71,7 +71,12 @@ class RestoreResult(Figures, Result):
             facts.append(Fact("Set aside", f"what was there before, in {self.safety_directory}"))
         for title, command in (
             ("To put it back", self.undo_command),
-            ("To delete what is kept for that", self.delete_command),
+            (
+                "To remove these files again"
+                if self.mode == "NewDirectory"
+                else "To delete what is kept for that",
+                self.delete_command,
+            ),
             ("To restore this", self.repeat_command),
         ):
             facts += [Fact(title, command=command)] if command else []

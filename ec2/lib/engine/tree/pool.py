@@ -30,7 +30,6 @@ THREADS = 16
 TASKS_IN_MEMORY = 500  # that wait, and as many again
 SPOOL_BYTES = 1 << 20
 TICK_SECONDS = 0.2
-STOPPED = "stopped before the snapshot was complete; the next run continues from it"
 
 
 class Worker:
@@ -99,10 +98,13 @@ class Pool:
         work: Path,
         context: Any = None,
         threads: int = THREADS,
+        stopped: str = "stopped",
     ) -> None:
+        """stopped: what is to be said after a signal."""
         self._context = context
         self._work = work
         self.stop = stop
+        self._stopped = stopped
         self._threads = threads
         self._stop_flag = mmap.mmap(-1, 1)  # shared with the workers
         self._workers: dict[Connection, int] = {}  # tasks at work by connection
@@ -173,7 +175,7 @@ class Pool:
             if self.stop.received:
                 self._stop_flag[0] = 1
                 if self.stop.received > 1 or not any(self._workers.values()):
-                    raise Stopped(STOPPED)
+                    raise Stopped(self._stopped)
             else:
                 self._hand_out(waiting, source)
                 if not any(self._workers.values()):
