@@ -516,3 +516,33 @@ def test_times_that_no_calendar_has() -> None:
         for action, words in (("find", ["*"]), ("diff", ["daily.1", "daily.0"])):
             done = ask(backup, action, *words)
             assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_was_held_or_released_since_the_last_run_is_kept_for_another_reason(
+    week: Backup,
+) -> None:
+    def why() -> dict[str, str]:
+        lines = ask(week, "snapshots").stdout.splitlines()[1:]
+        names = [line.split()[0] for line in lines[::2]]
+        return dict(zip(names, (line.strip() for line in lines[1::2]), strict=True))
+
+    def manage(*words: str) -> None:
+        run_engine(*week.script("efs-manage.sh", *words)).check_returncode()
+
+    kept = why()
+    assert all("one of the newest 7 daily" in reason for reason in kept.values())
+    manage("hold", "--snapshot", "daily.2", "--name", "mine")
+    held = why()
+    assert held.pop("held.mine") == "complete; it is held until it is released"
+    assert held == {name: kept[name] for name in held}
+    manage("release", "--name", "mine")
+    assert why() == kept
+    manage("hold", "--snapshot", "daily.2", "--name", "mine")
+    week.must_publish()
+    manage("release", "--name", "mine")
+    assert "complete; the next backup decides whether it is kept" in why().values()
+
+
+def test_nothing_is_no_pattern(week: Backup) -> None:
+    assert ask(week, "find", "").returncode == 2
+    assert ask(week, "find", "--file", "").returncode == 2

@@ -138,7 +138,7 @@ def test_what_is_removed_is_gone_and_the_others_stay(five: Backup) -> None:
         ("hold --snapshot daily.2 --name 2026-01-07", "means another snapshot"),
         ("hold --snapshot daily.2 --name held.x", "means another snapshot"),
         ("hold --snapshot ../daily.2 --name x", "names no snapshot"),
-        ("release --name other", "no snapshot held.other"),
+        ("release --name other", "no snapshot other or held.other"),
         ("release --name it --snapshot daily.2", "release takes --name"),
         ("destroy --snapshot daily.2", "invalid choice"),
     ],

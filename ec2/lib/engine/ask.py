@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,23 +83,26 @@ def opened(options: argparse.Namespace) -> tuple[SnapshotFolder, list[Member]]:
     path = backup / options.folder
     check_folder(path)
     folder = SnapshotFolder(path, INTERVALS[0])
-    return folder, members_of(folder, reasons(path))
+    known = reasons(path)
+    members = members_of(folder, {})
+    return folder, [replace(each, why=known.get((each.id, each.name), "")) for each in members]
 
 
-def reasons(path: Path) -> dict[str, str]:
-    """Why each snapshot is kept, by name, as the last run of each interval has decided."""
-    found: dict[str, str] = {}
+def reasons(path: Path) -> dict[tuple[str, str], str]:
+    """Why each snapshot is kept, as the last run of each interval has decided: of one that was held
+    or released since, the reason is another."""
+    found: dict[tuple[str, str], str] = {}
     for interval in INTERVALS:
         try:
             members = from_json(SnapshotFolder(path, interval).listed.read_bytes())
         except (OSError, ValueError):
             continue
-        found.update({each.name: each.why for each in members if each.why})
+        found.update({(each.id, each.name): each.why for each in members if each.why})
     return found
 
 
 def find(options: argparse.Namespace) -> Answer:
-    if not options.patterns and not options.file:
+    if not all([*options.patterns, *options.file]) or not (options.patterns or options.file):
         raise Refused("give what to find: a PATTERN, or --file; --help explains the arguments")
     folder, members = opened(options)
     patterns = [*map(Pattern.glob, options.patterns), *map(Pattern.path, options.file)]

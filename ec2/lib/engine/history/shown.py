@@ -15,6 +15,7 @@ from engine.history.catalog import Version
 from engine.history.compare import KINDS, ChangedFile, Changes
 from engine.history.members import Member
 from engine.history.search import Answer, File, Range
+from engine.snapshots.retention import HELD_REASON
 
 NAME = 11
 BAR = 10
@@ -267,7 +268,8 @@ def table(members: Sequence[Member], now: float) -> Iterator[str]:
             name = ""
         yield row(name, minute(member), *cells)
         state = "partial" if member.is_partial else "complete"
-        yield from wrapped(f"{state}; {printable(member.why or 'why it is kept is not known')}")
+        unsaid = HELD_REASON if member.is_held else "the next backup decides whether it is kept"
+        yield from wrapped(f"{state}; {printable(member.why or unsaid)}")
 
 
 def row(*cells: str) -> str:

@@ -102,8 +102,9 @@ def find_snapshot(folder: SnapshotFolder, wanted: Wanted) -> Snapshot:
         name = f"{folder.interval}.{wanted}" if isinstance(wanted, int) else wanted
         found = [snapshot for snapshot in known if snapshot.path.name == name]
         if not found:
+            called = f"{name.removeprefix(HELD)} or {name}" if name.startswith(HELD) else name
             raise Refused(
-                f"there is no snapshot {name} in {folder.path.name!r}; there are: {there}",
+                f"there is no snapshot {called} in {folder.path.name!r}; there are: {there}",
                 "snapshot",
             )
         return found[0]

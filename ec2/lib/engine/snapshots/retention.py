@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 INTERVALS = ("daily", "weekly", "monthly")  # each longer than the one before
 HELD = "held."  # before the name of a hold
+HELD_REASON = "it is held until it is released"
 EPOCH = datetime(1970, 1, 1)
 
 
@@ -183,7 +184,7 @@ class _Plan:
         if snapshot in self._promoted:
             return self._promoted[snapshot]
         if snapshot.hold:
-            return "it is held until it is released"
+            return HELD_REASON
         interval = snapshot.interval
         kept = self._policy.of(interval)
         if snapshot in self._members.get(interval, [])[:kept]:

@@ -198,7 +198,7 @@ def nearest(name: str, folder: str, directory: int) -> str:
         if similar:
             path = shown_path(f"/{folder}/{similar[0]}".replace("//", "/"))
             return f"; do you mean {path}?"
-        return f"; {shown_path('/' + folder)} does"
+        return f"; {shown_path('/' + folder)} does" if folder else ""
     return ""
 
 
