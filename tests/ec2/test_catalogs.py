@@ -296,7 +296,7 @@ def test_what_is_damaged_is_named_or_done_without_and_written_anew(
 
 def test_a_damaged_catalog_is_removed_when_it_is_drawn(week: Backup) -> None:
     folder = SnapshotFolder(week.target / week.label, "daily")
-    members = members_of(folder, {})
+    members = members_of(folder)
     damaged = catalog_of(week, 2)
     DAMAGES["cut off"](damaged)
     for _ in range(1000):
@@ -320,7 +320,7 @@ STRANGE: dict[str, Callable[[list[bytes]], list[bytes]]] = {
 
 
 def test_what_no_run_writes_is_damaged_and_nothing_worse(week: Backup) -> None:
-    members = members_of(SnapshotFolder(week.target / week.label, "daily"), {})
+    members = members_of(SnapshotFolder(week.target / week.label, "daily"))
     catalogs = InFolder(SnapshotFolder(week.target / week.label, "daily"))
     kept = {path: path.read_bytes() for n in range(4) for path in both(week, n)}
     expected = search(members, catalogs, Question([Pattern.glob("*")]))

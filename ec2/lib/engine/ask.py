@@ -84,7 +84,7 @@ def opened(options: argparse.Namespace) -> tuple[SnapshotFolder, list[Member]]:
     check_folder(path)
     folder = SnapshotFolder(path, INTERVALS[0])
     known = reasons(path)
-    members = members_of(folder, {})
+    members = members_of(folder)
     return folder, [replace(each, why=known.get((each.id, each.name), "")) for each in members]
 
 
@@ -102,7 +102,8 @@ def reasons(path: Path) -> dict[tuple[str, str], str]:
 
 
 def find(options: argparse.Namespace) -> Answer:
-    if not all([*options.patterns, *options.file]) or not (options.patterns or options.file):
+    asked = [*options.patterns, *options.file]
+    if not asked or not all(asked):
         raise Refused("give what to find: a PATTERN, or --file; --help explains the arguments")
     folder, members = opened(options)
     patterns = [*map(Pattern.glob, options.patterns), *map(Pattern.path, options.file)]

@@ -10,6 +10,7 @@ import os
 import random
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -63,14 +64,13 @@ def place_of(folder: SnapshotFolder, member: Member, kind: str) -> Path:
     return folder.path / f".{member.chain}.{kind}.{member.id}.gz"
 
 
-def members_of(folder: SnapshotFolder, why: Mapping[str, str]) -> list[Member]:
-    """All that are published: of each chain the newest first. why: they are kept, by name."""
+def members_of(folder: SnapshotFolder) -> list[Member]:
+    """All that are published: of each chain the newest first."""
     found: list[tuple[str, float, Member]] = []
     for each in snapshots_in(folder):
         about = folder.register.of(folder.path / each.name)
         identifier, chain = (about.id, about.interval) if about else ("", "")
-        reason = why.get(each.name, "")
-        member = Member(identifier, each.name, each.made, chain, each.is_partial, why=reason)
+        member = Member(identifier, each.name, each.made, chain, each.is_partial)
         found.append((member.chain, about.sequence if about else each.made, member))
     return [member for _, _, member in sorted(found, key=lambda each: each[:2], reverse=True)]
 
@@ -136,8 +136,9 @@ def failing(what: str, result: Told) -> Iterator[None]:
 
 
 def complete(folder: SnapshotFolder, tools: Tools, why: Mapping[str, str], result: Told) -> None:
-    """Write what is missing or damaged, and the list of all snapshots."""
-    members = members_of(folder, why)
+    """Write what is missing or damaged, and the list of all snapshots. why: they are kept, by
+    name."""
+    members = [replace(each, why=why.get(each.name, "")) for each in members_of(folder)]
     own = [each for each in members if each.chain == folder.interval]
     found: list[Member] = []
     with failing("what is missing of the catalogs", result):
@@ -267,7 +268,7 @@ def export(folder: SnapshotFolder, target: Path, result: Told) -> None:
         for name in ("files", "changes"):
             (target / name).mkdir(parents=True, exist_ok=True)
         found = [(folder.listed, LIST)]
-        for member in members_of(folder, {}):
+        for member in members_of(folder):
             found += places(folder, member)
         for path, name in found:
             (target / name).unlink(missing_ok=True)

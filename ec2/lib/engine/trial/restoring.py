@@ -162,7 +162,7 @@ def take_turns(
         result.warn(problem)
     parts = rotation.next(percent)
     folder.names.look_again()  # what expired is removed by now
-    own = [each for each in members_of(folder, {}) if each.chain == folder.interval]
+    own = [each for each in members_of(folder) if each.chain == folder.interval]
     try:
         records, trees, lost = select(own, InFolder(folder), parts, tools)
         if lost:
