@@ -180,7 +180,10 @@ def copied(backup: Backup, before: list[Tree], chance: random.Random) -> list[Tr
 def damaged(backup: Backup, before: list[Tree], chance: random.Random) -> list[Tree]:
     folder = backup.target / backup.label
     files = sorted(path for path in folder.glob(".daily.*") if path.is_file())
-    for path in chance.sample(files, min(2, len(files))):
+    chosen = chance.sample(files, min(2, len(files)))
+    if chance.random() < 0.3:  # without it nothing is known by its inode
+        chosen = [folder / ".daily.origin"]
+    for path in chosen:
         DAMAGES[chance.choice([*DAMAGES])](path)
     return before
 

@@ -101,3 +101,17 @@ def test_what_a_killed_run_was_writing_is_no_obstacle(copied: SnapshotFolder) ->
     with Readers(copied.readers) as readers:
         copied.forget(readers)
     assert [*copied.path.glob("*.new")] == []
+
+
+def test_of_an_inode_only_the_newest_note_is_there_to_be_believed(copied: SnapshotFolder) -> None:
+    """The snapshot that it belonged to is gone, its run was killed before that was forgotten, and
+    the note of the one that has its inode now is lost."""
+    copied.register.note(copied.stage, made=1e9)
+    copied.register.begin(copied.stage, Note(3))
+    notes = [
+        path for path in copied.path.glob(".daily.about.*") if '"started": 3' in path.read_text()
+    ]
+    assert len([*copied.path.glob(".daily.about.*")]) == 4
+    (note,) = notes
+    note.unlink()
+    assert SnapshotFolder(copied.path, "daily").register.of(copied.stage) is None

@@ -216,9 +216,10 @@ class Copied:
         ("abbcd", "01234", "0134", "0--34"),  # which of two is the one that is known?
         ("aaaa", "0123", "0123", "0123"),
         ("abad", "0123", "0123", "-1-3"),  # put back to what it was before, times and all
-        ("aBbc", "0123", "0123", "0123"),  # a difference that does not show
-        ("BbcC", "0123", "0123", "0123"),
-        ("aBbc", "013", "0123", "0-3"),  # which of the two is it?
+        ("aBbc", "0123", "0123", "0--3"),  # a difference that does not show
+        ("aBbc", "0213", "0123", "0--3"),  # renamed
+        ("BbcC", "0123", "0123", "----"),
+        ("aBbc", "013", "0123", "0-3"),
         ("aBbc", "023", "0123", "0-3"),
     ],
 )

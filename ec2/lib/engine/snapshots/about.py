@@ -63,11 +63,13 @@ class Witness(NamedTuple):
     mode: int = 0
     size: int = 0
     mtime_ns: int = 0
+    uid: int = 0
+    gid: int = 0
 
     def is_like(self, other: Witness) -> bool:
         """Some copies have no fractions of seconds."""
         second = other.mtime_ns // SECOND * SECOND
-        return self[:3] == other[:3] and self.mtime_ns in (other.mtime_ns, second)
+        return self in (other, other._replace(mtime_ns=second))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from engine.tree.descent import PLACE_FLAGS, stat_of
 
 WITNESSES = 3
 CANDIDATES = 50  # changed paths among which witnesses are looked for
-LONGEST_PATH = 1000  # of a witness, in characters
+LONGEST_PATH = 4096  # of a witness, in characters
 
 
 def witnesses(tree: Path, before: Path | None, changed: Iterable[str]) -> list[Witness]:
@@ -51,7 +51,7 @@ def witness(top: int, path: str) -> Witness:
         info = stat_of(top, path)
     except (FileNotFoundError, NotADirectoryError):
         return Witness(path)
-    return Witness(path, info.st_mode, info.st_size, info.st_mtime_ns)
+    return Witness(path, info.st_mode, info.st_size, info.st_mtime_ns, info.st_uid, info.st_gid)
 
 
 def holds(tree: Path, expected: Sequence[Witness]) -> bool:
@@ -66,16 +66,17 @@ def holds(tree: Path, expected: Sequence[Witness]) -> bool:
 
 
 class Alike(NamedTuple):
-    """Snapshots, newest first, of which all hold the same witnesses, and only their order tells."""
+    """Snapshots, newest first, of which all hold the same witnesses."""
 
     witnesses: list[Witness]
     abouts: list[About]
 
     def of(self, trees: Sequence[Path]) -> list[About]:
-        """What is known of which of ``trees``, which hold the witnesses. They may be fewer if that
-        makes no difference: if nothing had changed between any of the snapshots."""
+        """What is known of which of ``trees``, which hold the witnesses; both newest first, and the
+        trees may be fewer. Nothing if the snapshots differ in what no witness shows: their names
+        do not prove which is which, as people rename them."""
         are_same = all(about.witnesses == self.witnesses for about in self.abouts)
-        if len(trees) > len(self.abouts) or (len(trees) < len(self.abouts) and not are_same):
+        if not are_same or len(trees) > len(self.abouts):
             return []
         return [replace(about, inode=inode_of(tree)) for tree, about in zip(trees, self.abouts)]
 
@@ -85,8 +86,8 @@ def recognised(trees: Sequence[Path], abouts: Sequence[About]) -> list[About]:
 
     A tree is a snapshot if it holds its witnesses and not those of the next one. A snapshot that
     has none shows no difference to the one before it: it has older versions of all that changed, or
-    only the content is another. Where there are more trees than snapshots that they can be, nothing
-    is claimed: some are others.
+    only the content is another; then neither is known. Where there are more trees than snapshots
+    that they can be, nothing is claimed, either: some are others.
     """
     groups: list[Alike] = []  # oldest first
     for about in reversed(abouts):

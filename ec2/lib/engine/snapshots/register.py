@@ -109,10 +109,17 @@ class Register:
         return self._folder / f".{about.interval}.{kind}.{about.id}.gz" if about else None
 
     def begin(self, tree: Path, run: Note | None) -> None:
-        """``tree`` is to become a snapshot: nothing that was known of it holds any more."""
+        """``tree`` is to become a snapshot: nothing that was known of it holds any more, nor of one
+        that is gone and whose inode it has now. Else that would be what is left to be believed if
+        the new note were lost."""
         sequence = max((about.sequence for about in self._known), default=0) + 1
-        origin = self._make_origin()
-        about = About(secrets.token_hex(8), sequence, self._names.inode_of(tree), origin, run)
+        inode, origin = self._names.inode_of(tree), self._make_origin()
+        for before in [about for about in self._known if about.inode == inode]:
+            if before.origin == self._here(before.interval):
+                with contextlib.suppress(FileNotFoundError):
+                    self._names.unlink(self._file_of(before))
+                self._known.remove(before)
+        about = About(secrets.token_hex(8), sequence, inode, origin, run)
         self._write(replace(about, interval=self._interval))
 
     def note(self, tree: Path, **changes: Any) -> None:
@@ -139,6 +146,9 @@ class Register:
             if f".{about.id}" in path.name:
                 discard(path)
 
+    def _file_of(self, about: About) -> Path:
+        return self._folder / f".{about.interval}.about.{about.id}"
+
     def _origin(self, interval: str) -> Path:
         return self._folder / f".{interval}.origin"
 
@@ -160,8 +170,7 @@ class Register:
     def _write(self, about: About) -> None:
         found = asdict(about)
         del found["id"], found["interval"]
-        path = self._folder / f".{about.interval}.about.{about.id}"
-        write_atomically(path, json.dumps(found))
+        write_atomically(self._file_of(about), json.dumps(found))
         others = [other for other in self._known if other.id != about.id]
         self._known = [about, *others]
         self._bound[about.inode] = about
