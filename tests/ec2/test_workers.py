@@ -502,6 +502,27 @@ def test_a_restore_is_fetched_by_workers(workers: Workers) -> None:
     assert sorted(path.name for path in undo.iterdir()) == ["journal", "undo"]
 
 
+def test_a_stopped_restore_leaves_nothing_though_a_worker_copies_on(workers: Workers) -> None:
+    """It makes and renames files, as rsync does, until its directory is gone."""
+    backup = workers.backup
+    backup.must_publish()
+    restore = Restore(backup, backup.home / "target")
+    restore.target.mkdir()
+    body = f'cd "${{!#}}"; touch "{backup.home}/begun"\n'
+    body += "for ((n = 0; ; n++)); do : >new && mv new $n || exit 23; done\n"
+    slow = slow_rsync(backup.home / "slow", body)
+    ends = {"source": str(backup.target), "target": str(restore.target)}
+    workers.start("one", slow, jobs="1", lease="600", **ends)
+    command = [*held(backup), *restore.command(jobs="1", **workers.options)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    until((backup.home / "begun").exists)
+    ask_to_stop(process)
+    go(backup)
+    outcome = backup.finish(process)
+    assert (outcome.exit_code, outcome.result["warnings"]) == (3, []), outcome.stderr
+    assert [*restore.target.iterdir()] == []
+
+
 @pytest.mark.parametrize("fault", ["killed", "taken away", "stopped"])
 def test_a_restore_is_exact_whatever_becomes_of_its_workers(workers: Workers, fault: str) -> None:
     """Or leaves nothing, if it is stopped itself."""

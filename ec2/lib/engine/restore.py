@@ -22,11 +22,11 @@ from engine.copying.tally import Tally
 from engine.snapshots.about import source_identity
 from engine.snapshots.choice import Snapshot, opened_snapshot
 from engine.snapshots.folder import SnapshotFolder
-from engine.snapshots.removal import RemoveEmpty, remove_trees
+from engine.snapshots.removal import RemoveEmpty
 from engine.target.compare import NEVER, Collect, Compare, Sides
 from engine.target.fetch import Fetch, copying_of
 from engine.target.figures import Effect
-from engine.target.helping import fleet_of
+from engine.target.helping import fleet_of, remove_scratch
 from engine.target.plan import Plan
 from engine.target.records import Attributes, folders, read_records
 from engine.target.request import (
@@ -67,6 +67,7 @@ class Restore:
         self.stop = stop
         self.result = result
         self.folder = SnapshotFolder(options.backup / options.folder, options.interval)
+        self.has_workers = bool(options.workers_queue)
         self.live = -1
         self.made: list[Path] = []
 
@@ -256,7 +257,7 @@ class Restore:
         """Nothing has changed yet, and nothing of the attempt shall be left."""
         try:
             with Pool(PROCESSES, StopSignals(), self.work) as pool:
-                remove_trees(pool, safety.undo, safety.scratch())
+                remove_scratch(pool, safety, self.has_workers)
             left = [*safety.discard_empty(), *safety.discard()]
             set_attributes_of(self.live, Directory(TOP, False, *was))
         except (OSError, EngineError) as error:
@@ -319,7 +320,7 @@ class Restore:
         try:
             empty = (RemoveEmpty(safety.new, folder) for folder in new if folder)
             pool.run(empty, lambda _: [])
-            errors = remove_trees(pool, safety.undo, safety.scratch())
+            errors = remove_scratch(pool, safety, self.has_workers)
         except EngineError as error:
             errors = [str(error)]
         if errors:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+from engine.snapshots.removal import remove_trees
 from engine.target.request import Options
 from engine.target.safety import SafetyDirectory
 from engine.tree.descent import TOP
+from engine.tree.pool import Pool
 from engine.tree.walls import Root
 from engine.workers.fleet import Fleet, Meeting
 from engine.workers.queue import Queue
+
+PATIENCE, PAUSE = 10, 0.5  # seconds, until a directory is gone into which a worker copies
 
 
 def fleet_of(
@@ -33,3 +38,15 @@ def fleet_of(
             saved,
         )
     )
+
+
+def remove_scratch(pool: Pool, safety: SafetyDirectory, has_workers: bool) -> list[str]:
+    """Return what went wrong. A worker whose list was taken back copies on until it sees that: what
+    it makes and renames meanwhile comes in the way, and its rsync ends when its directory is gone.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while errors := remove_trees(pool, safety.undo, safety.scratch()):
+        if not has_workers or time.monotonic() > deadline:
+            break
+        time.sleep(PAUSE)
+    return errors
