@@ -44,12 +44,12 @@ class Empty(NamedTuple):
                 writable(directory)
                 entries = dict(itertools.islice(inodes_of(directory), AT_ONCE))
                 is_more = len(entries) == AT_ONCE
-                files = [name for name, inode in entries.items() if inode != DIRECTORY]
+                files = [name for name, inode in entries.items() if inode is not DIRECTORY]
                 parts = [Unlink(self.top, self.path, part) for part in chunks(files)]
                 tasks: list[Task] = [
                     Empty(self.top, f"{self.path}/{name}")
                     for name, inode in entries.items()
-                    if inode == DIRECTORY
+                    if inode is DIRECTORY
                 ]
                 if len(parts) > 1 or is_more:
                     tasks += parts

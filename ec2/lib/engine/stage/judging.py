@@ -9,7 +9,7 @@ import stat
 from enum import Enum
 
 from engine.command.figures import Kind
-from engine.tree.entries import File, is_device
+from engine.tree.entries import File, Placed, is_device
 
 
 class Verdict(Enum):
@@ -31,10 +31,10 @@ class Change(Kind):
     EXCLUDED = "excluded", "number_of_files_newly_excluded", "size_newly_excluded"
 
 
-def judge(now: File, before: File | None, staged: int | None, changed_since: int) -> Verdict:
+def judge(now: File, before: File | None, staged: Placed | None, changed_since: int) -> Verdict:
     """What becomes of the source's entry ``now``.
 
-    before: the previous snapshot's entry of that name. staged: the inode of the stage's.
+    before: the previous snapshot's entry of that name. staged: what the stage has.
     changed_since: from this time on (of the change of an inode, in ns), the modification time does
     not prove that the content is the same; 0 if that is so for all.
     """

@@ -16,7 +16,7 @@ from engine.stage.judging import Change
 from engine.stage.memory import Known
 from engine.tree.attributes import Directory
 from engine.tree.descent import opened, writable
-from engine.tree.entries import DIRECTORY, File, attributes
+from engine.tree.entries import DIRECTORY, File, Placed, attributes
 from engine.tree.excluding import Excludes
 from engine.tree.pool import Worker
 from engine.tree.report import TaskReport
@@ -163,9 +163,9 @@ def unique_name() -> str:
     return f"{os.getpid()}.{next(_discarded)}"
 
 
-def drop(trees: Trees, directory: int, name: str, inode: int) -> None:
+def drop(trees: Trees, directory: int, name: str, what: Placed) -> None:
     """Take the entry ``name`` of the stage's ``directory`` out of the stage."""
-    if inode != DIRECTORY:
+    if what is not DIRECTORY:
         os.unlink(name, dir_fd=directory)
         return
     with opened(directory, name) as itself:

@@ -20,7 +20,7 @@ from engine.stage.report import (
 )
 from engine.tree.content import same_content
 from engine.tree.descent import GONE, join, opened
-from engine.tree.entries import DIRECTORY, File, file_of
+from engine.tree.entries import File, Placed, file_of
 from engine.tree.pool import Task, Worker
 from engine.tree.sharing import Inode, Lack, SharedName
 
@@ -31,15 +31,15 @@ class Entry(NamedTuple):
     name: str
     now: File
     before: File | None
-    staged: int | None
+    staged: Placed | None
     verdict: Verdict
 
 
 class Folder(NamedTuple):
-    """A directory to be made, and what to do then. staged: the inode of what is in its place."""
+    """A directory to be made, and what to do then. staged: what is in its place."""
 
     name: str
-    staged: int | None
+    staged: Placed | None
     task: Task
 
 
@@ -47,7 +47,7 @@ class Gone(NamedTuple):
     """What must not stay in the stage."""
 
     name: str
-    staged: int
+    staged: Placed
 
 
 class Settle(NamedTuple):
@@ -161,7 +161,7 @@ class Settling:
             if staged is not None and not self._is_complete(entry):
                 drop(self._trees, self._stage, name, staged)
                 staged = None
-            if staged is not None:
+            if isinstance(staged, int):
                 inode = staged
                 report.figures.number_of_files_continued += 1
                 report.continued.append(path)
@@ -174,7 +174,7 @@ class Settling:
         """Whether the stage's entry is a copy that a run which did not finish has made."""
         name, now = entry.name, entry.now
         resumed, margin = self._trees.resumed, self._trees.margin
-        if resumed is None or entry.staged == DIRECTORY:
+        if resumed is None or not isinstance(entry.staged, int):
             return False
         if entry.before and entry.staged == entry.before.inode:
             return False  # the previous snapshot's, which is known to differ by now

@@ -32,13 +32,13 @@ from engine.tree.descent import (
     join,
     opened,
 )
-from engine.tree.entries import DIRECTORY, File, attributes, file_of
+from engine.tree.entries import DIRECTORY, File, Placed, attributes, file_of
 from engine.tree.excluding import Sieve
 from engine.tree.listings import side_by_side
 from engine.tree.pool import Worker
 from engine.tree.reserved import is_reserved
 
-Compared = tuple[str, Union[File, OSError, None], Optional[File], Optional[int]]
+Compared = tuple[str, Union[File, OSError, None], Optional[File], Optional[Placed]]
 """A name, and what source, previous snapshot and stage have under it."""
 
 
@@ -163,8 +163,8 @@ class Visiting:
             removed(trees, path, before, report)
             before = None
         if is_directory:
-            visit = Visit(trees, path, before is not None, staged == DIRECTORY)
-            if staged == DIRECTORY:
+            visit = Visit(trees, path, before is not None, staged is DIRECTORY)
+            if staged is DIRECTORY:
                 report.tasks.append(visit)
             else:
                 settle.folders.append(Folder(name, staged, visit))
@@ -174,7 +174,7 @@ class Visiting:
         verdict = judge(now, before, staged, self._changed_since)
         if verdict is not Verdict.KEEP:
             settle.entries.append(Entry(name, now, before, staged, verdict))
-        elif now.links > 1 and staged is not None:
+        elif now.links > 1 and isinstance(staged, int):
             report.shared.append(shared_name(now, staged, path))
 
     def _discard(self) -> None:

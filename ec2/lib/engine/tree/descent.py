@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from engine.tree.entries import DIRECTORY, File, file_of
+from engine.tree.entries import DIRECTORY, File, Placed, file_of
 from engine.tree.linux import open_beneath
 
 TOP = ""
@@ -182,7 +182,7 @@ def listed(directory: int, names: Iterable[str] | None = None) -> Iterator[tuple
             yield entry.name, file_of(info)
 
 
-def inodes_of(directory: int) -> Iterator[tuple[str, int]]:
+def inodes_of(directory: int) -> Iterator[tuple[str, Placed]]:
     """Without the attributes: an entry that is the previous snapshot's inode has them."""
     with os.scandir(directory) as entries:
         for entry in entries:

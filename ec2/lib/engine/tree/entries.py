@@ -7,9 +7,19 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import NamedTuple
+from enum import Enum
+from typing import NamedTuple, Union
 
-DIRECTORY = 0  # in place of an inode's number, which is never 0
+
+class NoInode(Enum):
+    """In place of an inode's number, where that does not matter: directories are never linked."""
+
+    DIRECTORY = "directory"
+
+
+DIRECTORY = NoInode.DIRECTORY
+Placed = Union[int, NoInode]
+"""What a directory has under a name: a file's inode, or a directory."""
 
 
 class File(NamedTuple):
