@@ -192,3 +192,29 @@ def test_commands_that_are_printed_can_be_pasted_anywhere(monkeypatch: pytest.Mo
     assert text.as_root(["rm", "a b"]) == "sudo rm 'a b'"
     monkeypatch.setattr(shutil, "which", {}.get)
     assert text.as_root(["rm", "a b"]) == "rm 'a b'"
+
+
+@pytest.mark.parametrize(
+    ("option", "place"),
+    [
+        ("result", "file/in"),
+        ("result", "no/such"),
+        ("result", "closed/new"),
+        ("result", "a directory"),
+        ("log_dir", "file/in"),
+        ("log_dir", "file"),
+        ("log_dir", "closed/new"),
+    ],
+)
+def test_where_nothing_can_be_told_nothing_is_done(backup: Backup, option: str, place: str) -> None:
+    (backup.home / "file").touch()
+    closed = backup.home / "closed"
+    closed.mkdir(0o500)
+    (backup.home / "a directory").mkdir()
+    as_a_user = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    words = [*as_a_user, *backup.command(**{option: str(backup.home / place)})]
+    process = subprocess.run(words, capture_output=True, text=True)
+    flag = f"--{option.replace('_', '-')}"
+    assert_refused(backup, Outcome(process.returncode, process.stderr, {}), "refused: ", flag)
+    assert "{" not in process.stderr
+    assert [*closed.iterdir()] == []

@@ -213,6 +213,7 @@ def test_quiet_says_what_is_wrong_and_verbose_says_all(backup: Backup) -> None:
     quiet = backup.run(quiet="", exclude="no-such-thing")
     assert "the pattern 'no-such-thing' excluded nothing" in quiet.stderr
     assert "copying" not in quiet.stderr
+    assert "  Copied " not in quiet.stderr, "that is no problem"
     verbose = backup.run(verbose="")
     assert "Z  phase: copy\n" in verbose.stderr
     assert "Z  published " in verbose.stderr

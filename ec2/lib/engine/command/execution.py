@@ -23,7 +23,7 @@ from common.times import TIME_FORMAT, utc_now
 
 from engine.command.files import write_atomically
 from engine.command.logs import new_directory
-from engine.command.outcome import FAILED, REFUSED, EngineError, Failed
+from engine.command.outcome import FAILED, REFUSED, EngineError, Failed, Refused
 from engine.command.process import StopSignals
 from engine.command.progress import Progress
 from engine.command.screen import ANSWER, Screen, ToScreen, level
@@ -130,6 +130,8 @@ def execute(
     stop.install()
     try:
         options = parse(words)
+        check_place("--result", options.result, is_directory=False)
+        check_place("--log-dir", options.log_dir, is_directory=True)
         handler.setLevel(level(screen, options.quiet, options.verbose))
         handler.setFormatter(Formatter(has_times=options.verbose or not screen.is_terminal))
         result.progress = Progress(options.progress, None if options.quiet else screen, stop)
@@ -137,16 +139,34 @@ def execute(
         work = tempfile.mkdtemp(prefix="efs-backup.", dir=scratch())
     except Exception as error:
         result.conclude(as_engine_error(error))
-        write_result(result_path(words), result)
+        with contextlib.suppress(Refused):
+            path = result_path(words)
+            check_place("--result", path, is_directory=False)
+            write_result(path, result)
         say_headline(result)
         return result.exit_code
     try:
         logs = carry_out(run, options, Path(work), stop, result)
     finally:
         remove(work)
-    if not options.quiet or result.exit_code or result.warnings or result.errors:
-        write(screen, told(result, logs, MESSAGES_KEPT if options.verbose else NAMED))
+    named = MESSAGES_KEPT if options.verbose else NAMED
+    write(screen, told(result, logs, named, with_facts=not options.quiet or result.exit_code > 0))
     return result.exit_code
+
+
+def check_place(option: str, path: Path | None, is_directory: bool) -> None:
+    """Before anything is done, that it can be told at the end. Raises :class:`Refused`."""
+    if path is None:
+        return
+    if path.exists() and path.is_dir() is not is_directory:
+        kind = "is no directory" if is_directory else "is a directory"
+        raise Refused(f"{option} {str(path)!r} {kind}; name another one")
+    places = [path, *path.parents] if is_directory else [path.parent]
+    place = next((each for each in places if each.exists()), places[-1])
+    if not place.is_dir():
+        raise Refused(f"{option} {str(path)!r}: there is no directory {str(place)!r}; make it")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise Refused(f"{option} {str(path)!r}: this user cannot write into {str(place)!r}")
 
 
 def scratch() -> str:
@@ -245,9 +265,10 @@ def say_headline(result: Result) -> None:
         log.log(logging.WARNING if has_problems else ANSWER, "%s", result.headline())
 
 
-def told(result: Result, logs: Path | None, named: int) -> Iterator[Fact]:
-    """All that follows the headline."""
-    yield from result.facts()
+def told(result: Result, logs: Path | None, named: int, with_facts: bool = True) -> Iterator[Fact]:
+    """All that follows the headline. Without facts it is what is wrong, or nothing."""
+    if with_facts:
+        yield from result.facts()
     yield from problems("Errors", result.errors, logs, named)
     yield from problems("Warnings", result.warnings, logs, named)
     if advice := result.what_to_do():
