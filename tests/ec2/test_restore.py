@@ -287,6 +287,14 @@ class TestOtherModes:
         assert without("mtime_ns", after, b".") == without("mtime_ns", before, b".")
         assert new.name in outcome.result["delete_command"]
 
+    def test_what_is_to_be_deleted_is_what_is_left(self, restore: Restore) -> None:
+        """Nothing was in the way of a file that was missing, so nothing was set aside."""
+        (restore.target / "x" / "f0").unlink()
+        command = restore.must_restore().result["delete_command"]
+        words = shlex.split(command)
+        paths = [Path(word) for word in words[words.index("-rf") + 1 :]]
+        assert paths == [*restore.target.glob(".efs-restore-*")]
+
     def test_dry_run_changes_nothing_and_says_what_it_would_do(self, restore: Restore) -> None:
         damage(restore.target)
         before = ctimes(restore.target)

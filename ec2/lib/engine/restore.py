@@ -247,6 +247,8 @@ class Restore:
                 result.damaged_directory = (
                     str(safety.damaged_path) if safety.damaged_path in left else ""
                 )
+                if self.options.mode != "NewDirectory":
+                    result.delete_command = delete_command([*left, safety.undo_path])
             self._settle(pool)
 
     def _check_still_the_same(self) -> None:
