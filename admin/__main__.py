@@ -7,13 +7,14 @@ import signal
 import sys
 from functools import partial
 
-from admin.commands import COMMANDS, PROGRAM
-from admin.program import of_make, parsed
-from admin.wording import as_program
-
 
 def main() -> int:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # in silence, until something has begun
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # in silence, until something has begun
+    from admin.commands import COMMANDS, PROGRAM  # which takes its time
+    from admin.program import of_make, parsed
+    from admin.wording import as_program
+
     # In a locale that cannot show all characters, they are escaped.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]

@@ -134,6 +134,9 @@ def parsed(
 ) -> tuple[Command, dict[str, str]]:
     """The command that is meant, and what it is given. Ends the program if there is none."""
     parser = parser_of(commands)
+    if words is not None and not words:
+        parser.print_help(sys.stderr)
+        sys.exit(2)
     known, others = parser.parse_known_args(words)
     found = vars(known)
     (command,) = (each for each in commands if each.name == found["COMMAND"])

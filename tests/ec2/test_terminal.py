@@ -165,6 +165,16 @@ def test_a_second_ctrl_c_ends_it_in_silence() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (-2, b"interrupted\n", b"")
 
 
+def test_what_was_started_to_ignore_ctrl_c_goes_on() -> None:
+    ignoring = INTERRUPTED.replace("SIG_DFL", "SIG_IGN", 1) + "print('went on')"
+    done = subprocess.run(
+        ["python3", "-B", "-c", ignoring],
+        env={**os.environ, "PYTHONPATH": str(EC2 / "lib")},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"went on\n", b"")
+
+
 def test_ctrl_c_twice_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second comes while the first is dealt with."""
     stop = StopSignals()

@@ -63,7 +63,10 @@ class StopSignals:
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Ctrl-C raises KeyboardInterrupt, once. Who presses it again, while that is said and
-    cleaned up after, ends the process in silence."""
+    cleaned up after, ends the process in silence. What was started to ignore it does."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
