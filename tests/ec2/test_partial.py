@@ -52,6 +52,11 @@ def is_exact(backup: Backup) -> None:
     assert read_tree(backup.snapshot(0)) == read_tree(backup.source)
 
 
+def changes(outcome: Outcome) -> tuple[int, ...]:
+    kinds = ("added", "changed", "with_new_metadata")
+    return tuple(outcome.result[f"number_of_files_{kind}"] for kind in kinds)
+
+
 def counts(outcome: Outcome) -> tuple[int, int, int]:
     names = ("failed", "carried_forward")
     files = outcome.result["number_of_files"]
@@ -90,6 +95,7 @@ def test_an_unreadable_file_has_its_older_version(published: Backup) -> None:
     outcome = partial(published)
     assert counts(outcome) == (2, 1, 7)
     assert outcome.result["number_of_files_transferred"] == 1
+    assert changes(outcome) == (0, 1, 0), "what is not in the snapshot is no change"
     assert {error for error in outcome.result["errors"] if error.startswith("'")} == {
         "'file': Permission denied; the older version of the snapshot before was kept",
         "'added': Permission denied; the snapshot before has no older version",
@@ -192,7 +198,9 @@ def test_a_file_that_is_truncated_meanwhile_is_tried_again(
     write(published.source / "file", "new file", NEW)
     write(published.source / "other", "new other", NEW)
     busy(published, monkeypatch, times=2)
-    assert published.must_publish().result["number_of_files_transferred"] == 2
+    outcome = published.must_publish()
+    assert outcome.result["number_of_files_transferred"] == 2
+    assert changes(outcome) == (0, 2, 0), "what was tried again counts once"
     assert read_tree(published.snapshot(0)) == read_tree(published.source)
 
 
@@ -205,6 +213,7 @@ def test_a_file_that_is_never_at_rest_has_its_older_version(
         busy(published, patch, times=3)
         outcome = partial(published)
     assert counts(outcome) == (1, 1, 7)
+    assert changes(outcome) == (0, 1, 0)
     assert "changed while it was read" in outcome.result["errors"][0]
     assert (published.snapshot(0) / "file").read_text() == "old file"
     assert (published.snapshot(0) / "other").read_text() == "new other"

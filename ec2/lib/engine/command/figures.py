@@ -30,9 +30,10 @@ class Counters:
         for figure, number in vars(others).items():
             self.add(figure, number)
 
-    def count(self, kind: Kind, size: int) -> None:
-        self.add(kind.files, 1)
-        self.add(kind.size, size)
+    def count(self, kind: Kind, size: int, files: int = 1) -> None:
+        """files: -1 to take back what was counted."""
+        self.add(kind.files, files)
+        self.add(kind.size, size * files)
 
     def files_of(self, kinds: Iterable[Kind]) -> int:
         return sum(getattr(self, kind.files) for kind in kinds)

@@ -85,9 +85,9 @@ def recognised(trees: Sequence[Path], abouts: Sequence[About]) -> list[About]:
     """What is known of which tree, by what is in them; both newest first.
 
     A tree is a snapshot if it holds its witnesses and not those of the next one. A snapshot that
-    has none shows no difference to the one before it: it has older versions of all that changed, or
-    only the content is another; then neither is known. Where there are more trees than snapshots
-    that they can be, nothing is claimed, either: some are others.
+    has none shows no difference to the one before it, as only the content is another: then neither
+    is known. Where there are more trees than snapshots that they can be, nothing is claimed,
+    either: some are others.
     """
     groups: list[Alike] = []  # oldest first
     for about in reversed(abouts):

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from engine.stage.judging import Change
+from engine.stage.judging import Change, change_between
 from engine.stage.memory import DOUBTFUL
 from engine.stage.report import (
     EachPath,
@@ -51,7 +51,7 @@ class Examine(EachPath):
             if error.errno in GONE:
                 vanished(self.trees, path, report)
             else:
-                self._fail(path, reason_of(error), 0, report)
+                self._fail(path, reason_of(error), None, report)
             return
         staged = entry_of(self.trees.stage, path)
         if stat.S_ISDIR(now.mode):
@@ -65,14 +65,17 @@ class Examine(EachPath):
             reason = why_unreadable(self.trees, path) if is_file else CHANGES
             if reason == CHANGES and os.geteuid() and staged and is_foreign(now, staged):
                 reason = FOREIGN
-            self._fail(path, reason, now.bytes, report)
+            self._fail(path, reason, now, report)
 
-    def _fail(self, path: str, reason: str, size: int, report: Report) -> None:
+    def _fail(self, path: str, reason: str, now: File | None, report: Report) -> None:
+        """It is not in the snapshot, so it does not count, until it is there after all."""
         take_out(self.trees, path)
         note_directory(self.trees, os.path.dirname(path), report)
         report.figures.number_of_files -= 1
         report.listed -= 1
-        report.figures.total_file_size -= size
+        if now:
+            report.figures.total_file_size -= now.bytes
+            count_change(self.trees, path, now, report, -1)
         report.failures.append(Failure(path, reason))
 
 
@@ -107,6 +110,7 @@ class Again(EachPath):
         take_out(self.trees, path)
         report.figures.number_of_files += 1
         report.figures.total_file_size += now.bytes
+        count_change(self.trees, path, now, report, 1)
         if now.links > 1:
             report.shared.append(shared_name(now, Lack.MISSING, path))
         else:
@@ -232,6 +236,15 @@ def take_out(trees: Trees, path: str) -> None:
     with opened(trees.stage, folder) as directory:
         writable(directory)
         drop(trees, directory, name, DIRECTORY if stat.S_ISDIR(staged.mode) else staged.inode)
+
+
+def count_change(trees: Trees, path: str, now: File, report: Report, files: int) -> None:
+    """As the walk did, but for what only its content tells from the previous snapshot's."""
+    before = entry_of(trees.previous, path)
+    if before and stat.S_ISDIR(before.mode):
+        before = None
+    if not before or before.kept != now.kept:
+        report.figures.count(change_between(now, before), now.bytes, files)
 
 
 def vanished(trees: Trees, path: str, report: Report) -> None:

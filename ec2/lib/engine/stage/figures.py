@@ -12,13 +12,13 @@ from engine.stage.judging import Change
 class Figures(Counters):
     """Files are everything that is not a directory.
 
-    added to newly_excluded: since the snapshot before. excluded: by patterns, with each directory
-    as one, as what is in it is not counted. at_link_limit: copied although they did not change,
-    as no more links could be made to them. checked: compared by content. failed: they could not be
-    copied; carried_forward: for so many of them the snapshot has what the one before had. verified,
-    changed_since, mismatched: of those that were read back. test_: of files of the snapshots that
-    were restored for a test, or only read as they are too large for the disk; without_digest: there
-    was none to compare with.
+    added to newly_excluded: since the snapshot before, without what failed. excluded: by patterns,
+    with each directory as one, as what is in it is not counted. at_link_limit: copied although they
+    did not change, as no more links could be made to them. checked: compared by content. failed:
+    they could not be copied; carried_forward: for so many of them the snapshot has what the one
+    before had. verified, changed_since, mismatched: of those that were read back. test_: of files
+    of the snapshots that were restored for a test, or only read as they are too large for the disk;
+    without_digest: there was none to compare with.
     """
 
     number_of_files: int = 0
