@@ -181,8 +181,9 @@ def damaged(backup: Backup, before: list[Tree], chance: random.Random) -> list[T
     folder = backup.target / backup.label
     files = sorted(path for path in folder.glob(".daily.*") if path.is_file())
     chosen = chance.sample(files, min(2, len(files)))
-    if chance.random() < 0.3:  # without it nothing is known by its inode
-        chosen = [folder / ".daily.origin"]
+    origin = folder / ".daily.origin"
+    if chance.random() < 0.3 and origin.is_file():  # without it nothing is known by its inode
+        chosen = [origin]
     for path in chosen:
         DAMAGES[chance.choice([*DAMAGES])](path)
     return before
