@@ -179,10 +179,11 @@ def copied(backup: Backup, before: list[Tree], chance: random.Random) -> list[Tr
 
 def damaged(backup: Backup, before: list[Tree], chance: random.Random) -> list[Tree]:
     folder = backup.target / backup.label
-    files = sorted(path for path in folder.glob(".daily.*") if path.is_file())
+    whole = (path for path in folder.glob(".daily.*") if stat.S_ISREG(path.lstat().st_mode))
+    files = sorted(whole)
     chosen = chance.sample(files, min(2, len(files)))
     origin = folder / ".daily.origin"
-    if chance.random() < 0.3 and origin.is_file():  # without it nothing is known by its inode
+    if chance.random() < 0.3 and origin in files:  # without it nothing is known by its inode
         chosen = [origin]
     for path in chosen:
         DAMAGES[chance.choice([*DAMAGES])](path)

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
@@ -267,6 +268,31 @@ def test_what_is_damaged_ends_nothing_and_is_said_once(two: Backup, damage: str)
     assert two.verify(0).exit_code == 0
     assert two.hidden() == []
     assert Path("/etc/hostname").read_bytes() == hostname
+
+
+@pytest.mark.parametrize("kind", ["digests", "sharing", "directories"])
+@pytest.mark.parametrize("damage", ["a link", "a FIFO", "a directory"])
+def test_nothing_is_written_where_another_thing_than_a_list_leads(
+    two: Backup, kind: str, damage: str
+) -> None:
+    """The run before was killed just before it published."""
+    path = two.list_of(two.snapshot(0), kind)
+    wanted = read_tree(two.snapshot(0))
+    two.snapshot(0).rename(folder_of(two) / ".daily.stage")
+    outside = two.home / "outside"
+    outside.write_text("precious")
+    path.unlink()
+    if damage == "a link":
+        path.symlink_to(outside)
+    elif damage == "a FIFO":
+        os.mkfifo(path)
+    else:
+        (path / "in it").mkdir(parents=True)
+    two.must_publish()
+    assert outside.read_text() == "precious"
+    assert stat.S_ISREG(path.lstat().st_mode)
+    assert read_tree(two.snapshot(0)) == wanted
+    assert two.verify(0).exit_code == 0
 
 
 def test_notes_of_a_newer_version_are_understood(two: Backup) -> None:

@@ -171,6 +171,10 @@ class Backup:
         copying = Copying(
             source, stage, RSYNC_OPTIONS, self.work, jobs, self.notes, has_doubts=True, helper=fleet
         )
+        for list_of in (folder.digests_of, folder.sharing_of, folder.directories_of):
+            path = list_of(folder.stage)
+            if path and folder.names.has(path):  # of a run that was killed, or a way elsewhere
+                folder.discard(path)
         expected = self.previous.run.files or None if self.previous.run else None
         sharing = folder.sharing_of(folder.stage)
         assert sharing  # begun with the stage
