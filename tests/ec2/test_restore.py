@@ -467,6 +467,8 @@ def killed(command: list[str], target: Path, seconds: float) -> bool:
     time.sleep(seconds)
     end_tree(process)
     process.wait()
+    lock = target / ".efs-restore-lock"  # which one holds that was born while the others ended
+    until(lambda: not lock.exists() or not is_locked(lock))
     return journals() == before
 
 
