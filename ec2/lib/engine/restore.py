@@ -67,7 +67,6 @@ class Restore:
         self.stop = stop
         self.result = result
         self.folder = SnapshotFolder(options.backup / options.folder, options.interval)
-        self.has_workers = bool(options.workers_queue)
         self.live = -1
         self.made: list[Path] = []
 
@@ -259,7 +258,7 @@ class Restore:
         """Nothing has changed yet, and nothing of the attempt shall be left."""
         try:
             with Pool(PROCESSES, StopSignals(), self.work) as pool:
-                remove_scratch(pool, safety, self.has_workers)
+                remove_scratch(pool, safety)
             left = [*safety.discard_empty(), *safety.discard()]
             set_attributes_of(self.live, Directory(TOP, False, *was))
         except (OSError, EngineError) as error:
@@ -322,7 +321,7 @@ class Restore:
         try:
             empty = (RemoveEmpty(safety.new, folder) for folder in new if folder)
             pool.run(empty, lambda _: [])
-            errors = remove_scratch(pool, safety, self.has_workers)
+            errors = remove_scratch(pool, safety)
         except EngineError as error:
             errors = [str(error)]
         if errors:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.snapshots.removal import remove_trees
 from engine.target.request import Options
-from engine.target.safety import SafetyDirectory
+from engine.target.safety import WORKERS, SafetyDirectory
 from engine.tree.descent import TOP
 from engine.tree.pool import Pool
 from engine.tree.walls import Root
@@ -40,13 +40,13 @@ def fleet_of(
     )
 
 
-def remove_scratch(pool: Pool, safety: SafetyDirectory, has_workers: bool) -> list[str]:
+def remove_scratch(pool: Pool, safety: SafetyDirectory) -> list[str]:
     """Return what went wrong. A worker whose list was taken back copies on until it sees that: what
     it makes and renames meanwhile comes in the way, and its rsync ends when its directory is gone.
     """
     deadline = time.monotonic() + PATIENCE
     while errors := remove_trees(pool, safety.undo, safety.scratch()):
-        if not has_workers or time.monotonic() > deadline:
+        if WORKERS not in safety.scratch() or time.monotonic() > deadline:
             break
         time.sleep(PAUSE)
     return errors
