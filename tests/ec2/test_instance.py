@@ -11,11 +11,16 @@ import pytest
 from .conftest import EC2
 
 
-def bash(script: str, *words: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run ``script`` after the libraries, with ``words`` as its arguments."""
+def bash(
+    script: str, *words: str, path: Path | None = None, waiting: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Run ``script`` after the libraries, with ``words`` as its arguments.
+
+    A mount is tried again for ``waiting`` seconds.
+    """
     head = f'set -Eeuo pipefail; HERE="{EC2}"; . "$HERE/lib/run.sh"; . "$HERE/lib/packages.sh"\n'
     head += "CAUSE= FAILURE= TASK=restore REPORT_OPTIONS=()\n"
-    environment = {**os.environ, "MOUNT_SECONDS": "1", "MOUNT_PAUSE": "0.3"}
+    environment = {**os.environ, "MOUNT_SECONDS": str(waiting), "MOUNT_PAUSE": "0.1"}
     if path:
         environment["PATH"] = f"{path}:{os.environ['PATH']}"
     return subprocess.run(
@@ -73,7 +78,7 @@ def test_a_failed_mount_says_what_to_check(tmp_path: Path, output: str, cause: s
     path = stub(tmp_path / "bin", "mount", f"echo '{output}' >&2; exit 32")
     process = bash('mount_efs source fs-1 /x "$1" ro', str(tmp_path / "mnt"), path=path)
     assert process.returncode == 1
-    assert process.stderr.count("failed: ") > 2
+    assert f"mounting the source file system fs-1:/x failed: {output}" in process.stderr
     last = process.stderr.splitlines()[-1]
     assert "failed: mount: " in last
     assert "the source file system fs-1:/x" in last
@@ -95,7 +100,7 @@ def test_a_closed_port_is_found_out_before_the_mount_helper_waits_for_it(tmp_pat
 
 def test_a_mount_that_never_ends_is_ended(tmp_path: Path) -> None:
     path = stub(tmp_path / "bin", "mount", "sleep infinity")
-    process = bash('mount_efs source fs-1 / "$1" ro', str(tmp_path / "mnt"), path=path)
+    process = bash('mount_efs source fs-1 / "$1" ro', str(tmp_path / "mnt"), path=path, waiting=1)
     assert process.returncode == 1
     assert "timeout after 1 seconds" in process.stderr
 
@@ -117,12 +122,14 @@ def test_a_mount_that_claims_success_but_is_not_there_is_a_failure(tmp_path: Pat
 
 
 def test_a_late_mount_is_waited_for(tmp_path: Path) -> None:
-    marker = tmp_path / "tried"
-    path = stub(tmp_path / "bin", "mount", f"[[ -e {marker} ]] || {{ touch {marker}; exit 32; }}")
+    tries = tmp_path / "tries"
+    path = stub(tmp_path / "bin", "mount", f"echo >>{tries}; (($(wc -l <{tries}) > 2)) || exit 32")
     stub(path, "mountpoint", "exit 0")
     stub(path, "findmnt", "echo ro")
-    process = bash('mount_efs source fs-1 "/a b" "$1" ro', str(tmp_path / "mnt"), path=path)
+    script = 'mount_efs source fs-1 "/a b" "$1" ro'
+    process = bash(script, str(tmp_path / "mnt"), path=path, waiting=600)
     assert process.returncode == 0, process.stderr
+    assert process.stderr.count("mounting the source file system fs-1:/a b failed: ") == 2
     assert "mounted the source file system fs-1:/a b" in process.stderr
 
 
