@@ -201,9 +201,15 @@ def test_commands_that_are_printed_can_be_pasted_anywhere(monkeypatch: pytest.Mo
         ("result", "no/such"),
         ("result", "closed/new"),
         ("result", "a directory"),
+        ("result", "device"),
+        ("result", "link"),
+        ("result", "n" * 256),
+        ("progress", "device"),
+        ("progress", "link"),
         ("log_dir", "file/in"),
         ("log_dir", "file"),
         ("log_dir", "closed/new"),
+        ("log_dir", "n" * 256),
     ],
 )
 def test_where_nothing_can_be_told_nothing_is_done(backup: Backup, option: str, place: str) -> None:
@@ -211,6 +217,9 @@ def test_where_nothing_can_be_told_nothing_is_done(backup: Backup, option: str, 
     closed = backup.home / "closed"
     closed.mkdir(0o500)
     (backup.home / "a directory").mkdir()
+    device, link = backup.home / "device", backup.home / "link"
+    os.mkfifo(device)
+    link.symlink_to("file")
     as_a_user = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
     words = [*as_a_user, *backup.command(**{option: str(backup.home / place)})]
     process = subprocess.run(words, capture_output=True, text=True)
@@ -218,3 +227,5 @@ def test_where_nothing_can_be_told_nothing_is_done(backup: Backup, option: str, 
     assert_refused(backup, Outcome(process.returncode, process.stderr, {}), "refused: ", flag)
     assert "{" not in process.stderr
     assert [*closed.iterdir()] == []
+    assert device.is_fifo()
+    assert link.is_symlink()

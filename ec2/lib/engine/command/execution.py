@@ -132,6 +132,9 @@ def execute(
         options = parse(words)
         check_place("--result", options.result, is_directory=False)
         check_place("--log-dir", options.log_dir, is_directory=True)
+        if options.progress:
+            with contextlib.suppress(OSError):  # to watch must not disturb
+                check_kind("--progress", options.progress, is_directory=False)
         handler.setLevel(level(screen, options.quiet, options.verbose))
         handler.setFormatter(Formatter(has_times=options.verbose or not screen.is_terminal))
         result.progress = Progress(options.progress, None if options.quiet else screen, stop)
@@ -158,15 +161,30 @@ def check_place(option: str, path: Path | None, is_directory: bool) -> None:
     """Before anything is done, that it can be told at the end. Raises :class:`Refused`."""
     if path is None:
         return
-    if path.exists() and path.is_dir() is not is_directory:
-        kind = "is no directory" if is_directory else "is a directory"
-        raise Refused(f"{option} {str(path)!r} {kind}; name another one")
-    places = [path, *path.parents] if is_directory else [path.parent]
-    place = next((each for each in places if each.exists()), places[-1])
+    try:
+        check_kind(option, path, is_directory)
+        places = [path, *path.parents] if is_directory else [path.parent]
+        place = next((each for each in places if each.exists()), places[-1])
+    except OSError as error:
+        raise Refused(f"{option} {str(path)!r}: {error.strerror}; name another one") from error
     if not place.is_dir():
         raise Refused(f"{option} {str(path)!r}: there is no directory {str(place)!r}; make it")
     if not os.access(place, os.W_OK | os.X_OK):
         raise Refused(f"{option} {str(path)!r}: this user cannot write into {str(place)!r}")
+
+
+def check_kind(option: str, path: Path, is_directory: bool) -> None:
+    """A file is replaced: /dev/null or /dev/stdout would be gone for all. Raises :class:`Refused`,
+    or OSError if nobody can tell."""
+    if is_directory:
+        kind = "is no directory" if path.exists() and not path.is_dir() else ""
+    elif path.is_dir():
+        kind = "is a directory"
+    else:
+        is_other = path.is_symlink() or (path.exists() and not path.is_file())
+        kind = "is no plain file" if is_other else ""
+    if kind:
+        raise Refused(f"{option} {str(path)!r} {kind}; name another one")
 
 
 def scratch() -> str:
