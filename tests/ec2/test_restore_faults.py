@@ -26,7 +26,7 @@ from engine.tree.walls import opened_path
 from local.tree import read_tree, without
 from tests.trees import visible
 
-from .conftest import EC2, Outcome, end_tree
+from .conftest import EC2, Outcome, end_tree, is_locked, until
 from .engines import run_engine
 from .test_backup import write
 from .test_interruptions import ask_to_stop
@@ -509,6 +509,39 @@ class TestUndo:
             assert done.returncode == 0
             assert "Type yes" not in done.stdout
             assert "was undone before; nothing was changed" in " ".join(done.stdout.split())
+
+    def test_one_that_is_at_work_is_not_over(self, restore: Restore) -> None:
+        """It has changed nothing as long as it copies, and will."""
+        undo = restore.target / ".efs-restore-one.undo"
+        undo.mkdir(mode=0o700)
+        (undo / "journal.new").touch()
+        lock = restore.target / ".efs-restore-lock"
+        with subprocess.Popen(["flock", "--no-fork", lock, "sleep", "infinity"]) as holder:
+            until(lambda: lock.exists() and is_locked(lock))
+            at_work = undo_by_engine(restore, "one")
+            holder.kill()
+        assert at_work.returncode == 2
+        assert "another restore is working" in at_work.stderr
+        killed = undo_by_engine(restore, "one")
+        assert killed.returncode == 0
+        assert "has changed nothing so far" in killed.stderr
+
+    def test_one_that_goes_on_takes_nothing_that_came_after_it_began(
+        self, restore: Restore
+    ) -> None:
+        (restore.target / "x" / "f0").unlink()
+        write(restore.target / "extra", "removed by the restore")
+        restore.must_restore(id="one")
+        write(restore.target / "x" / "f0", "work done after the restore")
+        write(restore.target / "extra", "in the way")
+        assert undo_by_engine(restore, "one").returncode == 1
+        write(restore.target / "x" / "f0", "work done after the undo")
+        (restore.target / "extra").unlink()
+        assert undo_by_engine(restore, "one").returncode == 0
+        restored = restore.target / ".efs-restore-one.undo" / "restored"
+        assert (restored / "x" / "f0").read_text() == "work done after the restore"
+        assert (restore.target / "x" / "f0").read_text() == "work done after the undo"
+        assert (restore.target / "extra").read_text() == "removed by the restore"
 
     def test_names_are_never_printed_raw(self, restore: Restore) -> None:
         evil = "evil\x1b[31m\n\udcff"

@@ -106,9 +106,10 @@ def run(options: Options, work: Path, stop: StopSignals, result: UndoResult) -> 
         stack.callback(os.close, own)
         question = f"This puts {shown(str(root))} back as it was before the restore {options.id}."
         undoing = Undo(top, own, name)
-        if not (options.dry_run or undoing.is_over()):
-            if not options.yes and not agreed(question):
+        if not options.dry_run:
+            if not (options.yes or undoing.is_over() or agreed(question)):
                 raise Refused("nothing was done")
+            # Also if it seems to be over: one that is at work has not begun to change anything.
             stack.enter_context(target_lock(target, options.target))
         undo(undoing, root, options, stop, result)
 

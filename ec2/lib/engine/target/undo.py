@@ -173,8 +173,11 @@ class Undo:
         *_, moved, files, trees = record
         is_aside = name in moved and inode_at(f"{self._name}/{path}", self._root) != 0
         # What is not aside has stayed, or is back. What is in "new" still was not put in place, but
-        # for a file that had both names when the restore was killed.
-        came = (is_aside or name not in moved) and (name in files or name in trees)
+        # for a file that had both names when the restore was killed. What is in "restored" came,
+        # and was set aside by an undo before this one: what is in its place is somebody's since.
+        was_set_aside = inode_at(f"restored/{path}", self._own) != 0
+        is_asked = name in files or name in trees
+        came = is_asked and not was_set_aside and (is_aside or name not in moved)
         live = inode(name, here)
         if came and live and inode_at(f"new/{path}", self._own) in (0, live):
             if not is_dry:
@@ -240,7 +243,7 @@ def summary(result: Undone, is_dry: bool, restored: str) -> str:
     if result.was_done:
         return "This restore was undone before; nothing was changed."
     if not result.had_begun:
-        return "This restore ended before it changed anything; there is nothing to undo."
+        return "This restore has changed nothing so far; there is nothing to undo."
     if is_dry:
         return (
             f"Would put back {result.put_back} and set aside {result.set_aside} entries; the "
