@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from engine.command.outcome import Refused
 from engine.command.process import StopSignals
-from engine.snapshots.about import Note
+from engine.snapshots.about import Note, Witness
 from engine.snapshots.choice import find_snapshot
 from engine.snapshots.folder import SnapshotFolder
 from engine.snapshots.names import Names
@@ -84,6 +84,39 @@ def test_a_snapshot_that_is_renamed_by_hand_while_a_run_copies(copied: SnapshotF
     expected = {"daily.0": "new", "daily.1": "daily.1", "daily.2": "daily.0"}
     expected["held.by hand"] = "daily.2"
     assert published(copied) == published(SnapshotFolder(copied.path, "daily")) == expected
+
+
+def test_one_that_is_not_the_one_compared_with_is_not_called_the_same(
+    copied: SnapshotFolder,
+) -> None:
+    """Nothing changed since a snapshot that is gone."""
+    one = [Witness("one", 1)]
+    for number in (0, 1):
+        copied.register.note(copied.snapshot(number), witnesses=[*one, Witness("two", number)])
+    (copied.snapshot(0) / "which").unlink()
+    copied.snapshot(0).rmdir()
+    copied.publish(Note(2), 1e9 + DAY, [])
+    about = copied.register.of(copied.snapshot(0))
+    assert about
+    assert about.witnesses == []
+
+
+def test_what_shows_tells_although_the_changes_add_up_to_none(copied: SnapshotFolder) -> None:
+    """A file that changed while it was copied anew can count less than nothing."""
+    copied.register.note(copied.snapshot(0), witnesses=[Witness("one", 1)])
+    copied.publish(Note(2, changes=0), 1e9 + DAY, ["which"])
+    about = copied.register.of(copied.snapshot(0))
+    assert about
+    assert [each.path for each in about.witnesses] == ["which"]
+
+
+def test_one_that_is_as_the_one_before_has_its_witnesses(copied: SnapshotFolder) -> None:
+    copied.register.note(copied.snapshot(0), witnesses=[Witness("one", 1)])
+    copied.snapshot(0).rename(copied.path / "held.by hand")
+    copied.publish(Note(2, changes=0), 1e9 + DAY, [])
+    about = copied.register.of(copied.snapshot(0))
+    assert about
+    assert about.witnesses == [Witness("one", 1)]
 
 
 def test_a_snapshot_that_is_removed_by_hand_is_not_found(copied: SnapshotFolder) -> None:

@@ -44,10 +44,9 @@ from typing import NamedTuple
 from engine.command.files import locked, sync_directory
 from engine.command.outcome import Refused, Stopped
 from engine.command.process import TICK_SECONDS, StopSignals
-from engine.snapshots.about import Note
+from engine.snapshots.about import About, Note
 from engine.snapshots.names import Names
 from engine.snapshots.readers import Readers, readers_file
-from engine.snapshots.recognition import witnesses
 from engine.snapshots.register import Register
 from engine.snapshots.retention import HELD, INTERVALS
 from engine.snapshots.spare import is_spare_cheaper
@@ -86,6 +85,7 @@ class SnapshotFolder:
         self._complete = path / f".{interval}.complete"
         self._register = Register(path, interval, self.names)
         self._is_loaded = False
+        self._compared: About | None = None  # the newest snapshot when the stage was begun
 
     def snapshot(self, number: int) -> Path:
         return self.path / f"{self.interval}.{number}"
@@ -153,6 +153,8 @@ class SnapshotFolder:
         pass for one that was begun long ago.
         """
         names = self.names
+        newest = self.newest()
+        self._compared = self.register.of(newest) if newest else None
         if names.has_tree(self.stage):
             about = self.register.of(self.stage)
             if not about:
@@ -259,12 +261,7 @@ class SnapshotFolder:
         """
         self.names.look_again()  # the copying took its time
         newest = self.newest()
-        before = self.register.of(newest) if newest else None
-        if before and not run.changes:
-            found = before.witnesses
-        else:
-            found = witnesses(self.stage, newest, changed)
-        self.register.note(self.stage, run=run, made=now, witnesses=found)
+        self.register.conclude(self.stage, newest, self._compared, run, now, changed)
         self.names.rename_tree(self.stage, self._complete)
         self.finish_publishing()
         sync_directory(self.path)

@@ -28,7 +28,7 @@ from typing import Any
 from engine.command.files import read_state, write_atomically
 from engine.snapshots.about import About, Damaged, Note, parse
 from engine.snapshots.names import Names
-from engine.snapshots.recognition import holds, recognised
+from engine.snapshots.recognition import holds, recognised, witnesses
 from engine.snapshots.retention import INTERVALS
 
 IF_NEWEST = "If that is the newest, this run compares every file by content"
@@ -125,6 +125,23 @@ class Register:
     def note(self, tree: Path, **changes: Any) -> None:
         """Note fields of :class:`About` for a tree of which something is known."""
         self._write(replace(self._bound[self._names.inode_of(tree)], **changes))
+
+    def conclude(
+        self,
+        stage: Path,
+        newest: Path | None,
+        compared: About | None,
+        run: Note,
+        made: float,
+        changed: Iterable[str],
+    ) -> None:
+        """The stage becomes a snapshot. That nothing ``changed`` is true of the snapshot that it
+        was ``compared`` with, which need not be the newest any more."""
+        found = witnesses(stage, newest, changed)
+        before = self.of(newest) if newest else None
+        if before and compared and before.id == compared.id and not (found or run.changes):
+            found = before.witnesses
+        self.note(stage, run=run, made=made, witnesses=found)
 
     def forget(self, trees: Iterable[Path], discard: Callable[[Path], None]) -> None:
         """Discard what concerns none of ``trees``, and was of our runs."""
