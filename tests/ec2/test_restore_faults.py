@@ -478,6 +478,21 @@ class TestUndo:
         assert done.returncode == 0
         assert read_tree(restore.target) == before
 
+    def test_the_script_waits_for_a_restore_that_is_at_work(self, restore: Restore) -> None:
+        damage(restore.target)
+        restore.must_restore(id="one", prefix="/x")
+        before = read_tree(restore.target / "x")
+        script = restore.target / "x" / ".efs-restore-one.undo" / "undo"
+        lock = restore.target / ".efs-restore-lock"
+        with subprocess.Popen(["flock", "--no-fork", lock, "sleep", "infinity"]) as holder:
+            until(lambda: lock.exists() and is_locked(lock))
+            done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+            holder.kill()
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "a restore is at work" in done.stderr
+        assert read_tree(restore.target / "x") == before
+        assert subprocess.run([sys.executable, script], capture_output=True).returncode == 0
+
     def test_it_asks_at_a_terminal(self, restore: Restore) -> None:
         damage(restore.target)
         restore.must_restore(id="one")

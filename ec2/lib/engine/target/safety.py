@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.command.outcome import Failed, Refused
+from engine.target.undo import LOCK
 from engine.tree.descent import DIRECTORY_FLAGS, exists, names_in, opened
 from engine.tree.reserved import SAFETY_PREFIX
 
-LOCK = f"{SAFETY_PREFIX}lock"
 WORKERS = "workers"
 
 UNDO_SCRIPT = Path(__file__).with_name("undo.py")

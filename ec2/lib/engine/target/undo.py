@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from typing import Any, TextIO
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 PROBLEMS_KEPT = 20
+LOCK = ".efs-restore-lock"
 
 
 class UndoError(Exception):
@@ -239,6 +241,23 @@ def open_own(root: int, name: str) -> int:
     return own
 
 
+def is_restored_into(root: Path) -> bool:
+    """Whether a restore of this user is at work in the file system of ``root``, which has its lock
+    at its top."""
+    for folder in (root, *root.parents):
+        with contextlib.suppress(OSError):
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+            lock = os.open(folder / LOCK, flags)
+            try:
+                if os.fstat(lock).st_uid == os.geteuid():
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            finally:
+                os.close(lock)
+    return False
+
+
 def summary(result: Undone, is_dry: bool, restored: str) -> str:
     if result.was_done:
         return "This restore was undone before; nothing was changed."
@@ -299,6 +318,8 @@ def main(words: list[str]) -> int:
         if not (options.dry_run or options.yes or undo.is_over() or agreed(question)):
             say("Nothing was done.")
             return 1
+        if not options.dry_run and is_restored_into(folder.parent):
+            raise UndoError("a restore is at work; wait until it has finished")
         result = undo.run(options.dry_run)
     except UndoError as error:
         say(f"{error}. Nothing was done.", sys.stderr)
