@@ -122,6 +122,18 @@ def test_logs_that_cannot_be_kept_are_a_warning_of_the_result(backup: Backup) ->
     assert len([w for w in result["warnings"] if "could not be kept" in w]) == 2
 
 
+def test_logs_are_written_through_no_link(backup: Backup) -> None:
+    (backup.source / "file").write_text("text")
+    backup.logs.mkdir()
+    victim = backup.home / "victim"
+    victim.write_text("precious")
+    for name in ("engine.log", "changes.txt.gz"):
+        (backup.logs / name).symlink_to(victim)
+    assert backup.must_publish().result["warnings"] == []
+    assert victim.read_text() == "precious"
+    assert "published" in (backup.logs / "engine.log").read_text()
+
+
 def is_open(file: Path, group: int) -> bool:
     """Whether one of a group of processes has it open."""
     for link in Path("/proc").glob("[0-9]*/fd/*"):

@@ -21,7 +21,7 @@ from typing import ClassVar, TypeVar
 
 from common.times import TIME_FORMAT, utc_now
 
-from engine.command.files import write_atomically
+from engine.command.files import NEW_FILE, anew, write_atomically
 from engine.command.logs import new_directory
 from engine.command.outcome import FAILED, REFUSED, EngineError, Failed, Refused, sentence
 from engine.command.process import StopSignals
@@ -361,9 +361,12 @@ def are_needed(result: Result) -> bool:
 
 def keep_log(path: Path, log_dir: Path, result: Result) -> None:
     """A log that cannot be kept is a warning, never a failure."""
+    target = log_dir / path.name
     try:
-        shutil.copyfile(path, log_dir / path.name)
+        new = anew(target, lambda: os.open(target, NEW_FILE, 0o644))
+        with path.open("rb") as log_file, open(new, "wb") as copy:
+            shutil.copyfileobj(log_file, copy)
     except OSError as error:
         with contextlib.suppress(OSError):
-            (log_dir / path.name).unlink()  # half of it may have taken the space of the result
+            target.unlink()  # half of it may have taken the space of the result
         result.warn(f"the log {path.name} could not be kept: {error}")
