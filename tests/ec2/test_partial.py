@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import signal
@@ -173,6 +174,32 @@ def test_at_the_link_limit_the_older_version_is_copied(
     for _ in range(2):
         partial(published)
         assert read_tree(published.snapshot(0))[b"file"] == before
+
+
+@pytest.mark.parametrize("at_limit", [False, True])
+def test_a_file_that_grows_takes_no_more_from_the_figures_than_it_gave(
+    published: Backup, faults: str, monkeypatch: pytest.MonkeyPatch, at_limit: bool
+) -> None:
+    """At the link limit, it is copied although it has not changed when it is listed."""
+    total = json.loads(published.result.read_text())["total_file_size"]
+    if at_limit:
+        monkeypatch.setenv("LD_PRELOAD", faults)
+        monkeypatch.setenv("FAULT_LINKS", "1")
+    else:
+        write(published.source / "file", "new file", NEW)
+    grow = f'head -c 1000000 /dev/zero >>"{published.source}/file"; exit 23'
+    body = f"""
+list=$(printf '%s\\n' "$@" | sed -n 's/--files-from=//p')
+"$REAL" "$@"; status=$?
+grep -qz '^./file$' "$list" && {{ {grow}; }}
+exit $status
+"""
+    monkeypatch.setenv("PATH", slow_rsync(published.home / "shim", body)["PATH"])
+    outcome = partial(published)
+    assert counts(outcome) == (1, 1, 7)
+    assert changes(outcome) == (0, 0, 0)
+    assert outcome.result["total_file_size"] == total
+    assert outcome.result["size_changed"] == 0
 
 
 def busy(backup: Backup, monkeypatch: pytest.MonkeyPatch, times: int) -> None:

@@ -51,7 +51,7 @@ class Examine(EachPath):
             if error.errno in GONE:
                 vanished(self.trees, path, report)
             else:
-                self._fail(path, reason_of(error), None, report)
+                self._fail(path, reason_of(error), report)
             return
         staged = entry_of(self.trees.stage, path)
         if stat.S_ISDIR(now.mode):
@@ -65,22 +65,21 @@ class Examine(EachPath):
             reason = why_unreadable(self.trees, path) if is_file else CHANGES
             if reason == CHANGES and os.geteuid() and staged and is_foreign(now, staged):
                 reason = FOREIGN
-            self._fail(path, reason, now, report)
+            self._fail(path, reason, report)
 
-    def _fail(self, path: str, reason: str, now: File | None, report: Report) -> None:
-        """It is not in the snapshot, so it does not count, until it is there after all."""
+    def _fail(self, path: str, reason: str, report: Report) -> None:
+        """It is not in the snapshot, so it is no file of it, until it is there after all."""
         take_out(self.trees, path)
         note_directory(self.trees, os.path.dirname(path), report)
         report.figures.number_of_files -= 1
         report.listed -= 1
-        if now:
-            report.figures.total_file_size -= now.bytes
-            count_change(self.trees, path, now, report, -1)
-        report.failures.append(Failure(path, reason))
+        report.failures.append(Failure(path, reason, is_counted=True))
 
 
 class Again(EachPath):
     """Begin anew with what could not be read."""
+
+    is_counted = False
 
     def look(self, path: str, report: Report, worker: Worker) -> None:
         folder, name = os.path.split(path)
@@ -93,7 +92,7 @@ class Again(EachPath):
                 report.listed += 1
                 vanished(self.trees, path, report)
             else:
-                report.failures.append(Failure(path, reason_of(error)))
+                report.failures.append(Failure(path, reason_of(error), self.is_counted))
             return
         reasons = worker.context.excludes.reasons(path, now.mode)
         if reasons:  # it is another thing than before
@@ -109,12 +108,26 @@ class Again(EachPath):
             return
         take_out(self.trees, path)
         report.figures.number_of_files += 1
-        report.figures.total_file_size += now.bytes
-        count_change(self.trees, path, now, report, 1)
+        if not self.is_counted:
+            self._count(path, now, report)
         if now.links > 1:
             report.shared.append(shared_name(now, Lack.MISSING, path))
         else:
             report.to_copy(path, now)
+
+    def _count(self, path: str, now: File, report: Report) -> None:
+        report.figures.total_file_size += now.bytes
+        before = entry_of(self.trees.previous, path)
+        if before and stat.S_ISDIR(before.mode):
+            before = None
+        if not before or before.kept != now.kept:
+            report.changed(change_between(now, before), now.bytes, path)
+
+
+class CopyAgain(Again):
+    """With what could not be copied: it may have another size by now, and counts as it did."""
+
+    is_counted = True
 
 
 class Carry(NamedTuple):
@@ -236,15 +249,6 @@ def take_out(trees: Trees, path: str) -> None:
     with opened(trees.stage, folder) as directory:
         writable(directory)
         drop(trees, directory, name, DIRECTORY if stat.S_ISDIR(staged.mode) else staged.inode)
-
-
-def count_change(trees: Trees, path: str, now: File, report: Report, files: int) -> None:
-    """As the walk did, but for what only its content tells from the previous snapshot's."""
-    before = entry_of(trees.previous, path)
-    if before and stat.S_ISDIR(before.mode):
-        before = None
-    if not before or before.kept != now.kept:
-        report.figures.count(change_between(now, before), now.bytes, files)
 
 
 def vanished(trees: Trees, path: str, report: Report) -> None:

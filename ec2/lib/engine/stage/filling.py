@@ -20,9 +20,10 @@ from engine.copying.digests import CARRIED, CONTINUED, LINKED, VOID
 from engine.copying.lists import ByKind, Lists, fits
 from engine.copying.rsync import WAIT_SECONDS, Copying
 from engine.snapshots.recognition import CANDIDATES
-from engine.stage.failures import CHANGES, Again, Carry, Examine
+from engine.stage.failures import CHANGES, Again, Carry, CopyAgain, Examine, entry_of
 from engine.stage.figures import Figures
 from engine.stage.finish import Finish
+from engine.stage.judging import Change
 from engine.stage.large import LargeFiles
 from engine.stage.report import Failure, Report, Trees
 from engine.stage.share import Join, Separate, Share
@@ -96,8 +97,7 @@ class Filling:
         self._doubtful = SharedNames(work / "doubtful")
         self._apart = SharedNames(work / "apart")
         self._directories = (work / "directories").open("wb")
-        compressed = gzip.GzipFile(work / CHANGES_FILE, "wb", compresslevel=1)
-        self._changes = io.TextIOWrapper(compressed, encoding="utf-8")
+        self._changes = self._open_changes("wb")
         self._tell = tell
         self._started = time.monotonic()
         self._next_save = self._started + SAVE_SECONDS
@@ -141,6 +141,10 @@ class Filling:
             self._log()
         if self._stop.received:
             raise Stopped(GOES_ON)
+
+    def _open_changes(self, mode: str) -> io.TextIOWrapper:
+        compressed = gzip.GzipFile(self._work / CHANGES_FILE, mode, compresslevel=1)
+        return io.TextIOWrapper(compressed, encoding="utf-8")
 
     @property
     def copied(self) -> int:
@@ -191,8 +195,9 @@ class Filling:
             time.sleep(WAIT_SECONDS)
         failures, self.failures, self._failed = self.failures, [], 0
         self._shared = SharedNames(self._work / "shared")
-        paths = (failure.path for failure in failures)
-        self._run(Again(self._trees, part) for part in chunks(paths))
+        for task in (Again, CopyAgain):
+            paths = (each.path for each in failures if each.is_counted is task.is_counted)
+            self._run(task(self._trees, part) for part in chunks(paths))
         self._run(self._to_share())
         # Each for itself: then a file that merely changes all the time does not pass for a failure.
         self._copy_the_rest(apart=True)
@@ -201,11 +206,28 @@ class Filling:
         for failure in self.failures:
             if failure.path == TOP:
                 raise Failed("files", f"the source's top cannot be read: {failure.reason}")
+        self._take_back({each.path for each in self.failures if each.is_counted})
         self._run(
             Carry(self._trees, folder, [name], failure)
             for failure in self.failures
             for folder, name in [os.path.split(failure.path)]
         )
+
+    def _take_back(self, failed: set[str]) -> None:
+        """What the snapshot has not got is no change of it: it is taken from the figures as it was
+        counted, whatever its size is by now. What did not change has that of before."""
+        kinds = {each.word: each for each in (Change.ADDED, Change.CHANGED, Change.METADATA)}
+        paths = {shown(os.fsencode(path)): path for path in failed}
+        self._changes.close()
+        with self._open_changes("rb") as lines:
+            for word, size, name in (line[:-1].split("\t", 2) for line in lines):
+                if word in kinds and name in paths:
+                    failed.remove(paths.pop(name))
+                    self.figures.count(kinds[word], int(size), -1)
+                    self.figures.total_file_size -= int(size)
+        self._changes = self._open_changes("ab")
+        before = (entry_of(self._trees.previous, path) for path in failed)
+        self.figures.total_file_size -= sum(each.bytes for each in before if each)
 
     def _give_up(self) -> None:
         if self._is_late:

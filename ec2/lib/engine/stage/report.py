@@ -57,10 +57,13 @@ def shared_name(now: File, inode: Inode, path: str) -> SharedName:
 
 
 class Failure(NamedTuple):
-    """An entry of the source that could not be read or copied."""
+    """An entry of the source that could not be read or copied.
+
+    is_counted: its size, and that it is a change if it is one, are in the figures."""
 
     path: str
     reason: str
+    is_counted: bool = False
 
 
 class Changed(NamedTuple):
