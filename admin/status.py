@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 
 from common.records import Attributes, Position, Run, newest_complete, runs_of, spoken
-from common.statuses import PARTIAL, SUCCESS
+from common.statuses import PARTIAL, SUCCESS, not_copied
 from common.table import KEY, UNFINISHED_KEY
 from engine.command.text import size
 from rich.console import Console
@@ -99,11 +99,9 @@ def partial_since(runs: Iterable[Run], now: datetime) -> str:
     for run in since:
         if run.status == PARTIAL and (stopped := run.stopped):
             count = run.number("NumberOfFilesFailed")
-            files = "some files" if count is None else f"{count:,} file(s)"
-            age = spoken(now - stopped)
-            return (
-                f"The newest of all is partial: it is {age} old, and {files} could not be copied."
-            )
+            directories = run.number("NumberOfDirectoriesFailed") or 0
+            what = not_copied(count, directories) if count else "some files could not be copied"
+            return f"The newest of all is partial: it is {spoken(now - stopped)} old, and {what}."
     return ""
 
 

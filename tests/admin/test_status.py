@@ -117,7 +117,7 @@ def test_the_age_of_the_newest_snapshot(items: list[dict[str, Any]], said: str) 
     assert status.newest_snapshot(items, runs_of(items), NOW) == said
 
 
-NEWER = "The newest of all is partial: it is 1 h old, and 1,200 file(s) could not be copied."
+NEWER = "The newest of all is partial: it is 1 h old, and 1,200 files could not be copied."
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,13 @@ NEWER = "The newest of all is partial: it is 1 h old, and 1,200 file(s) could no
         ([SUCCESS], ""),
         ([SUCCESS, PARTIAL, RUNNING], NEWER),
         ([PARTIAL], NEWER),
+        (
+            [{**PARTIAL, "NumberOfFilesFailed": 1, "NumberOfDirectoriesFailed": 1}],
+            "The newest of all is partial: it is 1 h old, and 1 directory, with an unknown number "
+            "of files in it, could not be read.",
+        ),
         ([PARTIAL, {**SUCCESS, "BackupStartTime": "2026-03-04T05:00:00Z"}], ""),
-        ([{**PARTIAL, "NumberOfFilesFailed": "?"}], NEWER.replace("1,200 file(s)", "some files")),
+        ([{**PARTIAL, "NumberOfFilesFailed": "?"}], NEWER.replace("1,200", "some")),
     ],
 )
 def test_a_partial_snapshot_that_is_newer(items: list[dict[str, Any]], said: str) -> None:

@@ -23,6 +23,7 @@ from engine.stage.report import (
     note_directory,
     reason_of,
     shared_name,
+    unseen,
 )
 from engine.stage.visit import Visit, removed
 from engine.tree.attributes import Directory, set_attributes_of
@@ -93,7 +94,7 @@ class Again(EachPath):
                 report.listed += 1
                 vanished(self.trees, path, report)
             else:
-                report.failures.append(Failure(path, reason_of(error)))
+                report.failures.append(unseen(path, error, entry_of(self.trees.previous, path)))
             return
         reasons = worker.context.excludes.reasons(path, now.mode)
         if reasons:  # it is another thing than before
@@ -141,6 +142,7 @@ class Carry(NamedTuple):
                     before = None
                 if self.failure:
                     report.figures.number_of_files_failed += 1
+                    report.figures.number_of_directories_failed += self.failure.is_directory
                     report.lasting.append((self.failure, before is not None))
                 if before is None:
                     take_out(self.trees, path)

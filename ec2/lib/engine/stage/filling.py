@@ -185,7 +185,7 @@ class Filling:
         self._pool.go_on()
 
     def _try_again(self, pause: float) -> None:
-        log.info("%d files could not be read or copied; trying again", self._failed)
+        log.info("%d could not be read or copied; trying again", self._failed)
         end = time.monotonic() + pause
         while time.monotonic() < end and not self._stop.received:
             time.sleep(WAIT_SECONDS)
@@ -210,9 +210,8 @@ class Filling:
     def _give_up(self) -> None:
         if self._is_late:
             raise Stopped(GOES_ON)
-        reasons = (f"{shown_path(failure.path)}: {failure.reason}" for failure in self.failures)
         self.errors.add(self.messages[-MESSAGES_FIRST:])  # a full disk, above all
-        self.errors.add(reasons)
+        self.errors.add(map(str, self.failures))
 
     def _to_examine(self) -> Iterator[Task]:
         ours = map(os.fsdecode, self._copying.take_unsure())
@@ -288,7 +287,7 @@ class Filling:
             kept = OLDER if has_older else NO_OLDER
             reason = NO_TIME if self._is_late and failure.reason == CHANGES else failure.reason
             reason = self._large.why_not(failure.path) or reason
-            self.lasting.add([f"{shown_path(failure.path)}: {reason}; {kept}"])
+            self.lasting.add([f"{failure._replace(reason=reason)}; {kept}"])
 
     def _to_share(self) -> Iterator[Task]:
         for names in self._shared.groups():

@@ -6,11 +6,13 @@ import contextlib
 import errno
 import itertools
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from engine.command.text import shown_path
 from engine.stage.figures import Figures
 from engine.stage.judging import Change
 from engine.stage.memory import Known
@@ -61,6 +63,16 @@ class Failure(NamedTuple):
 
     path: str
     reason: str
+    is_directory: bool = False
+
+    def __str__(self) -> str:
+        what = "the directory " if self.is_directory and self.path else ""
+        return f"{what}{shown_path(self.path)}: {self.reason}"
+
+
+def unseen(path: str, error: OSError, before: File | None) -> Failure:
+    """What cannot be looked at: the snapshot before tells whether it was a directory."""
+    return Failure(path, reason_of(error), before is not None and stat.S_ISDIR(before.mode))
 
 
 class Changed(NamedTuple):

@@ -92,7 +92,8 @@ class Settle(NamedTuple):
                 report.failures.append(Failure(path, reason_of(error)))
         if not has_vanished:
             report.failures += (
-                Failure(join(self.path, folder.name), reason_of(error)) for folder in self.folders
+                Failure(join(self.path, folder.name), reason_of(error), True)
+                for folder in self.folders
             )
             return []
         found: list[Entry | Folder] = [*self.entries, *self.folders]

@@ -19,6 +19,7 @@ from engine.stage.report import (
     note_directory,
     reason_of,
     shared_name,
+    unseen,
 )
 from engine.stage.settle import Entry, Folder, Gone, Settle, Settling
 from engine.tree.attributes import Directory
@@ -56,7 +57,7 @@ class Visit(NamedTuple):
             with report.failing(self.path), contextlib.ExitStack() as stack:
                 Visiting(self, report, worker, stack).visit()
         except Unreadable as error:
-            return Report(failures=[Failure(self.path, str(error))])
+            return Report(failures=[Failure(self.path, str(error), True)])
         return report
 
 
@@ -147,7 +148,7 @@ class Visiting:
             report.left_out(reasons, now.bytes if isinstance(now, File) else 0)
             now, gone = None, Change.EXCLUDED
         if isinstance(now, OSError):
-            report.failures.append(Failure(path, reason_of(now)))
+            report.failures.append(unseen(path, now, before))
             return
         if now and self._path == TOP and is_reserved(name, now):
             report.warnings.append(f"left out, as a restore set it aside: {shown_path(name)}")
