@@ -70,6 +70,13 @@ def shown(*records: dict[str, Any], width: int = 120) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
 
 
+@pytest.mark.parametrize(("width", "columns"), [(120, 7), (80, 6), (60, 4), (30, 2)])
+def test_no_cell_is_broken(width: int, columns: int) -> None:
+    (row,) = shown({**SUCCESS, "NumberOfFiles": 10_512_040}, width=width)
+    assert len(row) == columns
+    assert not any("…" in cell for cell in row[:6] if columns > 2)
+
+
 def test_a_run_is_a_row() -> None:
     assert shown(SUCCESS, RUNNING, V15, V15_RUNNING) == [
         [

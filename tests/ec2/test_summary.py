@@ -95,7 +95,7 @@ DAMAGED = ended_by(
 )
 FAILED = ended_by(
     BackupResult("published", number_of_files_transferred=7, total_transferred_file_size=70),
-    Failed("files", "some files or directories could not be copied, so nothing was published"),
+    Failed("files", "something could not be copied, so nothing was published"),
     ["'secret': Permission denied", "rsync: [sender] send_files failed to open: …"],
 )
 ENDED = ended_by(
@@ -181,7 +181,7 @@ Made daily.0 in 3.2 s: 20,000 files, 3.0 GiB; 2 other files could not be copied
     "failed backup": (
         FAILED,
         """\
-failed: some files or directories could not be copied, so nothing was published
+failed: something could not be copied, so nothing was published
   Snapshot    none; the next backup goes on with what was copied
   Copied      7 files, 70 bytes
   Errors      1

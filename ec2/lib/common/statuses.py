@@ -28,7 +28,6 @@ SAID = {
 }
 
 
-
 def not_copied(failed: int, directories: int, what: str = "file") -> str:
     """failed: with each directory that could not be read as one, as nobody knows what is in it."""
     found = []

@@ -199,7 +199,7 @@ class Backup:
             if fleet:
                 folder.discard(folder.work)
         if result.errors:
-            raise Failed("files", "some files or directories could not be copied, so nothing was published")
+            raise Failed("files", "something could not be copied, so nothing was published")
         result.take_failures(filling)
         result.take_excluded(options.exclude, filling)
         return filling.changed
