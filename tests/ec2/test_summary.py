@@ -245,22 +245,26 @@ A dry run, nothing was changed: it would restore daily.0, made
     "verify": (
         VERIFIED,
         """\
-daily.0, made 2026-11-27T02:00:11Z: all 20,000 regular files (3.0 GiB) are as
-  they were when they were copied; checked in 3.2 s
+daily.0, made 2026-11-27T02:00:11Z: 20,000 regular files (3.0 GiB) checked in
+  3.2 s, each is as it was when it was copied
+  Not looked at  what has no content: directories, symbolic links, special
+                 files; owners, permissions, times
 """,
     ),
     "verify that finds something": (
         DAMAGED,
         """\
 failed: daily.0 (made 2026-11-27T02:00:11Z) is not as it was made
-  Checked     20,000 files (3.0 GiB) in 3.2 s
-  Found       1 changed, 1 missing, 0 unreadable
-  Errors      2
+  Checked        20,000 regular files (3.0 GiB) in 3.2 s
+  Found          1 changed, 1 missing, 0 unreadable
+  Not looked at  what has no content: directories, symbolic links, special
+                 files; owners, permissions, times
+  Errors         2
     changed: 'a/\\x1b[31mb'
     missing: 'c'
-  What to do  restore what is named above from another snapshot, or from the
-              source if that still has it; see docs/verification.md
-  Logs        /var/tmp/logs
+  What to do     restore what is named above from another snapshot, or from the
+                 source if that still has it; see docs/verification.md
+  Logs           /var/tmp/logs
 """,
     ),
     "refused": (

@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.command.execution import write_result_so_far
 from engine.command.outcome import EngineError, Refused, Stopped
 from engine.command.process import StopSignals
+from engine.command.text import plural
 from engine.snapshots.choice import Snapshot, Wanted
 from engine.snapshots.folder import SnapshotFolder
 from engine.stage.result import BackupResult
@@ -66,4 +67,5 @@ def answer(snapshot: Snapshot, checked: VerifyResult) -> str:
     """If all is well."""
     unlisted = checked.number_of_files_not_listed
     without = f"; {unlisted} have no digest" if unlisted else ""
-    return f"{snapshot} is as it was made: {checked.number_of_files_checked} files{without}"
+    files = plural(checked.number_of_files_checked, "regular file")
+    return f"{snapshot}: {files} checked, each is as it was when it was copied{without}"
