@@ -20,7 +20,7 @@ from engine.command.process import StopSignals
 from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.parts import LARGE, Parts
-from engine.copying.rsync import RSYNC_LOG, Copying
+from engine.copying.rsync import RSYNC_LOG, Copying, Way
 from engine.history.members import Member
 from engine.history.upkeep import Before, complete, export, failing, write_newest
 from engine.history.writing import Tools
@@ -166,11 +166,10 @@ class Backup:
         Returns some of the paths that changed.
         """
         options, folder, result = self.options, self.folder, self.result
-        source, stage, jobs = self.roots.source, self.roots.inside(folder.stage), options.jobs
+        stage = self.roots.inside(folder.stage)
+        way = Way(self.roots.source, stage, RSYNC_OPTIONS, has_doubts=True)
         fleet = fleet_of(options, folder, self.roots, self.trees)
-        copying = Copying(
-            source, stage, RSYNC_OPTIONS, self.work, jobs, self.notes, has_doubts=True, helper=fleet
-        )
+        copying = Copying(way, self.work, options.jobs, self.notes, fleet)
         for list_of in (folder.digests_of, folder.sharing_of, folder.directories_of):
             path = list_of(folder.stage)
             if path and folder.names.has(path):  # of a run that was killed, or a way elsewhere
