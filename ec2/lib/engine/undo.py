@@ -14,6 +14,7 @@ from engine.command.execution import Result, RunOptions, execute
 from engine.command.outcome import Failed, Refused, Stopped
 from engine.command.process import StopSignals
 from engine.command.summary import Fact
+from engine.command.text import plural
 from engine.target.request import resolved_prefix
 from engine.target.safety import target_lock
 from engine.target.undo import Undo, UndoError, agreed, open_own, shown, summary
@@ -131,7 +132,8 @@ def undo(work: Undo, root: Path, options: Options, stop: StopSignals, result: Un
     result.text = summary(undone, options.dry_run, shown(str(restored)))
     result.errors += [f"not undone: {problem}" for problem in undone.problems]
     if undone.problem_count:
-        raise Failed("files", f"{undone.problem_count} entries stay as they are; see the errors")
+        stay = plural(undone.problem_count, "entry stays as it is", "entries stay as they are")
+        raise Failed("files", f"{stay}; see the errors")
 
 
 def known(top: int) -> str:

@@ -169,7 +169,8 @@ def check_files(top: int, digests: Path, pool: Pool, work: Path, result: VerifyR
     finally:
         result.errors += errors.lines()
     if result.number_of_files_not_listed:
-        result.warn(f"{result.number_of_files_not_listed} files have no digest")
+        unlisted = plural(result.number_of_files_not_listed, "file has", "files have")
+        result.warn(f"{unlisted} no digest")
 
 
 def show(progress: Progress, result: VerifyResult, total: int) -> None:

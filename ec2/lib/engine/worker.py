@@ -18,6 +18,7 @@ from engine.command import arguments
 from engine.command.execution import Result, RunOptions, execute
 from engine.command.outcome import EngineError, Failed, Refused
 from engine.command.process import StopSignals
+from engine.command.text import plural
 from engine.copying.job import Done
 from engine.copying.tally import RSYNC_VANISHED, Tally
 from engine.tree.descent import DIRECTORY_FLAGS
@@ -68,7 +69,8 @@ class WorkerResult(Result):
     size: int = 0
 
     def headline(self) -> str:
-        return f"{self.name}: {self.number_of_files} files in {self.number_of_lists} lists"
+        files = plural(self.number_of_files, "file")
+        return f"{self.name}: {files} in {plural(self.number_of_lists, 'list')}"
 
 
 def parse(words: list[str]) -> Options:

@@ -94,8 +94,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def plural(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def plural(count: int, one: str, many: str = "") -> str:
+    """many: if it is not ``one`` with an s.
+
+    >>> plural(1, "file"), plural(2000, "file"), plural(0, "file has", "files have")
+    ('1 file', '2,000 files', '0 files have')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def counted(lines: Iterable[str]) -> tuple[list[str], int]:

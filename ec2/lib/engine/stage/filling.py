@@ -15,7 +15,7 @@ from pathlib import Path
 
 from engine.command.files import nul_separated
 from engine.command.outcome import GOES_ON, Failed, Stopped
-from engine.command.text import Messages, shown, shown_path
+from engine.command.text import Messages, plural, shown, shown_path
 from engine.copying.digests import CARRIED, CONTINUED, LINKED, VOID
 from engine.copying.lists import ByKind, Lists, fits
 from engine.copying.rsync import WAIT_SECONDS, Copying
@@ -125,7 +125,8 @@ class Filling:
             if self.are_too_many:
                 self._give_up()
             elif self._is_late:
-                log.info("stopped; what is there is complete but for %d files", self._failed)
+                files = plural(self._failed, "file")
+                log.info("stopped; what is there is complete but for %s", files)
         except BaseException:
             self._copying.cancel()
             raise
@@ -185,7 +186,7 @@ class Filling:
         self._pool.go_on()
 
     def _try_again(self, pause: float) -> None:
-        log.info("%d files could not be read or copied; trying again", self._failed)
+        log.info("%s could not be read or copied; trying again", plural(self._failed, "file"))
         end = time.monotonic() + pause
         while time.monotonic() < end and not self._stop.received:
             time.sleep(WAIT_SECONDS)

@@ -122,14 +122,14 @@ class BackupResult(Figures, Result):
         """The snapshot is published without the newest version of some files."""
         if filling.lasting:
             self.outcome = PARTIAL
-            self.message = f"{self.number_of_files_failed} files could not be copied"
+            self.message = f"{plural(self.number_of_files_failed, 'file')} could not be copied"
             self.errors += [*filling.lasting.lines(), *filling.messages]
 
     def take_trial(self, figures: Figures, failures: Messages, age: int) -> None:
         self.add_all(figures)
         self.restore_test_age = age
         if failed := self.number_of_files_test_failed:
-            self.warn(f"{failed} files of the snapshots could not be restored for a test")
+            self.warn(f"{plural(failed, 'file')} of the snapshots could not be restored for a test")
             self.not_restorable = [self.warnings[-1], *failures.lines()]
 
     def take_excluded(self, patterns: Sequence[str], filling: Filling) -> None:
