@@ -137,7 +137,7 @@ class Backup:
         self.notes = Notes(folder.notes)
         directories = folder.directories_of(previous.path) if previous.path else None
         what_is_known = known(directories, self.notes, bool(self.beginning.unfinished), work)
-        context = Context(what_is_known, options.excludes)
+        context = Context(self.trees, what_is_known, options.excludes)
         self.pool = stack.enter_context(Pool(PROCESSES, stop, work, context, stopped=GOES_ON))
         self.tools = Tools(self.pool, top, work, self._tick)
         self.before = Before.of(folder, previous.path, previous.run)
@@ -178,7 +178,6 @@ class Backup:
         sharing = folder.sharing_of(folder.stage)
         assert sharing  # begun with the stage
         filling = Filling(
-            self.trees,
             self.pool,
             copying,
             LargeFiles(self.trees, self.parts, self.stop, LARGE),
@@ -289,7 +288,7 @@ class Backup:
 
         try:
             since = note.started - self.trees.margin
-            found = read_back(self.trees, window, since, self.pool, on_tick)
+            found = read_back(window, since, self.pool, on_tick)
             suspects = b"".join(os.fsencode(path) + b"\0" for path in found.mismatched)
             write_atomically(folder.suspects, suspects)
             folder.write_note(folder.snapshot(0), replace(note, verified_to=window.end))

@@ -43,8 +43,9 @@ class Trees(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What all tasks that walk know besides."""
+    """What all tasks know."""
 
+    trees: Trees
     known: Known
     excludes: Excludes
 
@@ -122,7 +123,6 @@ class Report(TaskReport):
 class EachPath(NamedTuple):
     """A task for some paths. What is wrong with one of them costs no other."""
 
-    trees: Trees
     paths: list[str]
 
     def perform(self, worker: Worker) -> Report:
