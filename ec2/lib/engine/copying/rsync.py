@@ -204,11 +204,8 @@ class Copying:
     def _opened_source(
         self, listed: Listed, groups: Groups, stack: contextlib.ExitStack
     ) -> End | None:
-        try:
+        with contextlib.suppress(*GONE):
             return stack.enter_context(opened_end(self._way.source, listed.base))
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
         with self._lock:
             if self._way.has_doubts:
                 self._doubt(listed.base, flat(groups))

@@ -49,7 +49,7 @@ class Examine(EachPath):
             with opened(trees.source, folder) as source:
                 now = file_of(os.stat(name, dir_fd=source, follow_symlinks=False))
         except OSError as error:
-            if error.errno in GONE:
+            if isinstance(error, GONE):
                 vanished(trees, path, report)
             else:
                 self._fail(trees, path, reason_of(error), None, report)
@@ -90,7 +90,7 @@ class Again(EachPath):
             with opened(trees.source, folder) as source:
                 now = file_of(os.stat(name or ".", dir_fd=source, follow_symlinks=False))
         except OSError as error:
-            if error.errno in GONE:
+            if isinstance(error, GONE):
                 report.figures.number_of_files += 1
                 report.listed += 1
                 vanished(trees, path, report)
@@ -225,9 +225,7 @@ def entry_of(top: int | None, path: str) -> File | None:
     try:
         with opened(top, folder) as directory:
             return file_of(os.stat(name or ".", dir_fd=directory, follow_symlinks=False))
-    except OSError as error:
-        if error.errno not in GONE:
-            raise
+    except GONE:
         return None
 
 

@@ -104,9 +104,7 @@ class VerifyFiles(NamedTuple):
         try:
             with opened(worker.context.trees.source, self.path) as source:
                 self._compare(source, found, worker)
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
+        except GONE:
             found.figures.number_of_files_changed_since += len(self.names)
         return found
 
@@ -146,9 +144,7 @@ def present(source: int, name: str) -> File | None:
             return None
         with reader(name, source) as file:
             return file_of(os.fstat(file.fileno()))
-    except OSError as error:
-        if error.errno not in GONE:
-            raise
+    except GONE:
         return None
 
 

@@ -81,7 +81,7 @@ class Settle(NamedTuple):
 
     def _give_up(self, error: OSError, report: Report) -> list[Gone]:
         """The directory was there when it was listed. Returns what must not stay of it."""
-        has_vanished = error.errno in GONE
+        has_vanished = isinstance(error, GONE)
         for entry in self.entries:
             path = join(self.path, entry.name)
             report.figures.number_of_files -= 1

@@ -21,11 +21,8 @@ class CopyAnew(EachPath):
     several names only a person can tell which to keep."""
 
     def look(self, path: str, report: Report, worker: Worker) -> None:
-        try:
+        with contextlib.suppress(*GONE):
             self._look(path, report, worker)
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
 
     def _look(self, path: str, report: Report, worker: Worker) -> None:
         trees: Trees = worker.context.trees

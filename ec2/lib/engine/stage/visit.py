@@ -76,14 +76,14 @@ class Visiting:
         trees, path, report = self._trees, self._path, self._report
         try:
             source = self._opened(trees.source)
-        except OSError as error:
-            if error.errno not in GONE:
-                raise Unreadable(reason_of(error)) from error
+        except GONE:
             report.warnings.append(f"a directory vanished during the backup: {shown_path(path)}")
             self._discard()
             if self._task.in_previous:
                 report.tasks.append(Removed(path))
             return
+        except OSError as error:
+            raise Unreadable(reason_of(error)) from error
         wanted = os.fstat(source)
         stage = self._opened(trees.stage)
         present = os.fstat(stage)
