@@ -66,8 +66,7 @@ def check_source_not_lost(options: Options, folder: SnapshotFolder) -> None:
 
 def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -> None:
     check(options)
-    if options.log_dir:
-        options.log_dir.mkdir(parents=True, exist_ok=True)
+    options.make_log_dir()
     folder = SnapshotFolder(options.backup / options.folder, options.interval)
     folder.lock(options.lock_wait, stop)
     for problem in folder.recover():

@@ -389,8 +389,7 @@ def existing(path: Path | None) -> Path | None:
 def run(options: Options, work: Path, stop: StopSignals, result: RestoreResult) -> None:
     result.id, result.mode = options.id, options.mode
     check(options)
-    if options.log_dir:
-        options.log_dir.mkdir(parents=True, exist_ok=True)
+    options.make_log_dir()
     with contextlib.ExitStack() as stack:
         Restore(options, work, stop, result).run(stack)
 

@@ -91,8 +91,7 @@ def parse(words: list[str]) -> Options:
 
 def run(options: Options, work: Path, stop: StopSignals, result: VerifyResult) -> None:
     backup = arguments.readable_directory("--backup", options.backup)
-    if options.log_dir:
-        options.log_dir.mkdir(parents=True, exist_ok=True)
+    options.make_log_dir()
     folder = SnapshotFolder(backup / options.folder, options.interval)
     try:
         verify(folder, options.wanted, work, stop, result)

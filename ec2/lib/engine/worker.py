@@ -100,8 +100,7 @@ def parse(words: list[str]) -> Options:
 
 def run(options: Options, work: Path, stop: StopSignals, result: WorkerResult) -> None:
     result.name = options.name
-    if options.log_dir:
-        options.log_dir.mkdir(parents=True, exist_ok=True)
+    options.make_log_dir()
     options.source = arguments.readable_directory("--source", options.source)
     options.target = arguments.writable_directory("--target", options.target)
     with contextlib.ExitStack() as stack:
