@@ -26,7 +26,7 @@ parse_arguments() {
     shift 2
   done
   [[ $# == 0 && -n $HOOK && -n $GROUP && -n $INSTANCE && -n $TOKEN ]] ||
-    fail usage 'ssm.sh --hook NAME --group NAME --instance ID --token TOKEN'
+    fail usage 'give all of: ssm.sh --hook NAME --group NAME --instance ID --token TOKEN'
 }
 
 # The group must go on whatever happens here, or the instance would linger until the hook times out.

@@ -50,7 +50,7 @@ step() {
   : >"$LOG"
   tick 9>&- &
   ticker=$!
-  "$@" >"$LOG" 2>&1 9>&- || status=$?
+  "$@" >"$LOG" 2>&1 || status=$?
   kill "$ticker" || :
   wait "$ticker" 2>/dev/null || :
   [[ ! -t 2 ]] || printf '\r\e[K' >&2
@@ -95,8 +95,8 @@ find_python() {
 }
 
 # Of two that are run at once, one works and the other waits, and finds it done. The lock goes when
-# this process ends, however it ends: what it starts does not inherit the descriptor. It is Python's
-# to take, as not every system has a program for it.
+# this process ends, however it ends, and what works on .venv for it, which may outlive it. It is
+# Python's to take, as not every system has a program for it.
 lock() {
   local take='
 import fcntl, sys
@@ -141,9 +141,10 @@ install_packages() {
     sudo=(sudo)
     sudo true # may ask for the password, which it could not while a step is shown
   fi
-  step "Updating the lists of Debian packages (seconds)" "${sudo[@]}" apt-get update ||
+  # A service that a package starts would have the lock for ever.
+  step "Updating the lists of Debian packages (seconds)" "${sudo[@]}" apt-get update 9>&- ||
     say "apt-get update failed; trying with the package lists at hand."
-  step "Installing Debian packages (up to two minutes): ${missing[*]}" "${sudo[@]}" "${install[@]}"
+  step "Installing Debian packages (up to two minutes): ${missing[*]}" "${sudo[@]}" "${install[@]}" 9>&-
 }
 
 # A venv that an interrupted run left half made, that another Python made or that was moved here

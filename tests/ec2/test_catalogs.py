@@ -426,6 +426,7 @@ def test_bad_input_is_named(week: Backup) -> None:
     ):
         done = ask(week, *words)
         assert done.returncode == 2
+        assert done.stderr.startswith("refused: ")
         assert message in done.stderr
 
 

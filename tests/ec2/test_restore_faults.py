@@ -26,7 +26,7 @@ from engine.tree.walls import opened_path
 from local.tree import read_tree, without
 from tests.trees import visible
 
-from .conftest import Outcome, end_tree
+from .conftest import EC2, Outcome, end_tree
 from .engines import run_engine
 from .test_backup import write
 from .test_interruptions import ask_to_stop
@@ -492,6 +492,23 @@ class TestUndo:
         )
         assert "Type yes to go on" in done.stdout
         assert read_tree(restore.target) == before
+
+    def test_it_asks_only_if_there_is_something_to_undo(self, restore: Restore) -> None:
+        damage(restore.target)
+        restore.must_restore(id="one")
+        assert undo_by_engine(restore, "one").returncode == 0
+        script = restore.target / ".efs-restore-one.undo" / "undo"
+        words = ["--target", str(restore.target), "--id", "one"]
+        for command in ([sys.executable, str(script)], [str(EC2 / "efs-undo.sh"), *words]):
+            done = subprocess.run(
+                ["script", "--quiet", "--return", "--command", shlex.join(command), "/dev/null"],
+                input="no\n",
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0
+            assert "Type yes" not in done.stdout
+            assert "was undone before; nothing was changed" in " ".join(done.stdout.split())
 
     def test_names_are_never_printed_raw(self, restore: Restore) -> None:
         evil = "evil\x1b[31m\n\udcff"

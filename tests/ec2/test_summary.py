@@ -246,8 +246,8 @@ A dry run, nothing was changed: it would restore daily.0, made
     "verify": (
         VERIFIED,
         """\
-daily.0, made 2026-11-27T02:00:11Z: all 20,000 files (3.0 GiB) are as they were
-  when they were copied; checked in 3.2 s
+daily.0, made 2026-11-27T02:00:11Z: all 20,000 regular files (3.0 GiB) are as
+  they were when they were copied; checked in 3.2 s
 """,
     ),
     "verify that finds something": (

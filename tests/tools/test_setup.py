@@ -6,7 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +31,11 @@ def program(name: str) -> str:
     found = shutil.which(name)
     assert found is not None
     return found
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    while not is_so():
+        time.sleep(0.02)
 
 
 class Machine:
@@ -302,8 +308,23 @@ class TestTwoAtOnce:
         with self.locked(machine):
             assert machine.run("admin").stderr == ""
 
-    def test_what_it_starts_does_not_hold_it(self, machine: Machine) -> None:
-        """A package may start a daemon."""
+    def test_what_a_killed_one_has_begun_is_waited_for(self, machine: Machine) -> None:
+        held, begun = machine.root / "held", machine.root / "begun"
+        os.mkfifo(held)
+        waits = f'[[ "$1 $2" != "-m venv" || -e {begun} ]] || {{ echo >{begun}; read -r <{held}; }}'
+        machine.python(before=waits)
+        killed = machine.start("admin")
+        until(begun.exists)
+        killed.kill()
+        killed.wait()
+        waiting = machine.start("admin")
+        assert waiting.stderr is not None
+        assert waiting.stderr.readline().startswith("Another set-up is at work")
+        held.write_text("go on\n")
+        assert waiting.wait() == 0
+        assert machine.called("python3")
+
+    def test_what_a_package_starts_does_not_hold_it(self, machine: Machine) -> None:
         machine.packages(missing=["rsync"])
         machine.stand_in("apt-get", "[[ ! /proc/self/fd/9 -ef .cache/setup.lock ]]")
         assert machine.run(root=True).returncode == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.command import arguments
-from engine.command.outcome import EngineError, Refused
+from engine.command.outcome import FAILED, EngineError, Failed, Refused, sentence
 from engine.command.process import interruptible
 from engine.command.screen import Screen
 from engine.command.text import command_line
@@ -169,13 +169,13 @@ def main(words: list[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except EngineError as error:
-        errors.line(str(error), 2)
+        errors.line(sentence(error.outcome, str(error)), 2)
         return error.exit_code
     except BrokenPipeError:  # whoever read it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        errors.line(str(error), 2)
-        return 1
+        errors.line(sentence(Failed.outcome, str(error)), 2)
+        return FAILED
     return 0
 
 

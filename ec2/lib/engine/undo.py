@@ -96,11 +96,12 @@ def run(options: Options, work: Path, stop: StopSignals, result: UndoResult) -> 
             raise Refused(f"{error}; {known(top)}", "target") from error
         stack.callback(os.close, own)
         question = f"This puts {shown(str(root))} back as it was before the restore {options.id}."
-        if not options.dry_run:
+        undoing = Undo(top, own, name)
+        if not (options.dry_run or undoing.is_over()):
             if not options.yes and not agreed(question):
                 raise Refused("nothing was done")
             stack.enter_context(target_lock(target, options.target))
-        undo(Undo(top, own, name), root, options, stop, result)
+        undo(undoing, root, options, stop, result)
 
 
 def undo(work: Undo, root: Path, options: Options, stop: StopSignals, result: UndoResult) -> None:

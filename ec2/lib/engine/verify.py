@@ -24,8 +24,9 @@ from engine.tree.descent import TOP, chunks, join, opened
 from engine.tree.pool import PROCESSES, Pool, Task, Worker
 
 DESCRIPTION = """\
-Read all files of the snapshot BACKUP/LABEL/INTERVAL.N, and compare them with the digests that were
-noted when they were copied. Nothing is changed.
+Read all regular files of the snapshot BACKUP/LABEL/INTERVAL.N, and compare their content with the
+digests that were noted when they were copied. What has no content, as directories and symbolic
+links, is not looked at, nor are owners, permissions and times. Nothing is changed.
 """
 EXIT_STATUS = """\
 Exit status: 0 everything is as it was copied, 1 it is not, or cannot be read, 2 refused, 3 stopped.
@@ -61,7 +62,7 @@ class VerifyResult(Result):
 
     def headline(self) -> str:
         name = self.snapshot.rpartition("/")[2]
-        what = plural(self.number_of_files_checked, "file")
+        what = plural(self.number_of_files_checked, "regular file")
         return (
             f"{name}, made {self.snapshot_date}: all {what} ({size(self.size_checked)}) are as "
             f"they were when they were copied; checked in {self.spent}"

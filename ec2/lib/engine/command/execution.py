@@ -23,7 +23,7 @@ from common.times import TIME_FORMAT, utc_now
 
 from engine.command.files import write_atomically
 from engine.command.logs import new_directory
-from engine.command.outcome import FAILED, REFUSED, EngineError, Failed, Refused
+from engine.command.outcome import FAILED, REFUSED, EngineError, Failed, Refused, sentence
 from engine.command.process import StopSignals
 from engine.command.progress import Progress
 from engine.command.screen import ANSWER, Screen, ToScreen, level
@@ -262,8 +262,7 @@ def logging_into(path: Path) -> Iterator[None]:
 
 def say_headline(result: Result) -> None:
     if result.exit_code:
-        begins_so = result.message.startswith(result.outcome)
-        log.error("%s%s", "" if begins_so else f"{result.outcome}: ", result.message)
+        log.error("%s", sentence(result.outcome, result.message))
     else:
         has_problems = bool(result.warnings or result.errors)
         log.log(logging.WARNING if has_problems else ANSWER, "%s", result.headline())

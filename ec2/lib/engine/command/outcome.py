@@ -5,6 +5,11 @@ from __future__ import annotations
 FAILED, REFUSED, STOPPED = 1, 2, 3
 
 
+def sentence(outcome: str, message: str) -> str:
+    """What a terminal is told of a run that did not end well: first of all, how it ended."""
+    return message if message.startswith(outcome) else f"{outcome}: {message}"
+
+
 class EngineError(Exception):
     """A run that ends before its snapshot is published. ``cause`` is one word for programs."""
 

@@ -120,13 +120,15 @@ class Undo:
             for line in lines:
                 yield json.loads(line)
 
+    def is_over(self) -> bool:
+        """Whether there is nothing left to undo; the result says why."""
+        self.result.was_done = exists("undone", self._own)
+        self.result.had_begun = self.result.was_done or exists("journal", self._own)
+        return self.result.was_done or not self.result.had_begun
+
     def run(self, is_dry: bool, on_tick: Callable[[], None] = lambda: None) -> Undone:
         """Put back what can be; what cannot is in the result, and stays as it is."""
-        if exists("undone", self._own):
-            self.result.was_done = True
-            return self.result
-        if not exists("journal", self._own):
-            self.result.had_begun = False
+        if self.is_over():
             return self.result
         if not is_dry:
             for name in (self._name, f"{self._name}.undo/restored"):
@@ -290,10 +292,11 @@ def main(words: list[str]) -> int:
         name = folder.name[: -len(".undo")]
         own = open_own(root, name)
         question = f"This puts {shown(str(folder.parent))} back as it was before that restore."
-        if not options.dry_run and not options.yes and not agreed(question):
+        undo = Undo(root, own, name)
+        if not (options.dry_run or options.yes or undo.is_over() or agreed(question)):
             say("Nothing was done.")
             return 1
-        result = Undo(root, own, name).run(options.dry_run)
+        result = undo.run(options.dry_run)
     except UndoError as error:
         say(f"{error}. Nothing was done.", sys.stderr)
         return 2
