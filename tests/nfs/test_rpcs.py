@@ -12,7 +12,7 @@ from tests.nfs.rig import parse_mountstats
 
 FILES = 10_000
 LOST = "0/7"  # a directory of 45 files
-SOME = 100  # for attributes that are asked for again after some seconds; the tree has 227 directories
+SOME = 100  # attributes are asked for again after some seconds; the tree has 227 directories
 ONCE = 150  # for mounting, the lock, records and catalogs, …, however many files there are
 
 

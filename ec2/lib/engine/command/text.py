@@ -95,11 +95,7 @@ def duration(seconds: float) -> str:
 
 
 def plural(count: int, one: str, many: str = "") -> str:
-    """many: if it is not ``one`` with an s.
-
-    >>> plural(1, "file"), plural(2000, "file"), plural(0, "file has", "files have")
-    ('1 file', '2,000 files', '0 files have')
-    """
+    """``1 file``, ``2,000 files``. many: if it is not ``one`` with an s."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
