@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from engine.stage.failures import Examine
@@ -80,8 +81,8 @@ def test_who_may_not_give_files_away_is_told_so(
     opened = {name: os.open(top, os.O_RDONLY) for name, top in tops.items()}
     trees = Trees(opened["source"], None, opened["stage"], opened["trash"], 0, 0, None, 0)
     monkeypatch.setattr(os, "geteuid", lambda: user)
-    worker = Worker(print, mmap.mmap(-1, 1), None, tmp_path)
-    (failure,) = Examine(trees, ["file"]).perform(worker).failures
+    worker = Worker(print, mmap.mmap(-1, 1), SimpleNamespace(trees=trees), tmp_path)
+    (failure,) = Examine(["file"]).perform(worker).failures
     assert said in failure.reason
     for descriptor in opened.values():
         os.close(descriptor)

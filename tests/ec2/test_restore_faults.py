@@ -454,9 +454,9 @@ class TestUndo:
         assert visible(read_tree(restore.target)) == before
         result = json.loads(restore.backup.result.read_text())
         assert result["outcome"] == "undone"
-        said = f"{result['number_of_entries_put_back']} and set aside"
-        assert f"Put back {said}" in done.stderr
-        assert f"Would put back {said}" in planned.stderr
+        said = f"put back: {result['number_of_entries_put_back']}; set aside: "
+        assert f"Entries {said}" in done.stderr
+        assert f"Entries that would be {said}" in planned.stderr
         assert "was undone before" in undo_by_engine(restore, "one").stderr
 
     def test_one_that_is_not_there_names_those_that_are(self, restore: Restore) -> None:

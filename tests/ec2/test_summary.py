@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from engine.command.execution import Formatter, Result, say_headline, told
 from engine.command.outcome import REFUSED, STOPPED, Failed, Refused, Stopped
 from engine.command.screen import ANSWER, Screen, ToScreen, level
 from engine.command.summary import NAMED, write
-from engine.command.text import MESSAGES_KEPT, Messages
+from engine.command.text import MESSAGES_KEPT, Messages, plural
 from engine.manage import ManageResult
 from engine.stage.result import BackupResult
 from engine.target.result import RestoreResult
@@ -383,3 +384,23 @@ def test_what_is_wrong_is_louder() -> None:
 def test_what_can_be_deleted_is_called_by_what_it_is(mode: str, title: str) -> None:
     titles = {fact.title: fact.command for fact in replace(RESTORE, mode=mode).facts()}
     assert titles[title] == RESTORE.delete_command
+
+
+# What stands before a noun, and is never 1.
+NEVER_ONE = {"TRIES", "before.files", "name"}
+COUNTED = re.compile(
+    r"\{([^{}]+)\} (?:more |other )?(?:files|lists|entries|inodes|snapshots|versions|have)\b"
+)
+
+
+def test_what_is_counted_is_one_or_many() -> None:
+    assert (plural(1, "file"), plural(2000, "file")) == ("1 file", "2,000 files")
+    assert (plural(1, "has", "have"), plural(0, "has", "have")) == ("1 has", "0 have")
+    engine = Path(__file__).parents[2] / "ec2/lib/engine"
+    found = {
+        f"{path.name}: {match[0]}"
+        for path in engine.rglob("*.py")
+        for match in COUNTED.finditer(path.read_text())
+        if match[1] not in NEVER_ONE
+    }
+    assert found == set()

@@ -66,6 +66,6 @@ def verify_asked(
 def answer(snapshot: Snapshot, checked: VerifyResult) -> str:
     """If all is well."""
     unlisted = checked.number_of_files_not_listed
-    without = f"; {unlisted} have no digest" if unlisted else ""
+    without = f"; {plural(unlisted, 'has', 'have')} no digest" if unlisted else ""
     files = plural(checked.number_of_files_checked, "regular file")
     return f"{snapshot}: {files} checked, each is as it was when it was copied{without}"

@@ -99,8 +99,7 @@ def parse(words: list[str]) -> Options:
 
 def run(options: Options, work: Path, stop: StopSignals, result: VerifyResult) -> None:
     backup = arguments.readable_directory("--backup", options.backup)
-    if options.log_dir:
-        options.log_dir.mkdir(parents=True, exist_ok=True)
+    options.make_log_dir()
     folder = SnapshotFolder(backup / options.folder, options.interval)
     try:
         verify(folder, options.wanted, work, stop, result)
@@ -177,7 +176,8 @@ def check_files(top: int, digests: Path, pool: Pool, work: Path, result: VerifyR
     finally:
         result.errors += errors.lines()
     if result.number_of_files_not_listed:
-        result.warn(f"{result.number_of_files_not_listed} files have no digest")
+        unlisted = plural(result.number_of_files_not_listed, "file has", "files have")
+        result.warn(f"{unlisted} no digest")
 
 
 def show(progress: Progress, result: VerifyResult, total: int) -> None:

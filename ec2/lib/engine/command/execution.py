@@ -44,6 +44,10 @@ class RunOptions:
     quiet: bool
     verbose: bool
 
+    def make_log_dir(self) -> None:
+        if self.log_dir:
+            self.log_dir.mkdir(parents=True, exist_ok=True)
+
 
 @dataclass
 class CommonOptions(RunOptions):

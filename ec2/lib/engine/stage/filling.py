@@ -15,7 +15,7 @@ from pathlib import Path
 
 from engine.command.files import nul_separated
 from engine.command.outcome import GOES_ON, Failed, Stopped
-from engine.command.text import Messages, shown, shown_path
+from engine.command.text import Messages, plural, shown, shown_path
 from engine.copying.digests import CARRIED, CONTINUED, LINKED, VOID
 from engine.copying.lists import ByKind, Lists, fits
 from engine.copying.rsync import WAIT_SECONDS, Copying
@@ -24,7 +24,7 @@ from engine.stage.failures import CHANGES, Again, Carry, Examine
 from engine.stage.figures import Figures
 from engine.stage.finish import Finish
 from engine.stage.large import LargeFiles
-from engine.stage.report import Failure, Report, Trees
+from engine.stage.report import Failure, Report
 from engine.stage.share import Join, Separate, Share
 from engine.stage.suspects import CopyAnew
 from engine.stage.visit import Visit
@@ -62,7 +62,6 @@ class Filling:
 
     def __init__(
         self,
-        trees: Trees,
         pool: Pool,
         copying: Copying,
         large: LargeFiles,
@@ -84,7 +83,6 @@ class Filling:
         self._is_seen = False  # all of the source
         self._is_late = False  # a signal came when all was seen and little was left to copy
         self._max_failed_percent = max_failed_percent
-        self._trees = trees
         self._pool, self._stop = pool, pool.stop
         self._copying = copying
         self._large = large
@@ -107,14 +105,13 @@ class Filling:
 
         suspects: see :class:`engine.stage.suspects.CopyAnew`.
         """
-        in_previous = self._trees.previous is not None
         try:
-            self._run([Visit(self._trees, TOP, in_previous, True)])
+            self._run([Visit(TOP, in_previous=True, in_stage=True)])
             self._is_seen = True
             self._notes.save()  # names that are linked may pass for copies of an earlier run
             self._run(self._to_separate())
             self._run(self._to_share())
-            self._run(CopyAnew(self._trees, part) for part in chunks(suspects))
+            self._run(CopyAnew(part) for part in chunks(suspects))
             self._copy_the_rest()
             for pause in PAUSES:
                 if not self.failures or self.are_too_many or self._is_late:
@@ -125,7 +122,8 @@ class Filling:
             if self.are_too_many:
                 self._give_up()
             elif self._is_late:
-                log.info("stopped; what is there is complete but for %d files", self._failed)
+                files = plural(self._failed, "file")
+                log.info("stopped; what is there is complete but for %s", files)
         except BaseException:
             self._copying.cancel()
             raise
@@ -192,7 +190,7 @@ class Filling:
         failures, self.failures, self._failed = self.failures, [], 0
         self._shared = SharedNames(self._work / "shared")
         paths = (failure.path for failure in failures)
-        self._run(Again(self._trees, part) for part in chunks(paths))
+        self._run(Again(part) for part in chunks(paths))
         self._run(self._to_share())
         # Each for itself: then a file that merely changes all the time does not pass for a failure.
         self._copy_the_rest(apart=True)
@@ -202,7 +200,7 @@ class Filling:
             if failure.path == TOP:
                 raise Failed("files", f"the source's top cannot be read: {failure.reason}")
         self._run(
-            Carry(self._trees, folder, [name], failure)
+            Carry(folder, [name], failure)
             for failure in self.failures
             for folder, name in [os.path.split(failure.path)]
         )
@@ -216,10 +214,10 @@ class Filling:
     def _to_examine(self) -> Iterator[Task]:
         ours = map(os.fsdecode, self._copying.take_unsure())
         paths = itertools.chain(ours, self._large.take_unsure())
-        return (Examine(self._trees, part) for part in chunks(paths))
+        return (Examine(part) for part in chunks(paths))
 
     def finish_directories(self) -> None:
-        joins = (Join(self._trees, names) for names in self._apart.groups())
+        joins = (Join(names) for names in self._apart.groups())
         self._pool.run(joins, self._take_joined, self._show)
         self._run(self._to_finish())
 
@@ -299,16 +297,16 @@ class Filling:
                     self._copy_single((names[0].path, names[0].size), self._lists.singles)
                     self.listed += 1
             elif not are_one(names):
-                yield Share(self._trees, names)
+                yield Share(names)
 
     def _to_separate(self) -> Iterator[Task]:
         for names in self._doubtful.groups():
             for inode in {name.inode for name in names} - {names[0].inode}:
-                yield Separate(self._trees, [name for name in names if name.inode == inode])
+                yield Separate([name for name in names if name.inode == inode])
 
     def _to_finish(self) -> Iterator[Task]:
         lines = map(parse_directory, nul_separated(Path(self._directories.name)))
-        return (Finish(self._trees, part) for part in chunks(lines, DIRECTORIES_PER_TASK))
+        return (Finish(part) for part in chunks(lines, DIRECTORIES_PER_TASK))
 
     def _show(self) -> None:
         counts = {

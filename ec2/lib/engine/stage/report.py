@@ -45,8 +45,9 @@ class Trees(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What all tasks that walk know besides."""
+    """What all tasks know."""
 
+    trees: Trees
     known: Known
     excludes: Excludes
 
@@ -134,7 +135,6 @@ class Report(TaskReport):
 class EachPath(NamedTuple):
     """A task for some paths. What is wrong with one of them costs no other."""
 
-    trees: Trees
     paths: list[str]
 
     def perform(self, worker: Worker) -> Report:

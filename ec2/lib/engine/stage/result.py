@@ -133,7 +133,7 @@ class BackupResult(Figures, Result):
         self.add_all(figures)
         self.restore_test_age = age
         if failed := self.number_of_files_test_failed:
-            self.warn(f"{failed} files of the snapshots could not be restored for a test")
+            self.warn(f"{plural(failed, 'file')} of the snapshots could not be restored for a test")
             self.not_restorable = [self.warnings[-1], *failures.lines()]
 
     def take_excluded(self, patterns: Sequence[str], filling: Filling) -> None:
