@@ -79,7 +79,9 @@ class Console:
     def notification(self, title: str, subject: str, message: Record) -> None:
         self._title(title)
         self.line(subject, style="bold")
-        self._out.print(json.dumps(message, indent=2))  # unbroken: it has commands and links
+        for line in json.dumps(message, indent=2).split("\n"):
+            is_command = 'Command": ' in line  # to be pasted
+            self._out.print(line if is_command else self._fitted(line))
 
     def logs(self, objects: Sequence[Record]) -> None:
         self._title("The logs in S3")

@@ -41,7 +41,10 @@ def test_indentation_gives_way_to_what_is_to_be_copied(console):
 def test_what_is_to_be_copied_is_never_broken(console):
     place = f"s3://bucket/{'0123456789/' * 8}"
     console.record({"EC2Logs": place, "BackupId": "a"})
-    console.notification("The notification", "EFS restore", {"DeleteCommand": f"rm -rf {place}"})
+    said = {"Message": "so many words that " * 3, "DeleteCommand": f"rm -rf {place}"}
+    console.notification("The notification", "EFS restore", said)
     console.logs([{"Key": f"{place}a.log", "Size": 1}])
     assert sum(line.strip().startswith(place) for line in printed(console)) == 2
-    assert f'  "DeleteCommand": "rm -rf {place}"' in printed(console)
+    command = f'  "DeleteCommand": "rm -rf {place}"'
+    assert command in printed(console)
+    assert all(len(line) <= 40 or place in line for line in printed(console))
