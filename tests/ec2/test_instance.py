@@ -236,4 +236,4 @@ def test_ssm_refuses_an_incomplete_command_line() -> None:
         [str(EC2 / "ssm.sh"), "--hook", "h"], capture_output=True, text=True, check=False
     )
     assert process.returncode == 1
-    assert "usage: ssm.sh" in process.stderr
+    assert "ssm.sh --hook NAME" in process.stderr
