@@ -117,6 +117,11 @@ def console(elsewhere: int = WIDTH_ELSEWHERE) -> Console:
     return SafeConsole(width=columns, highlight=False, markup=False)
 
 
+def needed(out: Console, shown: RenderableType) -> int:
+    """The columns in which nothing of it would be broken."""
+    return out.measure(shown, options=out.options.update(width=1000)).maximum
+
+
 def confirmed(given: Given, what: str, look_first: str, verb: str, can_ask: bool) -> None:
     """Raises AdminError unless the user wants what is about to be done."""
     if given.yes("YES"):

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from admin.command import Clients, explained, say
+from admin.command import Clients, explained, needed, say
 from admin.runs import STYLES, table_of
 from admin.stack import Stack
 
@@ -64,12 +64,12 @@ def show_all(out: Console, connect: Clients, now: datetime) -> int:
     if not lines:
         say(f"There is no backup stack in {region}.")
         return 0
-    title, roomy = f"The backup stacks of {region}", out.options.update(width=1000)
+    title = f"The backup stacks of {region}"
     found = table(title, lines, now)
-    if out.measure(found, options=roomy).maximum > out.width:
+    if needed(out, found) > out.width:
         found = table(title, lines, now, with_source=False)
     # What is still wider, the terminal breaks itself: that way, a name is copied as a whole.
-    out.width = max(out.width, out.measure(found, options=roomy).maximum)
+    out.width = max(out.width, needed(out, found))
     out.print(found)
     for line in lines:
         if line.error:

@@ -40,6 +40,7 @@ COUNTS = {
     "NumberOfFiles": "files",
     "NumberOfFilesTransferred": "transferred",
     "NumberOfFilesFailed": "failed",
+    "NumberOfDirectoriesFailed": "of these directories",
     "NumberOfFilesCarriedForward": "as they were in the snapshot before",
     "NumberOfFilesTestRestored": "restored for a test",
     "NumberOfWorkers": "worker(s)",

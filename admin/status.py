@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 
 from common.records import Attributes, Position, Run, newest_complete, runs_of, spoken
-from common.statuses import PARTIAL, SUCCESS
+from common.statuses import PARTIAL, SUCCESS, not_copied
 from common.table import KEY, UNFINISHED_KEY
 from engine.command.text import size
 from rich.console import Console
@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from admin import overview
-from admin.command import AdminError, Given, clients, console, same_stack, say_command
+from admin.command import AdminError, Given, clients, console, needed, same_stack, say_command
 from admin.run_details import Links, Whole, chosen, newest_failed
 from admin.runs import STYLES, RunTable, table_of
 from admin.stack import Stack
@@ -34,6 +34,7 @@ from admin.wording import command, name_of
 POLL_SECONDS = 5
 MESSAGE_LENGTH = 100
 MESSAGE_WIDTH = 110
+COLUMNS = ("Started (UTC)", "Status", "Took", "Files", "Transferred", "Bytes", "Message")
 ALL = "all"
 
 
@@ -99,11 +100,9 @@ def partial_since(runs: Iterable[Run], now: datetime) -> str:
     for run in since:
         if run.status == PARTIAL and (stopped := run.stopped):
             count = run.number("NumberOfFilesFailed")
-            files = "some files" if count is None else f"{count:,} file(s)"
-            age = spoken(now - stopped)
-            return (
-                f"The newest of all is partial: it is {age} old, and {files} could not be copied."
-            )
+            directories = run.number("NumberOfDirectoriesFailed") or 0
+            what = not_copied(count, directories) if count else "some files could not be copied"
+            return f"The newest of all is partial: it is {spoken(now - stopped)} old, and {what}."
     return ""
 
 
@@ -121,19 +120,25 @@ def undone(items: Iterable[Attributes]) -> str:
 
 
 def show(out: Console, title: str, runs: Iterable[Run], now: datetime) -> None:
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for heading in ("Started (UTC)", "Status"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("Took", "Files", "Transferred", "Bytes"):
-        table.add_column(heading, no_wrap=True, justify="right")
-    # On a narrow terminal there is no room for whole words of it.
-    with_message = out.width >= MESSAGE_WIDTH
-    if with_message:
-        table.add_column("Message")
-    for run in runs:
-        cells = row(run, now)
-        table.add_row(*(cells if with_message else cells[:-1]))
-    out.print(table)
+    """On a narrow terminal without the last columns: a part of an amount would be another one."""
+    rows = [row(run, now) for run in runs]
+    found = listed(title, rows, len(COLUMNS) - (out.width < MESSAGE_WIDTH))
+    while 2 < len(found.columns) < len(COLUMNS) and needed(out, found) > out.width:
+        found = listed(title, rows, len(found.columns) - 1)
+    out.print(found)
+
+
+def listed(title: str, rows: Iterable[list[Text]], count: int) -> Table:
+    """With so many columns."""
+    found = Table(title=title, title_justify="left", title_style="bold")
+    for heading in COLUMNS[:count]:
+        right = heading in ("Took", "Files", "Transferred", "Bytes")
+        found.add_column(
+            heading, no_wrap=heading != "Message", justify="right" if right else "left"
+        )
+    for cells in rows:
+        found.add_row(*cells[:count])
+    return found
 
 
 def row(run: Run, now: datetime) -> list[Text]:

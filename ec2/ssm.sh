@@ -13,6 +13,8 @@ HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 DRAIN_SECONDS=${DRAIN_SECONDS:-600}
 REPORT_SECONDS=${REPORT_SECONDS:-180}
 
+USAGE='give all of: ssm.sh --hook NAME --group NAME --instance ID --token TOKEN'
+
 parse_arguments() {
   HOOK='' GROUP='' INSTANCE='' TOKEN=''
   while (($# > 1)); do
@@ -21,12 +23,11 @@ parse_arguments() {
       --group) GROUP=$2 ;;
       --instance) INSTANCE=$2 ;;
       --token) TOKEN=$2 ;;
-      *) fail usage "unknown argument $1" ;;
+      *) fail usage "unknown argument $1; $USAGE" ;;
     esac
     shift 2
   done
-  [[ $# == 0 && -n $HOOK && -n $GROUP && -n $INSTANCE && -n $TOKEN ]] ||
-    fail usage 'give all of: ssm.sh --hook NAME --group NAME --instance ID --token TOKEN'
+  [[ $# == 0 && -n $HOOK && -n $GROUP && -n $INSTANCE && -n $TOKEN ]] || fail usage "$USAGE"
 }
 
 # The group must go on whatever happens here, or the instance would linger until the hook times out.

@@ -70,25 +70,28 @@ class Console:
         self._show(title, table)
 
     def record(self, record: Record) -> None:
-        title = "The record of the last backup in DynamoDB"
-        table = _table("Attribute", "Value")
+        self._title("The record of the last backup in DynamoDB")
+        room = max(map(len, record))
         for name in sorted(record):
-            table.add_row(name, "\n".join(texts(record[name])))
-        self._show(title, table)
+            for text in texts(record[name]):
+                self.line(f"  {name:{room}}  {_printable(text)}")
 
     def notification(self, title: str, subject: str, message: Record) -> None:
-        table = _table(subject)
-        table.add_row(json.dumps(message, indent=2))
-        self._show(title, table)
+        self._title(title)
+        self.line(subject, style="bold")
+        for line in json.dumps(message, indent=2).split("\n"):
+            is_command = 'Command": ' in line  # to be pasted
+            self._out.print(line if is_command else self._fitted(line))
 
     def logs(self, objects: Sequence[Record]) -> None:
-        title = "The logs in S3"
-        table = _table("Object")
-        table.add_column("Size", justify="right")
+        self._title("The logs in S3")
+        above = ""
         for found in objects:
             folder, _, name = found["Key"].rpartition("/")
-            table.add_row(f"{folder}/\n  {name}", size(found["Size"]))
-        self._show(title, table)
+            if folder != above:
+                self.line(f"  {folder}/")
+            above = folder
+            self.line(f"    {name}, {size(found['Size'])}")
 
     def _fitted(self, text: str) -> str:
         """On a terminal, broken between words: names are to be copied."""
@@ -100,8 +103,11 @@ class Console:
 
     def _show(self, title: str, table: Table) -> None:
         """The title may be wider than the table, which would break it."""
-        self.line(f"\n{title}", style="bold")
+        self._title(title)
         self._out.print(table, soft_wrap=False)
+
+    def _title(self, text: str) -> None:
+        self.line(f"\n{text}", style="bold")
 
 
 def _printable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,10 @@ if "TMPDIR" not in os.environ:
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # they take most of the time in each region
 os.environ.setdefault("STATE_DIR", f"{tempfile.gettempdir()}/ministack-state")
 
+# Who is started in the background by a script ignores it, and so does all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A version manager's python3 is a script that looks for this one, at each of some thousand starts.
 os.environ["PATH"] = f"{sys.base_prefix}/bin:{os.environ['PATH']}"
 
@@ -52,11 +57,12 @@ JSONFileLoader.load_file = lambda _, path: _load_once(path)
 
 
 # Tests that share something of which there is one: the demo, a browser, a build, a machine with
-# NFS. There are two of these: all that they do, one after the other, takes longer than the rest.
+# NFS. There are three of these: all that they do, one after the other, takes longer than the rest.
 ONE_AT_A_TIME = (
     "tests/console_page/test_browser.py",
     "tests/local/test_demo.py",
-    "tests/nfs/test_(restore_)?history.py",
+    "tests/nfs/test_history.py",
+    "tests/nfs/test_(faults|machines|restore_history).py",
     "tests/nfs/",
     "tests/tools/",
 )
@@ -65,12 +71,12 @@ LONG = "tests/local/test_inside.py"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Spreads them over the others but for the last quarter: so there is always something to do
-    while they wait, and at the end no process is left with one."""
+    """Spreads them over the first half of the others: so there is always something to do while they
+    wait, and at the end no process is left with one."""
     long = [item for item in items if item.nodeid.startswith(LONG)]
     others = [item for item in items if item not in long]
     if hasattr(config, "workerinput") and long:
-        apart = len(others) * 3 // 4 // len(long)
+        apart = len(others) // 2 // len(long)
         for number, item in enumerate(long):
             others.insert(number * (apart + 1), item)
         items[:] = others
@@ -79,7 +85,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """More than processors: tests with instances or with NFS wait for most of their time."""
-    return 2 * len(os.sched_getaffinity(0))
+    return 3 * len(os.sched_getaffinity(0))
 
 
 class Scheduling(LoadScopeScheduling):

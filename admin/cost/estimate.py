@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from admin.command import AdminError, Given, console
 from admin.cost.model import INTERVALS, Case, Prices, load_prices, price_region
-from admin.cost.tables import comparison, document_tables, updated
+from admin.cost.tables import Rows, comparison, document_tables, updated
 from admin.wording import name_of, value_of
 from tools import build
 
@@ -74,28 +75,47 @@ def parsed_case(given: Given) -> Case:
     )
 
 
-def shown(case: Case, prices: Prices) -> Iterator[Table | str]:
+def shown(case: Case, prices: Prices, width: int) -> Iterator[Table | Text | str]:
     """What is printed for a case."""
     rows, remarks = comparison(prices, case)
-    heading, *body = rows
-    table = Table(
-        title=f"{case.files:,} files, {case.gb:,g} GB, {100 * case.churn:g} % churn, "
+    yield Text(
+        f"{case.files:,} files, {case.gb:,g} GB, {100 * case.churn:g} % churn, "
         f"{case.retain} {case.interval} snapshots",
-        title_justify="left",
-        title_style="bold",
+        style="bold",
     )
-    for n, cell in enumerate(heading):
-        # Where it is narrow, the words give way: a part of an amount would be another amount.
-        title = cell.replace(" ", "\n") if n else cell
-        table.add_column(title, justify="right" if n else "left", no_wrap=n > 0)
-    for row in body:
-        table.add_row(*(cell.strip("*") for cell in row), style="bold" if "**" in row[0] else "")
-    yield table
+    for numbers in beside(rows, width):
+        yield table_of([[row[0], *(row[n] for n in numbers)] for row in rows])
     yield from remarks
     region = price_region()
     # A program that was installed has no documents beside it.
     explained = " docs/cost.md explains it." if (build.ROOT / "docs/cost.md").exists() else ""
     yield f"An estimate, with list prices of {region} ({FILE}).{explained}"
+
+
+def beside(rows: Rows, width: int) -> Iterator[list[int]]:
+    """The columns of each table, of which there is one more where the next would be too wide. The
+    words of the first column may give way: a part of an amount would be another amount."""
+    first, *others = (
+        3 + max(len(word) for cell in column for word in cell.strip("*").split(" "))
+        for column in zip(*rows, strict=True)
+    )
+    numbers: list[int] = []
+    for n in range(1, 1 + len(others)):
+        if numbers and 1 + first + sum(others[each - 1] for each in [*numbers, n]) > width:
+            yield numbers
+            numbers = []
+        numbers.append(n)
+    yield numbers
+
+
+def table_of(rows: Rows) -> Table:
+    heading, *body = rows
+    table = Table(heading[0])
+    for cell in heading[1:]:
+        table.add_column(cell.replace(" ", "\n"), justify="right", no_wrap=True)
+    for row in body:
+        table.add_row(*(cell.strip("*") for cell in row), style="bold" if "**" in row[0] else "")
+    return table
 
 
 def main(given: Given) -> int:
@@ -110,6 +130,7 @@ def main(given: Given) -> int:
         text = Path(document).read_text()
         Path(document).write_text(updated(text, document_tables(prices)))
         return 0
-    for part in shown(parsed_case(given), prices):
-        console(WIDTH).print(part)
+    out = console(WIDTH)
+    for part in shown(parsed_case(given), prices, out.width):
+        out.print(part)
     return 0

@@ -1,19 +1,16 @@
 """The anonymous metric of a run: how it went, nothing about whose it is."""
 
-import json
-import urllib.request
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from common.limits import fitted
+from common.metrics import metric_time
 from common.phases import TIMES
 
 from orchestrator.record import Record
 from orchestrator.settings import Settings
 
 SOLUTION = "SO0031"
-TIMEOUT_SECONDS = 5
 # Attributes of the record. Everything else (file systems, directories, messages, file names, the
 # instance, where the logs are) stays in the account.
 SENT = (
@@ -48,7 +45,7 @@ def payload(record: Record, settings: Settings, now: datetime) -> dict[str, Any]
     return {
         "Solution": SOLUTION,
         "UUID": settings.uuid,
-        "TimeStamp": now.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
+        "TimeStamp": metric_time(now),
         "Data": {
             "BackupId": f"{settings.interval}.0",
             "Region": settings.region,
@@ -56,11 +53,3 @@ def payload(record: Record, settings: Settings, now: datetime) -> dict[str, Any]
             **{n: fitted(record.attributes[n]) for n in SENT if n in record.attributes},
         },
     }
-
-
-def send(url: str, metric: Mapping[str, Any]) -> None:
-    """POST the metric as JSON; OSError when it cannot be delivered."""
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(metric).encode(), headers)
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
-        pass

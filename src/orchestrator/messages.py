@@ -78,6 +78,7 @@ ORDER = (
     "TotalFileSize",
     "TotalTransferredFileSize",
     "NumberOfFilesFailed",
+    "NumberOfDirectoriesFailed",
     "NumberOfFilesCarriedForward",
     "NumberOfFilesExcluded",
     "ExcludedFileSize",

@@ -8,6 +8,7 @@ from typing import Any, assert_never
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from common.dynamodb import tagged
+from common.metrics import send_metric
 from common.table import KEY, key_of
 
 from orchestrator import anonymous
@@ -168,7 +169,7 @@ class Observer:
         )
         if item := answer.get("Item"):
             metric = anonymous.payload(Record.from_item(item), self._settings, datetime.now(UTC))
-            anonymous.send(self._settings.metrics_url, metric)
+            send_metric(self._settings.metrics_url, metric)
             logger.info("sent the anonymous metric %s", metric)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import boto3
+from common.metrics import send_metric
 from common.patience import once_allowed
 from crhelper import CfnResource
 
@@ -95,7 +96,7 @@ def _send_metric(event: Mapping[str, Any]) -> None:
         return
     try:
         body = metric.payload(properties, event["RequestType"], datetime.now(UTC))
-        metric.send(os.environ.get("METRICS_URL", METRICS_URL), body)
+        send_metric(os.environ.get("METRICS_URL", METRICS_URL), body)
         logger.info("sent the anonymous metric %s", body)
     except Exception:
         logger.exception("the anonymous metric was not sent")

@@ -1,12 +1,11 @@
 """The anonymous metric: how a deployment is set up, nothing about whose it is."""
 
-import json
-import urllib.request
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-TIMEOUT_SECONDS = 5
+from common.metrics import metric_time
+
 # Everything else (file systems, network, e-mail, names) stays in the account.
 SETTINGS = (
     "EventType",
@@ -27,7 +26,7 @@ def is_wanted(properties: Mapping[str, str]) -> bool:
 
 def payload(properties: Mapping[str, str], request_type: str, now: datetime) -> dict[str, Any]:
     """What is sent for a request (Create, Update or Delete); KeyError names a missing property."""
-    timestamp = now.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    timestamp = metric_time(now)
     return {
         "Solution": properties["SolutionId"],
         "UUID": properties["UUID"],
@@ -40,11 +39,3 @@ def payload(properties: Mapping[str, str], request_type: str, now: datetime) -> 
             **{name: properties[name] for name in SETTINGS if name in properties},
         },
     }
-
-
-def send(url: str, metric: Mapping[str, Any]) -> None:
-    """POST the metric as JSON; OSError when it cannot be delivered."""
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(metric).encode(), headers)
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
-        pass

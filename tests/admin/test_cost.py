@@ -207,11 +207,17 @@ def test_the_table_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_no_amount_is_broken(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("columns", [80, 60, 40])
+def test_nothing_is_broken(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(estimate, "WIDTH", columns)
     assert estimate.main(given(FILES="1000000", GB="200000", WORKERS="1")) == 0
     out, _ = capsys.readouterr()
     assert "…" not in out
-    assert max(map(len, out.splitlines())) <= 80
+    assert max(map(len, out.splitlines())) <= columns
+    words = set(out.split())
+    assert {"Infrequent", "Transitions", "WORKERS=1", "Elastic", "Bursting", "v1.5"} < words
 
 
 def test_workers_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,6 +70,13 @@ def shown(*records: dict[str, Any], width: int = 120) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
 
 
+@pytest.mark.parametrize(("width", "columns"), [(120, 7), (80, 6), (60, 4), (30, 2)])
+def test_no_cell_is_broken(width: int, columns: int) -> None:
+    (row,) = shown({**SUCCESS, "NumberOfFiles": 10_512_040}, width=width)
+    assert len(row) == columns
+    assert not any("…" in cell for cell in row[:6] if columns > 2)
+
+
 def test_a_run_is_a_row() -> None:
     assert shown(SUCCESS, RUNNING, V15, V15_RUNNING) == [
         [
@@ -117,7 +124,7 @@ def test_the_age_of_the_newest_snapshot(items: list[dict[str, Any]], said: str) 
     assert status.newest_snapshot(items, runs_of(items), NOW) == said
 
 
-NEWER = "The newest of all is partial: it is 1 h old, and 1,200 file(s) could not be copied."
+NEWER = "The newest of all is partial: it is 1 h old, and 1,200 files could not be copied."
 
 
 @pytest.mark.parametrize(
@@ -127,8 +134,13 @@ NEWER = "The newest of all is partial: it is 1 h old, and 1,200 file(s) could no
         ([SUCCESS], ""),
         ([SUCCESS, PARTIAL, RUNNING], NEWER),
         ([PARTIAL], NEWER),
+        (
+            [{**PARTIAL, "NumberOfFilesFailed": 1, "NumberOfDirectoriesFailed": 1}],
+            "The newest of all is partial: it is 1 h old, and 1 directory, with an unknown number "
+            "of files in it, could not be read.",
+        ),
         ([PARTIAL, {**SUCCESS, "BackupStartTime": "2026-03-04T05:00:00Z"}], ""),
-        ([{**PARTIAL, "NumberOfFilesFailed": "?"}], NEWER.replace("1,200 file(s)", "some files")),
+        ([{**PARTIAL, "NumberOfFilesFailed": "?"}], NEWER.replace("1,200", "some")),
     ],
 )
 def test_a_partial_snapshot_that_is_newer(items: list[dict[str, Any]], said: str) -> None:

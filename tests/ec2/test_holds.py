@@ -384,8 +384,9 @@ def test_a_verification_that_is_asked_for_is_made_after_the_backup(five: Backup)
     result = publish(five, 5, requests=asked)
     assert result["outcome"] == "published"
     good, held, bad, none = (result["requests"][str(n)] for n in range(4))
-    assert good == "daily.1 (made 2026-01-09T02:00:00Z) is as it was made: 1 files"
-    assert held == "held.mine (made 2026-01-07T02:00:00Z) is as it was made: 1 files"
+    as_copied = ": 1 regular file checked, each is as it was when it was copied"
+    assert good == f"daily.1 (made 2026-01-09T02:00:00Z){as_copied}"
+    assert held == f"held.mine (made 2026-01-07T02:00:00Z){as_copied}"
     assert bad == "re-check: daily.2 (made 2026-01-08T02:00:00Z) is not as it was made"
     assert none.startswith("not obeyed: verify daily.9: there is no snapshot daily.9")
     warning, *_ = (w for w in result["warnings"] if "not as it was made" in w)

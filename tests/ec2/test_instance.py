@@ -231,9 +231,8 @@ def test_an_installation_that_fails_is_reported(tmp_path: Path) -> None:
     assert "no repository" in process.stderr
 
 
-def test_ssm_refuses_an_incomplete_command_line() -> None:
-    process = subprocess.run(
-        [str(EC2 / "ssm.sh"), "--hook", "h"], capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize("words", [[], ["--hook", "h"], ["--hook"], ["--help"], ["--to", "a"]])
+def test_ssm_says_what_it_wants(words: list[str]) -> None:
+    process = subprocess.run([str(EC2 / "ssm.sh"), *words], capture_output=True, text=True)
     assert process.returncode == 1
-    assert "usage: ssm.sh" in process.stderr
+    assert "give all of: ssm.sh --hook NAME --group NAME --instance ID --token" in process.stderr

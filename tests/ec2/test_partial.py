@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -9,10 +10,12 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from engine.stage.failures import Examine
-from engine.stage.report import Trees
+from engine.stage.report import Trees, unseen
+from engine.tree.entries import file_of
 from engine.tree.pool import Worker
 
 from local.tree import read_tree, without
@@ -79,8 +82,8 @@ def test_who_may_not_give_files_away_is_told_so(
     opened = {name: os.open(top, os.O_RDONLY) for name, top in tops.items()}
     trees = Trees(opened["source"], None, opened["stage"], opened["trash"], 0, 0, None, 0)
     monkeypatch.setattr(os, "geteuid", lambda: user)
-    worker = Worker(print, mmap.mmap(-1, 1), None, tmp_path)
-    (failure,) = Examine(trees, ["file"]).perform(worker).failures
+    worker = Worker(print, mmap.mmap(-1, 1), SimpleNamespace(trees=trees), tmp_path)
+    (failure,) = Examine(["file"]).perform(worker).failures
     assert said in failure.reason
     for descriptor in opened.values():
         os.close(descriptor)
@@ -131,7 +134,9 @@ def test_an_unreadable_directory_is_as_it_was(published: Backup) -> None:
     for _ in range(2):
         outcome = partial(published)
         assert counts(outcome) == (6, 5, 7)
-        assert "'d': Permission denied" in outcome.result["errors"][0]
+        assert outcome.result["errors"][0].startswith("the directory 'd': Permission denied; the")
+        said = "1 directory, with an unknown number of files in it, could not be read, and 5 "
+        assert outcome.result["message"] == f"{said}files could not be copied"
         after = read_tree(published.snapshot(0))
         assert {k: v for k, v in after.items() if k != b"."} == {
             k: v for k, v in before.items() if k != b"."
@@ -146,10 +151,21 @@ def test_an_unreadable_directory_is_as_it_was(published: Backup) -> None:
 def test_an_unreadable_directory_that_is_new_is_left_out(published: Backup) -> None:
     write(published.source / "new/file", "new")
     (published.source / "new").chmod(0)
-    assert counts(partial(published)) == (1, 0, 7)
+    outcome = partial(published)
+    assert counts(outcome) == (1, 0, 7)
+    assert outcome.result["number_of_directories_failed"] == 1
+    said = "1 directory, with an unknown number of files in it, could not be read"
+    assert outcome.result["message"] == said
+    assert f"; {said}\n" in outcome.stderr
     assert not (published.snapshot(0) / "new").exists()
     (published.source / "new").chmod(0o755)
     is_exact(published)
+
+
+def test_what_cannot_be_looked_at_is_what_it_was(tmp_path: Path) -> None:
+    error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    said = {before: str(unseen("a", error, before)) for before in (None, file_of(tmp_path.stat()))}
+    assert [*said.values()] == ["'a': Permission denied", "the directory 'a': Permission denied"]
 
 
 def test_names_of_one_file_stay_one(published: Backup) -> None:

@@ -37,7 +37,7 @@ PARTIAL: dict[str, Any] = {
     "number_of_files_carried_forward": 1,
     "errors": ["'a.log': No data available; its old version was kept", "'b': Permission denied"],
 }
-BUT_TWO = "The EFS was backed up, but 2 file(s) could not be copied"
+BUT_TWO = "The EFS was backed up, but 2 files could not be copied"
 KEPT = "; the snapshot has 1 file(s) as they were in the one before"
 INCOMPLETE = (
     "The EFS backup was incomplete. Either backup window expired before full backup "
@@ -99,12 +99,19 @@ def plain(request: dict[str, Any]) -> dict[str, Any]:
         ),
         (PARTIAL, [], "Partial", BUT_TWO + KEPT),
         ({**PARTIAL, "number_of_files_carried_forward": 0}, [], "Partial", BUT_TWO),
+        (
+            {**PARTIAL, "number_of_files_failed": 3, "number_of_directories_failed": 3},
+            [],
+            "Partial",
+            "The EFS was backed up, but 3 directories, with an unknown number of files in them, "
+            f"could not be read{KEPT}",
+        ),
         (PARTIAL, ["--stopped"], "Partial", f"{BUT_TWO} before the backup window expired{KEPT}"),
         (
             {**PUBLISHED, "outcome": "partial", "errors": ["'a': Permission denied"]},
             ["--warning", "x"],
             "Partial",
-            "The EFS was backed up, but 1 file(s) could not be copied, with 1 warning(s)",
+            "The EFS was backed up, but 1 file could not be copied, with 1 warning(s)",
         ),
         ({**PUBLISHED, "outcome": "stopped"}, [], "Incomplete", INCOMPLETE),
         (None, ["--stopped"], "Incomplete", INCOMPLETE),
@@ -227,10 +234,13 @@ def test_what_was_not_copied_is_counted(tmp_path: Path) -> None:
     found = plain(report(tmp_path, PARTIAL))
     assert found["NumberOfFilesFailed"] == 2
     assert found["NumberOfFilesCarriedForward"] == 1
+    assert "NumberOfDirectoriesFailed" not in found
     assert found["Errors"] == PARTIAL["errors"]
     message = json.loads((tmp_path / "message.json").read_text())
     assert message["BackupStatus"] == "Partial"
     assert message["Errors"] == PARTIAL["errors"]
+    found = plain(report(tmp_path, {**PARTIAL, "number_of_directories_failed": 1}))
+    assert (found["NumberOfFilesFailed"], found["NumberOfDirectoriesFailed"]) == (2, 1)
 
 
 def test_what_was_restored_for_a_test_is_counted_if_there_was_one(tmp_path: Path) -> None:

@@ -454,9 +454,9 @@ class TestUndo:
         assert visible(read_tree(restore.target)) == before
         result = json.loads(restore.backup.result.read_text())
         assert result["outcome"] == "undone"
-        said = f"{result['number_of_entries_put_back']} and set aside"
-        assert f"Put back {said}" in done.stderr
-        assert f"Would put back {said}" in planned.stderr
+        said = f"put back: {result['number_of_entries_put_back']}; set aside: "
+        assert f"Entries {said}" in done.stderr
+        assert f"Entries that would be {said}" in planned.stderr
         assert "was undone before" in undo_by_engine(restore, "one").stderr
 
     def test_one_that_is_not_there_names_those_that_are(self, restore: Restore) -> None:
@@ -508,11 +508,17 @@ class TestUndo:
         assert "Type yes to go on" in done.stdout
         assert read_tree(restore.target) == before
 
-    def test_it_asks_only_if_there_is_something_to_undo(self, restore: Restore) -> None:
+    @pytest.mark.parametrize("was", ["undone", "killed before"])
+    def test_it_asks_only_if_there_is_something_to_undo(self, restore: Restore, was: str) -> None:
         damage(restore.target)
         restore.must_restore(id="one")
-        assert undo_by_engine(restore, "one").returncode == 0
         script = restore.target / ".efs-restore-one.undo" / "undo"
+        if was == "undone":
+            assert undo_by_engine(restore, "one").returncode == 0
+            said = "was undone before; nothing was changed"
+        else:
+            (script.parent / "journal").unlink()
+            said = "has changed nothing so far; there is nothing to undo"
         words = ["--target", str(restore.target), "--id", "one"]
         for command in ([sys.executable, str(script)], [str(EC2 / "efs-undo.sh"), *words]):
             done = subprocess.run(
@@ -523,7 +529,7 @@ class TestUndo:
             )
             assert done.returncode == 0
             assert "Type yes" not in done.stdout
-            assert "was undone before; nothing was changed" in " ".join(done.stdout.split())
+            assert said in " ".join(done.stdout.split())
 
     def test_one_that_is_at_work_is_not_over(self, restore: Restore) -> None:
         """It has changed nothing as long as it copies, and will."""

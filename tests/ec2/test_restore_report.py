@@ -98,7 +98,7 @@ UNDONE: dict[str, Any] = {
     "target": "/mnt/target/a=b",
     "number_of_entries_put_back": 3,
     "number_of_entries_set_aside": 2,
-    "text": "Put back 3 and set aside 2 entries.",
+    "text": "Entries put back: 3; set aside: 2.",
 }
 MOUNT = "The EC2 instance was unable to find the mount IP OR mount EFS"
 
@@ -326,14 +326,14 @@ LAUNCH = "delete the restore's stack, and launch the template again"
             {
                 **FAILED,
                 "cause": "verification",
-                "message": "1 files are not what they were",
+                "message": "1 file was kept out",
                 "number_of_files_damaged": 1,
                 "damaged_directory": f"{SAFE}.damaged",
                 "errors": ["damaged in the backup, and not put in place: 'a'"],
             },
             [], None,
             "Unsuccessful",
-            f"The EFS restore of {SNAPSHOT}, was unsuccessful: 1 files are not what they were.",
+            f"The EFS restore of {SNAPSHOT}, was unsuccessful: 1 file was kept out.",
             "See Errors. What they name has changed in the backup since it was copied: look at "
             "what is kept in DamagedDirectory, or restore these files from another snapshot, with "
             f"Restore Subdirectory and Backup Date. {HOW_TO_UNDO}",
@@ -524,9 +524,9 @@ GOES_ON = "Undoing it again goes on where this has ended."
             id="dry run",
         ),
         pytest.param(
-            {**UNDONE, "outcome": "failed", "cause": "files", "message": "1 entries stay"}, [],
+            {**UNDONE, "outcome": "failed", "cause": "files", "message": "1 entry stays"}, [],
             "Unsuccessful",
-            "The undoing of the restore 1 was unsuccessful: 1 entries stay.",
+            "The undoing of the restore 1 was unsuccessful: 1 entry stays.",
             f"See Errors, put right what they name, and {START}. {GOES_ON}",
             {**WAS_MOVED, **IN_PREFIX, **AGAIN},
             id="failed",

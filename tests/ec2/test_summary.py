@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from engine.command.execution import Formatter, Result, say_headline, told
 from engine.command.outcome import REFUSED, STOPPED, Failed, Refused, Stopped
 from engine.command.screen import ANSWER, Screen, ToScreen, level
 from engine.command.summary import NAMED, write
-from engine.command.text import MESSAGES_KEPT, Messages
+from engine.command.text import MESSAGES_KEPT, Messages, plural
 from engine.manage import ManageResult
 from engine.stage.result import BackupResult
 from engine.target.result import RestoreResult
@@ -95,7 +96,7 @@ DAMAGED = ended_by(
 )
 FAILED = ended_by(
     BackupResult("published", number_of_files_transferred=7, total_transferred_file_size=70),
-    Failed("files", "some files could not be copied, so nothing was published"),
+    Failed("files", "something could not be copied, so nothing was published"),
     ["'secret': Permission denied", "rsync: [sender] send_files failed to open: …"],
 )
 ENDED = ended_by(
@@ -181,7 +182,7 @@ Made daily.0 in 3.2 s: 20,000 files, 3.0 GiB; 2 other files could not be copied
     "failed backup": (
         FAILED,
         """\
-failed: some files could not be copied, so nothing was published
+failed: something could not be copied, so nothing was published
   Snapshot    none; the next backup goes on with what was copied
   Copied      7 files, 70 bytes
   Errors      1
@@ -245,22 +246,26 @@ A dry run, nothing was changed: it would restore daily.0, made
     "verify": (
         VERIFIED,
         """\
-daily.0, made 2026-11-27T02:00:11Z: all 20,000 regular files (3.0 GiB) are as
-  they were when they were copied; checked in 3.2 s
+daily.0, made 2026-11-27T02:00:11Z: 20,000 regular files (3.0 GiB) checked in
+  3.2 s, each is as it was when it was copied
+  Not looked at  what has no content: directories, symbolic links, special
+                 files; owners, permissions, times
 """,
     ),
     "verify that finds something": (
         DAMAGED,
         """\
 failed: daily.0 (made 2026-11-27T02:00:11Z) is not as it was made
-  Checked     20,000 files (3.0 GiB) in 3.2 s
-  Found       1 changed, 1 missing, 0 unreadable
-  Errors      2
+  Checked        20,000 regular files (3.0 GiB) in 3.2 s
+  Found          1 changed, 1 missing, 0 unreadable
+  Not looked at  what has no content: directories, symbolic links, special
+                 files; owners, permissions, times
+  Errors         2
     changed: 'a/\\x1b[31mb'
     missing: 'c'
-  What to do  restore what is named above from another snapshot, or from the
-              source if that still has it; see docs/verification.md
-  Logs        /var/tmp/logs
+  What to do     restore what is named above from another snapshot, or from the
+                 source if that still has it; see docs/verification.md
+  Logs           /var/tmp/logs
 """,
     ),
     "refused": (
@@ -379,3 +384,23 @@ def test_what_is_wrong_is_louder() -> None:
 def test_what_can_be_deleted_is_called_by_what_it_is(mode: str, title: str) -> None:
     titles = {fact.title: fact.command for fact in replace(RESTORE, mode=mode).facts()}
     assert titles[title] == RESTORE.delete_command
+
+
+# What stands before a noun, and is never 1.
+NEVER_ONE = {"TRIES", "before.files", "name"}
+COUNTED = re.compile(
+    r"\{([^{}]+)\} (?:more |other )?(?:files|lists|entries|inodes|snapshots|versions|have)\b"
+)
+
+
+def test_what_is_counted_is_one_or_many() -> None:
+    assert (plural(1, "file"), plural(2000, "file")) == ("1 file", "2,000 files")
+    assert (plural(1, "has", "have"), plural(0, "has", "have")) == ("1 has", "0 have")
+    engine = Path(__file__).parents[2] / "ec2/lib/engine"
+    found = {
+        f"{path.name}: {match[0]}"
+        for path in engine.rglob("*.py")
+        for match in COUNTED.finditer(path.read_text())
+        if match[1] not in NEVER_ONE
+    }
+    assert found == set()

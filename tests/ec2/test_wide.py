@@ -193,8 +193,8 @@ def test_what_waited_in_a_directory_that_vanished_leaves_the_stage(tmp_path: Pat
     trees = Trees(source, None, stage, trash, 0, 0, None, 0)
     half = file_of((tmp_path / "stage/many/half").stat())
     waiting = Entry("half", half, None, half.inode, Verdict.COPY)
-    worker = SimpleNamespace(stopping=False)
-    report = Settle(trees, "many", False, [waiting], [], []).perform(worker)  # type: ignore[arg-type]
+    worker = SimpleNamespace(stopping=False, context=SimpleNamespace(trees=trees))
+    report = Settle("many", False, [waiting], [], []).perform(worker)  # type: ignore[arg-type]
     assert (report.vanished, report.failures, report.errors) == (["many/half"], [], [])
     assert report.figures.number_of_files == -1
     assert [*(tmp_path / "stage/many").iterdir()] == []

@@ -12,6 +12,7 @@ from tests.nfs.rig import parse_mountstats
 
 FILES = 10_000
 LOST = "0/7"  # a directory of 45 files
+SOME = 100  # attributes are asked for again after some seconds; the tree has 227 directories
 ONCE = 150  # for mounting, the lock, records and catalogs, …, however many files there are
 
 
@@ -123,7 +124,7 @@ def test_a_restore_of_one_directory_or_all_of_a_small_tree(one_of_many: int, rig
     rig.python("many.py", "make", "/srv/source", 1000)
     rig.backup()
     rig.run(f"date --set '1 day'; rm -r /srv/source/{LOST}")
-    assert one_of_many <= restored(rig, f"/{LOST}") + 20
+    assert one_of_many <= restored(rig, f"/{LOST}") + SOME
     rig.run("rm -r /srv/source/* /srv/source/.efs-restore-*")
     assert restored(rig) <= 14.5 * 1000 + ONCE
     assert entries(rig, "/srv/source") == entries(rig, "/srv/backup/files/daily.0")

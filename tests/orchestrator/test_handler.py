@@ -12,9 +12,10 @@ from unittest import mock
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from common import metrics
 from common.times import timestamp
 
-from orchestrator import anonymous, handler
+from orchestrator import handler
 from orchestrator.aws import Account, WorldChanged
 from orchestrator.bus import EventBus
 from orchestrator.events import UnknownEvent
@@ -227,7 +228,7 @@ def test_a_metrics_endpoint_that_hangs_delays_nothing_and_fails_nothing(
     cloud: Cloud, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("send_anonymous_data", "Yes")
-    monkeypatch.setattr(anonymous, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(metrics, "TIMEOUT_SECONDS", 0.2)
     endpoint.stuck.clear()
     invoke("start")
     report(cloud, "Success")

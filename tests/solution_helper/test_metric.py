@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from common import metrics
 
 from solution_helper import metric
 from tests.cloudformation import CloudFormation, aws_environment
@@ -112,7 +113,7 @@ class TestNeverFailsTheDeployment:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         endpoint.stuck.clear()
-        monkeypatch.setattr(metric, "TIMEOUT_SECONDS", 0.2)
+        monkeypatch.setattr(metrics, "TIMEOUT_SECONDS", 0.2)
         assert request(cloudformation, "Create")["Status"] == "SUCCESS"
         assert "the anonymous metric was not sent" in caplog.text
         assert "timed out" in caplog.text

@@ -313,14 +313,14 @@ class TestTwoAtOnce:
         os.mkfifo(held)
         waits = f'[[ "$1 $2" != "-m venv" || -e {begun} ]] || {{ echo >{begun}; read -r <{held}; }}'
         machine.python(before=waits)
-        killed = machine.start("admin")
-        until(begun.exists)
-        killed.kill()
-        killed.wait()
-        waiting = machine.start("admin")
-        assert waiting.stderr is not None
-        assert waiting.stderr.readline().startswith("Another set-up is at work")
-        held.write_text("go on\n")
+        with open(os.open(held, os.O_RDWR)):  # until the end of this, who reads it waits
+            killed = machine.start("admin")
+            until(begun.exists)
+            killed.kill()
+            killed.wait()
+            waiting = machine.start("admin")
+            assert waiting.stderr is not None
+            assert waiting.stderr.readline().startswith("Another set-up is at work")
         assert waiting.wait() == 0
         assert machine.called("python3")
 

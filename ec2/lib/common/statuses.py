@@ -27,6 +27,19 @@ SAID = {
     UNSUCCESSFUL: "The EFS backup was unsuccessful.",
 }
 
+
+def not_copied(failed: int, directories: int, what: str = "file") -> str:
+    """failed: with each directory that could not be read as one, as nobody knows what is in it."""
+    found = []
+    if directories:
+        which, there = ("directory", "it") if directories == 1 else ("directories", "them")
+        unknown = f"with an unknown number of files in {there}"
+        found.append(f"{directories:,} {which}, {unknown}, could not be read")
+    if files := failed - directories:
+        found.append(f"{files:,} {what}{'' if files == 1 else 's'} could not be copied")
+    return ", and ".join(found)
+
+
 UNTOUCHED = "The snapshots that exist were not touched."
 LONGER = "If it happens again, use a longer backup window or a larger instance."
 NAMED = (

@@ -20,7 +20,7 @@ from engine.command.process import StopSignals
 from engine.command.text import shown_path
 from engine.copying.digests import DamagedList, Notes, make_list
 from engine.copying.parts import LARGE, Parts
-from engine.copying.rsync import RSYNC_LOG, Copying
+from engine.copying.rsync import RSYNC_LOG, Copying, Way
 from engine.history.members import Member
 from engine.history.upkeep import Before, complete, export, failing, write_newest
 from engine.history.writing import Tools
@@ -66,8 +66,7 @@ def check_source_not_lost(options: Options, folder: SnapshotFolder) -> None:
 
 def run(options: Options, work: Path, stop: StopSignals, result: BackupResult) -> None:
     check(options)
-    if options.log_dir:
-        options.log_dir.mkdir(parents=True, exist_ok=True)
+    options.make_log_dir()
     folder = SnapshotFolder(options.backup / options.folder, options.interval)
     folder.lock(options.lock_wait, stop)
     for problem in folder.recover():
@@ -137,7 +136,7 @@ class Backup:
         self.notes = Notes(folder.notes)
         directories = folder.directories_of(previous.path) if previous.path else None
         what_is_known = known(directories, self.notes, bool(self.beginning.unfinished), work)
-        context = Context(what_is_known, options.excludes)
+        context = Context(self.trees, what_is_known, options.excludes)
         self.pool = stack.enter_context(Pool(PROCESSES, stop, work, context, stopped=GOES_ON))
         self.tools = Tools(self.pool, top, work, self._tick)
         self.before = Before.of(folder, previous.path, previous.run)
@@ -166,11 +165,10 @@ class Backup:
         Returns some of the paths that changed.
         """
         options, folder, result = self.options, self.folder, self.result
-        source, stage, jobs = self.roots.source, self.roots.inside(folder.stage), options.jobs
+        stage = self.roots.inside(folder.stage)
+        way = Way(self.roots.source, stage, RSYNC_OPTIONS, has_doubts=True)
         fleet = fleet_of(options, folder, self.roots, self.trees)
-        copying = Copying(
-            source, stage, RSYNC_OPTIONS, self.work, jobs, self.notes, has_doubts=True, helper=fleet
-        )
+        copying = Copying(way, self.work, options.jobs, self.notes, fleet)
         for list_of in (folder.digests_of, folder.sharing_of, folder.directories_of):
             path = list_of(folder.stage)
             if path and folder.names.has(path):  # of a run that was killed, or a way elsewhere
@@ -179,7 +177,6 @@ class Backup:
         sharing = folder.sharing_of(folder.stage)
         assert sharing  # begun with the stage
         filling = Filling(
-            self.trees,
             self.pool,
             copying,
             LargeFiles(self.trees, self.parts, self.stop, LARGE),
@@ -199,7 +196,7 @@ class Backup:
             if fleet:
                 folder.discard(folder.work)
         if result.errors:
-            raise Failed("files", "some files could not be copied, so nothing was published")
+            raise Failed("files", "something could not be copied, so nothing was published")
         result.take_failures(filling)
         result.take_excluded(options.exclude, filling)
         return filling.changed
@@ -290,7 +287,7 @@ class Backup:
 
         try:
             since = note.started - self.trees.margin
-            found = read_back(self.trees, window, since, self.pool, on_tick)
+            found = read_back(window, since, self.pool, on_tick)
             suspects = b"".join(os.fsencode(path) + b"\0" for path in found.mismatched)
             write_atomically(folder.suspects, suspects)
             folder.write_note(folder.snapshot(0), replace(note, verified_to=window.end))

@@ -17,7 +17,7 @@ from pathlib import Path
 from engine.command.execution import execute
 from engine.command.outcome import EngineError, Failed
 from engine.command.process import StopSignals
-from engine.command.text import Messages, as_root, command_line, size
+from engine.command.text import Messages, as_root, command_line, plural, size
 from engine.copying.tally import Tally
 from engine.snapshots.about import source_identity
 from engine.snapshots.choice import Snapshot, opened_snapshot
@@ -197,8 +197,8 @@ class Restore:
         if info.f_files and plan.files_needed > info.f_favail:
             raise Failed(
                 "space",
-                f"the restore needs {plan.files_needed} inodes, but {where!r} has only "
-                f"{info.f_favail} free",
+                f"the restore needs {plural(plan.files_needed, 'inode')}, but {where!r} has only "
+                f"{info.f_favail:,} free",
             )
 
     def _carry_out(self, plan: Plan, safety: SafetyDirectory, walls: Walls) -> None:
@@ -347,11 +347,11 @@ class Restore:
     def _end(self) -> None:
         result = self.result
         if result.number_of_files_damaged:
+            files = plural(result.number_of_files_damaged, "file was", "files were")
             raise Failed(
                 "verification",
-                f"{result.number_of_files_damaged} files are not what they were when they were "
-                f"backed up, and were kept out; they are in {result.damaged_directory!r}. All "
-                "others are restored",
+                f"{files} kept out, no longer what was backed up; see "
+                f"{result.damaged_directory!r}. All others are restored",
             )
         if result.errors:
             raise Failed("files", "not all could be restored; see the errors, and start again")
@@ -389,8 +389,7 @@ def existing(path: Path | None) -> Path | None:
 def run(options: Options, work: Path, stop: StopSignals, result: RestoreResult) -> None:
     result.id, result.mode = options.id, options.mode
     check(options)
-    if options.log_dir:
-        options.log_dir.mkdir(parents=True, exist_ok=True)
+    options.make_log_dir()
     with contextlib.ExitStack() as stack:
         Restore(options, work, stop, result).run(stack)
 

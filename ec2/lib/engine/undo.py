@@ -14,7 +14,8 @@ from engine.command.execution import Result, RunOptions, execute
 from engine.command.outcome import Failed, Refused, Stopped
 from engine.command.process import StopSignals
 from engine.command.summary import Fact
-from engine.target.request import resolved_prefix
+from engine.command.text import plural
+from engine.target.request import add_target_options, resolved_prefix
 from engine.target.safety import target_lock
 from engine.target.undo import Undo, UndoError, agreed, open_own, shown, summary
 from engine.tree.descent import names_in
@@ -61,19 +62,10 @@ class UndoResult(Result):
 def parse(words: list[str]) -> Options:
     parser = arguments.RunParser("efs-undo.sh", DESCRIPTION, EXIT_STATUS)
     add = parser.add_argument
-    add(
-        "--target",
-        type=arguments.directory,
-        required=True,
-        metavar="DIR",
-        help="top of the file system that was restored into",
-    )
-    add(
-        "--prefix",
-        type=arguments.inner_path,
-        default="/",
-        metavar="/PATH",
-        help="directory in it that was restored into (/)",
+    add_target_options(
+        parser,
+        "top of the file system that was restored into",
+        "directory in it that was restored into (/)",
     )
     add(
         "--id",
@@ -89,8 +81,7 @@ def parse(words: list[str]) -> Options:
 
 def run(options: Options, work: Path, stop: StopSignals, result: UndoResult) -> None:
     options.target = arguments.writable_directory("--target", options.target)
-    if options.log_dir:
-        options.log_dir.mkdir(parents=True, exist_ok=True)
+    options.make_log_dir()
     root = resolved_prefix(options.target, options.prefix)
     if not root.is_dir():
         raise Refused(f"{str(root)!r} does not exist", "target")
@@ -133,7 +124,8 @@ def undo(work: Undo, root: Path, options: Options, stop: StopSignals, result: Un
     result.text = summary(undone, options.dry_run, shown(str(restored)))
     result.errors += [f"not undone: {problem}" for problem in undone.problems]
     if undone.problem_count:
-        raise Failed("files", f"{undone.problem_count} entries stay as they are; see the errors")
+        stay = plural(undone.problem_count, "entry stays as it is", "entries stay as they are")
+        raise Failed("files", f"{stay}; see the errors")
 
 
 def known(top: int) -> str:

@@ -31,6 +31,9 @@ links, is not looked at, nor are owners, permissions and times. Nothing is chang
 EXIT_STATUS = """\
 Exit status: 0 everything is as it was copied, 1 it is not, or cannot be read, 2 refused, 3 stopped.
 """
+NOT_LOOKED_AT = (
+    "what has no content: directories, symbolic links, special files; owners, permissions, times"
+)
 FILES_PER_TASK = 20
 FOUND_AT_ONCE = 1000  # of a directory that may have millions
 
@@ -64,23 +67,27 @@ class VerifyResult(Result):
         name = self.snapshot.rpartition("/")[2]
         what = plural(self.number_of_files_checked, "regular file")
         return (
-            f"{name}, made {self.snapshot_date}: all {what} ({size(self.size_checked)}) are as "
-            f"they were when they were copied; checked in {self.spent}"
+            f"{name}, made {self.snapshot_date}: {what} ({size(self.size_checked)}) checked in "
+            f"{self.spent}, each is as it was when it was copied"
         )
 
     def facts(self) -> list[Fact]:
-        if not self.exit_code or not self.snapshot_date:
+        if not self.snapshot_date:
             return []
+        passed_over = [Fact("Not looked at", NOT_LOOKED_AT)]
+        if not self.exit_code:
+            return passed_over
         found = {
             "changed": self.number_of_files_mismatched,
             "missing": self.number_of_files_missing,
             "unreadable": self.number_of_files_unreadable,
         }
         counts = ", ".join(f"{number:,} {what}" for what, number in found.items())
-        checked = plural(self.number_of_files_checked, "file")
+        checked = plural(self.number_of_files_checked, "regular file")
         return [
             Fact("Checked", f"{checked} ({size(self.size_checked)}) in {self.spent}"),
             Fact("Found", counts),
+            *passed_over,
         ]
 
 
@@ -92,8 +99,7 @@ def parse(words: list[str]) -> Options:
 
 def run(options: Options, work: Path, stop: StopSignals, result: VerifyResult) -> None:
     backup = arguments.readable_directory("--backup", options.backup)
-    if options.log_dir:
-        options.log_dir.mkdir(parents=True, exist_ok=True)
+    options.make_log_dir()
     folder = SnapshotFolder(backup / options.folder, options.interval)
     try:
         verify(folder, options.wanted, work, stop, result)
@@ -170,7 +176,8 @@ def check_files(top: int, digests: Path, pool: Pool, work: Path, result: VerifyR
     finally:
         result.errors += errors.lines()
     if result.number_of_files_not_listed:
-        result.warn(f"{result.number_of_files_not_listed} files have no digest")
+        unlisted = plural(result.number_of_files_not_listed, "file has", "files have")
+        result.warn(f"{unlisted} no digest")
 
 
 def show(progress: Progress, result: VerifyResult, total: int) -> None:

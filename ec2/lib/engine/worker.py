@@ -18,6 +18,7 @@ from engine.command import arguments
 from engine.command.execution import Result, RunOptions, execute
 from engine.command.outcome import EngineError, Failed, Refused
 from engine.command.process import StopSignals
+from engine.command.text import plural
 from engine.copying.job import Done
 from engine.copying.tally import RSYNC_VANISHED, Tally
 from engine.tree.descent import DIRECTORY_FLAGS
@@ -68,7 +69,8 @@ class WorkerResult(Result):
     size: int = 0
 
     def headline(self) -> str:
-        return f"{self.name}: {self.number_of_files} files in {self.number_of_lists} lists"
+        files = plural(self.number_of_files, "file")
+        return f"{self.name}: {files} in {plural(self.number_of_lists, 'list')}"
 
 
 def parse(words: list[str]) -> Options:
@@ -98,8 +100,7 @@ def parse(words: list[str]) -> Options:
 
 def run(options: Options, work: Path, stop: StopSignals, result: WorkerResult) -> None:
     result.name = options.name
-    if options.log_dir:
-        options.log_dir.mkdir(parents=True, exist_ok=True)
+    options.make_log_dir()
     options.source = arguments.readable_directory("--source", options.source)
     options.target = arguments.writable_directory("--target", options.target)
     with contextlib.ExitStack() as stack:

@@ -7,6 +7,7 @@ from typing import Any
 
 from common.limits import clean, count, shortened
 from common.phases import MOMENTS, TIMES
+from common.statuses import not_copied
 
 from report.ended import Ended, by_workers, camel, console_link
 from report.verdicts import BACKUP
@@ -21,6 +22,7 @@ FIGURES = (
     "total_file_size",
     "total_transferred_file_size",
 )
+UNREAD = "number_of_directories_failed"
 EXCLUDED = ("number_of_files_excluded", "excluded_file_size")
 FIGURES_OF_PHASES = {
     "read back": (
@@ -56,7 +58,7 @@ def known(found: dict[str, Any]) -> dict[str, Any]:
         lines = found.get(key)
         lines = [*lines.values()] if isinstance(lines, dict) and key == "requests" else lines
         result[key] = [str(line) for line in lines] if isinstance(lines, list) else []
-    for key in (*FIGURES, *EXCLUDED, *sum(FIGURES_OF_PHASES.values(), ())):
+    for key in (*FIGURES, UNREAD, *EXCLUDED, *sum(FIGURES_OF_PHASES.values(), ())):
         value = found.get(key)
         if isinstance(value, int) and 0 <= value < LARGEST_NUMBER:
             result[key] = int(value)
@@ -93,8 +95,9 @@ class Backup(Ended):
         return super().why
 
     @property
-    def failed(self) -> int:
-        return int(self.result.get("number_of_files_failed", count(self.result["errors"])))
+    def failed(self) -> str:
+        failed = self.result.get("number_of_files_failed", count(self.result["errors"]))
+        return not_copied(failed, self.result.get(UNREAD, 0))
 
     @property
     def in_time(self) -> str:
@@ -120,6 +123,7 @@ def attributes(run: Backup, logs: str, now: str) -> dict[str, Any]:
     figures = [*FIGURES]
     for phase, more in FIGURES_OF_PHASES.items():
         figures += more if phase in phases else ()
+    figures += [UNREAD] if result.get(UNREAD) else []
     figures += EXCLUDED if result.get("number_of_files_excluded") else ()
     found.update({camel(name): result[name] for name in figures if name in result})
     found.update(by_workers(result.get("workers")))

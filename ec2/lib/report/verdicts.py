@@ -43,7 +43,7 @@ SEE_LOGS = f"See the logs, put right what they name, {START}"
 LARGER = "If the instance ran out of memory, of which its logs may say more, use a larger one; "
 FAILED = SAID[UNSUCCESSFUL]
 DIED = f"{FAILED} The engine ended with exit status {{run.exit_status}} and without a result"
-BUT = ", but {run.failed} file(s) could not be copied{run.in_time}{run.carried}{run.but}"
+BUT = ", but {run.failed}{run.in_time}{run.carried}{run.but}"
 
 BACKUP = {
     # How it ended.

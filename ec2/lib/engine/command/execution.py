@@ -9,9 +9,7 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -26,6 +24,7 @@ from engine.command.logs import new_directory
 from engine.command.outcome import FAILED, REFUSED, EngineError, Failed, Refused, sentence
 from engine.command.process import StopSignals
 from engine.command.progress import Progress
+from engine.command.scratch import Scratch, remove_left
 from engine.command.screen import ANSWER, Screen, ToScreen, level
 from engine.command.summary import ADVICE, NAMED, Fact, is_long, problems, write
 from engine.command.text import MESSAGES_KEPT, duration, printable
@@ -44,6 +43,10 @@ class RunOptions:
     progress: Path | None
     quiet: bool
     verbose: bool
+
+    def make_log_dir(self) -> None:
+        if self.log_dir:
+            self.log_dir.mkdir(parents=True, exist_ok=True)
 
 
 @dataclass
@@ -139,7 +142,8 @@ def execute(
         handler.setFormatter(Formatter(has_times=options.verbose or not screen.is_terminal))
         result.progress = Progress(options.progress, None if options.quiet else screen, stop)
         # The lists of names are as many as the files: too many for a tmpfs.
-        work = tempfile.mkdtemp(prefix="efs-backup.", dir=scratch())
+        remove_left(scratch())
+        work = Scratch(scratch())
     except Exception as error:
         result.conclude(as_engine_error(error))
         with contextlib.suppress(Refused):
@@ -149,9 +153,9 @@ def execute(
         say_headline(result)
         return result.exit_code
     try:
-        logs = carry_out(run, options, Path(work), stop, result)
+        logs = carry_out(run, options, work.path, stop, result)
     finally:
-        remove(work)
+        work.remove()
     named = MESSAGES_KEPT if options.verbose else NAMED
     write(screen, told(result, logs, named, with_facts=not options.quiet or result.exit_code > 0))
     return result.exit_code
@@ -187,18 +191,8 @@ def check_kind(option: str, path: Path, is_directory: bool) -> None:
         raise Refused(f"{option} {str(path)!r} {kind}; name another one")
 
 
-def scratch() -> str:
-    return os.environ.get("TMPDIR", "/var/tmp")
-
-
-def remove(work: str) -> None:
-    """By a program, as there may be a tree in it that is too deep for what Python has for this."""
-    with contextlib.suppress(OSError):
-        subprocess.run(
-            ["rm", "-rf", "--one-file-system", "--", work],
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # a terminal's Ctrl-C is not for it
-        )
+def scratch() -> Path:
+    return Path(os.environ.get("TMPDIR", "/var/tmp"))
 
 
 def set_up_text() -> tuple[Screen, logging.Handler]:

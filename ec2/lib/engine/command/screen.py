@@ -184,11 +184,18 @@ def indentation(line: str) -> int:
 
 
 def filled(words: Sequence[str], columns: int, indent: int, end: str = "") -> Iterator[str]:
-    """words: with the blanks before them. end: of each line but the last."""
+    """words: with the blanks before them. end: of each line but the last. A word that has room in
+    a line, but not beside the indentation, gets some of that.
+
+    >>> [*filled(["a", " bcdef"], 5, 2)]
+    ['a', 'bcdef']
+    """
     line = words[0] if words else ""
     for word in words[1:]:
         if width(line + word + end) > columns:
             yield line + end
-            line, word = " " * indent, word.lstrip(" ")
+            word = word.lstrip(" ")
+            spare = columns - width(word + end)
+            line = " " * (min(indent, spare) if spare >= 0 else indent)
         line += word
     yield line

@@ -89,9 +89,7 @@ def opened_if_there(top: int, path: str) -> Iterator[int | None]:
     with contextlib.ExitStack() as stack:
         try:
             directory = stack.enter_context(opened(top, path))
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
+        except GONE:
             yield None
         else:
             yield directory

@@ -76,29 +76,30 @@ class Helper(Protocol):
     def close(self) -> None: ...
 
 
-class Copying:
-    """Copies from ``source`` to ``target`` by up to ``jobs`` rsync at a time.
+class Way(NamedTuple):
+    """From where to where, and how. options: rsync's, besides what to keep and to count.
+    has_doubts: rather than to judge a job that could not do all, list its files in
+    :meth:`Copying.take_unsure`."""
 
-    options: rsync's, besides what to keep and to count. work: a scratch directory; rsync.log in it
-    tells about each job. notes: get the digests of what is copied. has_doubts: rather than to judge
-    a job that could not do all, list its files in :meth:`take_unsure`. helper: takes lists, too, if
-    there is one.
+    source: Root
+    target: Root
+    options: Sequence[str]
+    has_doubts: bool = False
+
+
+class Copying:
+    """Copies by up to ``jobs`` rsync at a time.
+
+    work: a scratch directory; rsync.log in it tells about each job. notes: get the digests of what
+    is copied. helper: takes lists, too, if there is one.
     """
 
     def __init__(
-        self,
-        source: Root,
-        target: Root,
-        options: Sequence[str],
-        work: Path,
-        jobs: int,
-        notes: TakesDigests,
-        has_doubts: bool = False,
-        helper: Helper | None = None,
+        self, way: Way, work: Path, jobs: int, notes: TakesDigests, helper: Helper | None = None
     ) -> None:
-        self.rsync = Rsync(rsync_command(options))
+        self.rsync = Rsync(rsync_command(way.options))
         self.notes = notes
-        self._source, self._target = source, target
+        self._way = way
         self._executor = ThreadPoolExecutor(jobs)
         self.work, self.jobs = work, jobs
         self._at_work = 0
@@ -107,7 +108,6 @@ class Copying:
         self._failure: Exception | None = None
         self._cancelled = self._ended = False
         self._lock = threading.RLock()
-        self._has_doubts = has_doubts
         self._unsure = work / "unsure"
         self._log = (work / RSYNC_LOG).open("ab", buffering=0)
         self._mover = Mover()
@@ -191,7 +191,7 @@ class Copying:
         with contextlib.ExitStack() as stack:
             source = self._opened_source(listed, groups, stack)
             if source:
-                target = stack.enter_context(opened_end(self._target, listed.base))
+                target = stack.enter_context(opened_end(self._way.target, listed.base))
                 self._note(f"== rsync job {listed.number} begins\n")
                 for done in self.rsync.copy(
                     Job(source, target, listed.names, listed.options), groups
@@ -204,13 +204,10 @@ class Copying:
     def _opened_source(
         self, listed: Listed, groups: Groups, stack: contextlib.ExitStack
     ) -> End | None:
-        try:
-            return stack.enter_context(opened_end(self._source, listed.base))
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
+        with contextlib.suppress(*GONE):
+            return stack.enter_context(opened_end(self._way.source, listed.base))
         with self._lock:
-            if self._has_doubts:
+            if self._way.has_doubts:
                 self._doubt(listed.base, flat(groups))
             else:
                 self.tally.add_vanished(flat(groups), listed.base)
@@ -240,7 +237,7 @@ class Copying:
             source = self._opened_source(listed, groups, stack)
             if not source:
                 return True
-            target = stack.enter_context(opened_end(self._target, listed.base))
+            target = stack.enter_context(opened_end(self._way.target, listed.base))
             is_complete = self._mover.move(delivery, target.top, flat(groups))
             is_complete = is_complete and all(map(Done.is_clean, done))
             for each in done:
@@ -258,7 +255,7 @@ class Copying:
             return
         self._note(done.statistics + done.messages)
         with self._lock:
-            if self._has_doubts and (self._ended or self.tally.doubt(done)):
+            if self._way.has_doubts and (self._ended or self.tally.doubt(done)):
                 self._doubt(base, names)
             else:
                 self.tally.add(listed.number, done, source.top, base)
@@ -277,7 +274,7 @@ class Copying:
             self.notes.save()
 
     def _take_stuck(self, names: list[bytes], base: str) -> None:
-        if self._has_doubts:
+        if self._way.has_doubts:
             with self._lock:
                 self._doubt(base, names)
         else:

@@ -137,9 +137,7 @@ class LookAt(NamedTuple):
             with opened(self.top, folder) as directory:
                 names = ((path, os.path.basename(path)) for path in paths)
                 return [record_of(path, info_of(name, directory)) for path, name in names]
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
+        except GONE:
             return [record_of(path, None) for path in paths]
 
 

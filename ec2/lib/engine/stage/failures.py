@@ -23,6 +23,7 @@ from engine.stage.report import (
     note_directory,
     reason_of,
     shared_name,
+    unseen,
 )
 from engine.stage.visit import Visit, removed
 from engine.tree.attributes import Directory, set_attributes_of
@@ -43,34 +44,35 @@ class Examine(EachPath):
     """Find out what became of files that an rsync job was given which was not done with all."""
 
     def look(self, path: str, report: Report, worker: Worker) -> None:
+        trees: Trees = worker.context.trees
         folder, name = os.path.split(path)
         try:
-            with opened(self.trees.source, folder) as source:
+            with opened(trees.source, folder) as source:
                 now = file_of(os.stat(name, dir_fd=source, follow_symlinks=False))
         except OSError as error:
-            if error.errno in GONE:
-                vanished(self.trees, path, report)
+            if isinstance(error, GONE):
+                vanished(trees, path, report)
             else:
-                self._fail(path, reason_of(error), report)
+                self._fail(trees, path, reason_of(error), report)
             return
-        staged = entry_of(self.trees.stage, path)
+        staged = entry_of(trees.stage, path)
         if stat.S_ISDIR(now.mode):
-            vanished(self.trees, path, report)  # it is another thing now
+            vanished(trees, path, report)  # it is another thing now
         elif staged and staged.kept == now.kept:
             report.linked.append(path)  # its digest is not known if the job was killed
             report.figures.number_of_files_transferred += 1
             report.figures.total_transferred_file_size += now.bytes
         else:
             is_file = stat.S_ISREG(now.mode)
-            reason = why_unreadable(self.trees, path) if is_file else CHANGES
+            reason = why_unreadable(trees, path) if is_file else CHANGES
             if reason == CHANGES and os.geteuid() and staged and is_foreign(now, staged):
                 reason = FOREIGN
-            self._fail(path, reason, report)
+            self._fail(trees, path, reason, report)
 
-    def _fail(self, path: str, reason: str, report: Report) -> None:
+    def _fail(self, trees: Trees, path: str, reason: str, report: Report) -> None:
         """It is not in the snapshot, so it is no file of it, until it is there after all."""
-        take_out(self.trees, path)
-        note_directory(self.trees, os.path.dirname(path), report)
+        take_out(trees, path)
+        note_directory(trees, os.path.dirname(path), report)
         report.figures.number_of_files -= 1
         report.listed -= 1
         report.failures.append(Failure(path, reason, is_counted=True))
@@ -82,42 +84,44 @@ class Again(EachPath):
     is_counted = False
 
     def look(self, path: str, report: Report, worker: Worker) -> None:
+        trees: Trees = worker.context.trees
         folder, name = os.path.split(path)
         try:
-            with opened(self.trees.source, folder) as source:
+            with opened(trees.source, folder) as source:
                 now = file_of(os.stat(name or ".", dir_fd=source, follow_symlinks=False))
         except OSError as error:
-            if error.errno in GONE:
+            if isinstance(error, GONE):
                 report.figures.number_of_files += 1
                 report.listed += 1
-                vanished(self.trees, path, report)
+                vanished(trees, path, report)
             else:
-                report.failures.append(Failure(path, reason_of(error), self.is_counted))
+                failure = unseen(path, error, entry_of(trees.previous, path))
+                report.failures.append(failure._replace(is_counted=self.is_counted))
             return
         reasons = worker.context.excludes.reasons(path, now.mode)
         if reasons:  # it is another thing than before
-            take_out(self.trees, path)
-            note_directory(self.trees, folder, report)
+            take_out(trees, path)
+            note_directory(trees, folder, report)
             report.left_out(reasons, now.bytes)
             return
         if stat.S_ISDIR(now.mode):
-            before = entry_of(self.trees.previous, path)
-            make_directory(self.trees, path)
+            before = entry_of(trees.previous, path)
+            make_directory(trees, path)
             was_directory = before is not None and stat.S_ISDIR(before.mode)
-            report.tasks.append(Visit(self.trees, path, was_directory, True))
+            report.tasks.append(Visit(path, was_directory, True))
             return
-        take_out(self.trees, path)
+        take_out(trees, path)
         report.figures.number_of_files += 1
         if not self.is_counted:
-            self._count(path, now, report)
+            self._count(trees, path, now, report)
         if now.links > 1:
             report.shared.append(shared_name(now, Lack.MISSING, path))
         else:
             report.to_copy(path, now)
 
-    def _count(self, path: str, now: File, report: Report) -> None:
+    def _count(self, trees: Trees, path: str, now: File, report: Report) -> None:
         report.figures.total_file_size += now.bytes
-        before = entry_of(self.trees.previous, path)
+        before = entry_of(trees.previous, path)
         if before and stat.S_ISDIR(before.mode):
             before = None
         if not before or before.kept != now.kept:
@@ -136,44 +140,49 @@ class Carry(NamedTuple):
     failure: what it is done for, if these are not below it.
     """
 
-    trees: Trees
     folder: str
     names: list[str]
     failure: Failure | None = None
 
     def perform(self, worker: Worker) -> Report:
         report = Report()
+        trees: Trees = worker.context.trees
         for name in self.names:
             if worker.stopping:
                 break
             path = join(self.folder, name)
             with report.failing(path):
-                before = entry_of(self.trees.previous, path)
+                before = entry_of(trees.previous, path)
                 if before and worker.context.excludes.reasons(path, before.mode):
-                    removed(self.trees, path, before, report, Change.EXCLUDED)
+                    removed(path, before, report, Change.EXCLUDED)
                     before = None
                 if self.failure:
                     report.figures.number_of_files_failed += 1
+                    if before and self.failure.is_counted:
+                        report.figures.total_file_size -= before.bytes
+                    report.figures.number_of_directories_failed += self.failure.is_directory
                     report.lasting.append((self.failure, before is not None))
                 if before is None:
-                    take_out(self.trees, path)
+                    take_out(trees, path)
                 elif stat.S_ISDIR(before.mode):
                     self._carry_directory(path, before, report, worker)
                 else:
-                    self._carry(path, before, report)
+                    self._carry(trees, path, before, report)
         if self.failure:
-            note_directory(self.trees, self.folder, report)
+            note_directory(trees, self.folder, report)
         return report
 
     def _carry_directory(self, path: str, before: File, report: Report, worker: Worker) -> None:
-        make_directory(self.trees, path)
-        with opened(self._previous, path) as previous, opened(self.trees.stage, path) as stage:
+        trees: Trees = worker.context.trees
+        make_directory(trees, path)
+        assert trees.previous is not None
+        with opened(trees.previous, path) as previous, opened(trees.stage, path) as stage:
             sides = side_by_side(worker.work, inodes_of(previous), inodes_of(stage))
             names: Iterator[str] = (name for name, _ in sides)
             if worker.context.excludes.caches and is_tag(previous):
-                names = self._out_of_cache(names, path, report)
+                names = self._out_of_cache(trees, names, path, report)
             for part in chunks(names):
-                report.tasks.append(Carry(self.trees, path, part))
+                report.tasks.append(Carry(path, part))
                 if len(report.tasks) * CHUNK >= AT_ONCE:
                     report.hand_over(worker)
         report.figures.number_of_directories += 1
@@ -181,25 +190,28 @@ class Carry(NamedTuple):
         attributes = (before.mode, before.uid, before.gid, before.mtime_ns)
         report.directories.append(Directory(path, False, *attributes))
 
-    def _out_of_cache(self, names: Iterable[str], path: str, report: Report) -> Iterator[str]:
+    def _out_of_cache(
+        self, trees: Trees, names: Iterable[str], path: str, report: Report
+    ) -> Iterator[str]:
         """The one name that is kept. The previous snapshot may have been made with all of them."""
         for name in names:
             if name == TAG:
                 yield name
                 continue
-            take_out(self.trees, join(path, name))
-            before = entry_of(self.trees.previous, join(path, name))
+            take_out(trees, join(path, name))
+            before = entry_of(trees.previous, join(path, name))
             if before:
-                removed(self.trees, join(path, name), before, report, Change.EXCLUDED)
+                removed(join(path, name), before, report, Change.EXCLUDED)
 
-    def _carry(self, path: str, before: File, report: Report) -> None:
+    def _carry(self, trees: Trees, path: str, before: File, report: Report) -> None:
         name = os.path.basename(path)
-        staged = entry_of(self.trees.stage, path)
+        staged = entry_of(trees.stage, path)
         if not staged or staged.inode != before.inode:
-            take_out(self.trees, path)
+            take_out(trees, path)
+            assert trees.previous is not None
             with (
-                opened(self._previous, self.folder) as previous,
-                opened(self.trees.stage, self.folder) as stage,
+                opened(trees.previous, self.folder) as previous,
+                opened(trees.stage, self.folder) as stage,
             ):
                 writable(stage)
                 if not linked(name, previous, name, stage, report):
@@ -209,21 +221,18 @@ class Carry(NamedTuple):
         report.figures.number_of_files += 1
         report.figures.total_file_size += before.bytes
         report.carried.append((path, before.links > 1))
-        if self.failure and not self._differs(path, before):
+        if self.failure and not differs(trees, path, before):
             # Nothing but the content tells that this is not what the source has.
             report.marks.append((DOUBTFUL, self.folder))
 
-    def _differs(self, path: str, before: File) -> bool:
-        try:
-            now = entry_of(self.trees.source, path)
-        except OSError:
-            return False
-        return now is not None and now.kept != before.kept
 
-    @property
-    def _previous(self) -> int:
-        assert self.trees.previous is not None
-        return self.trees.previous
+def differs(trees: Trees, path: str, before: File) -> bool:
+    """Whether the source tells that it has another one."""
+    try:
+        now = entry_of(trees.source, path)
+    except OSError:
+        return False
+    return now is not None and now.kept != before.kept
 
 
 def entry_of(top: int | None, path: str) -> File | None:
@@ -234,9 +243,7 @@ def entry_of(top: int | None, path: str) -> File | None:
     try:
         with opened(top, folder) as directory:
             return file_of(os.stat(name or ".", dir_fd=directory, follow_symlinks=False))
-    except OSError as error:
-        if error.errno not in GONE:
-            raise
+    except GONE:
         return None
 
 

@@ -15,10 +15,11 @@ class Figures(Counters):
     added to newly_excluded: since the snapshot before, without what failed. excluded: by patterns,
     with each directory as one, as what is in it is not counted. at_link_limit: copied although they
     did not change, as no more links could be made to them. checked: compared by content. failed:
-    they could not be copied; carried_forward: for so many of them the snapshot has what the one
-    before had. verified, changed_since, mismatched: of those that were read back. test_: of files
-    of the snapshots that were restored for a test, or only read as they are too large for the disk;
-    without_digest: there was none to compare with.
+    they could not be copied, with each directory that could not be read as one, as what is in it is
+    not known; directories_failed: so many of them are that. carried_forward: for so many of them
+    the snapshot has what the one before had. verified, changed_since, mismatched: of those that
+    were read back. test_: of files of the snapshots that were restored for a test, or only read as
+    they are too large for the disk; without_digest: there was none to compare with.
     """
 
     number_of_files: int = 0
@@ -27,6 +28,7 @@ class Figures(Counters):
     total_transferred_file_size: int = 0
     number_of_files_vanished: int = 0
     number_of_files_failed: int = 0
+    number_of_directories_failed: int = 0
     number_of_files_carried_forward: int = 0
     number_of_files_added: int = 0
     number_of_files_changed: int = 0

@@ -15,17 +15,17 @@ from pathlib import Path
 
 from engine.command.files import nul_separated
 from engine.command.outcome import GOES_ON, Failed, Stopped
-from engine.command.text import Messages, shown, shown_path
+from engine.command.text import Messages, plural, shown, shown_path
 from engine.copying.digests import CARRIED, CONTINUED, LINKED, VOID
 from engine.copying.lists import ByKind, Lists, fits
 from engine.copying.rsync import WAIT_SECONDS, Copying
 from engine.snapshots.recognition import CANDIDATES
-from engine.stage.failures import CHANGES, Again, Carry, CopyAgain, Examine, entry_of
+from engine.stage.failures import CHANGES, Again, Carry, CopyAgain, Examine
 from engine.stage.figures import Figures
 from engine.stage.finish import Finish
 from engine.stage.judging import Change
 from engine.stage.large import LargeFiles
-from engine.stage.report import Failure, Report, Trees
+from engine.stage.report import Failure, Report
 from engine.stage.share import Join, Separate, Share
 from engine.stage.suspects import CopyAnew
 from engine.stage.visit import Visit
@@ -63,7 +63,6 @@ class Filling:
 
     def __init__(
         self,
-        trees: Trees,
         pool: Pool,
         copying: Copying,
         large: LargeFiles,
@@ -85,7 +84,6 @@ class Filling:
         self._is_seen = False  # all of the source
         self._is_late = False  # a signal came when all was seen and little was left to copy
         self._max_failed_percent = max_failed_percent
-        self._trees = trees
         self._pool, self._stop = pool, pool.stop
         self._copying = copying
         self._large = large
@@ -107,14 +105,13 @@ class Filling:
 
         suspects: see :class:`engine.stage.suspects.CopyAnew`.
         """
-        in_previous = self._trees.previous is not None
         try:
-            self._run([Visit(self._trees, TOP, in_previous, True)])
+            self._run([Visit(TOP, in_previous=True, in_stage=True)])
             self._is_seen = True
             self._notes.save()  # names that are linked may pass for copies of an earlier run
             self._run(self._to_separate())
             self._run(self._to_share())
-            self._run(CopyAnew(self._trees, part) for part in chunks(suspects))
+            self._run(CopyAnew(part) for part in chunks(suspects))
             self._copy_the_rest()
             for pause in PAUSES:
                 if not self.failures or self.are_too_many or self._is_late:
@@ -125,7 +122,8 @@ class Filling:
             if self.are_too_many:
                 self._give_up()
             elif self._is_late:
-                log.info("stopped; what is there is complete but for %d files", self._failed)
+                files = plural(self._failed, "file")
+                log.info("stopped; what is there is complete but for %s", files)
         except BaseException:
             self._copying.cancel()
             raise
@@ -189,7 +187,7 @@ class Filling:
         self._pool.go_on()
 
     def _try_again(self, pause: float) -> None:
-        log.info("%d files could not be read or copied; trying again", self._failed)
+        log.info("%d could not be read or copied; trying again", self._failed)
         end = time.monotonic() + pause
         while time.monotonic() < end and not self._stop.received:
             time.sleep(WAIT_SECONDS)
@@ -197,7 +195,7 @@ class Filling:
         self._shared = SharedNames(self._work / "shared")
         for task in (Again, CopyAgain):
             paths = (each.path for each in failures if each.is_counted is task.is_counted)
-            self._run(task(self._trees, part) for part in chunks(paths))
+            self._run(task(part) for part in chunks(paths))
         self._run(self._to_share())
         # Each for itself: then a file that merely changes all the time does not pass for a failure.
         self._copy_the_rest(apart=True)
@@ -206,16 +204,17 @@ class Filling:
         for failure in self.failures:
             if failure.path == TOP:
                 raise Failed("files", f"the source's top cannot be read: {failure.reason}")
-        self._take_back({each.path for each in self.failures if each.is_counted})
+        left = self._take_back({each.path for each in self.failures if each.is_counted})
         self._run(
-            Carry(self._trees, folder, [name], failure)
+            Carry(folder, [name], failure._replace(is_counted=failure.path in left))
             for failure in self.failures
             for folder, name in [os.path.split(failure.path)]
         )
 
-    def _take_back(self, failed: set[str]) -> None:
+    def _take_back(self, failed: set[str]) -> set[str]:
         """What the snapshot has not got is no change of it: it is taken from the figures as it was
-        counted, whatever its size is by now. What did not change has that of before."""
+        counted, whatever its size is by now. Returns those that are counted still, as they had not
+        changed."""
         kinds = {each.word: each for each in (Change.ADDED, Change.CHANGED, Change.METADATA)}
         paths = {shown(os.fsencode(path)): path for path in failed}
         self._changes.close()
@@ -226,23 +225,21 @@ class Filling:
                     self.figures.count(kinds[word], int(size), -1)
                     self.figures.total_file_size -= int(size)
         self._changes = self._open_changes("ab")
-        before = (entry_of(self._trees.previous, path) for path in failed)
-        self.figures.total_file_size -= sum(each.bytes for each in before if each)
+        return failed
 
     def _give_up(self) -> None:
         if self._is_late:
             raise Stopped(GOES_ON)
-        reasons = (f"{shown_path(failure.path)}: {failure.reason}" for failure in self.failures)
         self.errors.add(self.messages[-MESSAGES_FIRST:])  # a full disk, above all
-        self.errors.add(reasons)
+        self.errors.add(map(str, self.failures))
 
     def _to_examine(self) -> Iterator[Task]:
         ours = map(os.fsdecode, self._copying.take_unsure())
         paths = itertools.chain(ours, self._large.take_unsure())
-        return (Examine(self._trees, part) for part in chunks(paths))
+        return (Examine(part) for part in chunks(paths))
 
     def finish_directories(self) -> None:
-        joins = (Join(self._trees, names) for names in self._apart.groups())
+        joins = (Join(names) for names in self._apart.groups())
         self._pool.run(joins, self._take_joined, self._show)
         self._run(self._to_finish())
 
@@ -310,7 +307,7 @@ class Filling:
             kept = OLDER if has_older else NO_OLDER
             reason = NO_TIME if self._is_late and failure.reason == CHANGES else failure.reason
             reason = self._large.why_not(failure.path) or reason
-            self.lasting.add([f"{shown_path(failure.path)}: {reason}; {kept}"])
+            self.lasting.add([f"{failure._replace(reason=reason)}; {kept}"])
 
     def _to_share(self) -> Iterator[Task]:
         for names in self._shared.groups():
@@ -322,16 +319,16 @@ class Filling:
                     self._copy_single((names[0].path, names[0].size), self._lists.singles)
                     self.listed += 1
             elif not are_one(names):
-                yield Share(self._trees, names)
+                yield Share(names)
 
     def _to_separate(self) -> Iterator[Task]:
         for names in self._doubtful.groups():
             for inode in {name.inode for name in names} - {names[0].inode}:
-                yield Separate(self._trees, [name for name in names if name.inode == inode])
+                yield Separate([name for name in names if name.inode == inode])
 
     def _to_finish(self) -> Iterator[Task]:
         lines = map(parse_directory, nul_separated(Path(self._directories.name)))
-        return (Finish(self._trees, part) for part in chunks(lines, DIRECTORIES_PER_TASK))
+        return (Finish(part) for part in chunks(lines, DIRECTORIES_PER_TASK))
 
     def _show(self) -> None:
         counts = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from engine.command.text import shown_path
-from engine.stage.report import Report, Trees
+from engine.stage.report import Report
 from engine.tree.attributes import Directory, set_attributes
 from engine.tree.pool import Worker
 
@@ -13,14 +13,13 @@ from engine.tree.pool import Worker
 class Finish(NamedTuple):
     """Give directories the attributes of the source's, now that nothing in them changes."""
 
-    trees: Trees
     directories: list[Directory]
 
     def perform(self, worker: Worker) -> Report:
         report = Report()
         for directory in self.directories:
             try:
-                set_attributes(self.trees.stage, directory)
+                set_attributes(worker.context.trees.stage, directory)
             except FileNotFoundError:
                 continue  # it vanished from the source after it had been noted
             except OSError as error:

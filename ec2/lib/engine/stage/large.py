@@ -135,9 +135,7 @@ class LargeFiles:
                 placed = 1
                 while placed < len(paths) and self._link(name, stage, paths[placed], report):
                     placed += 1
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
+        except GONE:
             return False
         self._parts.finished(paths[0])
         if paths[placed:]:  # it can have no more names

@@ -62,7 +62,6 @@ class ReadDirectory(NamedTuple):
     """Compare the chosen files of one directory with the source's. changed_since: a change of the
     source's file at or after this time (ns) is one that the snapshot need not have."""
 
-    trees: Trees
     path: str
     window: Window
     changed_since: int
@@ -70,8 +69,9 @@ class ReadDirectory(NamedTuple):
     def perform(self, worker: Worker) -> Findings:
         found = Findings()
         chosen: list[str] = []
+        trees: Trees = worker.context.trees
         try:
-            with opened(self.trees.stage, self.path) as directory, os.scandir(directory) as entries:
+            with opened(trees.stage, self.path) as directory, os.scandir(directory) as entries:
                 for entry in entries:
                     path = join(self.path, entry.name)
                     if entry.is_dir(follow_symlinks=False):
@@ -91,11 +91,10 @@ class ReadDirectory(NamedTuple):
         return found
 
     def _files(self, names: list[str]) -> Task:
-        return VerifyFiles(self.trees, self.path, names, self.changed_since)
+        return VerifyFiles(self.path, names, self.changed_since)
 
 
 class VerifyFiles(NamedTuple):
-    trees: Trees
     path: str
     names: list[str]
     changed_since: int
@@ -103,16 +102,14 @@ class VerifyFiles(NamedTuple):
     def perform(self, worker: Worker) -> Findings:
         found = Findings()
         try:
-            with opened(self.trees.source, self.path) as source:
+            with opened(worker.context.trees.source, self.path) as source:
                 self._compare(source, found, worker)
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
+        except GONE:
             found.figures.number_of_files_changed_since += len(self.names)
         return found
 
     def _compare(self, source: int, found: Findings, worker: Worker) -> None:
-        with opened(self.trees.stage, self.path) as snapshot:
+        with opened(worker.context.trees.stage, self.path) as snapshot:
             for name in self.names:
                 path = join(self.path, name)
                 try:
@@ -147,20 +144,14 @@ def present(source: int, name: str) -> File | None:
             return None
         with reader(name, source) as file:
             return file_of(os.fstat(file.fileno()))
-    except OSError as error:
-        if error.errno not in GONE:
-            raise
+    except GONE:
         return None
 
 
 def read_back(
-    trees: Trees,
-    window: Window,
-    changed_since: int,
-    pool: Pool,
-    on_tick: Callable[[Figures], None],
+    window: Window, changed_since: int, pool: Pool, on_tick: Callable[[Figures], None]
 ) -> Findings:
-    """Compare the chosen files of the snapshot ``trees.stage`` with the source's."""
+    """Compare the chosen files of the snapshot, which was the stage, with the source's."""
     whole = Findings()
 
     def on_result(found: Findings) -> list[Task]:
@@ -172,6 +163,6 @@ def read_back(
         whole.errors.add(found.errors)
         return found.tasks
 
-    first = ReadDirectory(trees, TOP, window, changed_since)
+    first = ReadDirectory(TOP, window, changed_since)
     pool.run([first], on_result, lambda: on_tick(whole.figures))
     return whole

@@ -6,11 +6,13 @@ import contextlib
 import errno
 import itertools
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from engine.command.text import shown_path
 from engine.stage.figures import Figures
 from engine.stage.judging import Change
 from engine.stage.memory import Known
@@ -43,8 +45,9 @@ class Trees(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What all tasks that walk know besides."""
+    """What all tasks know."""
 
+    trees: Trees
     known: Known
     excludes: Excludes
 
@@ -63,7 +66,17 @@ class Failure(NamedTuple):
 
     path: str
     reason: str
+    is_directory: bool = False
     is_counted: bool = False
+
+    def __str__(self) -> str:
+        what = "the directory " if self.is_directory and self.path else ""
+        return f"{what}{shown_path(self.path)}: {self.reason}"
+
+
+def unseen(path: str, error: OSError, before: File | None) -> Failure:
+    """What cannot be looked at: the snapshot before tells whether it was a directory."""
+    return Failure(path, reason_of(error), before is not None and stat.S_ISDIR(before.mode))
 
 
 class Changed(NamedTuple):
@@ -125,7 +138,6 @@ class Report(TaskReport):
 class EachPath(NamedTuple):
     """A task for some paths. What is wrong with one of them costs no other."""
 
-    trees: Trees
     paths: list[str]
 
     def perform(self, worker: Worker) -> Report:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from common.statuses import not_copied
+
 from engine.command.execution import Result
 from engine.command.outcome import Refused
 from engine.command.summary import NAMED, Fact
@@ -48,8 +50,10 @@ class BackupResult(Figures, Result):
     def headline(self) -> str:
         files = f"{plural(self.number_of_files, 'file')}, {size(self.total_file_size)}"
         made = f"Made {self.snapshot.rpartition('/')[2]} in {self.spent}: {files}"
-        failed = self.number_of_files_failed
-        return f"{made}; {plural(failed, 'other file')} could not be copied" if failed else made
+        return f"{made}; {self._not_copied('other file')}" if self.number_of_files_failed else made
+
+    def _not_copied(self, what: str = "file") -> str:
+        return not_copied(self.number_of_files_failed, self.number_of_directories_failed, what)
 
     def facts(self) -> list[Fact]:
         if not self.number_of_files_transferred and not self.snapshot:
@@ -122,14 +126,14 @@ class BackupResult(Figures, Result):
         """The snapshot is published without the newest version of some files."""
         if filling.lasting:
             self.outcome = PARTIAL
-            self.message = f"{self.number_of_files_failed} files could not be copied"
+            self.message = self._not_copied()
             self.errors += [*filling.lasting.lines(), *filling.messages]
 
     def take_trial(self, figures: Figures, failures: Messages, age: int) -> None:
         self.add_all(figures)
         self.restore_test_age = age
         if failed := self.number_of_files_test_failed:
-            self.warn(f"{failed} files of the snapshots could not be restored for a test")
+            self.warn(f"{plural(failed, 'file')} of the snapshots could not be restored for a test")
             self.not_restorable = [self.warnings[-1], *failures.lines()]
 
     def take_excluded(self, patterns: Sequence[str], filling: Filling) -> None:

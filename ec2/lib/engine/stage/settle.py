@@ -54,7 +54,6 @@ class Settle(NamedTuple):
     """Put entries of one directory into the stage, as far as no data have to be copied, and take
     others out of it."""
 
-    trees: Trees
     path: str
     is_same_directory: bool  # as that of which runs that did not finish made copies
     entries: list[Entry]
@@ -67,10 +66,11 @@ class Settle(NamedTuple):
 
     def perform(self, worker: Worker) -> Report:
         report = Report()
+        trees: Trees = worker.context.trees
         with report.failing(self.path), contextlib.ExitStack() as stack:
-            stage = stack.enter_context(opened(self.trees.stage, self.path))
+            stage = stack.enter_context(opened(trees.stage, self.path))
             try:
-                source = stack.enter_context(opened(self.trees.source, self.path))
+                source = stack.enter_context(opened(trees.source, self.path))
             except OSError as error:
                 gone = [*self.gone, *self._give_up(error, report)]
                 rest = self._replace(entries=[], folders=[], gone=gone)
@@ -81,7 +81,7 @@ class Settle(NamedTuple):
 
     def _give_up(self, error: OSError, report: Report) -> list[Gone]:
         """The directory was there when it was listed. Returns what must not stay of it."""
-        has_vanished = error.errno in GONE
+        has_vanished = isinstance(error, GONE)
         for entry in self.entries:
             path = join(self.path, entry.name)
             report.figures.number_of_files -= 1
@@ -92,7 +92,8 @@ class Settle(NamedTuple):
                 report.failures.append(Failure(path, reason_of(error)))
         if not has_vanished:
             report.failures += (
-                Failure(join(self.path, folder.name), reason_of(error)) for folder in self.folders
+                Failure(join(self.path, folder.name), reason_of(error), True)
+                for folder in self.folders
             )
             return []
         found: list[Entry | Folder] = [*self.entries, *self.folders]
@@ -105,7 +106,8 @@ class Settling:
     def __init__(
         self, task: Settle, source: int, stage: int, report: Report, worker: Worker
     ) -> None:
-        self._task, self._trees = task, task.trees
+        self._task = task
+        self._trees: Trees = worker.context.trees
         self._source, self._stage = source, stage
         self._previous: int | None = None
         self._report = report

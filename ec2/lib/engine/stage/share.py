@@ -23,33 +23,32 @@ from engine.tree.sharing import Lack, SharedName
 class Share(NamedTuple):
     """Give the names of one inode of the source one inode in the stage."""
 
-    trees: Trees
     names: list[SharedName]
 
     def perform(self, worker: Worker) -> Report:
         report = Report()
         with report.failing(self.names[0].path):
-            self._share(report)
+            self._share(worker.context.trees, report)
         return report
 
-    def _share(self, report: Report) -> None:
+    def _share(self, trees: Trees, report: Report) -> None:
         there = [name for name in self.names if isinstance(name.inode, int)]
         at_limit = any(name.inode is Lack.AT_LIMIT for name in self.names)
-        if there and not at_limit and self._link_all(there[0], report):
+        if there and not at_limit and self._link_all(trees, there[0], report):
             return
         for name in self.names:
-            unlink(self.trees, name.path, report)
+            unlink(trees, name.path, report)
         report.together = [(name.path, name.size) for name in self.names]
 
-    def _link_all(self, leader: SharedName, report: Report) -> bool:
+    def _link_all(self, trees: Trees, leader: SharedName, report: Report) -> bool:
         folder, first = os.path.split(leader.path)
-        with opened(self.trees.stage, folder) as directory:
+        with opened(trees.stage, folder) as directory:
             for name in self.names:
                 if name.inode == leader.inode:
                     continue
-                unlink(self.trees, name.path, report)
+                unlink(trees, name.path, report)
                 folder, other = os.path.split(name.path)
-                with opened(self.trees.stage, folder) as its_directory:
+                with opened(trees.stage, folder) as its_directory:
                     if not linked(first, directory, other, its_directory, report):
                         return False
                 report.linked.append(name.path)
@@ -59,21 +58,20 @@ class Share(NamedTuple):
 class Separate(NamedTuple):
     """Have a file of the source copied that shares an inode in the stage with others by mistake."""
 
-    trees: Trees
     names: list[SharedName]
 
     def perform(self, worker: Worker) -> Report:
         report = Report()
         for name in self.names:
             with report.failing(name.path):
-                self._separate(name, report)
+                self._separate(worker.context.trees, name, report)
         return report
 
-    def _separate(self, name: SharedName, report: Report) -> None:
+    def _separate(self, trees: Trees, name: SharedName, report: Report) -> None:
         """A file with more names is copied with all of them, also those that are new."""
-        unlink(self.trees, name.path, report)
+        unlink(trees, name.path, report)
         folder, last = os.path.split(name.path)
-        with opened(self.trees.source, folder) as directory:
+        with opened(trees.source, folder) as directory:
             now = file_of(os.stat(last, dir_fd=directory, follow_symlinks=False))
         if now.links > 1:
             report.shared.append(shared_name(now, Lack.AT_LIMIT, name.path))
@@ -84,23 +82,22 @@ class Separate(NamedTuple):
 class Join(NamedTuple):
     """Make one file of the copies of one, whose names were too long for one rsync."""
 
-    trees: Trees
     names: list[SharedName]
 
     def perform(self, worker: Worker) -> Report:
         report = Report()
         with report.failing(self.names[0].path):
-            stage = self.trees.stage
-            leader, *others = [n.path for n in self.names if not is_gone(stage, n.path)] or [""]
-            for path in others:
-                self._join(leader, path, report)
+            trees: Trees = worker.context.trees
+            there = [n.path for n in self.names if not is_gone(trees.stage, n.path)]
+            for path in there[1:]:
+                self._join(trees, there[0], path, report)
         return report
 
-    def _join(self, leader: str, path: str, report: Report) -> None:
+    def _join(self, trees: Trees, leader: str, path: str, report: Report) -> None:
         """By one rename: what cannot have one more name stays a file of its own."""
         (folder, name), (other_folder, other_name) = map(os.path.split, (leader, path))
-        trash, unique = self.trees.trash, unique_name()
-        with opened(self.trees.stage, folder) as one, opened(self.trees.stage, other_folder) as two:
+        trash, unique = trees.trash, unique_name()
+        with opened(trees.stage, folder) as one, opened(trees.stage, other_folder) as two:
             try:
                 os.link(name, unique, src_dir_fd=one, dst_dir_fd=trash, follow_symlinks=False)
             except OSError as error:

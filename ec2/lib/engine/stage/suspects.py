@@ -9,7 +9,7 @@ import stat
 from engine.command.files import nul_separated
 from engine.snapshots.folder import SnapshotFolder
 from engine.stage.judging import Change
-from engine.stage.report import EachPath, Report, unlink
+from engine.stage.report import EachPath, Report, Trees, unlink
 from engine.tree.content import same_content
 from engine.tree.descent import GONE, is_inner_path, opened
 from engine.tree.entries import file_of
@@ -21,15 +21,13 @@ class CopyAnew(EachPath):
     several names only a person can tell which to keep."""
 
     def look(self, path: str, report: Report, worker: Worker) -> None:
-        try:
+        with contextlib.suppress(*GONE):
             self._look(path, report, worker)
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
 
     def _look(self, path: str, report: Report, worker: Worker) -> None:
+        trees: Trees = worker.context.trees
         folder, name = os.path.split(path)
-        with opened(self.trees.source, folder) as source, opened(self.trees.stage, folder) as stage:
+        with opened(trees.source, folder) as source, opened(trees.stage, folder) as stage:
             now = file_of(os.stat(name, dir_fd=source, follow_symlinks=False))
             staged = file_of(os.stat(name, dir_fd=stage, follow_symlinks=False))
             if now.links > 1 or now.kept != staged.kept or not stat.S_ISREG(now.mode):
@@ -40,7 +38,7 @@ class CopyAnew(EachPath):
                     return
         report.changed(Change.CHANGED, now.bytes, path)
         report.to_copy(path, now)
-        unlink(self.trees, path, report)
+        unlink(trees, path, report)
 
 
 def suspects_in(folder: SnapshotFolder) -> list[str]:

@@ -19,6 +19,7 @@ from engine.stage.report import (
     note_directory,
     reason_of,
     shared_name,
+    unseen,
 )
 from engine.stage.settle import Entry, Folder, Gone, Settle, Settling
 from engine.tree.attributes import Directory
@@ -45,7 +46,6 @@ Compared = tuple[str, Union[File, OSError, None], Optional[File], Optional[Place
 class Visit(NamedTuple):
     """Make one directory of the stage as the source's, but for what has to be copied."""
 
-    trees: Trees
     path: str
     in_previous: bool
     in_stage: bool  # else it is known to be empty
@@ -56,7 +56,7 @@ class Visit(NamedTuple):
             with report.failing(self.path), contextlib.ExitStack() as stack:
                 Visiting(self, report, worker, stack).visit()
         except Unreadable as error:
-            return Report(failures=[Failure(self.path, str(error))])
+            return Report(failures=[Failure(self.path, str(error), True)])
         return report
 
 
@@ -66,7 +66,8 @@ class Visiting:
     def __init__(
         self, task: Visit, report: Report, worker: Worker, stack: contextlib.ExitStack
     ) -> None:
-        self._task, self._trees, self._path = task, task.trees, task.path
+        self._task, self._path = task, task.path
+        self._trees: Trees = worker.context.trees
         self._report = report
         self._worker = worker
         self._stack = stack
@@ -76,14 +77,14 @@ class Visiting:
         trees, path, report = self._trees, self._path, self._report
         try:
             source = self._opened(trees.source)
-        except OSError as error:
-            if error.errno not in GONE:
-                raise Unreadable(reason_of(error)) from error
+        except GONE:
             report.warnings.append(f"a directory vanished during the backup: {shown_path(path)}")
             self._discard()
             if self._task.in_previous:
-                report.tasks.append(Removed(trees, path))
+                report.tasks.append(Removed(path))
             return
+        except OSError as error:
+            raise Unreadable(reason_of(error)) from error
         wanted = os.fstat(source)
         stage = self._opened(trees.stage)
         present = os.fstat(stage)
@@ -93,7 +94,7 @@ class Visiting:
         if note:
             report.marks.append((note, path))
         self._changed_since = trees.changed_since if known.was_in_previous(path, mark) else 0
-        nothing = Settle(trees, path, known.was_in_stage(path, mark), [], [], [])
+        nothing = Settle(path, known.was_in_stage(path, mark), [], [], [])
         touched = False
         for settle, is_all in self._compare(source, stage, nothing):
             if not touched and not is_writable(present):
@@ -139,7 +140,7 @@ class Visiting:
 
     def _judge(self, entry: Compared, settle: Settle) -> None:
         name, now, before, staged = entry
-        trees, report = self._trees, self._report
+        report = self._report
         path = join(self._path, name)
         gone = Change.REMOVED
         reasons = self._sieve.reasons(name, now.mode if isinstance(now, File) else 0) if now else []
@@ -147,23 +148,23 @@ class Visiting:
             report.left_out(reasons, now.bytes if isinstance(now, File) else 0)
             now, gone = None, Change.EXCLUDED
         if isinstance(now, OSError):
-            report.failures.append(Failure(path, reason_of(now)))
+            report.failures.append(unseen(path, now, before))
             return
         if now and self._path == TOP and is_reserved(name, now):
             report.warnings.append(f"left out, as a restore set it aside: {shown_path(name)}")
             now = None
         if now is None:
             if before:
-                removed(trees, path, before, report, gone)
+                removed(path, before, report, gone)
             if staged is not None:
                 settle.gone.append(Gone(name, staged))
             return
         is_directory = stat.S_ISDIR(now.mode)
         if before and stat.S_ISDIR(before.mode) != is_directory:
-            removed(trees, path, before, report)
+            removed(path, before, report)
             before = None
         if is_directory:
-            visit = Visit(trees, path, before is not None, staged is DIRECTORY)
+            visit = Visit(path, before is not None, staged is DIRECTORY)
             if staged is DIRECTORY:
                 report.tasks.append(visit)
             else:
@@ -207,12 +208,10 @@ def listing(directory: int) -> Iterator[tuple[str, File | OSError]]:
         raise Unreadable(reason_of(error)) from error
 
 
-def removed(
-    trees: Trees, path: str, before: File, report: Report, change: Change = Change.REMOVED
-) -> None:
+def removed(path: str, before: File, report: Report, change: Change = Change.REMOVED) -> None:
     """Report that the new snapshot lacks what the previous one has under ``path``."""
     if stat.S_ISDIR(before.mode):
-        report.tasks.append(Removed(trees, path, change))
+        report.tasks.append(Removed(path, change))
     else:
         report.changed(change, before.bytes, path)
 
@@ -220,15 +219,15 @@ def removed(
 class Removed(NamedTuple):
     """Likewise, of all that is in a directory."""
 
-    trees: Trees
     path: str
     change: Change = Change.REMOVED
 
     def perform(self, worker: Worker) -> Report:
         report = Report()
-        if self.trees.previous is None:
+        trees: Trees = worker.context.trees
+        if trees.previous is None:
             return report
-        with report.failing(self.path), opened(self.trees.previous, self.path) as descriptor:
+        with report.failing(self.path), opened(trees.previous, self.path) as descriptor:
             for name, before in report.in_parts(files_of(descriptor), worker):
-                removed(self.trees, join(self.path, name), before, report, self.change)
+                removed(join(self.path, name), before, report, self.change)
         return report

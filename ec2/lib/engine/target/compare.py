@@ -7,7 +7,6 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -219,16 +218,6 @@ class Comparison:
         return is_itself or holds_excluded(excludes, self._sides.live, path, self._worker)
 
 
-@contextlib.contextmanager
-def vanishing() -> Iterator[None]:
-    """What is gone by now need not be removed."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in GONE:
-            raise
-
-
 class Thin(NamedTuple):
     """Remove what is in a directory that only the live tree has, and that has to stay."""
 
@@ -245,7 +234,8 @@ class Thin(NamedTuple):
 
     def _thin(self, path: str, staying: set[str], found: Found, worker: Worker) -> None:
         sides: Sides = worker.context
-        with vanishing(), opened(sides.live, path) as live:
+        # What is gone by now need not be removed.
+        with contextlib.suppress(*GONE), opened(sides.live, path) as live:
             if sides.excludes.caches and is_tag(live):
                 return
             info = os.fstat(live)

@@ -38,7 +38,7 @@ class SameFiles(NamedTuple):
                 is_same = same_content(saved, live, name, info.st_mode, worker)
         except OSError as error:
             text = f"{path!r}: {error.strerror}"
-            return Digested(path, SAME, b"", 0, text, error.errno in GONE)
+            return Digested(path, SAME, b"", 0, text, isinstance(error, GONE))
         return Digested(path, SAME, SAME if is_same else OTHER, info.st_size)
 
 

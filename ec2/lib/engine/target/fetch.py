@@ -16,7 +16,7 @@ from engine.command.outcome import Failed, Stopped
 from engine.command.text import Messages, shown, shown_path
 from engine.copying.digests import LENGTH
 from engine.copying.lists import ByKind
-from engine.copying.rsync import Copying, Helper
+from engine.copying.rsync import Copying, Helper, Way
 from engine.target.contents import with_digests
 from engine.target.records import Wanted
 from engine.target.safety import kept_times
@@ -124,8 +124,8 @@ def copying_of(
     saved: Root, new: Root, work: Path, jobs: int, helper: Helper | None = None
 ) -> Copying:
     """For one attempt."""
-    digests = Digests(work / DIGESTS)
-    return Copying(saved, new, RSYNC_OPTIONS, work, jobs, digests, helper=helper)
+    way = Way(saved, new, RSYNC_OPTIONS)
+    return Copying(way, work, jobs, Digests(work / DIGESTS), helper)
 
 
 class Fetch:

@@ -3,6 +3,7 @@ first change."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import difflib
 import itertools
@@ -68,23 +69,19 @@ class Options(CommonOptions, GroupOptions):
         return tuple(path.rstrip("/") for path in self.paths) or ("",)
 
 
+def add_target_options(parser: argparse.ArgumentParser, target: str, prefix: str) -> None:
+    """target, prefix: what each is, for people."""
+    add = parser.add_argument
+    add("--target", type=arguments.directory, required=True, metavar="DIR", help=target)
+    add("--prefix", type=arguments.inner_path, default="/", metavar="/PATH", help=prefix)
+
+
 def parse(words: list[str]) -> Options:
     parser = arguments.Parser("efs-restore.sh", DESCRIPTION, EXIT_STATUS, "daily")
     add = parser.add_argument
     add_snapshot_options(parser)
-    add(
-        "--target",
-        type=arguments.directory,
-        required=True,
-        metavar="DIR",
-        help="top of the target file system",
-    )
-    add(
-        "--prefix",
-        type=arguments.inner_path,
-        default="/",
-        metavar="/PATH",
-        help="directory in it that the backup was made of (/)",
+    add_target_options(
+        parser, "top of the target file system", "directory in it that the backup was made of (/)"
     )
     add(
         "--path",

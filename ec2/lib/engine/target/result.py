@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from engine.command.execution import Result
 from engine.command.summary import Fact
-from engine.command.text import size
+from engine.command.text import plural, size
 from engine.copying.tally import Tally, of_workers
 from engine.target.figures import Effect, Figures
 from engine.target.plan import Plan
@@ -99,7 +99,7 @@ class RestoreResult(Figures, Result):
             yield from (f"{word} {path}" for path in paths)
             more = getattr(self, effect.files) - len(paths)
             if paths and more > 0:
-                yield f"{word} {more:,} more files; with --log-dir, {word}.txt names all"
+                yield f"{word} {plural(more, 'more file')}; with --log-dir, {word}.txt names all"
 
     def take_plan(self, plan: Plan) -> None:
         self.add_all(plan.figures)

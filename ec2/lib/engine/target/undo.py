@@ -265,11 +265,11 @@ def summary(result: Undone, is_dry: bool, restored: str) -> str:
         return "This restore has changed nothing so far; there is nothing to undo."
     if is_dry:
         return (
-            f"Would put back {result.put_back} and set aside {result.set_aside} entries; the "
-            f"latter into {restored}. Nothing was changed."
+            f"Entries that would be put back: {result.put_back}; set aside: {result.set_aside}, "
+            f"into {restored}. Nothing was changed."
         )
-    there = f"; the latter are in {restored}" if result.set_aside else ""
-    return f"Put back {result.put_back} and set aside {result.set_aside} entries{there}."
+    there = f", in {restored}" if result.set_aside else ""
+    return f"Entries put back: {result.put_back}; set aside: {result.set_aside}{there}."
 
 
 def say(text: str, file: TextIO | None = None) -> None:

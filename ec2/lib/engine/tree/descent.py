@@ -7,7 +7,7 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from engine.tree.entries import DIRECTORY, File, Placed, file_of
@@ -19,7 +19,8 @@ NAME_MAX = 255
 LONG_PATH = 4000  # below PATH_MAX
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 PLACE_FLAGS = os.O_PATH | os.O_NOFOLLOW  # asks NFS for nothing but the attributes
-GONE = (errno.ENOENT, errno.ENOTDIR)  # what an entry that is not there answers, and nothing else
+# What an entry that is not there answers, and nothing else.
+GONE = (FileNotFoundError, NotADirectoryError)
 Item = TypeVar("Item")
 
 
@@ -44,15 +45,7 @@ def stat_of(top: int, path: str) -> os.stat_result:
 
 def open_directory(top: int, path: str, flags: int = DIRECTORY_FLAGS) -> int:
     """To be closed by the caller."""
-    descriptor = top
-    for part in _parts(path or "."):
-        try:
-            deeper = _open_part(part, descriptor, flags)
-        finally:
-            if descriptor != top:
-                os.close(descriptor)
-        descriptor = deeper
-    return descriptor
+    return _down(top, _parts(path or "."), lambda part, at: _open_part(part, at, flags))
 
 
 def make_directories(top: int, path: str) -> None:
@@ -94,10 +87,15 @@ def _open_part(path: str, top: int, flags: int) -> int:
 
 def _open_step_by_step(path: str, top: int, flags: int) -> int:
     """For kernels that have no call for it. A symbolic link is no directory."""
+    return _down(top, path.split("/"), lambda part, at: os.open(part, flags, dir_fd=at))
+
+
+def _down(top: int, parts: Iterable[str], step: Callable[[str, int], int]) -> int:
+    """What is opened on the way is closed."""
     descriptor = top
-    for part in path.split("/"):
+    for part in parts:
         try:
-            deeper = os.open(part, flags, dir_fd=descriptor)
+            deeper = step(part, descriptor)
         finally:
             if descriptor != top:
                 os.close(descriptor)
@@ -150,7 +148,7 @@ def is_gone(top: int, path: str) -> bool:
         with opened(top, folder) as directory:
             os.stat(name, dir_fd=directory, follow_symlinks=False)
     except OSError as error:
-        return error.errno in GONE
+        return isinstance(error, GONE)
     return False
 
 

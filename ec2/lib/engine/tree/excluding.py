@@ -100,9 +100,7 @@ def _holding(excludes: Excludes, top: int, path: str, worker: Worker) -> Iterato
                         is_holding = True
                     elif is_directory:
                         pending.append(inner)
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
+        except GONE:
             continue
         if is_holding:
             yield folder

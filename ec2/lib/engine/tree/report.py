@@ -27,7 +27,7 @@ class TaskReport:
         try:
             yield
         except OSError as error:
-            self.errors.append(f"{shown_path(path)}: {error}")
+            self.errors.append(f"{shown_path(path)}: {error.strerror or error}")
 
     def hand_over(self, worker: Worker) -> None:
         """What was found so far, ahead of the rest; go on as if it were nothing."""

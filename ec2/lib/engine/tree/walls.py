@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from engine.command.scratch import WALLS, Scratch
 from engine.tree.descent import opened
 from engine.tree.linux import mount_again, unmount, unshare_mounts
 
@@ -57,8 +58,9 @@ class Walls:
     def __init__(self, beside: Path) -> None:
         self.why_not = "the run is not root's" if os.geteuid() else ""
         self._places: list[Path] = []
-        # Never in a scratch directory, which is removed with all that is in it.
-        self._home = Path(tempfile.mkdtemp(prefix="efs-backup.walls.", dir=beside))
+        # Never in that for lists, which is removed with all that is in it.
+        self._scratch = Scratch(beside, WALLS)
+        self._home = self._scratch.path
         if not self.why_not:
             try:
                 unshare_mounts()
@@ -78,8 +80,7 @@ class Walls:
             with contextlib.suppress(OSError):  # an empty directory that stays harms nobody
                 unmount(os.fsencode(place))
                 place.rmdir()
-        with contextlib.suppress(OSError):
-            self._home.rmdir()
+        self._scratch.remove()
 
     @property
     def warning(self) -> str:

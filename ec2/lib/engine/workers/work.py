@@ -137,9 +137,7 @@ class Work:
         with contextlib.ExitStack() as stack:
             try:
                 source = stack.enter_context(self._opened_source(order))
-            except OSError as error:
-                if error.errno not in GONE:
-                    raise
+            except GONE:
                 return [Done(flat(order.groups), RSYNC_VANISHED, "", "", {})]
             target = stack.enter_context(self._opened_target(work))
             rsync = Rsync(order.options)
