@@ -386,16 +386,14 @@ def test_a_run_that_is_not_its_own_any_more_is_left_alone(
     assert instance.ended == ended
 
 
-def test_a_disk_that_is_too_full_for_logs_fails_no_backup(instance: BackupInstance) -> None:
-    logs = instance.root / "var/log/efs-backup"
-    logs.mkdir()
+def test_logs_that_cannot_be_kept_fail_no_backup(instance: BackupInstance) -> None:
     for name in ("rsync.log", "changes.txt.gz"):
-        (logs / name).symlink_to("/dev/full")
+        (instance.root / "var/log/efs-backup" / name / "in the way").mkdir(parents=True)
     instance.boot()
     assert instance.published
     assert instance.record["BackupStatus"] == "Success"
     warnings = [warning["S"] for warning in instance.record["Warnings"]]
-    assert any("changes.txt.gz could not be kept: [Errno 28]" in warning for warning in warnings)
+    assert any("changes.txt.gz could not be kept: [Errno 21]" in warning for warning in warnings)
 
 
 def test_an_engine_that_ends_without_a_result_is_reported_with_what_became_of_its_logs(
