@@ -8,6 +8,7 @@ import fcntl
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -82,6 +83,29 @@ def until(is_so: Callable[[], object]) -> None:
             return
         time.sleep(0.05)
     pytest.fail("waited in vain")
+
+
+NOT_ONES_OWN = ("link", "file", "open to others", "another user's", "other name")
+
+
+def give_away(path: Path, scratch: Path, what: str, other: str) -> Path:
+    """Have a directory of one's own in ``scratch`` be what it says, of NOT_ONES_OWN. other: the
+    name that is not ours. Returns where it is; a link leads to ``path`` in another directory."""
+    name = scratch / path.name
+    if what == "link":
+        name.symlink_to(path)
+    elif what == "file":
+        shutil.rmtree(path)
+        path.write_text("a file")
+    elif what == "open to others":
+        path.chmod(0o770)
+    elif what == "another user's":
+        if os.geteuid():
+            pytest.skip("needs root")
+        os.chown(path, 12345, -1)
+    else:
+        name = path.rename(scratch / other)
+    return name
 
 
 def is_locked(path: Path) -> bool:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from engine.command.logs import KEPT, new_directory
 
+from .conftest import NOT_ONES_OWN, give_away
+
 
 def kept(parent: Path, name: str, age: int = 1000) -> Path:
     """As a failure leaves it."""
@@ -32,28 +34,14 @@ def test_a_clock_that_was_set_back_costs_no_new_logs(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted([new, *made[1:]])
 
 
-@pytest.mark.parametrize("what", ["link", "file", "open to others", "another user's", "other name"])
+@pytest.mark.parametrize("what", NOT_ONES_OWN)
 def test_what_may_be_of_others_is_left_alone(tmp_path: Path, what: str) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     for number in range(KEPT):
         kept(scratch, f"run{number}", age=1)
     old = kept(tmp_path if what == "link" else scratch, "old")
-    name = scratch / old.name
-    if what == "link":
-        name.symlink_to(old)
-    elif what == "file":
-        (old / "engine.log").unlink()
-        old.rmdir()
-        old.write_text("a file")
-    elif what == "open to others":
-        old.chmod(0o770)
-    elif what == "another user's":
-        if os.geteuid():
-            pytest.skip("needs root")
-        os.chown(old, 12345, -1)
-    else:
-        name = old.rename(scratch / "efs-backup-logs.of-mine")
+    name = give_away(old, scratch, what, "efs-backup-logs.of-mine")
     before = os.lstat(name)
     new_directory(scratch)
     assert os.lstat(name) == before

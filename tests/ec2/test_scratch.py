@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from engine.command.scratch import WALLS, Scratch, remove_left
 
-from .conftest import Backup, end_tree, until
+from .conftest import NOT_ONES_OWN, Backup, end_tree, give_away, until
 from .test_interruptions import fill, slow  # noqa: F401
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -63,25 +63,12 @@ def test_its_children_keep_what_a_run_has_made(tmp_path: Path) -> None:
     assert not made.path.exists()
 
 
-@pytest.mark.parametrize("what", ["link", "file", "open to others", "another user's", "other name"])
+@pytest.mark.parametrize("what", NOT_ONES_OWN)
 def test_what_may_be_of_others_is_left_alone(tmp_path: Path, what: str) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     path = left(tmp_path if what == "link" else scratch)
-    name = scratch / path.name
-    if what == "link":
-        name.symlink_to(path)
-    elif what == "file":
-        subprocess.run(["rm", "-r", path], check=True)
-        path.write_text("a file")
-    elif what == "open to others":
-        path.chmod(0o770)
-    elif what == "another user's":
-        if os.geteuid():
-            pytest.skip("needs root")
-        os.chown(path, 12345, -1)
-    else:
-        name = path.rename(scratch / "efs-backup.of-mine")
+    name = give_away(path, scratch, what, "efs-backup.of-mine")
     before = os.lstat(name)
     remove_left(scratch)
     assert os.lstat(name) == before

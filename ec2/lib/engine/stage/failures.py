@@ -49,11 +49,11 @@ class Examine(EachPath):
         try:
             with opened(trees.source, folder) as source:
                 now = file_of(os.stat(name, dir_fd=source, follow_symlinks=False))
+        except GONE:
+            vanished(trees, path, report)
+            return
         except OSError as error:
-            if isinstance(error, GONE):
-                vanished(trees, path, report)
-            else:
-                self._fail(trees, path, reason_of(error), report)
+            self._fail(trees, path, reason_of(error), report)
             return
         staged = entry_of(trees.stage, path)
         if stat.S_ISDIR(now.mode):
@@ -89,14 +89,14 @@ class Again(EachPath):
         try:
             with opened(trees.source, folder) as source:
                 now = file_of(os.stat(name or ".", dir_fd=source, follow_symlinks=False))
+        except GONE:
+            report.figures.number_of_files += 1
+            report.listed += 1
+            vanished(trees, path, report)
+            return
         except OSError as error:
-            if isinstance(error, GONE):
-                report.figures.number_of_files += 1
-                report.listed += 1
-                vanished(trees, path, report)
-            else:
-                failure = unseen(path, error, entry_of(trees.previous, path))
-                report.failures.append(failure._replace(is_counted=self.is_counted))
+            failure = unseen(path, error, entry_of(trees.previous, path))
+            report.failures.append(failure._replace(is_counted=self.is_counted))
             return
         reasons = worker.context.excludes.reasons(path, now.mode)
         if reasons:  # it is another thing than before
