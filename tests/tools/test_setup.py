@@ -6,12 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.ec2.conftest import until
 
 SETUP = Path("tools/setup.sh").resolve()
 PYTHON = f"{sys.base_exec_prefix}/bin/python3"
@@ -31,11 +32,6 @@ def program(name: str) -> str:
     found = shutil.which(name)
     assert found is not None
     return found
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    while not is_so():
-        time.sleep(0.02)
 
 
 class Machine:
