@@ -85,6 +85,10 @@ def _loaded() -> Any:
     load_once = cache(lambda path: load_file(JSONFileLoader(), path))
     JSONFileLoader.load_file = lambda _, path: load_once(path)
     driver = awscli.clidriver.create_clidriver()
+    models = driver.session.get_component("data_loader")
+    for kind in ("service-2", "paginators-1", "waiters-2"):  # looks into 400 directories for each
+        for service in {*WARM} & {*models.list_available_services(kind)}:
+            models.load_service_model(service, kind)
     for service in WARM:
         driver.session.create_client(
             service, "us-east-1", aws_access_key_id="none", aws_secret_access_key="none"
