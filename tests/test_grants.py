@@ -22,6 +22,7 @@ ACTIONS = {
     # A batch takes the right to one:
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
     "sqs:ChangeMessageVisibilityBatch": {"sqs:ChangeMessageVisibility"},
+    "sqs:DeleteMessageBatch": {"sqs:DeleteMessage"},
     "sqs:SendMessageBatch": {"sqs:SendMessage"},
     "scheduler:CreateSchedule": {"scheduler:CreateSchedule", "iam:PassRole"},  # of the entry's role
 }

@@ -184,7 +184,7 @@ def test_a_queue_that_does_not_answer_is_not_waited_for(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr("engine.workers.queue.SECONDS", 0.1)
     with pytest.raises(QueueError, match="timed out"):
-        Queue("http://127.0.0.1/1/queue").delete("receipt")
+        Queue("http://127.0.0.1/1/queue").delete(["receipt"])
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine.workers.queue import Queue
 from engine.workers.shared import Invitation
 
 from local.tree import read_tree
@@ -242,17 +243,20 @@ def test_without_workers_or_a_queue_one_machine_does_it_all(
         assert (code, result["cause"]) == (1, "queue"), stderr
 
 
-@pytest.mark.parametrize(
-    "call",
-    ["SendMessageBatch", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibilityBatch"],
+CALLS = (
+    *("SendMessageBatch", "ReceiveMessage"),
+    *("DeleteMessageBatch", "ChangeMessageVisibilityBatch"),
 )
+
+
+@pytest.mark.parametrize("call", CALLS)
 def test_a_right_that_is_missing_costs_no_file(workers: Workers, call: str) -> None:
     """Messages that cannot be deleted come again and again: the worker ends all the same."""
     backup = workers.backup
     with refusing(workers.url, {call: [(403, "AccessDenied")]}) as (workers.url, refused):
         workers.start("one", idle="5")
         process = backup.start(held(backup), jobs="1", **workers.options)
-        if call in ("DeleteMessage", "ChangeMessageVisibilityBatch"):
+        if call in ("DeleteMessageBatch", "ChangeMessageVisibilityBatch"):
             until(lambda: in_work(backup, "old/*"))
         else:
             until(lambda: refused)
@@ -268,22 +272,34 @@ def test_a_right_that_is_missing_costs_no_file(workers: Workers, call: str) -> N
         assert f"said of {call}" in result["message"]
     else:
         assert (code, result["outcome"]) == (0, "ended"), stderr
-    if call in ("DeleteMessage", "ChangeMessageVisibilityBatch"):
+    if call in ("DeleteMessageBatch", "ChangeMessageVisibilityBatch"):
         assert outcome.result["workers"]["one"]["lists"] > 0
+
+
+def test_any_number_of_messages_is_deleted(workers: Workers) -> None:
+    queue = Queue(workers.url)
+    queue.send([str(number) for number in range(23)])
+    found = [message.receipt for _ in range(5) for message in queue.receive(10, 0, 60)]
+    assert len(found) == 23
+    queue.delete(found)
+    queue.delete([])
+    answer = workers.client.get_queue_attributes(QueueUrl=workers.url, AttributeNames=["All"])
+    kinds = ("", "NotVisible")
+    left = [answer["Attributes"][f"ApproximateNumberOfMessages{kind}"] for kind in kinds]
+    assert left == ["0", "0"]
 
 
 def test_a_queue_that_throttles_is_asked_again(workers: Workers) -> None:
     backup = workers.backup
     busy = [(403, "RequestThrottled"), (200, ""), (403, "RequestThrottled"), (200, "")]
-    calls = ("SendMessageBatch", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibilityBatch")
-    with refusing(workers.url, {call: [*busy] for call in calls}) as (workers.url, refused):
+    with refusing(workers.url, {call: [*busy] for call in CALLS}) as (workers.url, refused):
         workers.start("one")
         process = backup.start(held(backup), jobs="1", **workers.options)
         until(lambda: len(in_work(backup, "old/*")) > 1)
         go(backup)
         outcome = backup.finish(process)
     is_exact(backup, outcome)
-    assert {"SendMessageBatch", "ReceiveMessage", "DeleteMessage"} <= set(refused)
+    assert {"SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch"} <= set(refused)
     assert outcome.result["warnings"] == []
     assert outcome.result["workers"]["one"]["lists"] > 1
 

@@ -131,7 +131,8 @@ class Service:
         self._queue = Queue(options.workers_queue)
         self._lock = threading.Lock()
         self._at_work: set[Work] = set()
-        self._unsettled: set[Work] = set()  # these, and those of which the queue is being told
+        self._over: list[str] = []  # receipts of what is to be deleted: many at once, as each
+        self._unsettled: set[str] = set()  # call of the CLI takes as long as copying a small list
         self._tally = Tally()
         self._failures = 0  # lists in a row
         self._failure: EngineError | None = None
@@ -141,6 +142,7 @@ class Service:
     def run(self) -> None:
         # Of each other, as a queue that does not answer may take a minute to say so.
         in_thread(self._every, WAIT_SECONDS, self._look)
+        in_thread(self._every, WAIT_SECONDS, self._delete)
         in_thread(self._every, self._options.lease / BEATS, self._beat)
         in_thread(self._every, self._options.lease / BEATS, self._keep)
         try:
@@ -191,16 +193,18 @@ class Service:
             return
         except Malformed as error:
             log.warning("a message makes no sense: %s", error)
-            self._delete(message.receipt)
+            with self._lock:
+                self._unsettled.add(message.receipt)
+                self._over.append(message.receipt)
             return
         work = Work(message.receipt, invitation, self._trees, self._scratch)
         with self._lock:
             self._at_work.add(work)
-            self._unsettled.add(work)
+            self._unsettled.add(work.receipt)
         in_thread(self._perform, work)
 
     def _perform(self, work: Work) -> None:
-        settle = self._delete
+        is_over = True
         try:
             self._take_stock(work.perform(self._options.name))
         except NotWanted:
@@ -209,18 +213,21 @@ class Service:
             log.warning("a list makes no sense: %s", error)
         except HandedBack:
             log.info("a list is handed back")
-            settle = self._hand_back
+            is_over = False
         except Exception as error:  # others may do better
             log.warning("a list cannot be done: %s: %s", type(error).__name__, error)
             ours = f"--source {self._options.source} and --target {self._options.target}"
             what = f"are {ours} those of the run? " if isinstance(error, NotOurs) else ""
             self._count(False, f"{what}{error}")
-            settle = self._hand_back
+            is_over = False
         with self._lock:
             self._at_work.remove(work)  # before it is settled, and cannot be kept any more
-        settle(work.receipt)
+            if is_over:
+                self._over.append(work.receipt)
+                return
+        self._hand_back(work.receipt)
         with self._lock:
-            self._unsettled.remove(work)
+            self._unsettled.discard(work.receipt)
 
     def _take_stock(self, done: list[Done]) -> None:
         with self._lock:
@@ -239,11 +246,15 @@ class Service:
         if self._failures >= TRIES and not self._failure:
             self._failure = Failed("files", f"{TRIES} lists in a row could not be copied: {why}")
 
-    def _delete(self, receipt: str) -> None:
+    def _delete(self, _: list[Work]) -> None:
+        with self._lock:
+            over, self._over = self._over, []
         try:
-            self._queue.delete(receipt)
-        except QueueError as error:  # it comes again, and leads to no list
-            log.warning("a message could not be deleted: %s", error)
+            self._queue.delete(over)
+        except QueueError as error:  # they come again, and lead to no list
+            log.warning("messages could not be deleted: %s", error)
+        with self._lock:
+            self._unsettled.difference_update(over)
 
     def _hand_back(self, receipt: str) -> None:
         try:

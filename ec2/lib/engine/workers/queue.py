@@ -65,8 +65,13 @@ class Queue:
             ]
             self._call_with("change-message-visibility-batch", entries)
 
-    def delete(self, receipt: str) -> None:
-        self._call("delete-message", ReceiptHandle=receipt)
+    def delete(self, receipts: Sequence[str]) -> None:
+        for start in range(0, len(receipts), AT_ONCE):
+            entries = [
+                {"Id": str(number), "ReceiptHandle": receipt}
+                for number, receipt in enumerate(receipts[start : start + AT_ONCE])
+            ]
+            self._call_with("delete-message-batch", entries)
 
     def _call_with(self, operation: str, entries: list[dict[str, Any]]) -> None:
         failed = self._call(operation, Entries=entries).get("Failed", [])
