@@ -131,8 +131,10 @@ class Service:
         self._queue = Queue(options.workers_queue)
         self._lock = threading.Lock()
         self._at_work: set[Work] = set()
-        self._over: list[str] = []  # receipts of what is to be deleted: many at once, as each
-        self._unsettled: set[str] = set()  # call of the CLI takes as long as copying a small list
+        # Receipts: of what is to be deleted, many at once, as a call takes as long as a small list;
+        # and of all of which the queue is still to be told, or is being told.
+        self._over: list[str] = []
+        self._unsettled: set[str] = set()
         self._tally = Tally()
         self._failures = 0  # lists in a row
         self._failure: EngineError | None = None
