@@ -244,8 +244,10 @@ def test_without_workers_or_a_queue_one_machine_does_it_all(
 
 
 CALLS = (
-    *("SendMessageBatch", "ReceiveMessage"),
-    *("DeleteMessageBatch", "ChangeMessageVisibilityBatch"),
+    "SendMessageBatch",
+    "ReceiveMessage",
+    "DeleteMessageBatch",
+    "ChangeMessageVisibilityBatch",
 )
 
 
@@ -436,12 +438,12 @@ def test_at_the_end_of_the_window_workers_finish_what_they_are_at(workers: Worke
     for number in range(FILES, 9000):
         (backup.source / f"d{number % 7}" / f"f{number}").write_text(f"content {number}")
     home = backup.home
-    body = f'touch "{home}/begun.$$"; while [[ ! -e "{home}/go" ]]; do sleep 0.1; done\n'
+    body = f'touch "{home}/begun.$PPID"; while [[ ! -e "{home}/go" ]]; do sleep 0.1; done\n'
     slow = slow_rsync(home / "slow", f'{body}exec "$REAL" "$@"')
     for number in range(8):
         workers.start(f"w{number}", slow, jobs="1", lease="60")
     process = backup.start(held(backup), jobs="1", workers_queue=workers.url, lease="60")
-    until(lambda: len([*home.glob("begun.*")]) >= 8)
+    until(lambda: len([*home.glob("begun.*")]) == 8)
     ask_to_stop(process)
     until(lambda: len(in_work(backup, "*.list")) == 8)  # nobody begins the others any more
     go(backup)

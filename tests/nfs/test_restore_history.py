@@ -55,8 +55,8 @@ def test_exact_and_undone_whenever_it_is_killed(rig: Machine) -> None:
         assert asked_of(after, asked) == asked_of(states[which], asked)
         # To the second restore, the times that the first one left are those that were there.
         above = {os.path.dirname(path) or b"." for path in map(os.fsencode, asked)}
-        others = (but_for_times(others_of(tree, asked), above) for tree in (before, after))
-        assert not asked or next(others) == next(others)
+        were, are = (but_for_times(others_of(tree, asked), above) for tree in (before, after))
+        assert not asked or are == were
         killed(rig, UNDO, chance.uniform(0.1, 1))
         undone = tree_after(rig, UNDO)
         if was_early:

@@ -39,10 +39,7 @@ class Queue:
 
     def send(self, bodies: Sequence[str]) -> None:
         """Raises :class:`QueueError` if it did not take all of them; it may have taken some."""
-        for start in range(0, len(bodies), AT_ONCE):
-            part = bodies[start : start + AT_ONCE]
-            entries = [{"Id": str(n), "MessageBody": body} for n, body in enumerate(part)]
-            self._call_with("send-message-batch", entries)
+        self._call_with("send-message-batch", [{"MessageBody": body} for body in bodies])
 
     def receive(self, count: int, wait: int, lease: int) -> list[Message]:
         """Up to ``count`` messages, within ``wait`` seconds; nobody else gets them for ``lease``
@@ -58,26 +55,22 @@ class Queue:
 
     def extend(self, receipts: Sequence[str], lease: int) -> None:
         """Keep them for ``lease`` seconds more from now on; with 0, give them back."""
-        for start in range(0, len(receipts), AT_ONCE):
-            entries = [
-                {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": lease}
-                for number, receipt in enumerate(receipts[start : start + AT_ONCE])
-            ]
-            self._call_with("change-message-visibility-batch", entries)
+        self._call_with(
+            "change-message-visibility-batch",
+            [{"ReceiptHandle": receipt, "VisibilityTimeout": lease} for receipt in receipts],
+        )
 
     def delete(self, receipts: Sequence[str]) -> None:
-        for start in range(0, len(receipts), AT_ONCE):
-            entries = [
-                {"Id": str(number), "ReceiptHandle": receipt}
-                for number, receipt in enumerate(receipts[start : start + AT_ONCE])
-            ]
-            self._call_with("delete-message-batch", entries)
+        self._call_with("delete-message-batch", [{"ReceiptHandle": each} for each in receipts])
 
     def _call_with(self, operation: str, entries: list[dict[str, Any]]) -> None:
-        failed = self._call(operation, Entries=entries).get("Failed", [])
-        if failed:
-            said = failed[0].get("Message") or failed[0].get("Code")
-            raise QueueError(f"{operation}: {len(failed)} of {len(entries)} failed: {said}")
+        for start in range(0, len(entries), AT_ONCE):
+            part = entries[start : start + AT_ONCE]
+            numbered = [{"Id": str(number), **entry} for number, entry in enumerate(part)]
+            failed = self._call(operation, Entries=numbered).get("Failed", [])
+            if failed:
+                said = failed[0].get("Message") or failed[0].get("Code")
+                raise QueueError(f"{operation}: {len(failed)} of {len(part)} failed: {said}")
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         command = ["aws", "sqs", operation, *self._common]
