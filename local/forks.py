@@ -7,7 +7,7 @@ environment, the files and the input and output of who calls. It ends when its c
 """
 
 import ctypes
-import json
+import gc
 import os
 import runpy
 import select
@@ -32,15 +32,19 @@ WARM = (
 LARGEST = 1 << 18  # arguments and environment
 CLONE_NEWNS = 0x20000
 
+# The modules below `socket` and `json`: loading those takes longer than all that it does.
 COMMAND = """\
 #!{python} -IS
-import json, os, socket, sys
-with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, {largest})
-    server.connect("\\0{name}")
-    call = json.dumps([["{program}", *sys.argv[1:]], dict(os.environ), os.getcwd()])
-    socket.send_fds(server, [call.encode()], [0, 1, 2])
-    status = server.recv(1)
+import os, sys, _socket
+server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+server.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, {largest})
+server.connect("\\0{name}")
+words = ["{program}", *sys.argv[1:]]
+settings = (name + b"=" + value for name, value in os.environb.items())
+parts = [b"%d" % len(words), os.getcwdb(), *map(os.fsencode, words), *settings]
+files = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+server.sendmsg([b"\\0".join(parts)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, files)])
+status = server.recv(1)
 sys.exit(status[0] if status else 255)
 """
 
@@ -66,7 +70,10 @@ def serve(name: str = NAME) -> Iterator[None]:
 
 
 def main(listener: socket.socket) -> None:
+    gc.disable()
     driver = _loaded()
+    gc.freeze()  # nothing of it is garbage, as looking for that would find
+    gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
         connection, _ = listener.accept()
@@ -87,7 +94,7 @@ def _loaded() -> Any:
     driver = awscli.clidriver.create_clidriver()
     models = driver.session.get_component("data_loader")
     for kind in ("service-2", "paginators-1", "waiters-2"):  # looks into 400 directories for each
-        for service in {*WARM} & {*models.list_available_services(kind)}:
+        for service in {*WARM} & {*models.list_available_services(type_name=kind)}:
             models.load_service_model(service, kind)
     for service in WARM:
         driver.session.create_client(
@@ -99,14 +106,15 @@ def _loaded() -> Any:
 def _answer(connection: socket.socket, driver: Any) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     message, descriptors, _, _ = socket.recv_fds(connection, LARGEST, 3)
-    arguments, environment, directory = json.loads(message)
+    count, directory, *rest = message.split(b"\0")
+    arguments = [os.fsdecode(word) for word in rest[: int(count)]]
     _enter(_peer(connection))
     os.chdir(directory)
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    os.environ.clear()
-    os.environ.update(environment)
+    os.environb.clear()
+    os.environb.update(setting.split(b"=", 1) for setting in rest[int(count) :])
     sys.argv = arguments
     threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
     try:

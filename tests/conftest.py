@@ -1,11 +1,13 @@
 """What all tests share."""
 
+import gc
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+import venv
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -26,6 +28,7 @@ if "TMPDIR" not in os.environ:
     _temporary.mkdir(parents=True, exist_ok=True)
     os.environ["TMPDIR"] = str(_temporary)
     tempfile.tempdir = None  # pytest has asked for the default already
+gc.set_threshold(50_000, 20, 100)  # what moto and pytest hold is much to look through, all the time
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # they take most of the time in each region
 os.environ.setdefault("STATE_DIR", f"{tempfile.gettempdir()}/ministack-state")
 
@@ -33,8 +36,12 @@ os.environ.setdefault("STATE_DIR", f"{tempfile.gettempdir()}/ministack-state")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A version manager's python3 is a script that looks for this one, at each of some thousand starts.
-os.environ["PATH"] = f"{sys.base_prefix}/bin:{os.environ['PATH']}"
+# The python3 that is started some thousand times has its own library only, as that of an instance.
+# One that a version manager has installed is a script that looks for it, or loads more at its start.
+_python = REPOSITORY / ".cache/python"
+if (_python / "bin/python3").resolve() != Path(sys.executable).resolve():
+    venv.create(_python, clear=True, symlinks=True)
+os.environ["PATH"] = f"{_python}/bin:{os.environ['PATH']}"
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -80,6 +87,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for number, item in enumerate(long):
             others.insert(number * (apart + 1), item)
         items[:] = others
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is there by now stays; pytest looks through all that is not frozen at its end, too."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -167,6 +167,13 @@ class Workers:
         self.started[name] = process
         return process
 
+    @property
+    def messages(self) -> int:
+        """That wait for a worker."""
+        name = "ApproximateNumberOfMessages"
+        answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
     def result_of(self, name: str) -> Path:
         return self.backup.home / f"worker.{name}.json"
 

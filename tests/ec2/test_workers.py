@@ -22,7 +22,7 @@ from tests.changes import new_seed
 from tests.trees import visible
 
 from .conftest import Backup, Outcome, check_digests, end_tree, until
-from .sqs import ENVIRONMENT, Workers, emulator, refusing
+from .sqs import ENVIRONMENT, LEASE, Workers, emulator, refusing
 from .test_backup import hostile_tree
 from .test_interruptions import ask_to_stop, slow_rsync
 from .test_restore import Restore
@@ -255,9 +255,11 @@ CALLS = (
 def test_a_right_that_is_missing_costs_no_file(workers: Workers, call: str) -> None:
     """Messages that cannot be deleted come again and again: the worker ends all the same."""
     backup = workers.backup
-    with refusing(workers.url, {call: [(403, "AccessDenied")]}) as (workers.url, refused):
-        workers.start("one", idle="5")
-        process = backup.start(held(backup), jobs="1", **workers.options)
+    with refusing(workers.url, {call: [(403, "AccessDenied")]}) as (refusing_url, refused):
+        options = {"workers_queue": refusing_url, "lease": str(LEASE)}
+        process = backup.start(held(backup), jobs="1", **options)
+        until(lambda: workers.messages or refused)  # or a worker ends before there is a list
+        workers.start("one", workers_queue=refusing_url, idle="5")
         if call in ("DeleteMessageBatch", "ChangeMessageVisibilityBatch"):
             until(lambda: in_work(backup, "old/*"))
         else:
@@ -364,8 +366,9 @@ def test_an_rsync_that_hangs_holds_up_neither_the_run_nor_its_worker(workers: Wo
     body = f"setsid bash -c 'while [[ ! -e \"{end}\" ]]; do sleep 0.2; done' &\n"
     body += f'touch "{backup.home}/begun"\nkill -STOP $$'
     shim = slow_rsync(backup.home / "hangs", body)
-    workers.start("one", shim, jobs="1", lease="2", idle="3")
     process = backup.start(held(backup), jobs="1", workers_queue=workers.url, lease="2")
+    until(lambda: workers.messages)  # or it ends before there is a list
+    workers.start("one", shim, jobs="1", lease="2", idle="3")
     until((backup.home / "begun").exists)
     go(backup)
     outcome = backup.finish(process)
@@ -395,20 +398,14 @@ def test_clocks_that_are_apart_change_nothing(workers: Workers, faults: str, day
 def test_messages_of_a_run_that_was_killed_are_dropped(workers: Workers) -> None:
     backup = workers.backup
     process = backup.start(held(backup), jobs="1", **workers.options)
-    until(lambda: len(in_work(backup, "*.list")) > 2)
-    time.sleep(3)  # their messages are sent in one call after that
+    until(lambda: workers.messages > 2)
     end_tree(process)
     process.communicate()
     workers.start("one", idle="3")
     code, stderr, result = workers.finish("one")
     assert (code, result["number_of_lists"]) == (0, 0), stderr
     assert "there was no list for 3 seconds" in stderr
-    assert (
-        workers.client.get_queue_attributes(QueueUrl=workers.url, AttributeNames=["All"])[
-            "Attributes"
-        ]["ApproximateNumberOfMessages"]
-        == "0"
-    )
+    assert workers.messages == 0
     is_exact(backup, backup.must_publish())
 
 

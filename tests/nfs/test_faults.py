@@ -44,7 +44,7 @@ server_up() { rpc.nfsd --no-nfs-version 3 --tcp 16; }
 @pytest.fixture
 def history(rig: Machine) -> Tree:
     """One snapshot of a source that has changed since; the network is so slow that a run lasts."""
-    rig.python("many.py", "make", "/srv/source", 1500)
+    rig.python("many.py", "make", "/srv/source", 500)
     rig.backup()
     first = rig.snapshot(0)
     rig.python("many.py", "change", "/srv/source", 10, 1)
