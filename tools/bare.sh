@@ -5,6 +5,8 @@
 # Packages come from where this machine gets them. As root, on Debian; without root, through sudo.
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=tools/archive.sh
+. tools/archive.sh
 
 # What a newcomer does first. Then all tests are read, which needs all Python packages, and those
 # run that call programs of Debian and take seconds.
@@ -25,21 +27,13 @@ readonly PROJECT=/root/newcomer # not where this one is: tests look for their ow
 
 say() { printf '%s\n' "$*" >&2; }
 
-# What apt-get knows of the archive that this release of Debian comes from.
-mirror() {
-  local codename
-  codename=$(. /etc/os-release && [[ $ID == debian ]] && printf '%s' "$VERSION_CODENAME") || {
-    say "bare.sh needs Debian, whose archive it can take packages from."
-    return 2
-  }
-  # shellcheck disable=SC2016 # apt-get expands these
-  apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' |
-    awk -v codename="$codename" '$1 == codename { print $2; exit }'
-}
-
 # In mounts of its own, which end with it, however it ends.
 install_debian() {
   local suite=$1 root=$2 log=$2.log
+  codename >/dev/null || {
+    say "bare.sh needs Debian, whose archive it can take packages from."
+    return 2
+  }
   unshare --mount debootstrap --variant=minbase --include=git,make,python3 \
     "$suite" "$root" "$(mirror)" >"$log" 2>&1 || {
     tail -n 20 "$log" >&2

@@ -58,13 +58,13 @@ step() {
   return "$status"
 }
 
-# A compiler, what shows a program's calls, and what boots a machine for the NFS tests. Ubuntu does
-# not have the latter, nor do other processors.
+# A compiler, what shows a program's calls, and what makes a machine for the NFS tests. Ubuntu does
+# not have all of it, nor do other processors.
 add_rig() {
   DEBIAN_PACKAGES+=(gcc libc6-dev strace)
   # shellcheck source=/dev/null
   if [[ $HOSTTYPE == x86_64 ]] && (. /etc/os-release && [[ $ID == debian ]]); then
-    DEBIAN_PACKAGES+=(debootstrap user-mode-linux)
+    DEBIAN_PACKAGES+=(debootstrap patchelf)
   fi
 }
 

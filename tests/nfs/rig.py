@@ -1,7 +1,8 @@
 """A machine with a real NFSv4.1 server and client on its loopback, as ordinary processes.
 
 Debian's user-mode-linux boots a root file system made by debootstrap, in seconds and without KVM,
-containers or a network. See :class:`Rig`.
+containers or a network. See :class:`Rig`. The root file system is of this machine's release, and
+what the kernel is of `make-kernel` says.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from types import TracebackType
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
-KERNEL = "linux.uml"
 BOOT_SECONDS = 120
 # The machine itself ends a script at its timeout; silence for this much longer means that it hangs.
 GRACE_SECONDS = 30
@@ -75,10 +75,10 @@ def make_image(cache: Path, packages: tuple[str, ...]) -> Path:
     return cached(cache, "root.image", [script], [*sudo, str(script), *packages])
 
 
-def make_library(cache: Path) -> Path:
-    source = HERE / "registers.c"
-    command = ["gcc", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", str(source), "-o"]
-    return cached(cache, "registers.so", [source], command)
+def get_kernel(cache: Path) -> Path:
+    """The directory with it and what it needs."""
+    script = HERE / "make-kernel"
+    return cached(cache, "kernel.directory", [script], [str(script)])
 
 
 def memory_directory(gigabytes: int) -> str:
@@ -130,7 +130,7 @@ class Rig:
         gigabytes: int = 1,
     ) -> None:
         self._image = make_image(cache, packages)
-        self._library = make_library(cache)
+        self._kernel = get_kernel(cache)
         self._gigabytes = gigabytes
         self._scripts = 0
 
@@ -145,7 +145,8 @@ class Rig:
             self._process = subprocess.Popen(
                 [
                     *("taskset", "--cpu-list", str(own_processor())),
-                    KERNEL,
+                    str(self._kernel / "linux.uml"),
+                    "seccomp=auto",  # without, it takes three times as long
                     f"mem={self._gigabytes}G",
                     f"ubd0r={self._image}",
                     f"ubd1={self._host}/source",
@@ -155,12 +156,13 @@ class Rig:
                     f"ssl0=fd:{far_end.fileno()},fd:{far_end.fileno()}",
                     f"project={PROJECT}",
                     f"host={self._host}",
+                    f"modules={self._kernel}/modules",
                 ],
+                cwd=self._kernel,  # where it looks for its C library
                 env={
                     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
                     "HOME": str(self._host),
                     "TMPDIR": memory_directory(self._gigabytes),
-                    "LD_PRELOAD": str(self._library),
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=console,

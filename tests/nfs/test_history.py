@@ -42,7 +42,7 @@ def test_killed_at_any_moment(rig: Machine) -> None:
         before = rig.snapshots()
         for _ in range(source.randrange(1, 3)):
             wanted = change(rig, source, source.choice([0, 3, 30]))
-            seconds = source.uniform(0.3, 1.5)
+            seconds = source.uniform(0.1, 0.8)
             rig.run(
                 f"{BACKUP} {MOUNTS} --retain 9 & sleep {seconds}\nkill -9 -1 || true", timeout=60
             )

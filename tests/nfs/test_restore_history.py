@@ -50,14 +50,14 @@ def test_exact_and_undone_whenever_it_is_killed(rig: Machine) -> None:
         print(f"round {number}: daily.{which}, {asked}")
         words = "".join(f" --path {shlex.quote('/' + path)}" for path in asked)
         restore = f"{RESTORE} --backup /mnt/backup --target /mnt/target --number {which}{words}"
-        was_early = killed(rig, restore, chance.uniform(0.3, 2))
+        was_early = killed(rig, restore, chance.uniform(0.1, 0.9))
         after = tree_after(rig, restore)
         assert asked_of(after, asked) == asked_of(states[which], asked)
         # To the second restore, the times that the first one left are those that were there.
         above = {os.path.dirname(path) or b"." for path in map(os.fsencode, asked)}
         were, are = (but_for_times(others_of(tree, asked), above) for tree in (before, after))
         assert not asked or are == were
-        killed(rig, UNDO, chance.uniform(0.1, 1))
+        killed(rig, UNDO, chance.uniform(0.05, 0.5))
         undone = tree_after(rig, UNDO)
         if was_early:
             undone[b"."] = before[b"."]

@@ -1,0 +1,13 @@
+# shellcheck shell=bash
+# Where this machine has its Debian packages from; to be sourced.
+
+codename() (
+  # shellcheck source=/dev/null
+  . /etc/os-release && [[ $ID == debian ]] && printf '%s' "$VERSION_CODENAME"
+)
+
+mirror() {
+  # shellcheck disable=SC2016 # apt-get expands these
+  apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' |
+    awk -v codename="$(codename)" '$1 == codename { print $2; exit }'
+}
