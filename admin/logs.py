@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from common.records import Run, runs_of
+from common.words import plural
 from engine.command.text import size
 
 from admin import listing
@@ -110,7 +111,9 @@ def main(given: Given) -> int:
     run = chosen(runs, wanted) if wanted.strip() else runs[0]
     bucket = Bucket(connect("s3"), bucket_name)
     logs = list(bucket.logs_of(run))
-    say(f"{len(logs)} log(s) of the run {run.backup_id}, {run.status}, in s3://{bucket_name}/")
+    say(
+        f"{plural(len(logs), 'log')} of the run {run.backup_id}, {run.status}, in s3://{bucket_name}/"
+    )
     if not logs:
         say(why_none(run, same_stack(given)))
         return 1

@@ -11,6 +11,7 @@ from itertools import takewhile
 from common.consoles import Console as AwsConsole
 from common.records import Run, spoken
 from common.statuses import SUCCESS
+from common.words import plural
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -37,13 +38,13 @@ SEE_LOGS = (
     "snapshots that exist were not touched."
 )
 COUNTS = {
-    "NumberOfFiles": "files",
+    "NumberOfFiles": "file",
     "NumberOfFilesTransferred": "transferred",
     "NumberOfFilesFailed": "failed",
     "NumberOfDirectoriesFailed": "of these directories",
     "NumberOfFilesCarriedForward": "as they were in the snapshot before",
     "NumberOfFilesTestRestored": "restored for a test",
-    "NumberOfWorkers": "worker(s)",
+    "NumberOfWorkers": "worker",
 }
 # The head of what is shown has these in words.
 IN_HEAD = {"BackupId", "BackupStatus", "BackupStartTime", "BackupStopTime", "EC2Logs", *COUNTS}
@@ -155,7 +156,11 @@ def head(run: Run, now: datetime) -> str:
     if duration := run.duration(now):
         parts.append(f"{'runs for' if run.running else 'took'} {spoken(duration)}")
     counted = {text: run.number(name) for name, text in COUNTS.items()}
-    parts += [f"{count:,} {text}" for text, count in counted.items() if count is not None]
+    parts += [
+        plural(count, text) if text in ("file", "worker") else f"{count:,} {text}"
+        for text, count in counted.items()
+        if count is not None
+    ]
     return ", ".join(parts)
 
 

@@ -18,6 +18,7 @@ from itertools import takewhile
 from common.records import Attributes, Position, Run, newest_complete, runs_of, spoken
 from common.statuses import PARTIAL, SUCCESS, not_copied
 from common.table import KEY, UNFINISHED_KEY
+from common.words import plural
 from engine.command.text import size
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -114,7 +115,7 @@ def undone(items: Iterable[Attributes]) -> str:
         return ""
     what = ", ".join(sorted(set().union(*steps)))
     return (
-        f"Of {len(steps)} run(s) that are over, AWS refused this, which is tried again each hour:"
+        f"When {plural(len(steps), 'run')} ended, AWS refused this, which is tried again each hour:"
         f" {what}. The log group of the function says why."
     )
 

@@ -114,7 +114,9 @@ def _answer(connection: socket.socket, driver: Any) -> int:
         os.dup2(descriptor, number)
         os.close(descriptor)
     os.environb.clear()
-    os.environb.update(setting.split(b"=", 1) for setting in rest[int(count) :])
+    for setting in rest[int(count) :]:
+        name, _, value = setting.partition(b"=")
+        os.environb[name] = value
     sys.argv = arguments
     threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
     try:

@@ -36,8 +36,8 @@ os.environ.setdefault("STATE_DIR", f"{tempfile.gettempdir()}/ministack-state")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The python3 that is started some thousand times has its own library only, as that of an instance.
-# One that a version manager has installed is a script that looks for it, or loads more at its start.
+# The python3 that is started some thousand times has its own library alone, as that of an instance.
+# One that a version manager has installed is a script that looks for it, or loads more each time.
 _python = REPOSITORY / ".cache/python"
 if (_python / "bin/python3").resolve() != Path(sys.executable).resolve():
     venv.create(_python, clear=True, symlinks=True)

@@ -15,7 +15,7 @@ AUTHORIZATIONS = "authorizations.jsonl"
 """Below an account's directory: each decision about a role."""
 
 # Templates are read again and again, by a subclass of this: with libyaml, in a tenth of the time.
-yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # type: ignore[misc]
 
 # What ministack reads while it is imported. AUTH makes it enforce the IAM policies.
 ENVIRONMENT = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from xml.etree.ElementTree import Element
 
+from common.words import plural
 from engine.command.outcome import EngineError
-from engine.command.text import plural, size, spoken
 from engine.command.text import shown as shown_path
+from engine.command.text import size, spoken
 from engine.history import search, shown
 from engine.history.members import Member
 

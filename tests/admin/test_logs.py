@@ -94,7 +94,7 @@ def test_they_are_asked_for_by_pages_and_not_from_the_beginning() -> None:
 def test_they_are_shown_harmless(run: Any, capsys: Any) -> None:
     assert run(RUN="2026-03-04") == 0
     said = capsys.readouterr().out
-    assert said.startswith("5 log(s) of the run 5a0c, Unsuccessful, in s3://log-bucket/\n")
+    assert said.startswith("5 logs of the run 5a0c, Unsuccessful, in s3://log-bucket/\n")
     assert "cloud-init-output.log  15 bytes <==\nfirst instance\n" in said
     assert "second  [2J\ufffd instance\n" in said
     assert "changes.txt.gz  " in said
@@ -134,7 +134,7 @@ def test_no_key_leads_out_of_the_directory(bucket: logs.Bucket, key: str, tmp_pa
 
 def test_without_a_run_it_is_the_newest(run: Any, capsys: Any) -> None:
     assert run() == 0
-    assert "1 log(s) of the run 15a0c," in capsys.readouterr().out
+    assert "1 log of the run 15a0c," in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_a_partial_run_has_not_ended_well() -> None:
 def test_what_aws_refused_when_runs_ended_is_said() -> None:
     noted = {"BackupId": "unfinished", "a": {"notification"}, "b": {"notification", "status"}}
     assert status.undone([SUCCESS, noted]) == (
-        "Of 2 run(s) that are over, AWS refused this, which is tried again each hour:"
+        "When 2 runs ended, AWS refused this, which is tried again each hour:"
         " notification, status. The log group of the function says why."
     )
     assert status.undone([SUCCESS, {"BackupId": "unfinished"}]) == ""
@@ -292,5 +292,5 @@ def test_a_run_is_shown_as_a_whole(
 
 def test_the_runs_say_how_many_workers_helped() -> None:
     run = Run({**SUCCESS, "NumberOfWorkers": 2})
-    assert run.message == "The EFS was backed up successfully; 2 worker(s) helped to copy"
+    assert run.message == "The EFS was backed up successfully; 2 workers helped to copy"
     assert "helped" not in Run(SUCCESS).message

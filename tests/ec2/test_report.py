@@ -38,7 +38,7 @@ PARTIAL: dict[str, Any] = {
     "errors": ["'a.log': No data available; its old version was kept", "'b': Permission denied"],
 }
 BUT_TWO = "The EFS was backed up, but 2 files could not be copied"
-KEPT = "; the snapshot has 1 file(s) as they were in the one before"
+KEPT = "; the snapshot has 1 file as in the one before"
 INCOMPLETE = (
     "The EFS backup was incomplete. Either backup window expired before full backup "
     "or fpsync process was not completed."
@@ -95,7 +95,7 @@ def plain(request: dict[str, Any]) -> dict[str, Any]:
             {**PUBLISHED, "warnings": ["vanished: a"]},
             [],
             "Success",
-            "The EFS was backed up successfully, with 1 warning(s)",
+            "The EFS was backed up successfully, with 1 warning",
         ),
         (PARTIAL, [], "Partial", BUT_TWO + KEPT),
         ({**PARTIAL, "number_of_files_carried_forward": 0}, [], "Partial", BUT_TWO),
@@ -111,7 +111,7 @@ def plain(request: dict[str, Any]) -> dict[str, Any]:
             {**PUBLISHED, "outcome": "partial", "errors": ["'a': Permission denied"]},
             ["--warning", "x"],
             "Partial",
-            "The EFS was backed up, but 1 file could not be copied, with 1 warning(s)",
+            "The EFS was backed up, but 1 file could not be copied, with 1 warning",
         ),
         ({**PUBLISHED, "outcome": "stopped"}, [], "Incomplete", INCOMPLETE),
         (None, ["--stopped"], "Incomplete", INCOMPLETE),
@@ -311,7 +311,7 @@ def test_a_log_that_was_not_uploaded_is_a_warning(tmp_path: Path) -> None:
 def test_a_log_that_was_not_uploaded_is_named_whatever_else_there_is(tmp_path: Path) -> None:
     many = {**PUBLISHED, "warnings": [f"vanished: {n}" for n in range(1000)]}
     found = plain(report(tmp_path, many, "--warning", "x could not be uploaded"))
-    assert found["Message"].endswith("with 1001 warning(s)")
+    assert found["Message"].endswith("with 1,001 warnings")
     assert found["Warnings"][0] == "x could not be uploaded"
     assert found["Warnings"][-1] == "… and 981 more"
 
@@ -386,7 +386,7 @@ def test_the_whole_notification_of_an_instance_that_cannot_update_its_record(
     del found["BackupStopTime"]
     assert found == {
         "BackupStatus": "Success",
-        "Message": "The EFS was backed up successfully, with 1 warning(s)",
+        "Message": "The EFS was backed up successfully, with 1 warning",
         "WhatToDo": "See Warnings: the snapshot holds everything but what they name.",
         "EC2Logs": "s3://logs/ec2-logs/x/",
         "NumberOfFiles": 12,
@@ -507,8 +507,8 @@ def test_the_record_says_what_workers_have_copied(tmp_path: Path) -> None:
     found = plain(report(tmp_path, {**PUBLISHED, "workers": {"i-2": done, "i-1": done}}))
     assert found["NumberOfWorkers"] == 2
     assert found["Workers"] == [
-        "i-1: 12 list(s), 4800 file(s), 5 bytes",
-        "i-2: 12 list(s), 4800 file(s), 5 bytes",
+        "i-1: 12 lists, 4,800 files, 5 bytes",
+        "i-2: 12 lists, 4,800 files, 5 bytes",
     ]
 
 

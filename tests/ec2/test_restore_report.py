@@ -197,7 +197,7 @@ LAUNCH = "delete the restore's stack, and launch the template again"
         pytest.param(
             {**RESTORED, "warnings": ["differs: a"]}, [], None,
             "Success",
-            f"The EFS was restored successfully from {SNAPSHOT}, with 1 warning(s). {DONE}",
+            f"The EFS was restored successfully from {SNAPSHOT}, with 1 warning. {DONE}",
             f"See Warnings, and check what they name. {DELETE_STACK} {HOW_TO_UNDO}",
             {**NUMBERS, **KEPT, **UNDO, "Warnings": ["differs: a"]},
             id="warnings",
@@ -609,7 +609,7 @@ def test_what_workers_have_copied_is_said(tmp_path: Path) -> None:
     done = {"i-1": {"lists": 12, "files": 4800, "bytes": 5}}
     _, notification = report(tmp_path, {**RESTORED, "workers": done})
     assert notification["NumberOfWorkers"] == 1
-    assert notification["Workers"] == ["i-1: 12 list(s), 4800 file(s), 5 bytes"]
+    assert notification["Workers"] == ["i-1: 12 lists, 4,800 files, 5 bytes"]
 
 
 def test_a_message_never_exceeds_what_sns_takes(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from common.words import plural
 from engine.command.execution import Formatter, Result, say_headline, told
 from engine.command.outcome import REFUSED, STOPPED, Failed, Refused, Stopped
 from engine.command.screen import ANSWER, Screen, ToScreen, level
 from engine.command.summary import NAMED, write
-from engine.command.text import MESSAGES_KEPT, Messages, plural
+from engine.command.text import MESSAGES_KEPT, Messages
 from engine.manage import ManageResult
 from engine.stage.result import BackupResult
 from engine.target.result import RestoreResult

@@ -209,7 +209,7 @@ SECRETS: dict[str, Value] = {
     "LogBucket": "secret",
     "ExpireItem": 1780106400,
     "Progress": {"Phase": "secret"},
-    "Workers": ["i-secret: 12 list(s)"],
+    "Workers": ["i-secret: 12 lists"],
     "SomethingNew": "secret",
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 from common.statuses import RUNNING, SUCCESS, UNKNOWN
 from common.table import KEY, NEWEST_KEY
 from common.times import moment
+from common.words import plural
 
 LONGEST_WINDOW = 1_000_000  # minutes; what is longer nobody has set
 
@@ -63,7 +64,7 @@ class Run(Item):
     def message(self) -> str:
         text = str(self.attributes.get("Message", ""))
         if workers := self.number("NumberOfWorkers"):
-            text += f"; {workers} worker(s) helped to copy"
+            text += f"; {plural(workers, 'worker')} helped to copy"
         return "".join(c if c.isprintable() else " " for c in text)
 
     def number(self, name: str) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from common.words import plural
+
 RUNNING = "Running"
 SUCCESS = "Success"
 PARTIAL = "Partial"
@@ -36,7 +38,7 @@ def not_copied(failed: int, directories: int, what: str = "file") -> str:
         unknown = f"with an unknown number of files in {there}"
         found.append(f"{directories:,} {which}, {unknown}, could not be read")
     if files := failed - directories:
-        found.append(f"{files:,} {what}{'' if files == 1 else 's'} could not be copied")
+        found.append(f"{plural(files, what)} could not be copied")
     return ", and ".join(found)
 
 

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.words import plural
+
 from engine.command.execution import write_result_so_far
 from engine.command.outcome import EngineError, Refused, Stopped
 from engine.command.process import StopSignals
-from engine.command.text import plural
 from engine.snapshots.choice import Snapshot, Wanted
 from engine.snapshots.folder import SnapshotFolder
 from engine.stage.result import BackupResult

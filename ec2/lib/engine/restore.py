@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from common.words import plural
+
 from engine.command.execution import execute
 from engine.command.outcome import EngineError, Failed
 from engine.command.process import StopSignals
-from engine.command.text import Messages, as_root, command_line, plural, size
+from engine.command.text import Messages, as_root, command_line, size
 from engine.copying.tally import Tally
 from engine.snapshots.about import source_identity
 from engine.snapshots.choice import Snapshot, opened_snapshot

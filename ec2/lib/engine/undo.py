@@ -9,12 +9,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.words import plural
+
 from engine.command import arguments
 from engine.command.execution import Result, RunOptions, execute
 from engine.command.outcome import Failed, Refused, Stopped
 from engine.command.process import StopSignals
 from engine.command.summary import Fact
-from engine.command.text import plural
 from engine.target.request import add_target_options, resolved_prefix
 from engine.target.safety import target_lock
 from engine.target.undo import Undo, UndoError, agreed, open_own, shown, summary

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+from common.words import plural
+
 from engine.command import arguments
 from engine.command.execution import CommonOptions, Result, execute
 from engine.command.files import nul_separated, sort_records
@@ -16,7 +18,7 @@ from engine.command.outcome import Failed, Refused, Stopped
 from engine.command.process import StopSignals
 from engine.command.progress import Progress
 from engine.command.summary import Fact
-from engine.command.text import Messages, plural, shown_path, size
+from engine.command.text import Messages, shown_path, size
 from engine.copying.digests import Digested, DigestFiles, Line, read_list
 from engine.snapshots.choice import Snapshot, Wanted, add_snapshot_options, opened_snapshot
 from engine.snapshots.folder import SnapshotFolder

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.words import plural
+
 from engine.command import arguments
 from engine.command.execution import Result, RunOptions, execute
 from engine.command.outcome import EngineError, Failed, Refused
 from engine.command.process import StopSignals
-from engine.command.text import plural
 from engine.copying.job import Done
 from engine.copying.tally import RSYNC_VANISHED, Tally
 from engine.tree.descent import DIRECTORY_FLAGS

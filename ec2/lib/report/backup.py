@@ -8,6 +8,7 @@ from typing import Any
 from common.limits import clean, count, shortened
 from common.phases import MOMENTS, TIMES
 from common.statuses import not_copied
+from common.words import plural
 
 from report.ended import Ended, by_workers, camel, console_link
 from report.verdicts import BACKUP
@@ -106,7 +107,7 @@ class Backup(Ended):
     @property
     def carried(self) -> str:
         files = self.result.get("number_of_files_carried_forward")
-        return f"; the snapshot has {files} file(s) as they were in the one before" if files else ""
+        return f"; the snapshot has {plural(files, 'file')} as in the one before" if files else ""
 
 
 def attributes(run: Backup, logs: str, now: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from common.consoles import Console
 from common.limits import count, document, fitted, from_bytes
+from common.words import plural
 
 from report.verdicts import Verdict
 
@@ -66,7 +67,7 @@ class Ended:
 
     @property
     def but(self) -> str:
-        return f", with {count(self.warnings)} warning(s)" if self.warnings else ""
+        return f", with {plural(count(self.warnings), 'warning')}" if self.warnings else ""
 
 
 def camel(name: str) -> str:
@@ -79,7 +80,8 @@ def by_workers(found: Any) -> dict[str, Any]:
     for each. Nothing if there were none."""
     workers = found if isinstance(found, dict) else {}
     lines = [
-        f"{name}: {done['lists']} list(s), {done['files']} file(s), {done['bytes']} bytes"
+        f"{name}: {plural(done['lists'], 'list')}, {plural(done['files'], 'file')}, "
+        f"{plural(done['bytes'], 'byte')}"
         for name, done in sorted(workers.items())
         if isinstance(done, dict) and {"lists", "files", "bytes"} <= done.keys()
     ]

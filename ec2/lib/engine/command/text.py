@@ -94,11 +94,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def plural(count: int, one: str, many: str = "") -> str:
-    """``1 file``, ``2,000 files``. many: if it is not ``one`` with an s."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 def counted(lines: Iterable[str]) -> tuple[list[str], int]:
     """The messages among lines of :meth:`Messages.lines`, and how many there are with those that
     these leave out."""

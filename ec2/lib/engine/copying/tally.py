@@ -6,8 +6,10 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from common.words import plural
+
 from engine.command.summary import Fact
-from engine.command.text import Messages, plural, shown_path, size
+from engine.command.text import Messages, shown_path, size
 from engine.copying.job import Done
 from engine.copying.output import in_base, look
 from engine.tree.descent import TOP, is_gone

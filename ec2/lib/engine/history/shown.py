@@ -9,8 +9,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from common.words import plural
+
 from engine.command.screen import Command
-from engine.command.text import plural, printable, shown, size, spoken
+from engine.command.text import printable, shown, size, spoken
 from engine.history.catalog import Version
 from engine.history.compare import KINDS, ChangedFile, Changes
 from engine.history.members import Member

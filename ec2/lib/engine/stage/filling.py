@@ -13,9 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from common.words import plural
+
 from engine.command.files import nul_separated
 from engine.command.outcome import GOES_ON, Failed, Stopped
-from engine.command.text import Messages, plural, shown, shown_path
+from engine.command.text import Messages, shown, shown_path
 from engine.copying.digests import CARRIED, CONTINUED, LINKED, VOID
 from engine.copying.lists import ByKind, Lists, fits
 from engine.copying.rsync import WAIT_SECONDS, Copying

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from common.statuses import not_copied
+from common.words import plural
 
 from engine.command.execution import Result
 from engine.command.outcome import Refused
 from engine.command.summary import NAMED, Fact
-from engine.command.text import Messages, plural, size
+from engine.command.text import Messages, size
 from engine.copying.tally import Tally, of_workers
 from engine.snapshots.retention import Fate
 from engine.stage.figures import Figures

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from common.words import plural
+
 from engine.command.execution import Result
 from engine.command.summary import Fact
-from engine.command.text import plural, size
+from engine.command.text import size
 from engine.copying.tally import Tally, of_workers
 from engine.target.figures import Effect, Figures
 from engine.target.plan import Plan
