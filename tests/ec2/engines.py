@@ -12,8 +12,8 @@ import json
 import os
 import re
 import runpy
+import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -76,19 +76,23 @@ def server() -> socket.socket:
 def serve(calls: socket.socket) -> None:
     for path in sorted((EC2 / "lib/engine").glob("*/*.py")):  # not the commands themselves
         importlib.import_module(f"engine.{path.parent.name}.{path.stem}")
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait
+    at_work: dict[int, tuple[int, int]] = {}  # by a descriptor of the process
     while True:
-        message, descriptors, _, _ = socket.recv_fds(calls, LARGEST, 3)
-        if not message:
-            return
-        if not os.fork():
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for ready in select.select([calls.fileno(), *at_work], [], [])[0]:
+            if ready != calls.fileno():
+                process, status = at_work.pop(ready)
+                os.write(status, str(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])).encode())
+                os.close(status)
+                os.close(ready)
+                continue
+            message, descriptors, _, _ = socket.recv_fds(calls, LARGEST, 3)
+            if not message:
+                return
             *outputs, status = descriptors
-            _, ended = os.waitpid(os.fork() or carry_out(outputs, *json.loads(message)), 0)
-            os.write(status, str(os.waitstatus_to_exitcode(ended)).encode())
-            os._exit(0)
-        for descriptor in descriptors:
-            os.close(descriptor)
+            process = os.fork() or carry_out(outputs, *json.loads(message))
+            at_work[os.pidfd_open(process)] = process, status
+            for output in outputs:
+                os.close(output)
 
 
 def carry_out(
