@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import JSONFileLoader, Loader
 from xdist.scheduler import LoadScopeScheduling
 
 from local import sandbox
@@ -28,7 +28,9 @@ if "TMPDIR" not in os.environ:
     _temporary.mkdir(parents=True, exist_ok=True)
     os.environ["TMPDIR"] = str(_temporary)
     tempfile.tempdir = None  # pytest has asked for the default already
-gc.set_threshold(50_000, 20, 100)  # what moto and pytest hold is much to look through, all the time
+gc.set_threshold(
+    200_000, 20, 100
+)  # what moto and pytest hold is much to look through, all the time
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # they take most of the time in each region
 os.environ.setdefault("STATE_DIR", f"{tempfile.gettempdir()}/ministack-state")
 
@@ -59,8 +61,21 @@ def _load_once(path: str) -> Any:
     return _load_file(JSONFileLoader(), path)
 
 
-# moto gives each test a session of its own, which would parse the models of all services anew.
+_list_services = Loader.list_available_services
+_services: dict[tuple[str, ...], Any] = {}
+
+
+def _list_services_once(loader: Loader, type_name: str) -> Any:
+    key = (*loader.search_paths, type_name)
+    if key not in _services:
+        _services[key] = _list_services(loader, type_name)
+    return _services[key]
+
+
+# moto gives each test a session of its own, which would parse the models of all services anew, and
+# look into the directories of all for each client.
 JSONFileLoader.load_file = lambda _, path: _load_once(path)
+Loader.list_available_services = _list_services_once
 
 
 # Tests that share something of which there is one: the demo, a browser, a build, a machine with

@@ -28,7 +28,7 @@ if not sandbox.inside():
 
 @pytest.fixture(scope="session")
 def home(request: pytest.FixtureRequest) -> Path:
-    """Each file of tests has its own, so that several can be run at the same time."""
+    """Each sandbox has its own, so that several can be run at the same time."""
     return sandbox.STATE / f"test-{request.session.items[0].path.stem}"
 
 
