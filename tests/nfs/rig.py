@@ -1,8 +1,8 @@
 """A machine with a real NFSv4.1 server and client on its loopback, as ordinary processes.
 
 Debian's user-mode-linux boots a root file system made by debootstrap, in seconds and without KVM,
-containers or a network. See :class:`Rig`. The root file system is of this machine's release, and
-what the kernel is of `make-kernel` says.
+containers or a network. See :class:`Rig`. Its programs are of this machine's release, its kernel is
+of a newer one; see `make-kernel`.
 """
 
 from __future__ import annotations
