@@ -105,7 +105,9 @@ def _loaded() -> Any:
 
 def _answer(connection: socket.socket, driver: Any) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    message, descriptors, _, _ = socket.recv_fds(connection, LARGEST, 3)
+    message, descriptors, flags, _ = socket.recv_fds(connection, LARGEST, 3)
+    if flags & socket.MSG_TRUNC:
+        raise ValueError("arguments and environment are too large")
     count, directory, *rest = message.split(b"\0")
     arguments = [os.fsdecode(word) for word in rest[: int(count)]]
     _enter(_peer(connection))

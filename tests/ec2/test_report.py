@@ -512,7 +512,13 @@ def test_the_record_says_what_workers_have_copied(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("workers", [None, {}, [], "two", {"i-1": 7}, {"i-1": {"lists": 1}}])
+@pytest.mark.parametrize(
+    "workers",
+    [
+        *(None, {}, [], "two", {"i-1": 7}, {"i-1": {"lists": 1}}),
+        {"i-1": {"lists": "one", "files": 1, "bytes": 1}},
+    ],
+)
 def test_without_workers_the_record_says_nothing_of_them(tmp_path: Path, workers: Any) -> None:
     found = plain(report(tmp_path, {**PUBLISHED, "workers": workers}))
     assert not {"NumberOfWorkers", "Workers"} & found.keys()

@@ -62,6 +62,14 @@ def test_the_cli_says_what_it_says_when_it_is_started(programs, words):
     )
 
 
+def test_what_is_too_large_is_refused(programs, tmp_path):
+    """And never cut: the end is what the environment says."""
+    (tmp_path / "script").touch()
+    large = {f"LARGE{number}": "x" * 100_000 for number in range(3)}
+    done = subprocess.run([programs / "python", tmp_path / "script"], env=os.environ | large)
+    assert done.returncode == 255
+
+
 def test_it_ends_with_its_caller(programs, tmp_path):
     (tmp_path / "script").write_text("import time; print('runs', flush=True); time.sleep(10**6)")
     with subprocess.Popen(

@@ -83,7 +83,8 @@ def by_workers(found: Any) -> dict[str, Any]:
         f"{name}: {plural(done['lists'], 'list')}, {plural(done['files'], 'file')}, "
         f"{plural(done['bytes'], 'byte')}"
         for name, done in sorted(workers.items())
-        if isinstance(done, dict) and {"lists", "files", "bytes"} <= done.keys()
+        if isinstance(done, dict)
+        and all(isinstance(done.get(what), int) for what in ("lists", "files", "bytes"))
     ]
     return {"NumberOfWorkers": len(lines), "Workers": lines} if lines else {}
 

@@ -64,13 +64,14 @@ class Queue:
         self._call_with("delete-message-batch", [{"ReceiptHandle": each} for each in receipts])
 
     def _call_with(self, operation: str, entries: list[dict[str, Any]]) -> None:
+        failed: list[dict[str, Any]] = []
         for start in range(0, len(entries), AT_ONCE):
             part = entries[start : start + AT_ONCE]
             numbered = [{"Id": str(number), **entry} for number, entry in enumerate(part)]
-            failed = self._call(operation, Entries=numbered).get("Failed", [])
-            if failed:
-                said = failed[0].get("Message") or failed[0].get("Code")
-                raise QueueError(f"{operation}: {len(failed)} of {len(part)} failed: {said}")
+            failed += self._call(operation, Entries=numbered).get("Failed", [])
+        if failed:  # only now, as one that fails says nothing of the others
+            said = failed[0].get("Message") or failed[0].get("Code")
+            raise QueueError(f"{operation}: {len(failed)} of {len(entries)} failed: {said}")
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         command = ["aws", "sqs", operation, *self._common]
