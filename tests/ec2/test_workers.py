@@ -8,14 +8,20 @@ import random
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from engine.command.process import StopSignals
+from engine.worker import Service, WorkerResult
 from engine.workers.queue import Queue, QueueError
 from engine.workers.shared import Invitation
+from engine.workers.work import HandedBack
 
 from local.tree import read_tree
 from tests.changes import new_seed
@@ -358,6 +364,35 @@ def test_a_worker_whose_machine_is_taken_away_hands_its_list_back(workers: Worke
     is_exact(backup, outcome)
     assert outcome.result["warnings"] == []
     assert outcome.result["workers"]["two"]["lists"] > 0
+
+
+def test_what_is_handed_back_is_not_kept_by_a_call_on_its_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or nobody gets it for a lease."""
+    told: list[int] = []
+    begun = threading.Event()
+
+    def extend(_: object, receipts: list[str], lease: int) -> None:
+        begun.set()
+        time.sleep(0.5 if lease else 0)
+        told.extend([lease] * len(receipts))
+
+    def perform(_: str) -> None:
+        begun.wait()
+        raise HandedBack
+
+    monkeypatch.setattr(Queue, "extend", extend)
+    given: Any = SimpleNamespace(workers_queue="http://127.0.0.1:1/1/q", lease=LEASE, name="one")
+    nothing: Any = None
+    service = Service(given, nothing, Path(), StopSignals(), WorkerResult("ended"))
+    work: Any = Mock(receipt="its", perform=perform)
+    service._at_work.add(work)
+    thread = threading.Thread(target=service._perform, args=[work])
+    thread.start()
+    service._keep([work])
+    thread.join()
+    assert told == [LEASE, 0]
 
 
 def test_an_rsync_that_hangs_holds_up_neither_the_run_nor_its_worker(workers: Workers) -> None:

@@ -24,7 +24,7 @@ from engine.copying.job import Done
 from engine.copying.tally import RSYNC_VANISHED, Tally
 from engine.tree.descent import DIRECTORY_FLAGS
 from engine.tree.walls import Root, Walls, opened_path
-from engine.workers.queue import Message, Queue, QueueError
+from engine.workers.queue import AT_ONCE, Message, Queue, QueueError
 from engine.workers.request import add_queue_options
 from engine.workers.shared import Invitation, Malformed, NotOurs, NotWanted, OtherFormat
 from engine.workers.work import HandedBack, Trees, Work
@@ -131,6 +131,7 @@ class Service:
         self._stop, self._result = stop, result
         self._queue = Queue(options.workers_queue)
         self._lock = threading.Lock()
+        self._keeping = threading.Lock()
         self._at_work: set[Work] = set()
         # Receipts: of what is to be deleted, many at once, as a call takes as long as a small list;
         # and of all of which the queue is still to be told, or is being told.
@@ -260,6 +261,8 @@ class Service:
             self._unsettled.difference_update(over)
 
     def _hand_back(self, receipt: str) -> None:
+        with self._keeping:  # a call on its way could keep it after it is handed back
+            pass
         try:
             self._queue.extend([receipt], 0)
         except QueueError as error:  # others get it after its lease
@@ -288,10 +291,13 @@ class Service:
                 log.warning("nobody can be told of a list at work: %s", error)
 
     def _keep(self, at_work: list[Work]) -> None:
-        try:
-            self._queue.extend([work.receipt for work in at_work], self._options.lease)
-        except QueueError as error:  # then somebody else gets it, too
-            log.warning("a message could not be kept: %s", error)
+        for start in range(0, len(at_work), AT_ONCE):
+            with self._keeping:
+                kept = {*self._works()}.intersection(at_work[start : start + AT_ONCE])
+                try:
+                    self._queue.extend([work.receipt for work in kept], self._options.lease)
+                except QueueError as error:  # then somebody else gets it, too
+                    log.warning("a message could not be kept: %s", error)
 
 
 def in_thread(do: Callable[..., None], *arguments: object) -> None:
