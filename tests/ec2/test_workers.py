@@ -21,7 +21,7 @@ from engine.command.process import StopSignals
 from engine.worker import Service, WorkerResult
 from engine.workers.queue import Queue, QueueError
 from engine.workers.shared import Invitation
-from engine.workers.work import HandedBack
+from engine.workers.work import HandedBack, Work
 
 from local.tree import read_tree
 from tests.changes import new_seed
@@ -364,6 +364,32 @@ def test_a_worker_whose_machine_is_taken_away_hands_its_list_back(workers: Worke
     is_exact(backup, outcome)
     assert outcome.result["warnings"] == []
     assert outcome.result["workers"]["two"]["lists"] > 0
+
+
+def test_a_beat_that_waits_for_its_server_keeps_no_list_from_being_handed_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor the worker from its end."""
+    nothing: Any = None
+    work = Work("its", Invitation("work", "run", 1, "", 1), nothing, Path())
+    work._directory = 0
+    asks, answers = threading.Event(), threading.Event()
+
+    def rename(*_: object, **__: object) -> None:
+        asks.set()
+        answers.wait()
+
+    monkeypatch.setattr(os, "rename", rename)
+    beat = threading.Thread(target=work.beat)
+    beat.start()
+    asks.wait()
+    handed_back = threading.Thread(target=work.hand_back)
+    handed_back.start()
+    handed_back.join(5)
+    is_over = not handed_back.is_alive() and not work.is_copying
+    answers.set()
+    beat.join()
+    assert is_over
 
 
 def test_what_is_handed_back_is_not_kept_by_a_call_on_its_way(

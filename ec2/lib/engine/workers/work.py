@@ -52,6 +52,7 @@ class Work:
         self._name = f"{invitation.number}.{secrets.token_hex(8)}"
         self._names = scratch / self._name
         self._lock = threading.Lock()
+        self._beating_lock = threading.Lock()  # for long, if an NFS server is away
         self._rsync: Rsync | None = None
         self._directory: int | None = None  # as long as it is at work
         self._beat = 0
@@ -105,7 +106,7 @@ class Work:
         try:
             yield
         finally:
-            with self._lock:
+            with self._beating_lock:
                 self._directory = None
 
     @property
@@ -114,7 +115,7 @@ class Work:
 
     def beat(self) -> None:
         """Say that it is at work; if nobody wants that any more, end it."""
-        with self._lock:
+        with self._beating_lock:
             if self._directory is None or self._why_over:
                 return
             old, new = f"{self._name}.{self._beat}", f"{self._name}.{self._beat + 1}"
@@ -125,13 +126,13 @@ class Work:
                 self._end(NotWanted())
 
     def hand_back(self) -> None:
-        with self._lock:
-            self._end(HandedBack())
+        self._end(HandedBack())
 
     def _end(self, why: Exception) -> None:
-        self._why_over = self._why_over or why  # before anything ends for that: it has no outcome
-        if self._rsync:
-            self._rsync.end()
+        with self._lock:
+            self._why_over = self._why_over or why  # before anything ends for that: no outcome
+            if self._rsync:
+                self._rsync.end()
 
     def _copy(self, order: Order, work: int) -> list[Done]:
         with contextlib.ExitStack() as stack:
