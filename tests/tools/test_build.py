@@ -18,24 +18,30 @@ from tools import build
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """What a project requires, and all that pip knows of."""
-    wheel = make_wheel(tmp_path_factory.mktemp("wheels"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIP_NO_INDEX", "1")
-        patch.setenv("PIP_FIND_LINKS", str(wheel.parent))
-        yield wheel
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_wheel(tmp_path_factory.mktemp("wheels"))
+
+
+def ask_nobody(patch: pytest.MonkeyPatch, wheel: Path) -> None:
+    """All that pip knows of is the wheel."""
+    patch.setenv("PIP_NO_INDEX", "1")
+    patch.setenv("PIP_FIND_LINKS", str(wheel.parent))
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path) -> Path:
-    """Installed once, as pip takes longer than all else that a build does."""
-    return build.installed(requirements_of(wheel.parent, wheel), wheel.parent)
+    """By pip once, which takes longer than all else that a build does."""
+    with pytest.MonkeyPatch.context() as patch:
+        ask_nobody(patch, wheel)
+        return build.installed(requirements_of(wheel.parent, wheel), wheel.parent)
 
 
 @pytest.fixture
-def make_project(tmp_path: Path, wheel: Path, installed: Path) -> Callable[[str], Path]:
+def make_project(
+    tmp_path: Path, wheel: Path, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Path]:
     """Projects that are as small as can be, and have been built before."""
+    ask_nobody(monkeypatch, wheel)
 
     def make(name: str) -> Path:
         root = tmp_path / name
