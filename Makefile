@@ -92,7 +92,7 @@ $(ADMIN):
 ##@ Developing
 test: ## run all tests; needs sudo
 	@if took=$$(cat $(MINUTES) 2>/dev/null); then echo "All tests took $$took minutes here the last time."; \
-	else cores=$$(nproc); echo "All tests take about $$((2 + 30 / cores)) minutes on the $$cores processors here."; fi
+	else cores=$$(nproc); echo "All tests take about $$((1 + 20 / cores)) minutes on the $$cores processors here."; fi
 	@echo "They need root or sudo, and 2 GB here. What is missing is installed first."
 	@tools/setup.sh page
 	@begun=$$(date +%s); $(BIN)/python -m pytest -n auto && echo $$((($$(date +%s) - begun + 59) / 60)) >$(MINUTES)

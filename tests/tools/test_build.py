@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import os
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -16,21 +17,39 @@ import pytest
 from tools import build
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_wheel(tmp_path_factory.mktemp("wheels"))
+
+
+def ask_nobody(patch: pytest.MonkeyPatch, wheel: Path) -> None:
+    """All that pip knows of is the wheel."""
+    patch.setenv("PIP_NO_INDEX", "1")
+    patch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Path:
+    """By pip once, which takes longer than all else that a build does."""
+    with pytest.MonkeyPatch.context() as patch:
+        ask_nobody(patch, wheel)
+        return build.installed(requirements_of(wheel.parent, wheel), wheel.parent)
+
+
 @pytest.fixture
-def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Projects that are as small as can be; all that they need is on this machine."""
-    wheel = make_wheel(tmp_path / "wheels")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+def make_project(
+    tmp_path: Path, wheel: Path, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Path]:
+    """Projects that are as small as can be, and have been built before."""
+    ask_nobody(monkeypatch, wheel)
 
     def make(name: str) -> Path:
         root = tmp_path / name
-        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
         for package in build.LAMBDAS:
             write(root / f"src/{package}/__init__.py", f'"""{package}"""\n')
             write(root / f"src/{package}/handler.py", "def lambda_handler(): ...\n")
-        requirements = root / "src/ami_info/requirements.txt"
-        write(requirements, f"tiny==1.0 --hash=sha256:{digest}\n")
+        requirements_of(root / "src/ami_info", wheel)
+        shutil.copytree(installed, root / ".cache" / installed.name)
         write(root / "ec2/efs-ec2-backup.sh", "#!/bin/bash\n")
         (root / "ec2/efs-ec2-backup.sh").chmod(0o755)
         write(root / "ec2/lib/common.sh", "say() { echo; }\n")
@@ -56,8 +75,13 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+def requirements_of(directory: Path, wheel: Path) -> Path:
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    write(directory / "requirements.txt", f"tiny==1.0 --hash=sha256:{digest}\n")
+    return directory / "requirements.txt"
+
+
 def make_wheel(directory: Path) -> Path:
-    directory.mkdir()
     wheel = directory / "tiny-1.0-py3-none-any.whl"
     info = "tiny-1.0.dist-info"
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -155,6 +179,7 @@ class TestRelease:
             return done
 
         monkeypatch.setattr(build.subprocess, "run", slower)
+        shutil.rmtree(project / ".cache")
         make(project)
         assert raced
 
