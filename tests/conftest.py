@@ -41,7 +41,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # The python3 that is started some thousand times has its own library alone, as that of an instance.
 # One that a version manager has installed is a script that looks for it, or loads more each time.
 _python = REPOSITORY / ".cache/python"
-if (_python / "bin/python3").resolve() != Path(sys.executable).resolve():
+_is_made = (_python / "bin/python3").resolve() == Path(sys.executable).resolve()
+if not _is_made and "PYTEST_XDIST_WORKER" not in os.environ:
     venv.create(_python, clear=True, symlinks=True)
 os.environ["PATH"] = f"{_python}/bin:{os.environ['PATH']}"
 

@@ -9,5 +9,9 @@ codename() (
 mirror() {
   # shellcheck disable=SC2016 # apt-get expands these
   apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' |
-    awk -v codename="$(codename)" '$1 == codename { print $2; exit }'
+    awk -v codename="$(codename)" '$1 == codename { print $2; found = 1; exit }
+      END { exit !found }' || {
+    echo "apt-get names no archive of this release." >&2
+    return 1
+  }
 }
