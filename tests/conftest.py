@@ -28,9 +28,8 @@ if "TMPDIR" not in os.environ:
     _temporary.mkdir(parents=True, exist_ok=True)
     os.environ["TMPDIR"] = str(_temporary)
     tempfile.tempdir = None  # pytest has asked for the default already
-gc.set_threshold(
-    200_000, 20, 100
-)  # what moto and pytest hold is much to look through, all the time
+# What moto and pytest hold is much to look through, all the time.
+gc.set_threshold(200_000, 20, 100)
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # they take most of the time in each region
 os.environ.setdefault("STATE_DIR", f"{tempfile.gettempdir()}/ministack-state")
 
